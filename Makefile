@@ -1,0 +1,37 @@
+# The same commands serve a newcomer, a developer and CI.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: install run test lint format benchmarks clean
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; say which: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+install: $(READY)  ## environment in .venv, package and development tools
+
+run: $(READY)  ## the default experiment; ARGS="method=ema_merge" for another
+	$(BIN)/fomo run $(ARGS)
+
+test: $(READY)  ## all tests
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff write
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(READY)  ## speed as ratios, printed
+	$(BIN)/python benchmarks/loop_overhead.py
+
+clean:  ## the environment and caches; runs and data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

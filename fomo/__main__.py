@@ -1,0 +1,5 @@
+"""``python -m fomo`` equals ``fomo``."""
+
+from fomo.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""The command line: ``fomo COMMAND …``. Each command is a module with ``main(arguments)``, imported when called."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from fomo.errors import FomoError, unknown
+from fomo.version import __version__
+
+COMMANDS = {
+    "run": "one experiment, or a sweep with -m",
+    "score": "KA, ZS and GM of run folders",
+    "leaderboard": "rank run folders",
+    "report": "one HTML page for a run folder",
+    "data": "list datasets, import your own images",
+    "pretrain": "reproduce a pocket base model",
+}
+USAGE_ERROR = 2
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave the process: status 0 only when the work was done."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        sys.exit(0 if arguments else USAGE_ERROR)
+    if arguments[0] == "--version":
+        print(f"fomo {__version__}")
+        return
+    # Threads that spin while they wait slow down everything else on a shared machine; read when torch starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    try:
+        command(arguments[0], arguments[1:])
+    except FomoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def command(name: str, arguments: list[str]) -> None:
+    """Import the command's module and call it."""
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS, "`fomo --help` says what each does.")
+    check_shadowing()
+    importlib.import_module(f"fomo.cli.{name}").main(arguments)
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    lines = [f"  fomo {name:<12} {about}" for name, about in COMMANDS.items()]
+    return "\n".join(["usage: fomo COMMAND [options]", "", *lines, "", "  fomo COMMAND --help says more."])
+
+
+def check_shadowing() -> None:
+    """Refuse to run when another folder named ``methods`` or ``streams`` stands before ours on the import path."""
+    home = Path(__file__).resolve().parents[2]
+    for name in ("methods", "streams"):
+        spec = importlib.util.find_spec(name)
+        places = list(spec.submodule_search_locations or []) if spec else []
+        if not places or Path(places[0]).resolve() != home / name:
+            raise FomoError(
+                f"the package '{name}' is found at '{places[0] if places else 'no place'}', not at '{home / name}': a "
+                f"folder of that name shadows it. Run from another folder, rename yours, or take it off PYTHONPATH."
+            )

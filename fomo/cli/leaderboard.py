@@ -1,0 +1,57 @@
+"""``fomo leaderboard``: rank finished runs by GM, mean over seeds."""
+
+import argparse
+import json
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fomo.errors import FomoError
+from fomo.leaderboard import Board, Entry, leaderboard
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table. A folder that holds run folders stands for all of them."""
+    parser = argparse.ArgumentParser("fomo leaderboard", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of them")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(arguments)
+    board = leaderboard([run for folder in options.folders for run in expand(folder)])
+    if options.json:
+        print(json.dumps({"entries": [e.to_json() for e in board.entries], "refused": board.refused}, indent=1))
+    else:
+        show(board, Console())
+    if not board.entries:
+        reasons = "; ".join(board.refused.values()) or "there is no run folder"
+        raise FomoError(f"nothing to rank: {reasons}")
+
+
+def expand(folder: Path) -> list[Path]:
+    """The folder itself if it is a run, else the runs in it."""
+    if not folder.is_dir():
+        raise FomoError(f"'{folder}' is not a folder: give run folders, or a folder of them.")
+    if (folder / "config.yaml").is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("**/config.yaml"))
+
+
+def show(board: Board, console: Console) -> None:
+    """A table per track, then what was refused and why."""
+    for track, entries in groupby(board.entries, key=lambda entry: entry.track):
+        table = Table(title=track, caption="means over seeds, in percent; GM = √(KA·ZS)")
+        for column in ("rank", "method", "seeds", "KA", "ZS", "GM", "marks"):
+            table.add_column(column, justify="left" if column in ("method", "marks") else "right")
+        for entry in entries:
+            table.add_row(*row(entry))
+        console.print(table)
+    for reason in board.refused.values():
+        console.print(f"not ranked: {reason}", soft_wrap=True, highlight=False)
+
+
+def row(entry: Entry) -> list[str]:
+    """The cells of an entry."""
+    spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
+    numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]
+    return [str(entry.rank), entry.label, str(len(entry.seeds)), *numbers, ", ".join(entry.marks)]

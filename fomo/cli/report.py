@@ -1,0 +1,14 @@
+"""``fomo report``: write the HTML page of a run anew."""
+
+import argparse
+from pathlib import Path
+
+from fomo.report import write_report
+
+
+def main(arguments: list[str]) -> None:
+    """Write ``DIR/report.html`` and print where it is."""
+    parser = argparse.ArgumentParser("fomo report", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder, finished or not")
+    options = parser.parse_args(arguments)
+    print(write_report(options.folder))

@@ -1,0 +1,110 @@
+"""``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
+
+import argparse
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fomo.compose import compose, sweep
+
+if TYPE_CHECKING:
+    from fomo.config import Resolved
+
+
+EPILOG = """examples:
+  fomo run                                       the default experiment: fine-tuning on the pocket stream
+  fomo run method=ema_merge seed=1               another method, another seed
+  fomo run method=ema_merge trainable=lora       a preset with one part changed
+  fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
+  fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, then run."""
+    parser = argparse.ArgumentParser(
+        "fomo run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as Hydra reads them")
+    parser.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
+    parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
+    options = parser.parse_intermixed_args(arguments)
+    jobs = sweep(options.overrides) if options.multirun else [options.overrides]
+    run_jobs(jobs, options.config, options.show, named=options.multirun)
+
+
+def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) -> None:
+    """Check every job before the first one starts, then run them one after the other."""
+    composed = [compose(job, file) for job in jobs]
+    from fomo.config import resolve  # imports torch: what Hydra refuses is refused without it
+
+    resolved = [resolve(values) for values in composed]
+    if show:
+        print("---\n".join(each.to_yaml() for each in resolved), end="")
+        return
+    console = Console()
+    for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
+        if named:
+            console.rule(f"run {number} of {len(jobs)}: {' '.join(job)}")
+        run_one(each, console)
+
+
+def run_one(resolved: "Resolved", console: Console) -> None:
+    """Run an experiment in its folder; a finished one only shows its table."""
+    from fomo.folder import State, run_folder, state_of
+    from fomo.report import result_table
+    from fomo.run import execute, prepare
+
+    folder = run_folder(resolved)
+    state = state_of(folder, resolved)
+    if state is State.FINISHED:
+        console.print(f"{folder} is finished: nothing to do.")
+    else:
+        if state is State.UNFINISHED:
+            console.print(f"{folder} holds an unfinished run of this experiment: it starts again.")
+        with console.status("preparing models and pictures (drawn once, then cached)"):
+            prepared = prepare(resolved)
+        with RunProgress(console) as progress:
+            execute(prepared, folder, progress)
+    console.print(result_table(folder))
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+class RunProgress:
+    """Two bars: training steps, and the datasets of the evaluation at hand."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, TimeRemainingColumn(), console=console)
+        self._steps = self._bars.add_task("training", total=None)
+        self._evaluation = self._bars.add_task("evaluating", total=None)
+        self._num_tasks = self._num_datasets = 0
+
+    def __enter__(self) -> "RunProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
+        """Set the lengths of the bars."""
+        self._num_tasks, self._num_datasets = num_tasks, num_datasets
+        self._bars.update(self._steps, total=num_steps)
+
+    def step(self, task: int, step: int, loss: float) -> None:
+        """Move on by a step."""
+        text = f"task {task} of {self._num_tasks}, loss {loss:.3f}"
+        self._bars.update(self._steps, advance=1, description=text)
+
+    def evaluating(self, task: int, dataset: str) -> None:
+        """Move on by a dataset; the bar starts anew with each evaluation."""
+        bar = self._bars.tasks[self._evaluation]
+        if bar.completed >= self._num_datasets or bar.total is None:
+            self._bars.reset(self._evaluation, total=self._num_datasets)
+        self._bars.update(self._evaluation, advance=1, description=f"evaluating after task {task}")

@@ -1,0 +1,49 @@
+"""``fomo score``: KA, ZS and GM per task and at the end, from ``scores.json`` alone."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fomo.errors import FomoError
+from fomo.scores import Scores, read_scores
+
+
+def main(arguments: list[str]) -> None:
+    """Print a table per run, or one JSON list. Status ≠ 0 if a run is not finished."""
+    parser = argparse.ArgumentParser("fomo score", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(arguments)
+    runs = [read_scores(folder) for folder in options.folders]
+    if options.json:
+        print(json.dumps([as_json(run) for run in runs], indent=1))
+    else:
+        for run in runs:
+            Console().print(table(run))
+    unfinished = [run for run in runs if not run.finished]
+    if unfinished:
+        raise FomoError("; ".join(f"{run.path.parent} is not finished" for run in unfinished))
+
+
+def as_json(run: Scores) -> dict[str, Any]:
+    """Path of the scores, the final ones ``null`` where the run is not finished."""
+    points = [asdict(point) | {"gm": point.gm} for point in run.points]
+    about = {"run": str(run.path.parent), "finished": run.finished, "marks": run.marks, "split": run.content["split"]}
+    return about | {"tasks": points, "final": points[-1] if run.finished else None}
+
+
+def table(run: Scores) -> Table:
+    """One row per update."""
+    marks = f" ({', '.join(run.marks)})" if run.marks else ""
+    result = Table(title=f"{run.path.parent}{marks}")
+    for column in ("update", "KA", "ZS", "GM"):
+        result.add_column(column, justify="right")
+    for point in run.points:
+        name = "base" if point.task == 0 else str(point.task)
+        result.add_row(name, *(f"{value:.2f}" for value in (point.ka, point.zs, point.gm)))
+    return result

@@ -1,0 +1,143 @@
+"""From overrides on the command line to plain values, by Hydra's groups."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fomo.errors import FomoError, nearest, unknown
+from fomo.model_names import open_clip_names
+
+METHOD_GROUPS = ("method", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
+
+
+def config_dir() -> Path:
+    """The folder of the groups: inside the installed package, or at the top of the repository."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def register_models() -> None:
+    """Every open_clip model becomes an option of the group ``model``."""
+    store = ConfigStore.instance()
+    for name in open_clip_names():
+        node = {"_target_": "fomo.model.pretrained_clip", "name": name, "pretrained": None}
+        store.store(group="model", name=name, node=node)
+
+
+def groups() -> dict[str, list[str]]:
+    """The options of every group."""
+    files = sorted(config_dir().glob("*/*.yaml"))
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(file.parent.name, []).append(file.stem)
+    found["model"] = [*found["model"], *open_clip_names()]
+    return found
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Hydra's reading of the overrides; unknown options of a group are refused with the nearest one."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise FomoError(f"cannot read the override: {str(error).splitlines()[0]}. Write KEY=VALUE.") from None
+    known = groups()
+    for override in parsed:
+        options = known.get(override.key_or_group, [])
+        for value in _chosen(override):
+            if options and value not in options:
+                raise unknown(f"option of {override.key_or_group}", value, options)
+    return parsed
+
+
+def _chosen(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [str(override.value())]
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """The jobs of a sweep: every combination of the listed values, as overrides.
+
+    ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
+    """
+    parsed = parse(overrides)
+    parents = [str(each.value()) for each in parsed if each.key_or_group == "run.dir"]
+    swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
+    jobs = BasicSweeper.split_arguments([each for each in parsed if each.key_or_group != "run.dir"], None)[0]
+    if not parents:
+        return jobs
+    return [[*job, f"run.dir='{parents[0]}/{_name_of(job, swept)}'"] for job in jobs]
+
+
+def _name_of(job: Sequence[str], swept: set[str]) -> str:
+    changed = [override for override in job if override.split("=", 1)[0] in swept]
+    return re.sub(r"[^\w=.,+-]", "_", ",".join(changed)) or "run"
+
+
+def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any]:
+    """Plain values from the groups, or from a resolved ``config.yaml``, with ``overrides``.
+
+    Raises:
+        FomoError: an unknown group, option or key.
+    """
+    folder, name = (config_dir(), "config") if file is None else (file.parent, file.stem)
+    if file is None:
+        parse(overrides)
+        register_models()
+    elif not file.is_file():
+        raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            composed = hydra_compose(name, overrides=list(overrides))
+        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _readable(error) from None
+    if file is None:
+        values["label"] = label(overrides)
+    return values
+
+
+def label(overrides: Sequence[str]) -> str:
+    """What the method is called in tables: its name and what was changed of it on the command line."""
+    pairs = [override.split("=", 1) for override in overrides if "=" in override]
+    chosen = {key: value for key, value in pairs if key.split(".")[0] in METHOD_GROUPS}
+    name = chosen.pop("method", "finetune")
+    return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
+
+
+def _readable(error: Exception) -> FomoError:
+    """Hydra's message in one line, with the nearest key where a key was not found."""
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key is None:
+        return FomoError(text.splitlines()[0])
+    way_out = "`fomo run --show` prints every key."
+    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys())}{way_out}")
+
+
+def _all_keys() -> list[str]:
+    """Every key that the default configuration has, dotted."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        names = [f"{prefix}{key}" for key in node]
+        return names + [name for key, value in node.items() for name in walk(value, f"{prefix}{key}.")]
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        values = OmegaConf.to_container(hydra_compose("config"))
+    return walk(values, "") + list(groups())

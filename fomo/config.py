@@ -1,0 +1,156 @@
+"""A run's configuration: composed once, checked, frozen."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
+
+from fomo.budget import Budget
+from fomo.errors import FomoError, check_keys
+from fomo.evaluation import EvaluationConfig
+from fomo.loader import Augmentation
+from fomo.mixture import MixtureWeights
+from fomo.runtime import Runtime
+
+PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
+UNHASHED = ("run", "label")
+UNHASHED_RUNTIME = ("num_workers",)
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """``dir``: the run folder; ``None`` means ``runs/`` and the hash of the configuration."""
+
+    dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """Values of a run; the sections named in :data:`PARTS` say by ``_target_`` what to build."""
+
+    seed: int
+    num_tasks: int
+    batch_size: int
+    max_grad_norm: float
+    max_logit_scale: float | None
+    augmentation: Augmentation
+    mixture: MixtureWeights
+    budget: Budget
+    evaluation: EvaluationConfig
+    runtime: Runtime
+    model: Part
+    stream: Part
+    trainable: Part
+    regularizer: Part
+    merging: Part
+    schedule: Part
+    meta_schedule: Part
+    optimizer: Part
+    run: RunConfig = field(default_factory=RunConfig)
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("num_tasks", "batch_size"):
+            if getattr(self, name) < 1:
+                raise FomoError(f"{name}={getattr(self, name)}: allowed are 1 and above.")
+        for name in ("max_grad_norm", "max_logit_scale"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise FomoError(f"{name}={value}: allowed are numbers above 0.")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked configuration, and its plain values as ``config.yaml`` stores them."""
+
+    config: Config
+    values: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that the result depends on."""
+        return _sha256(comparable(self.values))
+
+    def to_yaml(self) -> str:
+        """The resolved configuration; it replays the run."""
+        return yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
+
+
+def resolve(values: Mapping[str, Any]) -> Resolved:
+    """Check plain values against :class:`Config`; unknown keys and values of another type are refused."""
+    _check_sections(Config, values, "")
+    schema = OmegaConf.structured(Config)
+    _thaw(schema)
+    try:
+        merged = OmegaConf.merge(schema, dict(values))
+        config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    except MissingMandatoryValue as error:
+        raise FomoError(f"{error.full_key} is missing: give it a value.") from None
+    except (ValidationError, ConfigKeyError) as error:
+        raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
+    assert isinstance(merged, DictConfig)
+    return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+
+
+def _thaw(node: Any) -> None:
+    """Frozen dataclasses give read-only nodes, which would refuse the values they are to take."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if OmegaConf.is_dict(child) and not child._is_none():
+            _thaw(child)
+
+
+def _check_sections(kind: Any, values: Mapping[str, Any], name: str) -> None:
+    """Refuse an unknown key with the nearest known one, before any value is read."""
+    known = {f.name: f.type for f in fields(kind)}
+    check_keys(name or "the configuration", values, known)
+    for key, value in values.items():
+        if is_dataclass(known[key]) and isinstance(value, Mapping):
+            _check_sections(known[key], value, f"{name}.{key}" if name else key)
+
+
+def sha256_without_seed(values: Mapping[str, Any]) -> str:
+    """Equal for runs that differ by their seed alone."""
+    return _sha256({key: value for key, value in comparable(values).items() if key != "seed"})
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes it another experiment."""
+    kept = {key: value for key, value in values.items() if key not in UNHASHED}
+    kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNHASHED_RUNTIME}
+    return kept
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """``key: old → new`` for every key of two nested mappings that differs."""
+    lines: list[str] = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before} → {after}")
+    return lines
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The plain values of a ``config.yaml``."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FomoError(f"{path}: not YAML: {error}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("runtime"), dict):
+        raise FomoError(f"{path}: not the configuration of a run.")
+    return values
+
+
+def _sha256(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""The declaration of a dataset: validated metadata, the same for generated and for imported data."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fomo.errors import FomoError, check_keys
+
+SCHEMA = "fomo.dataset/1"
+SPLITS = ("train", "validation", "test")
+KINDS = {"classification": "accuracy", "retrieval": "recall@5"}
+ROLES = ("adaptation", "retention", "pool", "unassigned")
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What is known of a dataset. ``None`` or an empty text means unknown, never a guess.
+
+    ``classes`` are in the order of the targets; ``templates`` are prompt templates with one ``{}``, the
+    first being the primer prompt; ``num_samples`` maps a split to its size.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    num_samples: Mapping[str, int]
+    kind: str = "classification"
+    role: str = "unassigned"
+    domain: str = ""
+    licence: str = ""
+    source: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._require(bool(self.name) and self.name.isprintable() and "+++" not in self.name, "name", self.name)
+        self._require(not set(self.name) & set("/\\ "), "name (no slash, no space)", self.name)
+        self._require(self.kind in KINDS, f"kind (allowed: {', '.join(KINDS)})", self.kind)
+        self._require(self.role in ROLES, f"role (allowed: {', '.join(ROLES)})", self.role)
+        self._require(
+            bool(self.classes) and len(set(self.classes)) == len(self.classes), "classes (distinct, not empty)", ""
+        )
+        for name in self.classes:
+            self._require(bool(name.strip()) and "+++" not in name, "class name", name)
+        for template in self.templates:
+            self._require(template.count("{}") == 1, "prompt template (exactly one {})", template)
+        self._require(bool(self.templates), "templates (at least one)", "")
+        for split, count in self.num_samples.items():
+            self._require(split in SPLITS and count >= 0, f"split (allowed: {', '.join(SPLITS)})", f"{split}: {count}")
+
+    def _require(self, holds: bool, what: str, value: str) -> None:
+        if not holds:
+            raise FomoError(f"dataset '{self.name}': bad {what}: '{value}'")
+
+    @property
+    def metric(self) -> str:
+        """The metric of this kind of dataset."""
+        return KINDS[self.kind]
+
+    def prompts(self, template: str) -> list[str]:
+        """One text per class."""
+        return [template.replace("{}", name) for name in self.classes]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary with the schema's name."""
+        return {"schema": SCHEMA} | json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], origin: str) -> "DatasetCard":
+        """Read back what :meth:`to_json` gave. Unknown keys and another schema are refused."""
+        if values.get("schema") != SCHEMA:
+            raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
+        rest = {key: value for key, value in values.items() if key != "schema"}
+        check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
+        lists: dict[str, Any] = {key: tuple(rest[key]) for key in ("classes", "templates") if key in rest}
+        try:
+            return cls(**(rest | lists))
+        except TypeError as error:
+            raise FomoError(f"{origin}: {error}") from None
+
+
+def read_card(path: Path) -> DatasetCard:
+    """The card in the file ``path``. Its presence says that the import was finished: it is written last."""
+    try:
+        return DatasetCard.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise FomoError(f"{path}: not a dataset card: {error}") from None

@@ -1,0 +1,110 @@
+"""Pictures in, pixels out: safe decoding, and the two crops of CLIP."""
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_PIXELS = 64_000_000
+
+
+class BadImage(Exception):
+    """A picture that cannot be used; the text says why in a word or two, for counting."""
+
+
+def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture as RGB, upright, transparency laid on white.
+
+    Raises:
+        BadImage: empty, broken, of another format, or of more than ``max_pixels`` (a decompression bomb).
+    """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    with warnings.catch_warnings():
+        # Pillow warns of large headers; the limit below is ours and comes before any pixel is read.
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(file, formats=FORMATS)
+            _check_size(image.size, max_pixels)
+            return _to_rgb(ImageOps.exif_transpose(image))
+        except Image.DecompressionBombError:
+            raise BadImage("too many pixels") from None
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            raise BadImage("broken") from error
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise BadImage("too many pixels")
+    if min(size) < 1:
+        raise BadImage("empty")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = Image.fromarray((np.clip(np.asarray(image, np.float32) / 65535, 0, 1) * 255).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def random_crop(
+    image: Image.Image,
+    size: int,
+    uniforms: np.ndarray,
+    scale: tuple[float, float],
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> np.ndarray:
+    """RandomResizedCrop, bicubic, as a function of ``uniforms`` [attempts, 4] in [0, 1): uint8 [size, size, 3].
+
+    The box is sought as torchvision does: share of the area, log-uniform aspect ratio, position; after the
+    last attempt the largest central box of an allowed ratio.
+    """
+    return _resized(image, size, crop_box(image.size, uniforms, scale, ratio))
+
+
+Box = tuple[float, float, float, float]
+
+
+def crop_box(
+    size: tuple[int, int], uniforms: np.ndarray, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Box:
+    """Left, upper, right, lower of the box of :func:`random_crop`, whole pixels."""
+    width, height = size
+    shares = scale[0] + uniforms[:, 0] * (scale[1] - scale[0])
+    aspects = np.exp(np.log(ratio[0]) + uniforms[:, 1] * (np.log(ratio[1]) - np.log(ratio[0])))
+    widths = np.rint(np.sqrt(width * height * shares * aspects)).astype(int)
+    heights = np.rint(np.sqrt(width * height * shares / aspects)).astype(int)
+    for w, h, u, v in zip(widths, heights, uniforms[:, 2], uniforms[:, 3], strict=True):
+        if 0 < w <= width and 0 < h <= height:
+            left, upper = int(u * (width - w + 1)), int(v * (height - h + 1))
+            return left, upper, left + w, upper + h
+    return _central_box(size, ratio)
+
+
+def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> Box:
+    width, height = size
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    left, upper = (width - w) // 2, (height - h) // 2
+    return left, upper, left + w, upper + h
+
+
+def central_crop(image: Image.Image, size: int) -> np.ndarray:
+    """The central square, bicubic, as CLIP evaluates: uint8 [size, size, 3]."""
+    side = min(image.size)
+    left, upper = (image.width - side) / 2, (image.height - side) / 2
+    return _resized(image, size, (left, upper, left + side, upper + side))
+
+
+def _resized(image: Image.Image, size: int, box: Box) -> np.ndarray:
+    if image.size == (size, size) and box == (0, 0, size, size):
+        return np.asarray(image)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+Crop = Callable[[Image.Image], np.ndarray]

@@ -1,0 +1,93 @@
+"""Random access to the samples of a split, whatever holds them."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from fomo.data.card import DatasetCard
+from fomo.errors import unknown
+
+
+class Samples(Protocol):
+    """One split of one dataset, or a pool. Travels to loader workers, so it opens files lazily."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Class index of each sample: int64 [n]."""
+        ...
+
+    def image(self, index: int) -> Image.Image:
+        """The picture of a sample, RGB."""
+        ...
+
+    def captions(self, index: int) -> Sequence[str]:
+        """Every training text of a sample; empty where the class prompt must serve."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A declared dataset and how to open its splits."""
+
+    card: DatasetCard
+    open_split: Callable[[str], Samples]
+
+    @property
+    def name(self) -> str:
+        """The dataset's name, unique in a stream."""
+        return self.card.name
+
+    def split(self, name: str) -> Samples:
+        """Samples of ``train``, ``validation`` or ``test``."""
+        if not self.card.num_samples.get(name):
+            have = [split for split, count in self.card.num_samples.items() if count]
+            raise unknown(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
+        return self.open_split(name)
+
+
+@dataclass(frozen=True)
+class ArraySamples:
+    """Samples held as one uint8 array [n, h, w, 3] on disk, memory-mapped on first use.
+
+    ``FOLDER/images.npy`` holds pixels, ``targets.npy`` class indices, ``captions.json`` a list of texts per sample.
+    """
+
+    folder: Path
+    limit: int | None = None
+
+    @cached_property
+    def _images(self) -> np.ndarray:
+        return np.load(self.folder / "images.npy", mmap_mode="r")[: self.limit]
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Class index of each sample: int64 [n]."""
+        return np.load(self.folder / "targets.npy")[: self.limit]
+
+    @cached_property
+    def _captions(self) -> list[list[str]]:
+        texts: list[list[str]] = json.loads((self.folder / "captions.json").read_text(encoding="utf-8"))
+        return texts[: self.limit]
+
+    def __getstate__(self) -> dict[str, object]:
+        # A memory map would be pickled as the whole array: workers map the file themselves.
+        return {"folder": self.folder, "limit": self.limit}
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def image(self, index: int) -> Image.Image:
+        """The picture of a sample, RGB."""
+        return Image.fromarray(np.asarray(self._images[index]))
+
+    def captions(self, index: int) -> Sequence[str]:
+        """Every training text of a sample."""
+        return self._captions[index]

@@ -1,0 +1,32 @@
+"""Errors that a user can act on: the value, what is allowed, the nearest match, the way out."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FomoError(Exception):
+    """A mistake in what the user asked for or gave. The command line shows its text alone and exits with 2."""
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """``Did you mean 'x'? `` for the closest allowed name, or nothing."""
+    by_folded = {name.casefold(): name for name in allowed}
+    match = difflib.get_close_matches(value.casefold(), list(by_folded), n=1, cutoff=0.5)
+    return f"Did you mean '{by_folded[match[0]]}'? " if match else ""
+
+
+def unknown(kind: str, value: object, allowed: Iterable[str], way_out: str = "") -> FomoError:
+    """The error for a name that is not among ``allowed``; long lists are cut."""
+    names = sorted(allowed)
+    shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
+    return FomoError(
+        f"unknown {kind} '{value}'. {nearest(str(value), names)}Allowed: {shown or 'none'}. {way_out}".strip()
+    )
+
+
+def check_keys(kind: str, keys: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse the first key that is not allowed."""
+    names = set(allowed)
+    for key in keys:
+        if key not in names:
+            raise unknown(f"key of {kind}", key, names)

@@ -1,0 +1,117 @@
+"""Batches of a run, each a pure function of (seed, task, step), whatever process makes it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from fomo import rng
+from fomo.data.images import random_crop
+from fomo.data.pools import POOLS, StreamPools
+from fomo.errors import FomoError
+from fomo.method import Batch
+from fomo.mixture import Counts, Mixture
+from fomo.model import ClipModel, Tokenize
+from fomo.runtime import Runtime
+
+CROP_ATTEMPTS = 10
+
+
+class RawBatch(NamedTuple):
+    """A batch as the loader makes it: uint8 images [b, 3, h, w] and tokens [b, l] on the CPU."""
+
+    images: Tensor
+    tokens: Tensor
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """RandomResizedCrop: the share of the area that is kept."""
+
+    scale: tuple[float, float] = (0.9, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise FomoError(f"augmentation.scale={list(self.scale)}: allowed are 0 < low <= high <= 1.")
+
+
+@dataclass(frozen=True)
+class BatchMaker(TorchDataset[RawBatch]):
+    """Makes the batch of (task, step)."""
+
+    mixture: Mixture
+    pools: StreamPools
+    tokenize: Tokenize
+    image_size: int
+    augmentation: Augmentation
+
+    @cached_property
+    def _tokens(self) -> dict[str, Tensor]:
+        return {}
+
+    def __getitem__(self, key: tuple[int, int]) -> RawBatch:
+        task, step = key
+        pools = self.pools.of_task(task)
+        draws = self.mixture.draws(task, step, [len(pools[name]) for name in POOLS])
+        rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
+        images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
+        tokens = []
+        # Drawn for the whole batch, so that a process that makes a part of it draws the same.
+        crops = rng.generator(self.mixture.seed, "crop", task, step).random((len(rows), CROP_ATTEMPTS, 4))
+        choices = rng.generator(self.mixture.seed, "caption", task, step).random(len(rows))
+        for row, (pool, index) in enumerate(rows):
+            images[row] = random_crop(pool.image(index), self.image_size, crops[row], self.augmentation.scale)
+            captions = pool.captions(index)
+            tokens.append(self._encoded(captions[int(choices[row] * len(captions))]))
+        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), self.mixture.counts(task))
+
+    def _encoded(self, text: str) -> Tensor:
+        if text not in self._tokens:
+            if len(self._tokens) > 100_000:
+                self._tokens.clear()
+            self._tokens[text] = self.tokenize([text])[0]
+        return self._tokens[text]
+
+
+class _TaskSteps(Sampler[tuple[int, int]]):
+    """The (task, step) keys of the task at hand; the loader's workers live on from task to task."""
+
+    def __init__(self) -> None:
+        self.task, self.num_steps = 0, 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.task, step) for step in range(self.num_steps))
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+
+class Batches:
+    """All batches of a run, task by task, on the device."""
+
+    def __init__(self, maker: BatchMaker, model: ClipModel, runtime: Runtime) -> None:
+        self._model, self._runtime, self._steps = model, runtime, _TaskSteps()
+        self._loader = DataLoader(
+            maker,
+            batch_size=None,
+            sampler=self._steps,
+            num_workers=runtime.num_workers,
+            persistent_workers=runtime.num_workers > 0,
+            pin_memory=runtime.device != "cpu",
+            generator=torch.Generator(),
+        )
+
+    def of_task(self, task: int, num_steps: int) -> Iterator[Batch]:
+        """The batches of a task, in order."""
+        self._steps.task, self._steps.num_steps = task, num_steps
+        device = self._runtime.device
+        for raw in self._loader:
+            images = self._model.normalize(raw.images.to(device, non_blocking=True))
+            yield Batch(images, raw.tokens.to(device, non_blocking=True), raw.counts)

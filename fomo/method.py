@@ -1,0 +1,123 @@
+"""The plug-in contract: what a method may do, and when."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch on the device, the rows of P, D_t and B one after the other.
+
+    ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
+    """
+
+    images: Tensor
+    tokens: Tensor
+    counts: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``."""
+
+    number: int
+    num_tasks: int
+    num_steps: int
+    seed: int
+
+
+class Method:
+    """A part of a continual learner: what is trained, a regulariser, a merge. Subclass it, override what you need.
+
+    A run holds an ordered list of parts; at every hook they are called in that order::
+
+        for method in methods: method.begin_run(network, seed)
+        for task in stream:
+            for method in methods: method.begin_task(network, task)
+            optimizer = a fresh one over the parameters that require a gradient
+            for step in range(task.num_steps):
+                loss = contrastive(network, batch)
+                for method in methods: loss = method.loss(network, batch, loss)
+                loss.backward(); clip the gradient norm
+                for method in methods: method.after_backward(network)
+                optimizer.step()
+                for method in methods: method.after_step(network)
+            for method in methods: method.end_task(network, task)
+            with method.deployed(network) of every method: evaluate(network)
+
+    A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
+    data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
+    """
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        """Called once, with the base model θ₀. Copy what you want to keep of it."""
+
+    def begin_task(self, network: nn.Module, task: Task) -> None:
+        """Set what is trainable, attach adapters."""
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        """The loss so far, with this part's term added. Default: unchanged."""
+        return loss
+
+    def after_backward(self, network: nn.Module) -> None:
+        """Gradients are there, clipped; the optimizer has not moved yet."""
+
+    def after_step(self, network: nn.Module) -> None:
+        """The optimizer has moved."""
+
+    def end_task(self, network: nn.Module, task: Task) -> None:
+        """The task is trained: estimate importances, merge, set the weights that the next task starts from."""
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        """While open, the network holds the weights to evaluate. Default: those that end_task left."""
+        yield
+
+
+class Methods(Method):
+    """An ordered list of parts as one method."""
+
+    def __init__(self, parts: Sequence[Method]) -> None:
+        self.parts = tuple(parts)
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        """Each part in turn."""
+        for part in self.parts:
+            part.begin_run(network, seed)
+
+    def begin_task(self, network: nn.Module, task: Task) -> None:
+        """Each part in turn."""
+        for part in self.parts:
+            part.begin_task(network, task)
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        """Each part adds its term to what the parts before it gave."""
+        for part in self.parts:
+            loss = part.loss(network, batch, loss)
+        return loss
+
+    def after_backward(self, network: nn.Module) -> None:
+        """Each part in turn."""
+        for part in self.parts:
+            part.after_backward(network)
+
+    def after_step(self, network: nn.Module) -> None:
+        """Each part in turn."""
+        for part in self.parts:
+            part.after_step(network)
+
+    def end_task(self, network: nn.Module, task: Task) -> None:
+        """Each part in turn."""
+        for part in self.parts:
+            part.end_task(network, task)
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        """Every part's deployed weights, entered in turn."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.deployed(network))
+            yield

@@ -1,0 +1,104 @@
+"""What a run leaves behind: the files of its folder."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fomo.errors import FomoError
+from fomo.evaluation import Evaluation
+from fomo.scores import SCHEMA
+from fomo.stream import Stream
+
+FLUSH_STEPS = 20
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Written beside and renamed, so that a reader never meets half a file. NaN is refused."""
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+class Record:
+    """Writes ``events.jsonl`` and ``scores.json`` while a run goes on."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], on_step: Callable[[int, int, float], None]) -> None:
+        self._folder, self._on_step = folder, on_step
+        self._scores = {"schema": SCHEMA, **header, "evaluations": []}
+        self._events = (folder / "events.jsonl").open("w", encoding="utf-8")
+        self._pending: list[tuple[int, int, Tensor, Tensor, float]] = []
+        self.evaluations: list[Evaluation] = []
+
+    def step(self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
+        """Note a step. Values stay on the device until a handful is fetched at once."""
+        self._pending.append((task, step, loss.detach(), norm.detach(), rate))
+        if len(self._pending) >= FLUSH_STEPS or step == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the steps noted so far.
+
+        Raises:
+            FomoError: a loss is not finite: going on would score a broken model.
+        """
+        if not self._pending:
+            return
+        values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, _ in self._pending])
+        for (task, step, _, _, rate), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
+            self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate)
+            if not math.isfinite(loss):
+                raise FomoError(
+                    f"task {task}, step {step}: the loss is {loss}. Lower optimizer.lr, or see events.jsonl."
+                )
+            self._on_step(task, step, loss)
+        self._pending.clear()
+
+    def evaluation(self, task: int, evaluation: Evaluation) -> None:
+        """Add an evaluation and rewrite ``scores.json``."""
+        self.evaluations.append(evaluation)
+        entry = {
+            "task": task,
+            "subset": 1.0,
+            "scores": dict(evaluation.scores),
+            "tasks": {str(number): score for number, score in evaluation.tasks.items()},
+            "num_samples": dict(evaluation.num_samples),
+        }
+        self._scores["evaluations"].append(entry)
+        write_json(self._folder / "scores.json", self._scores)
+        self.event("evaluation", task=task)
+
+    def event(self, kind: str, **values: Any) -> None:
+        """One line of ``events.jsonl``; ``time`` is its only field that differs between equal runs."""
+        line = json.dumps({"event": kind, **values, "time": round(time.time(), 3)}, allow_nan=False)
+        self._events.write(line + "\n")
+        self._events.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._events.close()
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def scores_header(stream: Stream, split: str, marks: list[str]) -> dict[str, Any]:
+    """What ``scores.json`` says of the stream and its datasets."""
+    datasets = {
+        name: {
+            "role": "adaptation" if name in stream.adaptation else "retention",
+            "kind": dataset.card.kind,
+            "metric": dataset.card.metric,
+            "num_samples": dataset.card.num_samples[split],
+        }
+        for name, dataset in stream.datasets.items()
+    }
+    about = {"name": stream.name, "sha256": stream.sha256}
+    return {"stream": about, "split": split, "marks": marks, "num_tasks": len(stream.tasks), "datasets": datasets}

@@ -1,0 +1,124 @@
+"""What a person looks at after a run: a table in the terminal, one HTML page with plots."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table
+
+from fomo.config import read_values
+from fomo.errors import FomoError
+from fomo.scores import Point, Scores, read_scores
+
+KA_COLOR, ZS_COLOR = "#c2410c", "#1d4ed8"
+
+
+def result_table(folder: Path) -> Table:
+    """Every dataset before and after, then KA, ZS and GM."""
+    scores, card = read_scores(folder), _card(folder)
+    final, first = scores.final, scores.points[0]
+    label = read_values(folder / "config.yaml").get("label", "")
+    table = Table(
+        title=f"{label} on {scores.content['stream']['name']}, {scores.num_tasks} updates",
+        caption=_caption(scores, card),
+    )
+    for column in ("dataset", "role"):
+        table.add_column(column)
+    for column in ("before", "after", "change"):
+        table.add_column(column, justify="right")
+    for name, about in scores.datasets.items():
+        before, after = (scores.evaluations[i]["scores"][name] for i in (0, -1))
+        table.add_row(name, about["role"], *_change(before, after))
+    table.add_section()
+    for name, meaning in (("ka", "KA: accumulation"), ("zs", "ZS: retention"), ("gm", "GM: √(KA·ZS)")):
+        table.add_row(meaning, "", *_change(getattr(first, name), getattr(final, name)), style="bold")
+    return table
+
+
+def _change(before: float, after: float) -> tuple[str, str, str]:
+    color = "green" if after > before else "red" if after < before else "default"
+    return f"{before:.1f}", f"{after:.1f}", f"[{color}]{after - before:+.1f}[/]"
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    path = folder / "card.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _caption(scores: Scores, card: dict[str, Any]) -> str:
+    marks = f" · {', '.join(scores.marks)}" if scores.marks else ""
+    seconds = f"{card['seconds']:.0f} s · " if card else ""
+    return f"zero-shot top-1 accuracy in percent · {seconds}{scores.content['split']} split{marks}"
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html``, which needs no other file and no network. Every name in it is escaped.
+
+    Raises:
+        FomoError: the run has no score yet.
+    """
+    scores = read_scores(folder)
+    if not scores.points:
+        raise FomoError(f"{folder}: nothing to report yet: no evaluation is written.")
+    environment = Environment(loader=PackageLoader("fomo"), autoescape=True, undefined=StrictUndefined)
+    page = environment.get_template("report.html").render(
+        scores=scores,
+        values=read_values(folder / "config.yaml"),
+        ledger=_ledger(folder),
+        tasks=json.loads((folder / "stream.json").read_text(encoding="utf-8"))["tasks"],
+        rows=_rows(scores),
+        figure=figure(scores),
+    )
+    scratch = folder / ".report.html.partial"
+    scratch.write_text(page, encoding="utf-8")
+    return scratch.replace(folder / "report.html")
+
+
+def _ledger(folder: Path) -> dict[str, Any] | None:
+    path = folder / "ledger.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _rows(scores: Scores) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "role": about["role"], "num_samples": about["num_samples"]}
+        | {"path": [evaluation["scores"][name] for evaluation in scores.evaluations]}
+        for name, about in scores.datasets.items()
+    ]
+
+
+def figure(scores: Scores) -> str:
+    """KA and ZS per task beside the KA–ZS plane, as the base64 text of a PNG."""
+    from matplotlib.figure import Figure  # takes a while to import
+
+    drawing = Figure(figsize=(10, 4), layout="constrained")
+    left, right = drawing.subplots(1, 2)
+    _plot_path(left, scores.points)
+    _plot_plane(right, scores.points)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=120)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _plot_path(axes: Any, points: list[Point]) -> None:
+    tasks = [point.task for point in points]
+    axes.plot(tasks, [p.ka for p in points], "o-", color=KA_COLOR, label="KA: knowledge accumulation")
+    axes.plot(tasks, [p.zs for p in points], "s-", color=ZS_COLOR, label="ZS: zero-shot retention")
+    axes.plot(tasks, [p.gm for p in points], "--", color="gray", label="GM")
+    axes.set(xlabel="update", ylabel="accuracy [%]", ylim=(0, 100), xticks=tasks, title="per update")
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _plot_plane(axes: Any, points: list[Point]) -> None:
+    axes.plot([p.ka for p in points], [p.zs for p in points], "-", color="gray", zorder=1)
+    shades = [p.task for p in points]
+    axes.scatter([p.ka for p in points], [p.zs for p in points], c=shades, cmap="viridis", zorder=2)
+    for point in (points[0], points[-1]):
+        axes.annotate(f"update {point.task}", (point.ka, point.zs), xytext=(6, 6), textcoords="offset points")
+    axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept", xlim=(0, 100), ylim=(0, 100))
+    axes.set_title("KA–ZS plane: up and right is better")
+    axes.grid(alpha=0.3)

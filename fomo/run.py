@@ -1,0 +1,192 @@
+"""One experiment from its configuration to its folder."""
+
+import hashlib
+import platform
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import save_file
+
+from fomo import weights
+from fomo.budget import NOT_BUDGETED, Ledger
+from fomo.config import Config, Resolved
+from fomo.data.pools import StreamPools
+from fomo.errors import FomoError
+from fomo.evaluation import evaluate
+from fomo.folder import WEIGHTS, start
+from fomo.loader import Batches, BatchMaker
+from fomo.loop import Experiment, LearningRate, run
+from fomo.method import Methods
+from fomo.mixture import Mixture
+from fomo.model import ClipModel
+from fomo.parts import build
+from fomo.record import Record, scores_header, write_json
+from fomo.report import write_report
+from fomo.stream import Stream
+
+FLOOR = 0.001
+"""Share of the learning rate that schedules end at."""
+
+
+class Progress(Protocol):
+    """Who wants to see how far a run is."""
+
+    def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
+        """What the run consists of."""
+        ...
+
+    def step(self, task: int, step: int, loss: float) -> None:
+        """A step was made."""
+        ...
+
+    def evaluating(self, task: int, dataset: str) -> None:
+        """A dataset was scored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose every part is built and checked; nothing is written yet."""
+
+    resolved: Resolved
+    stream: Stream
+    model: ClipModel
+    methods: Methods
+    steps: tuple[int, ...]
+    maker: BatchMaker
+    learning_rate: LearningRate
+
+    @property
+    def marks(self) -> list[str]:
+        """What keeps the result from being compared freely."""
+        validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
+        return [NOT_BUDGETED, *validation]
+
+
+def prepare(resolved: Resolved) -> Prepared:
+    """Build and check everything before long work starts. The pocket's pictures are drawn here if need be."""
+    config = resolved.config
+    allow = config.runtime.allow_targets
+    steps = config.budget.plan(config.num_tasks)
+    learning_rate = _learning_rate(config)
+    learning_rate(1, 0, steps[0])
+    methods = Methods([build(part, getattr(config, part), allow) for part in ("trainable", "regularizer", "merging")])
+    build("optimizer", config.optimizer, allow)([("weight", torch.nn.Parameter(torch.zeros(1, 1)))])
+    model: ClipModel = build("model", config.model, allow)
+    methods.begin_run(model.network, config.seed)
+    given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
+    stream: Stream = build("stream", config.stream, allow, **given)
+    pools = StreamPools.of(stream)
+    mixture = Mixture(config.seed, config.batch_size, config.mixture, steps)
+    _check_pools(mixture, pools)
+    maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
+    return Prepared(resolved, stream, model, methods, steps, maker, learning_rate)
+
+
+def _learning_rate(config: Config) -> LearningRate:
+    allow, base = config.runtime.allow_targets, float(config.optimizer["lr"])
+    if not base > 0:
+        raise FomoError(f"optimizer.lr={base}: allowed are numbers above 0.")
+    schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
+
+    def learning_rate(task: int, step: int, num_steps: int) -> float:
+        return float(schedule(step, num_steps, peak=meta(task, base), floor=FLOOR * base))
+
+    return learning_rate
+
+
+def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
+    if mixture.weights.pretraining > 0 and len(pools.pretraining) == 0:
+        share = mixture.weights.pretraining
+        raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
+    for task in range(1, len(mixture.steps) + 1):
+        if sum(mixture.counts(task)) and mixture.counts(task)[1] == 0 and mixture.weights.update > 0:
+            raise FomoError(
+                f"batch_size={mixture.batch_size} leaves no sample for mixture.update: take a larger batch."
+            )
+
+
+def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
+    """Run it, and write the folder; ``card.json``, written last, says that it is finished."""
+    started = time.perf_counter()
+    config, stream = prepared.resolved.config, prepared.stream
+    progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
+    start(folder, prepared.resolved)
+    write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
+    prepared.model.network.to(config.runtime.device)
+    header = scores_header(stream, config.evaluation.split, prepared.marks)
+    record = Record(folder, header, progress.step)
+    ledger = Ledger(config.budget.unit, prepared.steps)
+    try:
+        run(_experiment(prepared, record, progress), ledger, record)
+    finally:
+        record.close()
+    write_json(folder / "ledger.json", ledger.to_json())
+    _save_weights(prepared, folder / WEIGHTS)
+    write_report(folder)
+    write_json(folder / "card.json", _card(prepared, folder, time.perf_counter() - started))
+
+
+def _experiment(prepared: Prepared, record: Record, progress: Progress) -> Experiment:
+    config = prepared.resolved.config
+    return Experiment(
+        seed=config.seed,
+        model=prepared.model,
+        method=prepared.methods,
+        batches=Batches(prepared.maker, prepared.model, config.runtime),
+        make_optimizer=build("optimizer", config.optimizer, config.runtime.allow_targets),
+        learning_rate=prepared.learning_rate,
+        max_grad_norm=config.max_grad_norm,
+        max_logit_scale=config.max_logit_scale,
+        runtime=config.runtime,
+        evaluate=_evaluator(prepared, record, progress),
+    )
+
+
+def _evaluator(prepared: Prepared, record: Record, progress: Progress) -> Callable[[int], None]:
+    config = prepared.resolved.config
+
+    def score(task: int) -> None:
+        def seen(dataset: str) -> None:
+            progress.evaluating(task, dataset)
+
+        result = evaluate(prepared.model, prepared.stream, config.evaluation, config.runtime, seen)
+        record.evaluation(task, result)
+
+    return score
+
+
+def _save_weights(prepared: Prepared, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with prepared.methods.deployed(prepared.model.network):
+        final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
+    scratch = path.with_name(f".{path.name}.partial")
+    save_file(final, scratch)
+    scratch.replace(path)
+
+
+def _card(prepared: Prepared, folder: Path, seconds: float) -> dict[str, Any]:
+    """Everything that depends on time and machine, and the hashes that the result rests on."""
+    device = prepared.resolved.config.runtime.device
+    cuda = device.startswith("cuda")
+    return {
+        "schema": "fomo.card/1",
+        "label": prepared.resolved.config.label,
+        "config_sha256": prepared.resolved.sha256,
+        "stream_sha256": prepared.stream.sha256,
+        "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
+        "marks": prepared.marks,
+        "seconds": round(seconds, 2),
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "num_threads": torch.get_num_threads(),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "versions": {name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
+        "python": platform.python_version(),
+    }

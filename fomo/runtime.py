@@ -1,0 +1,46 @@
+"""Where and in which precision a run computes."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+
+from fomo.errors import FomoError, unknown
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """``auto`` takes CUDA where there is one, and bf16 there; fp32 on a CPU.
+
+    ``allow_targets`` names further packages whose classes a config may build.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    num_workers: int = 0
+    allow_targets: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.device == "auto":
+            object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", "fp32" if self.device == "cpu" else "bf16")
+        self._check()
+
+    def _check(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown("value of runtime.precision", self.precision, (*PRECISIONS, "auto"))
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise FomoError(f"runtime.device={self.device}: not usable here ({reason}). Try auto or cpu.") from None
+        if self.num_workers < 0:
+            raise FomoError(f"runtime.num_workers={self.num_workers}: allowed are 0 and above.")
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Mixed precision where it is asked for."""
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=dtype != torch.float32)

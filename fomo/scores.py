@@ -1,0 +1,130 @@
+"""``scores.json``: the one file that every score comes from.
+
+KA (knowledge accumulation) is the mean over adaptation datasets, ZS (zero-shot retention) the mean over held-out
+ones, GM = sqrt(KA · ZS) (Roth et al. 2024, arXiv 2408.14471). A missing or NaN score is "not finished", never a number.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomo.errors import FomoError
+
+SCHEMA = "fomo.scores/1"
+
+
+class NotFinished(FomoError):
+    """The run has not written every score yet."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """KA, ZS and GM in percent after ``task`` updates."""
+
+    task: int
+    ka: float
+    zs: float
+
+    @property
+    def gm(self) -> float:
+        """Geometric mean of KA and ZS."""
+        return math.sqrt(self.ka * self.zs)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The content of a scores file, checked."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def num_tasks(self) -> int:
+        """Updates of the stream."""
+        return int(self.content["num_tasks"])
+
+    @property
+    def marks(self) -> list[str]:
+        """What keeps this result from being compared freely."""
+        return list(self.content["marks"])
+
+    @property
+    def datasets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Role, kind, metric and size of each dataset."""
+        return self.content["datasets"]
+
+    @property
+    def evaluations(self) -> list[Mapping[str, Any]]:
+        """Evaluations in order, the first before any update."""
+        return list(self.content["evaluations"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model after the last update has been scored."""
+        return len(self.evaluations) == self.num_tasks + 1
+
+    @property
+    def points(self) -> list[Point]:
+        """KA and ZS after every update so far, the base model first."""
+        return [Point(e["task"], self._mean(e, "adaptation"), self._mean(e, "retention")) for e in self.evaluations]
+
+    @property
+    def final(self) -> Point:
+        """The result.
+
+        Raises:
+            NotFinished: evaluations are missing.
+        """
+        if not self.finished:
+            done = len(self.evaluations) - 1
+            raise NotFinished(f"{self.path}: not finished: {max(done, 0)} of {self.num_tasks} updates are scored.")
+        return self.points[-1]
+
+    def _mean(self, evaluation: Mapping[str, Any], role: str) -> float:
+        values = [evaluation["scores"][name] for name, about in self.datasets.items() if about["role"] == role]
+        return math.fsum(values) / len(values)
+
+
+def read_scores(run: Path) -> Scores:
+    """The scores of a run folder.
+
+    Raises:
+        NotFinished: there is no file yet.
+        FomoError: the file is no scores file, or lacks a score.
+    """
+    path = run / "scores.json"
+    if not path.is_file():
+        raise NotFinished(f"{run}: not finished: it holds no scores.json. Is it a run folder?")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FomoError(f"{path}: not JSON: {error}") from None
+    _check(path, content)
+    return Scores(path, content)
+
+
+def _check(path: Path, content: Any) -> None:
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise FomoError(f"{path}: not a scores file of schema '{SCHEMA}'.")
+    for key in ("stream", "split", "marks", "num_tasks", "datasets", "evaluations"):
+        if key not in content:
+            raise FomoError(f"{path}: key '{key}' is missing.")
+    roles = {about["role"] for about in content["datasets"].values()}
+    if not roles >= {"adaptation", "retention"}:
+        raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {sorted(roles)}.")
+    for number, evaluation in enumerate(content["evaluations"]):
+        _check_evaluation(path, number, evaluation, content["datasets"])
+
+
+def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
+    if evaluation["task"] != number:
+        raise FomoError(f"{path}: evaluation {number} is of task {evaluation['task']}.")
+    for name in datasets:
+        score = evaluation["scores"].get(name)
+        if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
+            raise NotFinished(f"{path}: not finished: task {number} has no score of '{name}' ({score}).")
+        if not 0 <= score <= 100:
+            raise FomoError(f"{path}: score of '{name}' in task {number} is {score}, not a percentage.")

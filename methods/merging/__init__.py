@@ -1,0 +1,1 @@
+"""Temporal model merging: techniques over state dicts, and the methods that apply them after each task."""

@@ -1,0 +1,141 @@
+"""The pocket's pictures, drawn once into memory-mapped uint8 arrays.
+
+The cache folder is named by what the pictures depend on (this package's source and the drawing libraries), so
+that an old cache is never mistaken for a new one. ``FOMO_CACHE`` moves it; else ``~/.cache/fomo``.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from fomo import rng
+from fomo.data.samples import ArraySamples
+from streams.pocket import sets
+from streams.pocket.canvas import SIZE
+from streams.pocket.digits import digits_split
+from streams.pocket.pool import pool_sample
+
+BLOCK = 500
+POOL = "pool"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One array to draw: a split of a dataset, or the first ``size`` samples of the pool."""
+
+    dataset: str
+    split: str
+    size: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return cache_root() / f"{self.dataset}-{self.split}-{self.size}"
+
+
+Block = tuple[np.ndarray, np.ndarray, list[list[str]]]
+
+
+def cache_root() -> Path:
+    """The folder of this version of the pictures."""
+    home = os.environ.get("FOMO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fomo"
+    return Path(home) / f"pocket-{fingerprint()}"
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Hash of the drawing code and of the versions of what it draws with."""
+    # Pretraining looks at the pictures and draws none.
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("pretrain"))
+    versions = [f"{name}={version(name)}" for name in ("numpy", "pillow", "matplotlib", "scikit-learn")]
+    content = b"\0".join([path.read_bytes() for path in sources] + [text.encode() for text in versions])
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def request(dataset: str, split: str) -> Request:
+    """The request for a split of a dataset."""
+    return Request(dataset, split, sets.num_samples(dataset)[split])
+
+
+def open_array(wanted: Request) -> ArraySamples:
+    """The samples, drawn now by this process if they are not cached."""
+    if not wanted.folder.exists():
+        draw_missing([wanted], num_workers=0)
+    return ArraySamples(wanted.folder)
+
+
+def draw_missing(wanted: Iterable[Request], num_workers: int | None = None) -> int:
+    """Draw what is not cached, over ``num_workers`` processes (``None``: all cores); gives the number of arrays drawn.
+
+    Another process that wants the same waits; what is drawn is renamed into place when whole.
+    """
+    root = cache_root()
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / "lock"):
+        missing = [one for one in dict.fromkeys(wanted) if not one.folder.exists()]
+        blocks = [(one, start) for one in missing for start in range(0, one.size, BLOCK)]
+        drawn = _draw_blocks(blocks, num_workers)
+        for one in missing:
+            _store(one, [next(drawn) for _ in range(0, one.size, BLOCK)])
+    return len(missing)
+
+
+def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None) -> Iterator[Block]:
+    workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+    if workers < 2 or len(blocks) < 2:
+        yield from (draw_block(*block) for block in blocks)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(draw_block, *zip(*blocks, strict=True))
+
+
+def draw_block(wanted: Request, start: int) -> Block:
+    """Pixels [n, 32, 32, 3], targets [n] and captions of up to ``BLOCK`` samples from ``start``."""
+    indices = range(start, min(start + BLOCK, wanted.size))
+    if wanted.dataset == POOL:
+        rows = [pool_sample(index) for index in indices]
+        return _pixels([row[0] for row in rows]), sets.pool_targets(rows), [[row[1]] for row in rows]
+    if wanted.dataset == "pocket_digits":
+        images, labels = digits_split(wanted.split)
+        chosen = [(images[index], int(labels[index])) for index in indices]
+        return _pixels([image for image, _ in chosen]), np.array([label for _, label in chosen]), [[] for _ in chosen]
+    return _drawn(wanted, indices)
+
+
+def _drawn(wanted: Request, indices: range) -> Block:
+    """Sample ``index`` has class ``index % num_classes``; its picture and caption come from its own generator."""
+    dataset = sets.DATASETS[wanted.dataset]
+    images, targets, captions = [], [], []
+    for index in indices:
+        own = rng.generator("pocket", wanted.dataset, wanted.split, index)
+        label = index % len(dataset.classes)
+        images.append(dataset.draw(own, label))
+        targets.append(label)
+        captions.append([str(own.choice(dataset.templates)).replace("{}", dataset.classes[label])])
+    return _pixels(images), np.array(targets), captions
+
+
+def _pixels(images: Sequence[object]) -> np.ndarray:
+    return np.stack([np.asarray(image, dtype=np.uint8) for image in images]).reshape(-1, SIZE, SIZE, 3)
+
+
+def _store(one: Request, blocks: Sequence[Block]) -> None:
+    scratch = one.folder.with_name(f".{one.folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))
+    np.save(scratch / "targets.npy", np.concatenate([block[1] for block in blocks]).astype(np.int64))
+    captions = [texts for block in blocks for texts in block[2]]
+    (scratch / "captions.json").write_text(json.dumps(captions), encoding="utf-8")
+    scratch.rename(one.folder)
