@@ -5,6 +5,7 @@ similarities over texts and over images. It differs from the paper in one point:
 times, so that a batch holds other pairs of the same concept; they are left out of the softmax.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from fomo import rng
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
 from fomo.model import ClipModel, Tokenize, pocket
+from fomo.model_names import MODELS
 from streams.pocket import datasets
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -65,6 +67,11 @@ class Recipe:
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
     if not holds:
         raise FomoError(f"{name}={value}: allowed are {allowed}.")
+
+
+def shipped_recipe(name: str) -> Recipe:
+    """The recipe by which the shipped weights of ``name`` were made."""
+    return Recipe(**json.loads((MODELS / name / "recipe.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,8 @@ def _update(model: ClipModel, optimizer: torch.optim.Optimizer, pairs: Pairs, ra
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW that decays matrices alone: decayed embeddings would forget the words that are not in the pool."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -1,0 +1,104 @@
+"""What the update loop costs beside a bare PyTorch loop: same model, same loader, same arithmetic, one process.
+
+    python benchmarks/loop_overhead.py [KEY=VALUE …]
+
+Both sides fine-tune the pocket model for the same batches, in turns, so that a busy machine slows both. Printed:
+seconds per step of either side and their ratio (median over rounds), and the loader's own share of a bare step.
+"""
+
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import torch
+from open_clip.loss import ClipLoss
+from torch import nn
+
+from fomo.budget import Ledger
+from fomo.compose import compose
+from fomo.config import resolve
+from fomo.loader import Batches
+from fomo.loop import Experiment, train
+from fomo.method import Task
+from fomo.model import train_mode
+from fomo.parts import build
+from fomo.record import Record
+from fomo.run import Prepared, prepare
+
+STEPS, ROUNDS = 20, 9
+
+
+def bare_loop(prepared: Prepared, batches: Batches) -> None:
+    """What one would write by hand for the same updates."""
+    network, config = prepared.model.network, prepared.resolved.config
+    parameters = list(network.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.2, fused=True)
+    loss_function = ClipLoss()
+    train_mode(network)
+    for batch in batches.of_task(2, STEPS):
+        loss = loss_function(*network(batch.images, batch.tokens))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+        optimizer.step()
+
+
+def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
+    """One task of the benchmark's loop."""
+    config = prepared.resolved.config
+    experiment = Experiment(
+        seed=0,
+        model=prepared.model,
+        method=prepared.methods,
+        batches=batches,
+        make_optimizer=build("optimizer", config.optimizer),
+        learning_rate=prepared.learning_rate,
+        max_grad_norm=config.max_grad_norm,
+        max_logit_scale=config.max_logit_scale,
+        runtime=config.runtime,
+        evaluate=lambda task: None,
+    )
+    task = Task(2, 6, STEPS, 0)
+    prepared.methods.begin_task(prepared.model.network, task)
+    record = Record(folder, {}, lambda task, step, loss: None)
+    train(experiment, task, Ledger("steps", (0, STEPS)), record)
+    record.close()
+
+
+def loader_alone(batches: Batches) -> None:
+    """Make the same batches and drop them."""
+    for _ in batches.of_task(2, STEPS):
+        pass
+
+
+def seconds(action: object, *arguments: object) -> float:
+    """Seconds per step."""
+    started = time.perf_counter()
+    action(*arguments)  # type: ignore[operator]
+    return (time.perf_counter() - started) / STEPS
+
+
+def main() -> None:
+    """Measure and print."""
+    prepared = prepare(resolve(compose(sys.argv[1:])))
+    prepared.model.network.to(prepared.resolved.config.runtime.device)
+    batches = Batches(prepared.maker, prepared.model, prepared.resolved.config.runtime)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS + 1):
+            bare, ours = seconds(bare_loop, prepared, batches), seconds(our_loop, prepared, batches, Path(folder))
+            rows.append((bare, ours, seconds(loader_alone, batches)))
+    bare, ours, loader = (statistics.median(column) for column in zip(*rows[1:], strict=True))
+    ratio = statistics.median(o / b for b, o, _ in rows[1:])
+    print(f"{date.today()}  {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"bare loop         {bare * 1e3:8.2f} ms per step")
+    print(f"fomo's loop       {ours * 1e3:8.2f} ms per step, ratio {ratio:.3f}")
+    print(f"the loader alone  {loader * 1e3:8.2f} ms per step, {loader / bare:.3f} of a bare step")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""``fomo pretrain``: reproduce a pocket base model, or make another one by a changed recipe."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fomo.errors import FomoError, check_keys, unknown
+from fomo.model_names import pocket_names
+
+if TYPE_CHECKING:
+    from fomo.model import ClipModel
+    from streams.pocket.pretrain import Recipe
+    from streams.pocket.pretrained import Scores
+
+DEFAULT_MODEL = "pocket"
+DEFAULT_OUT = "pretrained"
+EPILOG = """examples:
+  fomo pretrain                                     the shipped base model again, in pretrained/pocket
+  fomo pretrain model=pocket_vit out=DIR            the other one
+  fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json"""
+
+
+def main(arguments: list[str]) -> None:
+    """Check everything, pretrain, write the model and show its scores."""
+    parser = argparse.ArgumentParser(
+        "fomo pretrain", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model=, out=, or a value of the recipe")
+    settings = parse(parser.parse_args(arguments).settings)
+    name = str(settings.pop("model", DEFAULT_MODEL))
+    if name not in pocket_names():
+        raise unknown("pocket model", name, pocket_names())
+    folder = Path(str(settings.pop("out", f"{DEFAULT_OUT}/{name}")))
+    recipe = recipe_with(name, settings)
+    _make_empty(folder)
+    _run(name, folder, recipe, Console())
+
+
+def parse(settings: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as typed values."""
+    from omegaconf import OmegaConf
+
+    for setting in settings:
+        if not setting.partition("=")[0].isidentifier() or not setting.partition("=")[2]:
+            raise FomoError(f"'{setting}': settings are written KEY=VALUE, for example steps=200.")
+    return {str(key): value for key, value in OmegaConf.from_dotlist(settings).items()}
+
+
+def recipe_with(name: str, changes: dict[str, Any]) -> "Recipe":
+    """The shipped recipe of the model ``name`` with ``changes``."""
+    import dataclasses
+
+    from omegaconf import OmegaConf
+    from omegaconf.errors import ValidationError
+
+    from streams.pocket.pretrain import Recipe, shipped_recipe
+
+    check_keys("fomo pretrain", changes, ["model", "out", *(field.name for field in dataclasses.fields(Recipe))])
+    shipped = OmegaConf.structured(shipped_recipe(name))
+    try:
+        changed: Recipe = OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[assignment]
+    except ValidationError as error:
+        raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
+    return changed
+
+
+def _make_empty(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FomoError(f"out={folder}: cannot be made ({error.strerror}). Name another folder by out=DIR.") from None
+    if any(folder.iterdir()):
+        raise FomoError(f"out={folder}: is not empty. Name another folder by out=DIR.")
+
+
+def _run(name: str, folder: Path, recipe: "Recipe", console: Console) -> None:
+    from streams.pocket import datasets
+    from streams.pocket.pretrained import write_model, zero_shot_scores
+
+    with console.status(f"drawing {recipe.num_samples} pictures (once, then cached)"):
+        datasets.draw_ahead([], recipe.num_samples)
+    model = _pretrain(name, recipe, console)
+    with console.status("scoring"):
+        scores = write_model(folder, model, recipe, zero_shot_scores)
+    console.print(scores_table(name, scores))
+    console.print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}", soft_wrap=True)
+
+
+def _pretrain(name: str, recipe: "Recipe", console: Console) -> "ClipModel":
+    from streams.pocket.pretrain import pretrain
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("pretraining", total=recipe.steps)
+
+        def on_step(step: int, loss: float) -> None:
+            progress.update(bar, completed=step, description=f"pretraining, loss {loss:.3f}")
+
+        return pretrain(name, recipe, on_step)
+
+
+def scores_table(name: str, scores: "Scores") -> Table:
+    """Percent per dataset and split, the means last."""
+    table = Table("dataset", title=f"{name}: zero-shot accuracy (%)")
+    for split in scores:
+        table.add_column(split, justify="right")
+    for dataset in next(iter(scores.values()))["datasets"]:
+        table.add_row(dataset, *(f"{part['datasets'][dataset]:.1f}" for part in scores.values()))
+    table.add_section()
+    for role in ("retention", "adaptation"):
+        table.add_row(f"mean of {role}", *(f"{part[f'mean_{role}']:.1f}" for part in scores.values()), style="bold")
+    return table

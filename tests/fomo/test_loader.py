@@ -1,0 +1,68 @@
+"""Batches are a pure function of (seed, task, step)."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from fomo.data.pools import POOLS
+from fomo.loader import Batches, BatchMaker
+from fomo.runtime import Runtime
+from tests import tiny
+
+
+def all_batches(num_workers: int) -> list[tuple[Tensor, Tensor]]:
+    prepared = tiny.prepared()
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=num_workers))
+    return [(b.images, b.tokens) for task in (1, 2) for b in batches.of_task(task, 3)]
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_workers_change_nothing(num_workers: int) -> None:
+    for alone, worked in zip(all_batches(0), all_batches(num_workers), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(alone, worked, strict=True))
+
+
+def test_a_batch_does_not_depend_on_what_was_made_before() -> None:
+    fresh, used = tiny.prepared().maker, tiny.prepared().maker
+    for key in ((1, 0), (2, 1), (1, 2)):
+        used[key]
+    assert torch.equal(fresh[2, 2].images, used[2, 2].images)
+    assert torch.equal(fresh[2, 2].tokens, used[2, 2].tokens)
+
+
+def test_batches_differ_by_task_step_and_seed() -> None:
+    maker, other = tiny.prepared("seed=0").maker, tiny.prepared("seed=1").maker
+    images = [made[key].images for made, key in ((maker, (1, 0)), (maker, (1, 1)), (maker, (2, 0)), (other, (1, 0)))]
+    assert all(not torch.equal(a, b) for i, a in enumerate(images) for b in images[i + 1 :])
+
+
+def test_rows_come_from_their_pools_in_exact_counts() -> None:
+    maker = tiny.prepared("batch_size=10").maker
+    assert maker[1, 0].counts == (5, 5, 0) and maker[2, 0].counts == (4, 3, 3)
+    assert maker[2, 0].images.shape == (10, 3, 32, 32) and maker[2, 0].images.dtype == torch.uint8
+
+
+def test_the_buffer_is_what_earlier_tasks_learned_from() -> None:
+    pools = tiny.prepared().maker.pools
+    first, second = pools.of_task(1), pools.of_task(2)
+    assert len(first["buffer"]) == 0 and len(second["buffer"]) == len(first["update"])
+    assert list(first) == list(POOLS)
+    texts = {second["buffer"].captions(i)[0] for i in range(len(second["buffer"]))}
+    assert texts == {first["update"].captions(i)[0] for i in range(len(first["update"]))}
+
+
+def test_update_pools_hold_the_training_samples_of_their_concepts_alone() -> None:
+    prepared = tiny.prepared()
+    for number, concepts in enumerate(prepared.stream.tasks, start=1):
+        pool = prepared.maker.pools.of_task(number)["update"]
+        assert len(pool) == 60 * len(concepts)
+        names = {concept.name for concept in concepts}
+        for index in range(0, len(pool), 17):
+            assert any(name in pool.captions(index)[0] for name in names)
+
+
+def test_maker_refuses_nothing_silently() -> None:
+    maker = tiny.prepared().maker
+    assert isinstance(maker, BatchMaker)
+    with pytest.raises(IndexError):
+        maker[3, 0]

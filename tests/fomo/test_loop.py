@@ -1,0 +1,142 @@
+"""The update loop: hooks, loss, ledger, what it refuses."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fomo
+from fomo.folder import FILES
+from fomo.loop import clamp_temperature, contrastive
+from fomo.method import Batch, Methods
+from fomo.run import execute
+from fomo.scores import read_scores
+from tests import tiny
+
+
+class Recorder(fomo.Method):
+    """Notes the order of hooks; ``factor`` multiplies the loss, to see who was called first."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self.calls.append(f"{self.name} begin_run {seed}")
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.calls.append(f"{self.name} begin_task {task.number}/{task.num_tasks}")
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        self.calls.append(f"{self.name} loss")
+        return loss
+
+    def after_backward(self, network: nn.Module) -> None:
+        self.calls.append(f"{self.name} after_backward")
+
+    def after_step(self, network: nn.Module) -> None:
+        self.calls.append(f"{self.name} after_step")
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.calls.append(f"{self.name} end_task {task.number}")
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        self.calls.append(f"{self.name} deployed")
+        yield
+        self.calls.append(f"{self.name} withdrawn")
+
+
+def test_hooks_are_called_in_the_documented_order(tmp_path: Path) -> None:
+    calls: list[str] = []
+    prepared = tiny.prepared("budget.total=2")
+    trainable = prepared.methods.parts[0]
+    methods = Methods([trainable, Recorder("a", calls), Recorder("b", calls)])
+    execute(replace(prepared, methods=methods), tmp_path / "run", tiny.Silent())
+
+    def both(*hooks: str) -> list[str]:
+        return [f"{name} {hook}" for hook in hooks for name in "ab"]
+
+    def task(number: int) -> list[str]:
+        steps = both(f"begin_task {number}/2", "loss", "after_backward", "after_step", f"end_task {number}")
+        return [*steps, *both("deployed"), "b withdrawn", "a withdrawn"]
+
+    final_weights = [*both("deployed"), "b withdrawn", "a withdrawn"]
+    assert calls == [*task(1), *task(2), *final_weights]
+
+
+def test_loss_is_the_symmetric_cross_entropy() -> None:
+    network = tiny.prepared().model.network.eval()
+    images, tokens = torch.randn(5, 3, 32, 32), torch.randint(1, 900, (5, 16))
+    with torch.no_grad():
+        loss = float(contrastive(network, Batch(images, tokens, (5, 0, 0))))
+        a, b = network.encode_image(images).double().numpy(), network.encode_text(tokens).double().numpy()
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
+    logits = math.exp(float(network.logit_scale)) * a @ b.T
+    by_image = [-(logits[i, i] - np.log(np.exp(logits[i]).sum())) for i in range(5)]
+    by_text = [-(logits[i, i] - np.log(np.exp(logits[:, i]).sum())) for i in range(5)]
+    assert loss == pytest.approx((np.mean(by_image) + np.mean(by_text)) / 2, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_it_unfinished(tmp_path: Path) -> None:
+    class Spoiler(fomo.Method):
+        def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+            return loss * float("nan")
+
+    prepared = tiny.prepared()
+    broken = replace(prepared, methods=Methods([*prepared.methods.parts, Spoiler()]))
+    with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss is nan"):
+        execute(broken, tmp_path / "run", tiny.Silent())
+    assert not (tmp_path / "run" / "card.json").exists()
+    assert not read_scores(tmp_path / "run").finished
+
+
+def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run")
+    assert all((run / name).is_file() for name in FILES)
+    ledger = json.loads((run / "ledger.json").read_text())
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    steps = [event for event in events if event["event"] == "step"]
+    assert [(e["task"], e["step"]) for e in steps] == [(t, s) for t in (1, 2) for s in range(3)]
+    assert ledger["planned"] == ledger["charged"] == len(steps) == 6 and ledger["left"] == 0
+    # 24 samples: 7/9/8 would be floor and remainder of 7.92, 8.16, 7.92 → 8, 8, 8; the buffer is empty in task 1
+    assert ledger["samples"] == {"pretraining": 3 * 12 + 3 * 8, "update": 3 * 12 + 3 * 8, "buffer": 3 * 8}
+    scores = read_scores(run)
+    assert [e["task"] for e in scores.evaluations] == [0, 1, 2]
+    assert set(scores.evaluations[0]["tasks"]) == {"1", "2"} and scores.marks == ["not budgeted"]
+
+
+def test_learning_rate_warms_up_and_falls_in_every_task(tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run", "budget.total=12")
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    rates = [event["lr"] for event in events if event["event"] == "step"]
+    assert rates[0] == 1e-3 and rates[5] == pytest.approx(1e-6) and rates[:6] == rates[6:]
+
+
+@pytest.mark.parametrize(
+    ("scale", "limit", "after"), [(5.0, 100.0, math.log(100)), (1.0, 100.0, 1.0), (5.0, None, 5.0)]
+)
+def test_temperature_is_clamped_only_on_request(scale: float, limit: float | None, after: float) -> None:
+    network = nn.Module()
+    network.logit_scale = nn.Parameter(torch.tensor(scale))
+    clamp_temperature(network, limit)
+    assert float(network.logit_scale) == pytest.approx(after)
+
+
+def test_bf16_trains_too(tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run", "runtime.precision=bf16", "method=lora_ema", "model=pocket_vit")
+    assert read_scores(run).finished
+
+
+def test_batch_norm_statistics_stay_as_they_were(tmp_path: Path) -> None:
+    prepared = tiny.prepared()
+    before = {n: v.clone() for n, v in prepared.model.network.named_buffers() if "running" in n}
+    execute(prepared, tmp_path / "run", tiny.Silent())
+    after = dict(prepared.model.network.named_buffers())
+    assert before and all(torch.equal(value, after[name]) for name, value in before.items())

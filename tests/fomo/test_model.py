@@ -1,0 +1,65 @@
+"""Models: the shipped ones, open_clip's, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from fomo import weights
+from fomo.errors import FomoError
+from fomo.model import pocket, pretrained_clip, train_mode
+from fomo.model_names import open_clip_names, pocket_names
+
+
+def test_names_are_open_clips_own() -> None:
+    import open_clip
+
+    assert open_clip_names() == sorted(open_clip.list_models())
+    assert pocket_names() == ["pocket", "pocket_vit"]
+
+
+@pytest.mark.parametrize("name", ["pocket", "pocket_vit"])
+def test_a_pocket_model_is_the_same_twice_and_ignores_the_global_seed(name: str) -> None:
+    torch.manual_seed(1)
+    first = pocket(name).network.state_dict()
+    torch.manual_seed(2)
+    second = pocket(name).network.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_pixels_are_normalised_per_channel() -> None:
+    model = pocket("pocket")
+    images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    for channel in range(3):
+        expected = (1 - model.mean[channel]) / model.std[channel]
+        assert model.normalize(images)[0, channel, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_train_mode_fixes_batch_norm_alone() -> None:
+    network = pocket("pocket").network
+    train_mode(network)
+    kinds = {type(m): m.training for m in network.modules()}
+    assert kinds[nn.BatchNorm2d] is False and kinds[nn.LayerNorm if nn.LayerNorm in kinds else type(network)] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ViT-B-61", "Did you mean 'ViT-B-16'"),
+        ("coca_ViT-B-32", "captioning decoder"),
+        ("ViT-B-16-SigLIP", "sigmoid loss"),
+    ],
+)
+def test_other_models_are_refused_with_the_reason(name: str, text: str) -> None:
+    with pytest.raises(FomoError, match=text):
+        pretrained_clip(name)
+
+
+def test_unknown_weights_are_refused_with_the_nearest_tag() -> None:
+    with pytest.raises(FomoError, match="Did you mean 'openai'"):
+        pretrained_clip("RN50", "opnai")
+
+
+def test_load_takes_back_what_folded_gave() -> None:
+    network, other = pocket("pocket").network, pocket("pocket", initial=True).network
+    weights.load(other, weights.folded(network))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())

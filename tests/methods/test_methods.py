@@ -1,0 +1,77 @@
+"""Every method preset on the tiny experiment: what it trains, what it leaves, that it is deterministic."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fomo.compose import groups
+from fomo.folder import WEIGHTS
+from fomo.loop import Experiment
+from fomo.scores import read_scores
+from methods.trainable import group
+from tests import tiny
+
+# What may differ from the base model in the deployed weights after a run: groups of parameters, or name endings.
+TRAINED = {
+    "frozen": (),
+    "finetune": ("image", "text", "temperature"),
+    "locked_text": ("image",),
+    "locked_image": ("text", "temperature"),
+    "lora": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+    "ema_merge": ("image", "text", "temperature"),
+    "lora_ema": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+}
+
+
+def test_every_preset_has_a_row_here() -> None:
+    assert sorted(TRAINED) == sorted(groups()["method"])
+
+
+@pytest.mark.parametrize("model", ["pocket", "pocket_vit"])
+@pytest.mark.parametrize("method", TRAINED)
+def test_a_method_changes_what_it_says_and_nothing_else(method: str, model: str, tmp_path: Path) -> None:
+    base = tiny.snapshot(tiny.prepared(f"model={model}").model.network)
+    run = tiny.run(tmp_path / "run", f"method={method}", f"model={model}")
+    final = load_file(run / WEIGHTS)
+    moved = tiny.changed(base, final)
+    allowed = TRAINED[method]
+    assert all(group(name) in allowed or name.endswith(allowed) for name in moved) if allowed else not moved
+    for each in allowed:  # every kind that may move has moved, where the model has it
+        present = any(group(name) == each or name.endswith(each) for name in base)
+        assert not present or any(group(name) == each or name.endswith(each) for name in moved), each
+    assert not any("running_" in name for name in moved)
+    scores = read_scores(run)
+    assert scores.finished
+    if method == "frozen":
+        assert scores.points[0].gm == scores.final.gm
+
+
+@pytest.mark.parametrize("method", [m for m in TRAINED if m != "frozen"])
+def test_same_command_same_bytes_and_another_seed_another_result(method: str, tmp_path: Path) -> None:
+    first = tiny.run(tmp_path / "a", f"method={method}")
+    again = tiny.run(tmp_path / "b", f"method={method}")
+    other = tiny.run(tmp_path / "c", f"method={method}", "seed=1")
+    for file in ("scores.json", "ledger.json", "stream.json", str(WEIGHTS)):
+        assert (first / file).read_bytes() == (again / file).read_bytes(), file
+    for file in ("stream.json", str(WEIGHTS)):
+        assert (first / file).read_bytes() != (other / file).read_bytes(), file
+
+
+def test_frozen_takes_no_step_and_is_charged_none(tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run", "method=frozen")
+    assert '"charged": 0' in (run / "ledger.json").read_text()
+
+
+@pytest.mark.parametrize("method", TRAINED)
+def test_methods_leave_the_global_random_state_alone(method: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    tiny.run(tmp_path / "run", f"method={method}")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_experiment_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Experiment.__new__(Experiment).seed = 3  # type: ignore[misc]
