@@ -2,43 +2,59 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 
 from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
+SPECIAL = ("_target_", "_partial_")
 
 
 def build(section: str, node: Mapping[str, Any], allow: tuple[str, ...] = (), **given: Any) -> Any:
-    """The object that ``node`` describes; ``given`` are arguments that the program adds.
+    """The object that ``node`` describes; ``given`` are arguments that the program adds. What a key holds is data.
 
     Raises:
-        FomoError: a target outside of the allowed packages or not found, a key that it does not take, a key it lacks.
+        FomoError: a target outside of the allowed packages or not found, a key that it does not take, a key it lacks,
+            a value that it cannot use.
     """
-    target = _target(section, node, allow)
-    keys = {key: value for key, value in node.items() if not key.startswith("_")}
-    _check_arguments(section, target, keys, given, partial=bool(node.get("_partial_")))
-    return instantiate(dict(node), _convert_="all", **given)
+    target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
+    keys = {key: value for key, value in node.items() if key not in SPECIAL}
+    _check_arguments(section, target, keys, given, lazy)
+    if lazy:
+        return partial(target, **keys, **given)
+    try:
+        return target(**keys, **given)
+    except (TypeError, ValueError) as error:
+        raise FomoError(f"{section}._target_ = {node['_target_']}: {type(error).__name__}: {error}") from error
 
 
 def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
     name = node.get("_target_")
     if not isinstance(name, str):
         raise FomoError(f"{section} has no _target_: choose an option of the group, as in {section}=NAME.")
-    package = name.split(".")[0]
+    _check_package(section, name, name.split(".")[0], allow)
+    try:
+        found = get_object(name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
+    if not callable(found):
+        raise FomoError(f"{section}._target_ = {name}: not a class or function.")
+    # `fomo.folder.shutil.rmtree` starts with our name and is not ours.
+    _check_package(section, name, str(getattr(found, "__module__", None)).split(".")[0], allow)
+    return found
+
+
+def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
     if package not in (*OWN_PACKAGES, *allow):
         way_out = f"To trust it: runtime.allow_targets=[{package}]."
         raise unknown(f"package in {section}._target_ = {name}: package", package, (*OWN_PACKAGES, *allow), way_out)
-    try:
-        return get_object(name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
 
 
 def _check_arguments(
-    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Mapping[str, Any], partial: bool
+    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Mapping[str, Any], lazy: bool
 ) -> None:
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -46,5 +62,5 @@ def _check_arguments(
     check_keys(section, keys, [name for name in parameters if name not in given])
     for name, parameter in parameters.items():
         missing = parameter.default is parameter.empty and name not in keys and name not in given
-        if missing and not partial:
+        if missing and not lazy:
             raise FomoError(f"{section}.{name} is missing.")

@@ -14,7 +14,8 @@ Key = int | str
 
 def fold(*keys: Key) -> int:
     """128 bits that depend on every key and on their order; ``fold(1, 23) != fold(12, 3)``."""
-    text = "\x1f".join(f"{type(key).__name__}:{key}" for key in keys)
+    # A separator inside of a key is doubled, so that it is none.
+    text = "\x1f".join(f"{type(key).__name__}:{key}".replace("\x1f", "\x1f\x1f") for key in keys)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 

@@ -1,0 +1,105 @@
+"""Fabricated data and run folders for tests that need no model."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from fomo import rng
+from fomo.cli import main
+from fomo.data.card import DatasetCard
+from fomo.data.samples import Dataset, Samples
+
+DATASETS = {"new_a": "adaptation", "new_b": "adaptation", "old": "retention"}
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a picture file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def picture(number: int, size: tuple[int, int] = (8, 6)) -> Image.Image:
+    """A picture that no other number gives."""
+    pixels = rng.generator("test picture", number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def put(path: Path, content: bytes | str | Image.Image) -> Path:
+    """Write a file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Image.Image):
+        content = encoded(content)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def dataset(name: str, classes: Sequence[str]) -> Dataset:
+    """A declared dataset whose pictures nobody opens."""
+
+    def nothing(split: str) -> Samples:
+        raise AssertionError(split)
+
+    return Dataset(DatasetCard(name, tuple(classes), ("a {}",), {"train": 1}), nothing)
+
+
+def evaluation(task: int, new_a: Any, new_b: Any, old: Any) -> dict[str, Any]:
+    """One evaluation of the three datasets of :data:`DATASETS`."""
+    scores = {"new_a": new_a, "new_b": new_b, "old": old}
+    samples = dict.fromkeys(DATASETS, 10)
+    return {"task": task, "subset": 1.0, "scores": scores, "tasks": {"1": new_a, "2": new_b}, "num_samples": samples}
+
+
+def scores_content(*evaluations: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A scores file of a stream with two tasks."""
+    about = {"kind": "classification", "metric": "accuracy", "num_samples": 10}
+    return {
+        "schema": "fomo.scores/1",
+        "stream": {"name": "made_up", "sha256": "0" * 64},
+        "split": "test",
+        "marks": ["not budgeted"],
+        "num_tasks": 2,
+        "datasets": {name: {"role": role, **about} for name, role in DATASETS.items()},
+        "evaluations": list(evaluations),
+        **changes,
+    }
+
+
+def run_folder(
+    folder: Path,
+    *evaluations: Mapping[str, Any],
+    seed: int = 0,
+    label: str = "finetune",
+    lr: float = 1.0,
+    **scores: Any,
+) -> Path:
+    """A run folder as a finished run leaves it, without weights."""
+    config = {"seed": seed, "optimizer": {"lr": lr}, "runtime": {"device": "cpu", "num_workers": 0}, "label": label}
+    put(folder / "config.yaml", yaml.safe_dump(config))
+    put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
+    put(folder / "stream.json", json.dumps({"tasks": [["new_a+++x"], ["new_b+++y"]]}))
+    put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0}))
+    return folder
+
+
+def status(*arguments: str) -> int:
+    """Exit status of the command."""
+    try:
+        main(list(arguments))
+    except SystemExit as stopped:
+        assert isinstance(stopped.code, int)
+        return stopped.code
+    return 0
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The error line of a command that must end with status 2."""
+    assert status(*arguments) == 2
+    return capsys.readouterr().err

@@ -1,0 +1,184 @@
+"""The mixture against PROTOCOL's words, written once more in fractions."""
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fomo.errors import FomoError
+from fomo.mixture import Mixture, MixtureWeights, batch_counts, first_task_counts, walk
+
+THIRDS = MixtureWeights(0.33, 0.34, 0.33)
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> tuple[tuple[Fraction, ...], MixtureWeights]:
+    """Three shares of whole hundredths or thousandths that sum to 1, exact and as a user types them."""
+    whole = draw(st.sampled_from([10, 100, 1000]))
+    p = draw(st.integers(0, whole))
+    d = draw(st.integers(0, whole - p))
+    parts = (p, d, whole - p - d)
+    return tuple(Fraction(part, whole) for part in parts), MixtureWeights(*(part / whole for part in parts))
+
+
+def expected_counts(batch_size: int, exact: tuple[Fraction, ...]) -> list[int]:
+    counts = [floor(batch_size * share) for share in exact]
+    queue = [pool for pool in (0, 1, 2) if exact[pool]]
+    while sum(counts) < batch_size:
+        counts[queue[0]] += 1
+        queue = [*queue[1:], queue[0]]
+    return counts
+
+
+def test_the_protocols_batch_of_512() -> None:
+    assert batch_counts(512, THIRDS) == (169, 175, 168)
+
+
+@given(st.integers(1, 5000), shares())
+def test_counts_are_floors_and_the_remainder_goes_round(
+    batch_size: int, both: tuple[tuple[Fraction, ...], MixtureWeights]
+) -> None:
+    exact, weights = both
+    counts = batch_counts(batch_size, weights)
+    assert list(counts) == expected_counts(batch_size, exact)
+    assert sum(counts) == batch_size
+    assert all(count == 0 for count, share in zip(counts, exact, strict=True) if share == 0)
+    assert all(abs(count - batch_size * share) < 2 for count, share in zip(counts, exact, strict=True))
+
+
+@pytest.mark.parametrize(("batch_size", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 2, 0)), (4, (2, 1, 1))])
+def test_the_remainder_goes_first_to_p_then_d_then_b(batch_size: int, counts: tuple[int, int, int]) -> None:
+    assert batch_counts(batch_size, THIRDS) == counts
+
+
+@given(st.integers(1, 2000))
+def test_thirds_as_floats_share_a_batch_evenly(batch_size: int) -> None:
+    counts = batch_counts(batch_size, MixtureWeights(1 / 3, 1 / 3, 1 / 3))
+    assert sum(counts) == batch_size and max(counts) - min(counts) <= 1
+
+
+@given(st.integers(1, 5000), shares())
+def test_the_first_task_gives_the_buffers_share_to_d_and_p(
+    batch_size: int, both: tuple[tuple[Fraction, ...], MixtureWeights]
+) -> None:
+    exact, weights = both
+    p, d, b = batch_counts(batch_size, weights)
+    first = first_task_counts((p, d, b))
+    assert sum(first) == batch_size and first[2] == 0
+    if exact[0]:
+        assert first == (p + b // 2, d + b - b // 2, 0)
+    else:
+        assert first == (0, d + b, 0)
+
+
+def test_an_odd_buffer_share_goes_to_d_in_the_first_task() -> None:
+    assert first_task_counts((4, 3, 3)) == (5, 5, 0)
+    assert first_task_counts((0, 3, 3)) == (0, 6, 0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ((-0.1, 0.6, 0.5), "mixture.pretraining=-0.1"),
+        ((0.0, 1.1, -0.1), "mixture.update=1.1"),
+        ((0.5, 0.25, float("nan")), "mixture.buffer=nan"),
+        ((0.3, 0.3, 0.3), "sum to 1"),
+        ((0.0, 0.0, 0.0), "sum to 1"),
+        ((0.33, 0.33, 0.33), "0.99"),
+    ],
+)
+def test_bad_weights_are_refused_by_name(weights: tuple[float, float, float], name: str) -> None:
+    with pytest.raises(FomoError, match=name):
+        MixtureWeights(*weights)
+
+
+@given(st.integers(0, 2**40), st.integers(1, 60), st.integers(0, 4))
+def test_every_epoch_of_a_walk_is_a_permutation(seed: int, size: int, epoch: int) -> None:
+    drawn = walk(seed, "pool", size, epoch * size, size)
+    assert sorted(drawn.tolist()) == list(range(size))
+
+
+@given(st.integers(0, 50), st.integers(1, 40), st.integers(0, 150), st.integers(0, 150))
+def test_a_walk_is_a_slice_of_a_longer_one(seed: int, size: int, start: int, count: int) -> None:
+    longer = walk(seed, "pool", size, 0, start + count + 7)
+    assert walk(seed, "pool", size, start, count).tolist() == longer[start : start + count].tolist()
+
+
+def test_epochs_seeds_names_and_sizes_give_other_orders() -> None:
+    orders = [
+        walk(0, "a", 100, 0, 100),
+        walk(0, "a", 100, 100, 100),
+        walk(1, "a", 100, 0, 100),
+        walk(0, "b", 100, 0, 100),
+    ]
+    assert len({order.tobytes() for order in orders}) == len(orders)
+
+
+def test_seed_0_is_a_seed() -> None:
+    assert walk(0, "a", 100, 0, 100).tolist() == walk(0, "a", 100, 0, 100).tolist()
+    assert walk(0, "a", 100, 0, 100).tolist() != list(range(100))
+    assert len({walk(seed, "a", 100, 0, 100).tobytes() for seed in range(5)}) == 5
+
+
+def test_who_changes_a_draw_changes_no_other() -> None:
+    before = walk(3, "a", 50, 10, 30)
+    kept = before.tolist()
+    before[:] = -1
+    assert walk(3, "a", 50, 10, 30).tolist() == kept
+
+
+def mixture(seed: int = 0, batch_size: int = 10) -> Mixture:
+    return Mixture(seed, batch_size, THIRDS, steps=(4, 3, 5))
+
+
+SIZES = {1: (17, 11, 0), 2: (17, 9, 11), 3: (17, 13, 20)}
+KEYS = [(task, step) for task, steps in enumerate((4, 3, 5), 1) for step in range(steps)]
+
+
+def test_draws_depend_on_seed_task_and_step_alone() -> None:
+    used, drawn = mixture(), {}
+    for task, step in reversed(KEYS):
+        drawn[task, step] = used.draws(task, step, SIZES[task])
+    for task, step in KEYS:
+        fresh = mixture().draws(task, step, SIZES[task])
+        assert all(np.array_equal(a, b) for a, b in zip(fresh, drawn[task, step], strict=True))
+
+
+def test_another_seed_draws_otherwise() -> None:
+    for task, step in KEYS:
+        one, other = mixture(0).draws(task, step, SIZES[task]), mixture(1).draws(task, step, SIZES[task])
+        assert np.concatenate(one).tolist() != np.concatenate(other).tolist()
+
+
+def test_draws_have_the_counts_of_their_task_and_stay_in_their_pool() -> None:
+    for task, step in KEYS:
+        drawn = mixture().draws(task, step, SIZES[task])
+        assert tuple(map(len, drawn)) == mixture().counts(task) == ((5, 5, 0) if task == 1 else (4, 3, 3))
+        for rows, size in zip(drawn, SIZES[task], strict=True):
+            assert all(0 <= row < size for row in rows)
+
+
+def test_the_position_in_p_goes_on_across_tasks() -> None:
+    taken = np.concatenate([mixture().draws(task, step, SIZES[task])[0] for task, step in KEYS])
+    assert len(taken) == 4 * 5 + 3 * 4 + 5 * 4
+    for start in range(0, len(taken) - 17, 17):
+        assert sorted(taken[start : start + 17].tolist()) == list(range(17))
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_d_and_b_are_walked_anew_in_each_task(pool: int) -> None:
+    for task, num_steps in ((2, 3), (3, 5)):
+        taken = np.concatenate([mixture().draws(task, step, SIZES[task])[pool] for step in range(num_steps)])
+        first = taken[: SIZES[task][pool]].tolist()
+        assert len(set(first)) == len(first)
+    starts = [mixture().draws(task, 0, (17, 50, 50))[pool].tolist() for task in (2, 3)]
+    assert starts[0] != starts[1]
+
+
+def test_a_pool_of_weight_zero_may_be_empty() -> None:
+    only_new = Mixture(0, 8, MixtureWeights(0, 1, 0), steps=(2, 2))
+    p, d, b = only_new.draws(2, 1, (0, 5, 0))
+    assert (len(p), len(d), len(b)) == (0, 8, 0)

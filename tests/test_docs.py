@@ -1,0 +1,86 @@
+"""Every command that the docs print is run, or parsed where it needs a network; links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fomo.cli import COMMANDS, main
+from tests.tiny import TINY
+
+TOP = Path(__file__).parents[1]
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+SMALL = [item for item in TINY if not item.startswith("stream.adaptation")]
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def run_commands() -> list[tuple[str, str]]:
+    return [(page.name, line) for page in PAGES for line in commands(page) if "fomo run" in line or "fomo data" in line]
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    for line in commands(page):
+        words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z]+=\S*", word)]
+        assert words[0] in ("make", "fomo", "pip", "python", "python3", "sudo"), line
+        if words[0] == "make":
+            assert words[1] in make_targets(), line
+        if words[0] == "fomo":
+            assert words[1] in COMMANDS, line
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with a tree of class folders in it and two datasets imported from it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        place = tmp_path / "tree" / f"class_{number % 4}" / f"a_nice_picture_{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(place)
+    for name in ("NAME", "openclipart"):
+        main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
+    text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
+    (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("page", "line"), run_commands(), ids=lambda value: re.sub(r"\W+", "-", value)[:60])
+def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path) -> None:
+    words = shlex.split(line.replace("/usr/share/openclipart/png", "tree").replace(" PATH ", " tree "))
+    words = words[words.index("fomo") + 1 :]
+    if words[:2] == ["data", "import"]:
+        words[words.index("--name") + 1] = "another"
+    if words[0] == "run":
+        words += [item for item in SMALL if item.split("=")[0] not in line]
+        if "stream.adaptation" not in line:
+            words.append("stream.adaptation=[pocket_flags]")
+    main(words)
+    assert words[0] != "run" or list(Path("runs").glob("*/card.json"))
+
+
+def test_a_fresh_reader_finds_every_linked_file() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_names_every_method_and_every_command() -> None:
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    for preset in (TOP / "conf" / "method").glob("*.yaml"):
+        assert f"`{preset.stem}`" in text, preset.stem
+    everything = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert all(f"fomo {name}" in everything for name in COMMANDS if name != "report")
