@@ -8,6 +8,7 @@ from rich.progress import track
 from rich.table import Table
 
 from fomo.data.card import SPLITS, DatasetCard
+from fomo.errors import FomoError
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +52,10 @@ def show_list(options: argparse.Namespace) -> None:
 def import_from_folder(options: argparse.Namespace) -> None:
     """Read on all cores with a progress bar; what was left out is counted and shown."""
     from fomo.data.import_folder import import_folder, listing, read_all
+    from streams import catalogue
 
+    if catalogue(options.out).get(options.name, options.out) is None:
+        raise FomoError(f"--name '{options.name}' is the name of a pocket dataset: choose another --name.")
     paths = listing(options.path, options.name, options.out, options.size)
     pictures = track(read_all(paths, options.size), "reading pictures", total=len(paths))
     show_import(import_folder(options.path, options.name, options.out, pictures), options.out)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,12 @@ class DatasetCard:
 
     def __post_init__(self) -> None:
         self._require(bool(self.name) and self.name.isprintable() and "+++" not in self.name, "name", self.name)
-        self._require(not set(self.name) & set("/\\ "), "name (no slash, no space)", self.name)
+        plain = not set(self.name) & set("/\\ ") and not self.name.startswith(".")
+        self._require(plain, "name (no slash, no space, no dot at the start)", self.name)
         self._require(self.kind in KINDS, f"kind (allowed: {', '.join(KINDS)})", self.kind)
         self._require(self.role in ROLES, f"role (allowed: {', '.join(ROLES)})", self.role)
-        self._require(
-            bool(self.classes) and len(set(self.classes)) == len(self.classes), "classes (distinct, not empty)", ""
-        )
+        twice = [name for name, count in Counter(self.classes).items() if count > 1]
+        self._require(bool(self.classes) and not twice, "classes (distinct, not empty)", ", ".join(twice))
         for name in self.classes:
             self._require(bool(name.strip()) and "+++" not in name, "class name", name)
         for template in self.templates:
@@ -74,7 +75,11 @@ class DatasetCard:
             raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
         rest = {key: value for key, value in values.items() if key != "schema"}
         check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
-        lists: dict[str, Any] = {key: tuple(rest[key]) for key in ("classes", "templates") if key in rest}
+        lists: dict[str, Any] = {key: rest[key] for key in ("classes", "templates") if key in rest}
+        for key, value in lists.items():
+            if not isinstance(value, list):
+                raise FomoError(f"{origin}: {key} is no list: {value!r}")
+            lists[key] = tuple(value)
         try:
             return cls(**(rest | lists))
         except TypeError as error:

@@ -32,8 +32,21 @@ def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image
             return _to_rgb(ImageOps.exif_transpose(image))
         except Image.DecompressionBombError:
             raise BadImage("too many pixels") from None
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        except BadImage:
+            raise
+        except Exception as error:  # Pillow's readers raise anything on a damaged file
             raise BadImage("broken") from error
+
+
+def format_if_still(data: bytes) -> str:
+    """Pillow's name of the format of a picture that :func:`decode` reads; empty where there are, or seem, more frames."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return (image.format or "") if getattr(image, "n_frames", 1) == 1 else ""
+        except Exception:  # damage behind the first frame
+            return ""
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -22,11 +22,12 @@ from pathlib import Path
 from PIL import Image
 
 from fomo.data.card import SPLITS, DatasetCard
-from fomo.data.images import BadImage, decode
+from fomo.data.images import BadImage, decode, format_if_still
 from fomo.data.shards import SplitWriter, write_card
 from fomo.errors import FomoError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+MAX_BYTES = 2**30
 KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 TEMPLATES = ("a picture of {}", "{}")
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
@@ -48,11 +49,11 @@ def words(text: str) -> str:
     return " ".join(word for word in spaced.split() if not word.isdigit()).strip()
 
 
-def captions_of(path: Path) -> list[str]:
-    """The lines of the sidecar text, else the words of the file name; empty if there are none."""
+def captions_of(path: Path, root: Path) -> list[str]:
+    """The lines of the sidecar text, if it lies in ``root``, else the words of the file name; empty if there are none."""
     sidecar = path.with_suffix(".txt")
-    if sidecar.is_file():
-        lines = sidecar.read_text(encoding="utf-8", errors="replace").splitlines()
+    if sidecar.is_file() and sidecar.resolve().is_relative_to(root.resolve()):
+        lines = sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
     name = words(path.stem)
     return [name] if any(letter.isalpha() for letter in name) else []
@@ -62,7 +63,7 @@ def class_names(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
     """A class name for each folder. Two folders of one name are refused."""
     names: dict[Path, str] = {}
     for folder in folders:
-        parts = folder.relative_to(root).parts or (root.name,)
+        parts = folder.relative_to(root).parts or (root.resolve().name,)
         name = " ".join(words(part) or part for part in parts)
         twin = next((other for other, known in names.items() if known == name), None)
         if twin is not None:
@@ -78,20 +79,25 @@ def find(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
     inside = root.resolve()
     for folder, subfolders, files in os.walk(root):
         subfolders.sort()
+        skipped["link to a folder"] += sum((Path(folder) / name).is_symlink() for name in subfolders)
         for name in sorted(files):
             path = Path(folder) / name
             if path.suffix.lower() not in EXTENSIONS:
                 skipped["not a picture by name"] += path.suffix.lower() != ".txt"
             elif not path.resolve().is_relative_to(inside):
                 skipped["link out of the folder"] += 1
+            elif not path.is_file():
+                skipped["not a file"] += 1
             else:
                 found.setdefault(Path(folder), []).append(path)
-    return found, skipped
+    return found, +skipped
 
 
 def read_picture(path: Path, size: int | None) -> Picture | str:
     """Decode, hash and encode one file, or say in a word why it is skipped."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            return "too many bytes"
         data = path.read_bytes()
         if not data:
             return "empty file"
@@ -106,11 +112,9 @@ def read_picture(path: Path, size: int | None) -> Picture | str:
 
 def _encoded(data: bytes, image: Image.Image, size: int | None) -> tuple[str, bytes]:
     """The file as it is where it can stay, else a PNG whose shorter side is ``size`` at most."""
-    with Image.open(io.BytesIO(data)) as original:
-        kind = original.format or ""
-        still = getattr(original, "n_frames", 1) == 1
+    kind = format_if_still(data)
     shrink = size is not None and min(image.size) > size
-    if kind in KEPT and still and not shrink:
+    if kind in KEPT and not shrink:
         return KEPT[kind], data
     if shrink and size is not None:
         factor = size / min(image.size)
@@ -160,12 +164,12 @@ def _write(root: Path, name: str, folder: Path, pictures: Iterable[Picture | str
         name_of_class = names[picture.path.parent]
         used.add(name_of_class)
         path = picture.path.relative_to(root).as_posix()
-        about = {"class": name_of_class, "captions": captions_of(picture.path), "path": path}
+        about = {"class": name_of_class, "captions": captions_of(picture.path, root), "path": path}
         writers[split_of(picture.digest)].add(picture.digest[:32], picture.extension, picture.data, about)
     if not used:
         raise FomoError(f"no usable picture in '{root}': {shown(counts)}.")
     num_samples = {split: writer.close(sorted(used)) for split, writer in writers.items()}
-    card = DatasetCard(name, tuple(sorted(used)), TEMPLATES, num_samples, source=root.name, counts=dict(counts))
+    card = DatasetCard(name, tuple(sorted(used)), TEMPLATES, num_samples, source=root.resolve().name, counts=dict(counts))
     write_card(folder, card)
     return card
 
@@ -192,8 +196,11 @@ def listing(root: Path, name: str, out: Path, size: int | None) -> list[Path]:
         raise FomoError(f"--size {size}: allowed are 1 and above, the shorter side in pixels.")
     if (out / name).exists():
         raise FomoError(f"'{out / name}' exists: choose another --name or --out, or remove it.")
+    if out.exists() and not out.is_dir():
+        raise FomoError(f"--out '{out}' is a file: give a folder.")
     folders, counts = find(root)
-    class_names(root, folders)
+    for class_name in class_names(root, folders).values():
+        DatasetCard(name, (class_name,), TEMPLATES, {})
     paths = [path for folder in folders.values() for path in folder]
     if not paths:
         raise FomoError(f"no picture in '{root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")

@@ -137,7 +137,7 @@ def open_dataset(folder: Path) -> Dataset:
 
 def present(root: Path) -> dict[str, Path]:
     """Folders of complete datasets below ``root``, by name."""
-    return {path.parent.name: path.parent for path in sorted(root.glob("*/dataset.json"))}
+    return {path.parent.name: path.parent for path in sorted(root.glob("[!.]*/dataset.json"))}
 
 
 def write_card(folder: Path, card: DatasetCard) -> None:

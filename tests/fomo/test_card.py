@@ -1,0 +1,112 @@
+"""Dataset cards refuse what is not valid, by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fomo.data.card import DatasetCard, read_card
+from fomo.errors import FomoError
+from tests.fomo.helpers import put
+
+GOOD: dict[str, Any] = {
+    "name": "mine",
+    "classes": ("cat", "dog"),
+    "templates": ("a picture of {}", "{}"),
+    "num_samples": {"train": 3, "test": 0},
+}
+
+
+def stored(**changes: Any) -> dict[str, Any]:
+    return DatasetCard(**GOOD).to_json() | changes
+
+
+def test_a_card_comes_back_from_its_file(tmp_path: Path) -> None:
+    card = DatasetCard(**GOOD, kind="retrieval", role="retention", domain="ü", licence="CC0", counts={"broken": 2})
+    path = put(tmp_path / "dataset.json", json.dumps(card.to_json()))
+    assert read_card(path) == card
+    assert card.to_json()["schema"] == "fomo.dataset/1"
+
+
+def test_what_is_not_known_is_empty() -> None:
+    card = DatasetCard(**GOOD)
+    assert (card.licence, card.source, card.domain, card.role) == ("", "", "", "unassigned")
+
+
+def test_prompts_hold_the_class_name_as_it_is() -> None:
+    card = DatasetCard(**(GOOD | {"classes": ("{0} cat", "100 % {name}")}))
+    assert card.prompts("a picture of {}") == ["a picture of {0} cat", "a picture of 100 % {name}"]
+
+
+def test_the_metric_follows_the_kind() -> None:
+    assert DatasetCard(**GOOD).metric == "accuracy"
+    assert DatasetCard(**GOOD, kind="retrieval").metric == "recall@5"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a/b"}, "no slash"),
+        ({"name": "a b"}, "no space"),
+        ({"name": "a\\b"}, "no slash"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "."}, "bad name"),
+        ({"name": ".."}, "bad name"),
+        ({"name": ".hidden"}, "bad name"),
+        ({"name": "a+++b"}, "name"),
+        ({"classes": ()}, "distinct, not empty"),
+        ({"classes": ("cat", "cat")}, "distinct"),
+        ({"classes": ("cat", " ")}, "class name"),
+        ({"classes": ("a+++b",)}, r"class name: 'a\+\+\+b'"),
+        ({"templates": ()}, "at least one"),
+        ({"templates": ("no slot",)}, "no slot"),
+        ({"templates": ("{} and {}",)}, "exactly one"),
+        ({"num_samples": {"valid": 3}}, "train, validation, test.*valid: 3"),
+        ({"num_samples": {"train": -1}}, "train: -1"),
+        ({"kind": "detection"}, "classification, retrieval.*detection"),
+        ({"role": "both"}, "adaptation, retention.*both"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(FomoError, match=text):
+        DatasetCard(**(GOOD | changes))
+
+
+def test_classes_that_stand_twice_are_named() -> None:
+    with pytest.raises(FomoError, match="dog"):
+        DatasetCard(**(GOOD | {"classes": ("cat", "dog", "dog")}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"schema": "fomo.dataset/9"}, "fomo.dataset/9.*fomo.dataset/1"),
+        ({"schema": None}, "fomo.dataset/1"),
+        ({"lisence": "MIT"}, "'lisence'.*Did you mean 'licence'"),
+        ({"classes": "cat"}, "classes"),
+        ({"classes": None}, "dataset.json"),
+        ({"classes": [1, 2]}, "dataset.json"),
+        ({"templates": 7}, "dataset.json"),
+        ({"num_samples": [1]}, "dataset.json"),
+        ({"num_samples": {"train": "3"}}, "dataset.json"),
+        ({"name": 5}, "dataset.json"),
+    ],
+)
+def test_a_bad_file_is_refused_and_named(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(FomoError, match=text):
+        read_card(put(tmp_path / "dataset.json", json.dumps(stored(**changes))))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", b"\xff\xfe"])
+def test_a_file_that_is_no_card_is_named(tmp_path: Path, text: str | bytes) -> None:
+    with pytest.raises(FomoError, match=r"dataset\.json"):
+        read_card(put(tmp_path / "dataset.json", text))
+
+
+def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:
+    content = stored()
+    del content["classes"]
+    with pytest.raises(FomoError, match="classes"):
+        read_card(put(tmp_path / "dataset.json", json.dumps(content)))
