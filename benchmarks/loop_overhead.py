@@ -85,7 +85,6 @@ def seconds(action: object, *arguments: object) -> float:
 def main() -> None:
     """Measure and print."""
     prepared = prepare(resolve(compose(sys.argv[1:])))
-    prepared.model.network.to(prepared.resolved.config.runtime.device)
     batches = Batches(prepared.maker, prepared.model, prepared.resolved.config.runtime)
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -145,9 +145,11 @@ def read_values(path: Path) -> dict[str, Any]:
     """The plain values of a ``config.yaml``."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FomoError(f"{path}: cannot be read ({error.strerror}). Is it in a run folder?") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FomoError(f"{path}: not YAML: {error}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("runtime"), dict):
+    if not isinstance(values, dict) or not isinstance(values.get("runtime"), dict) or "seed" not in values:
         raise FomoError(f"{path}: not the configuration of a run.")
     return values
 

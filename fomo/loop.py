@@ -37,9 +37,8 @@ class Experiment:
 
 
 def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
-    """Evaluate, then update and evaluate task by task."""
+    """Evaluate, then update and evaluate task by task. The method has begun the run already."""
     network, method = experiment.model.network, experiment.method
-    method.begin_run(network, experiment.seed)
     experiment.evaluate(0)
     for task in tasks(experiment.seed, ledger):
         method.begin_task(network, task)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.markup import escape
 from rich.table import Table
 
 from fomo.config import read_values
@@ -22,7 +23,7 @@ def result_table(folder: Path) -> Table:
     final, first = scores.final, scores.points[0]
     label = read_values(folder / "config.yaml").get("label", "")
     table = Table(
-        title=f"{label} on {scores.content['stream']['name']}, {scores.num_tasks} updates",
+        title=escape(f"{label} on {scores.content['stream']['name']}, {scores.num_tasks} updates"),
         caption=_caption(scores, card),
     )
     for column in ("dataset", "role"):
@@ -31,7 +32,7 @@ def result_table(folder: Path) -> Table:
         table.add_column(column, justify="right")
     for name, about in scores.datasets.items():
         before, after = (scores.evaluations[i]["scores"][name] for i in (0, -1))
-        table.add_row(name, about["role"], *_change(before, after))
+        table.add_row(escape(name), about["role"], *_change(before, after))
     table.add_section()
     for name, meaning in (("ka", "KA: accumulation"), ("zs", "ZS: retention"), ("gm", "GM: √(KA·ZS)")):
         table.add_row(meaning, "", *_change(getattr(first, name), getattr(final, name)), style="bold")
@@ -68,13 +69,21 @@ def write_report(folder: Path) -> Path:
         scores=scores,
         values=read_values(folder / "config.yaml"),
         ledger=_ledger(folder),
-        tasks=json.loads((folder / "stream.json").read_text(encoding="utf-8"))["tasks"],
+        tasks=_tasks(folder),
         rows=_rows(scores),
         figure=figure(scores),
     )
     scratch = folder / ".report.html.partial"
     scratch.write_text(page, encoding="utf-8")
     return scratch.replace(folder / "report.html")
+
+
+def _tasks(folder: Path) -> list[list[str]]:
+    path = folder / "stream.json"
+    if not path.is_file():
+        raise FomoError(f"{path} is missing: every run writes it when it starts.")
+    tasks: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    return tasks
 
 
 def _ledger(folder: Path) -> dict[str, Any] | None:

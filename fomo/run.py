@@ -79,7 +79,8 @@ def prepare(resolved: Resolved) -> Prepared:
     methods = Methods([build(part, getattr(config, part), allow) for part in ("trainable", "regularizer", "merging")])
     build("optimizer", config.optimizer, allow)([("weight", torch.nn.Parameter(torch.zeros(1, 1)))])
     model: ClipModel = build("model", config.model, allow)
-    methods.begin_run(model.network, config.seed)
+    model.network.to(config.runtime.device)
+    methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
     given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
     pools = StreamPools.of(stream)
@@ -119,7 +120,6 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
     start(folder, prepared.resolved)
     write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
-    prepared.model.network.to(config.runtime.device)
     header = scores_header(stream, config.evaluation.split, prepared.marks)
     record = Record(folder, header, progress.step)
     ledger = Ledger(config.budget.unit, prepared.steps)

@@ -14,6 +14,7 @@ from typing import Any
 from fomo.errors import FomoError
 
 SCHEMA = "fomo.scores/1"
+SHAPE = {"stream": dict, "split": str, "marks": list, "num_tasks": int, "datasets": dict, "evaluations": list}
 
 
 class NotFinished(FomoError):
@@ -109,19 +110,28 @@ def read_scores(run: Path) -> Scores:
 def _check(path: Path, content: Any) -> None:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise FomoError(f"{path}: not a scores file of schema '{SCHEMA}'.")
-    for key in ("stream", "split", "marks", "num_tasks", "datasets", "evaluations"):
+    for key, kind in SHAPE.items():
         if key not in content:
             raise FomoError(f"{path}: key '{key}' is missing.")
+        if not isinstance(content[key], kind):
+            raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
+    for name, about in content["datasets"].items():
+        if not isinstance(about, dict) or not isinstance(about.get("role"), str):
+            raise FomoError(f"{path}: dataset '{name}' has no role.")
     roles = {about["role"] for about in content["datasets"].values()}
     if not roles >= {"adaptation", "retention"}:
         raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {sorted(roles)}.")
+    if len(content["evaluations"]) > content["num_tasks"] + 1:
+        raise FomoError(f"{path}: {len(content['evaluations'])} evaluations of {content['num_tasks']} updates.")
     for number, evaluation in enumerate(content["evaluations"]):
         _check_evaluation(path, number, evaluation, content["datasets"])
 
 
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
-    if evaluation["task"] != number:
-        raise FomoError(f"{path}: evaluation {number} is of task {evaluation['task']}.")
+    if not isinstance(evaluation, dict) or not isinstance(evaluation.get("scores"), dict):
+        raise FomoError(f"{path}: evaluation {number} holds no scores.")
+    if evaluation.get("task") != number:
+        raise FomoError(f"{path}: evaluation {number} is of task {evaluation.get('task')}.")
     for name in datasets:
         score = evaluation["scores"].get(name)
         if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):

@@ -72,9 +72,11 @@ def _check_lists(adaptation: Sequence[str], retention: Sequence[str], pool_size:
 def _concepts(entry: str, adapted: dict[str, Dataset]) -> list[Concept]:
     """The concept that ``entry`` names, or all classes of a dataset that have training samples."""
     name, _, class_name = entry.partition("+++")
+    dataset = adapted[name]
+    if class_name and class_name not in dataset.card.classes:
+        raise unknown(f"class of dataset '{name}'", class_name, dataset.card.classes)
     if class_name:
         return [Concept(name, class_name)]
-    dataset = adapted[name]
     if name in pocket.names():
         return [Concept(name, each) for each in dataset.card.classes]
     trained = np.unique(dataset.split("train").targets)

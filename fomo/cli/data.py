@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -44,7 +45,12 @@ def show_list(options: argparse.Namespace) -> None:
         card = open_named(name, options.root).card
         counts = [str(card.num_samples.get(split, 0)) for split in SPLITS]
         table.add_row(
-            card.name, card.role, card.domain or "unknown", str(len(card.classes)), *counts, card.licence or "unknown"
+            escape(card.name),
+            card.role,
+            escape(card.domain) or "unknown",
+            str(len(card.classes)),
+            *counts,
+            escape(card.licence) or "unknown",
         )
     Console().print(table)
 
@@ -63,7 +69,7 @@ def import_from_folder(options: argparse.Namespace) -> None:
 
 def show_import(card: DatasetCard, out: Path) -> None:
     """What came in and what did not."""
-    table = Table(title=f"{card.name}: {len(card.classes)} classes in {out / card.name}", show_header=False)
+    table = Table(title=escape(f"{card.name}: {len(card.classes)} classes in {out / card.name}"), show_header=False)
     for split in SPLITS:
         table.add_row(f"{split} pictures", str(card.num_samples[split]))
     table.add_section()

@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fomo.errors import FomoError
@@ -40,18 +41,18 @@ def expand(folder: Path) -> list[Path]:
 def show(board: Board, console: Console) -> None:
     """A table per track, then what was refused and why."""
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
-        table = Table(title=track, caption="means over seeds, in percent; GM = √(KA·ZS)")
+        table = Table(title=escape(track), caption="means over seeds, in percent; GM = √(KA·ZS)")
         for column in ("rank", "method", "seeds", "KA", "ZS", "GM", "marks"):
             table.add_column(column, justify="left" if column in ("method", "marks") else "right")
         for entry in entries:
             table.add_row(*row(entry))
         console.print(table)
     for reason in board.refused.values():
-        console.print(f"not ranked: {reason}", soft_wrap=True, highlight=False)
+        console.print(f"not ranked: {reason}", soft_wrap=True, highlight=False, markup=False)
 
 
 def row(entry: Entry) -> list[str]:
     """The cells of an entry."""
     spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
     numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]
-    return [str(entry.rank), entry.label, str(len(entry.seeds)), *numbers, ", ".join(entry.marks)]
+    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, ", ".join(entry.marks)]

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.compose import compose, sweep
@@ -48,7 +49,7 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) 
     console = Console()
     for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
-            console.rule(f"run {number} of {len(jobs)}: {' '.join(job)}")
+            console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
         run_one(each, console)
 
 
@@ -61,16 +62,16 @@ def run_one(resolved: "Resolved", console: Console) -> None:
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
     if state is State.FINISHED:
-        console.print(f"{folder} is finished: nothing to do.")
+        console.print(f"{folder} is finished: nothing to do.", markup=False)
     else:
         if state is State.UNFINISHED:
-            console.print(f"{folder} holds an unfinished run of this experiment: it starts again.")
+            console.print(f"{folder} holds an unfinished run of this experiment: it starts again.", markup=False)
         with console.status("preparing models and pictures (drawn once, then cached)"):
             prepared = prepare(resolved)
         with RunProgress(console) as progress:
             execute(prepared, folder, progress)
     console.print(result_table(folder))
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
 class RunProgress:

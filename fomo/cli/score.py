@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fomo.errors import FomoError
@@ -40,7 +41,7 @@ def as_json(run: Scores) -> dict[str, Any]:
 def table(run: Scores) -> Table:
     """One row per update."""
     marks = f" ({', '.join(run.marks)})" if run.marks else ""
-    result = Table(title=f"{run.path.parent}{marks}")
+    result = Table(title=escape(f"{run.path.parent}{marks}"))
     for column in ("update", "KA", "ZS", "GM"):
         result.add_column(column, justify="right")
     for point in run.points:

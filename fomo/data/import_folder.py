@@ -43,10 +43,14 @@ class Picture:
     data: bytes
 
 
+def separated(text: str) -> str:
+    """A file or folder name with spaces for its separators."""
+    return " ".join(re.sub(r"[_\-.,+]+|(?<=[a-z])(?=[A-Z])", " ", text).split())
+
+
 def words(text: str) -> str:
-    """Readable words of a file or folder name: separators become spaces, stray numbers go."""
-    spaced = re.sub(r"[_\-.,+]+|(?<=[a-z])(?=[A-Z])", " ", text)
-    return " ".join(word for word in spaced.split() if not word.isdigit()).strip()
+    """The words of a file name: a number in it is as a rule a counter, and goes."""
+    return " ".join(word for word in separated(text).split() if not word.isdigit())
 
 
 def captions_of(path: Path, root: Path) -> list[str]:
@@ -64,7 +68,7 @@ def class_names(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     for folder in folders:
         parts = folder.relative_to(root).parts or (root.resolve().name,)
-        name = " ".join(words(part) or part for part in parts)
+        name = " ".join(separated(part) or part for part in parts)
         twin = next((other for other, known in names.items() if known == name), None)
         if twin is not None:
             raise FomoError(f"folders '{twin}' and '{folder}' both give the class '{name}': rename one of them.")
@@ -169,7 +173,9 @@ def _write(root: Path, name: str, folder: Path, pictures: Iterable[Picture | str
     if not used:
         raise FomoError(f"no usable picture in '{root}': {shown(counts)}.")
     num_samples = {split: writer.close(sorted(used)) for split, writer in writers.items()}
-    card = DatasetCard(name, tuple(sorted(used)), TEMPLATES, num_samples, source=root.resolve().name, counts=dict(counts))
+    card = DatasetCard(
+        name, tuple(sorted(used)), TEMPLATES, num_samples, source=root.resolve().name, counts=dict(counts)
+    )
     write_card(folder, card)
     return card
 

@@ -154,9 +154,9 @@ def test_damaged_bytes_are_a_picture_or_a_bad_image(kind: str) -> None:
 
 
 SIDES = st.integers(1, 3000)
-UNIFORMS = st.lists(
-    st.tuples(*[st.floats(0, 1, exclude_max=True, allow_nan=False)] * 4), min_size=1, max_size=10
-).map(np.array)
+UNIFORMS = st.lists(st.tuples(*[st.floats(0, 1, exclude_max=True, allow_nan=False)] * 4), min_size=1, max_size=10).map(
+    np.array
+)
 SCALES = st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(lambda pair: (min(pair), max(pair)))
 
 
@@ -198,9 +198,7 @@ def test_a_box_is_torchvisions(width: int, height: int, uniforms: np.ndarray, sc
 
 
 @given(st.integers(32, 2000), st.integers(32, 2000), UNIFORMS)
-def test_a_box_keeps_its_share_of_the_area_unless_it_fell_back(
-    width: int, height: int, uniforms: np.ndarray
-) -> None:
+def test_a_box_keeps_its_share_of_the_area_unless_it_fell_back(width: int, height: int, uniforms: np.ndarray) -> None:
     left, upper, right, lower = crop_box((width, height), uniforms, (0.5, 0.8), RATIO)
     share = (right - left) * (lower - upper) / (width * height)
     rounding = (width + height) / (width * height)
@@ -237,7 +235,9 @@ def test_a_random_crop_is_the_resized_box() -> None:
 
 def smooth(width: int, height: int) -> Image.Image:
     """A picture with detail at many scales, like a photograph."""
-    parts = [np.asarray(picture(k, (k, k)).resize((width, height), Image.Resampling.BICUBIC), float) for k in (4, 9, 25)]
+    parts = [
+        np.asarray(picture(k, (k, k)).resize((width, height), Image.Resampling.BICUBIC), float) for k in (4, 9, 25)
+    ]
     return Image.fromarray(np.clip(0.6 * parts[0] + 0.3 * parts[1] + 0.1 * parts[2], 0, 255).astype(np.uint8))
 
 

@@ -155,9 +155,7 @@ def test_nested_folders_are_classes_named_by_their_path(root: Path, out: Path) -
     assert card.classes == ("7", "Toy Car red", "animals", "animals big cats")
 
 
-def test_pictures_in_the_root_itself_are_one_class(
-    root: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_in_the_root_itself_are_one_class(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root, ".", range(3))
     assert bring_in(root, out).classes == ("root",)
     monkeypatch.chdir(root)
@@ -212,7 +210,9 @@ def test_a_text_in_another_encoding_does_not_stop_the_import(root: Path, out: Pa
         ("猫", ["猫"]),
     ],
 )
-def test_captions_else_come_from_the_words_of_the_file_name(root: Path, out: Path, stem: str, expected: list[str]) -> None:
+def test_captions_else_come_from_the_words_of_the_file_name(
+    root: Path, out: Path, stem: str, expected: list[str]
+) -> None:
     put(root / "a" / f"{stem}.png", picture(1))
     bring_in(root, out)
     assert captions(opened(out)) == [expected]
@@ -252,7 +252,10 @@ def test_files_that_cannot_be_used_are_counted_by_reason(root: Path, out: Path) 
     put(root / "a" / "empty.png", b"")
     put(root / "a" / "text.png", "not a picture")
     put(root / "a" / "cut.png", encoded(picture(9, (64, 64)))[:500])
-    put(root / "a" / "huge.bmp", encoded(Image.new("1", (1, 1)), "BMP").replace(b"\x01\0\0\0\x01\0\0\0", b"\0\0\1\0\0\0\1\0", 1))
+    put(
+        root / "a" / "huge.bmp",
+        encoded(Image.new("1", (1, 1)), "BMP").replace(b"\x01\0\0\0\x01\0\0\0", b"\0\0\1\0\0\0\1\0", 1),
+    )
     put(root / "a" / "notes.pdf", "x")
     put(root / "a" / ".DS_Store", "x")
     put(root / "a" / "words.txt", "x")

@@ -58,6 +58,7 @@ def test_hooks_are_called_in_the_documented_order(tmp_path: Path) -> None:
     prepared = tiny.prepared("budget.total=2")
     trainable = prepared.methods.parts[0]
     methods = Methods([trainable, Recorder("a", calls), Recorder("b", calls)])
+    methods.begin_run(prepared.model.network, 0)
     execute(replace(prepared, methods=methods), tmp_path / "run", tiny.Silent())
 
     def both(*hooks: str) -> list[str]:
@@ -68,7 +69,7 @@ def test_hooks_are_called_in_the_documented_order(tmp_path: Path) -> None:
         return [*steps, *both("deployed"), "b withdrawn", "a withdrawn"]
 
     final_weights = [*both("deployed"), "b withdrawn", "a withdrawn"]
-    assert calls == [*task(1), *task(2), *final_weights]
+    assert calls == [*both("begin_run 0"), *task(1), *task(2), *final_weights]
 
 
 def test_loss_is_the_symmetric_cross_entropy() -> None:
@@ -105,8 +106,9 @@ def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
     steps = [event for event in events if event["event"] == "step"]
     assert [(e["task"], e["step"]) for e in steps] == [(t, s) for t in (1, 2) for s in range(3)]
     assert ledger["planned"] == ledger["charged"] == len(steps) == 6 and ledger["left"] == 0
-    # 24 samples: 7/9/8 would be floor and remainder of 7.92, 8.16, 7.92 → 8, 8, 8; the buffer is empty in task 1
-    assert ledger["samples"] == {"pretraining": 3 * 12 + 3 * 8, "update": 3 * 12 + 3 * 8, "buffer": 3 * 8}
+    # 24 · (0.33, 0.34, 0.33) = 7.92, 8.16, 7.92: floors 7, 8, 7, the remainder of 2 to P and D. In task 1 the
+    # buffer's 7 are split, the odd one to D: 11, 13, 0. Three steps each.
+    assert ledger["samples"] == {"pretraining": 3 * (11 + 8), "update": 3 * (13 + 9), "buffer": 3 * 7}
     scores = read_scores(run)
     assert [e["task"] for e in scores.evaluations] == [0, 1, 2]
     assert set(scores.evaluations[0]["tasks"]) == {"1", "2"} and scores.marks == ["not budgeted"]

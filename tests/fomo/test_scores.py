@@ -85,6 +85,7 @@ def test_another_schema_is_refused(tmp_path: Path, content: Any) -> None:
     [
         {"datasets": []},
         {"datasets": {"old": 3}},
+        {"datasets": {**scores_content()["datasets"], "more": 3}},
         {"datasets": {"old": {"role": "retention"}}},
         {"num_tasks": "two"},
         {"num_tasks": None},

@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 
 from fomo.rng import generator
+from streams.pocket.adaptation import ADAPTATION
 from streams.pocket.generator import PocketDataset, PoolFamily
 from streams.pocket.pool import CLASS_ONLY, FAMILIES, pool_sample
 from streams.pocket.retention import RETENTION, digits_split
 
-DATASETS: tuple[PocketDataset, ...] = (*RETENTION,)
+DATASETS: tuple[PocketDataset, ...] = (*RETENTION, *ADAPTATION)
 DRAWN: tuple[PocketDataset | PoolFamily, ...] = (*DATASETS, *FAMILIES)
 
 datasets = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
