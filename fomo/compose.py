@@ -1,5 +1,6 @@
 """From overrides on the command line to plain values, by Hydra's groups."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model_names import open_clip_names
@@ -48,10 +50,7 @@ def groups() -> dict[str, list[str]]:
 
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Hydra's reading of the overrides; unknown options of a group are refused with the nearest one."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise FomoError(f"cannot read the override: {str(error).splitlines()[0]}. Write KEY=VALUE.") from None
+    parsed = [_parsed(override) for override in overrides]
     known = groups()
     for override in parsed:
         options = known.get(override.key_or_group, [])
@@ -59,6 +58,26 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             if options and value not in options:
                 raise unknown(f"option of {override.key_or_group}", value, options)
     return parsed
+
+
+def _parsed(override: str) -> Override:
+    way_out = "Write KEY=VALUE; quote what holds special signs: KEY=['größe']."
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        raise FomoError(f"cannot read the override '{override}': {reason}. {way_out}") from None
+    if not parsed.key_or_group:
+        raise FomoError(f"cannot read the override '{override}': there is no key. {way_out}")
+    return parsed
+
+
+def _refuse_several(parsed: Sequence[Override]) -> None:
+    for override in parsed:
+        if override.is_sweep_override():
+            raise FomoError(
+                f"'{override.input_line}' lists several values: add -m to run each, or write one list: [A,B]."
+            )
 
 
 def _chosen(override: Override) -> list[str]:
@@ -73,17 +92,25 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
     """
     parsed = parse(overrides)
-    parents = [str(each.value()) for each in parsed if each.key_or_group == "run.dir"]
+    folders = [each for each in parsed if each.key_or_group == "run.dir"]
+    _refuse_several(folders)
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
     jobs = BasicSweeper.split_arguments([each for each in parsed if each.key_or_group != "run.dir"], None)[0]
-    if not parents:
+    if not folders:
         return jobs
-    return [[*job, f"run.dir='{parents[0]}/{_name_of(job, swept)}'"] for job in jobs]
+    pairs = zip(jobs, _names_of(jobs, swept), strict=True)
+    return [[*job, f"run.dir='{folders[-1].value()}/{name}'"] for job, name in pairs]
 
 
-def _name_of(job: Sequence[str], swept: set[str]) -> str:
-    changed = [override for override in job if override.split("=", 1)[0] in swept]
-    return re.sub(r"[^\w=.,+-]", "_", ",".join(changed)) or "run"
+def _names_of(jobs: Sequence[Sequence[str]], swept: set[str]) -> list[str]:
+    """A folder name for each job; a hash tells apart what would read the same, and stands for what is too long."""
+    changes = [",".join(each for each in job if each.split("=", 1)[0] in swept) for job in jobs]
+    names = [re.sub(r"[^\w=.,+-]", "_", change) or "run" for change in changes]
+    hashes = [hashlib.sha256(change.encode()).hexdigest()[:8] for change in changes]
+    return [
+        name if names.count(name) == 1 and len(name) <= 120 else f"{name[:120]}-{hashed}"
+        for name, hashed in zip(names, hashes, strict=True)
+    ]
 
 
 def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any]:
@@ -94,7 +121,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     """
     folder, name = (config_dir(), "config") if file is None else (file.parent, file.stem)
     if file is None:
-        parse(overrides)
+        _refuse_several(parse(overrides))
         register_models()
     elif not file.is_file():
         raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
@@ -105,6 +132,8 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error) from None
+    except (YAMLError, OSError, ValueError) as error:
+        raise FomoError(f"{folder / name}.yaml: cannot be read: {str(error).splitlines()[0]}") from None
     if file is None:
         values["label"] = label(overrides)
     return values
@@ -112,7 +141,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
 
 def label(overrides: Sequence[str]) -> str:
     """What the method is called in tables: its name and what was changed of it on the command line."""
-    pairs = [override.split("=", 1) for override in overrides if "=" in override]
+    pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
     chosen = {key: value for key, value in pairs if key.split(".")[0] in METHOD_GROUPS}
     name = chosen.pop("method", "finetune")
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])

@@ -113,8 +113,11 @@ def _check_sections(kind: Any, values: Mapping[str, Any], name: str) -> None:
     known = {f.name: f.type for f in fields(kind)}
     check_keys(name or "the configuration", values, known)
     for key, value in values.items():
+        section = f"{name}.{key}" if name else key
         if is_dataclass(known[key]) and isinstance(value, Mapping):
-            _check_sections(known[key], value, f"{name}.{key}" if name else key)
+            _check_sections(known[key], value, section)
+        elif is_dataclass(known[key]):
+            raise FomoError(f"{section}={value}: this is a section, give the value of one of its keys: {section}.KEY.")
 
 
 def sha256_without_seed(values: Mapping[str, Any]) -> str:

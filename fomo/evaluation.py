@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from fomo.data.card import DatasetCard
 from fomo.data.images import central_crop
 from fomo.data.samples import Dataset, Samples
-from fomo.errors import unknown
+from fomo.errors import FomoError, unknown
 from fomo.model import ClipModel
 from fomo.runtime import Runtime
 from fomo.stream import Stream
@@ -39,6 +39,8 @@ class EvaluationConfig:
             raise unknown("value of evaluation.split", self.split, EVALUATION_SPLITS)
         if self.templates not in TEMPLATES:
             raise unknown("value of evaluation.templates", self.templates, TEMPLATES)
+        if self.batch_size < 1:
+            raise FomoError(f"evaluation.batch_size={self.batch_size}: allowed are 1 and above.")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Augmentation:
     scale: tuple[float, float] = (0.9, 1.0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise FomoError(f"augmentation.scale={list(self.scale)}: allowed are 0 < low <= high <= 1.")
 
 

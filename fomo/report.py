@@ -68,6 +68,7 @@ def write_report(folder: Path) -> Path:
     page = environment.get_template("report.html").render(
         scores=scores,
         values=read_values(folder / "config.yaml"),
+        config=(folder / "config.yaml").read_text(encoding="utf-8"),
         ledger=_ledger(folder),
         tasks=_tasks(folder),
         rows=_rows(scores),

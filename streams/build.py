@@ -64,7 +64,8 @@ def build_stream(
 def _check_lists(adaptation: Sequence[str], retention: Sequence[str], pool_size: int) -> None:
     for key, entries in (("adaptation", adaptation), ("retention", retention)):
         if not entries:
-            raise FomoError(f"stream.{key} is empty: KA and ZS need a dataset in both lists.")
+            way_out = f"Write stream.{key}=[NAME]; `fomo data list` shows the names."
+            raise FomoError(f"stream.{key} is empty: KA and ZS need a dataset in both lists. {way_out}")
     if pool_size < 0:
         raise FomoError(f"stream.pool_size={pool_size}: allowed are 0 (no pretraining pool) and above.")
 

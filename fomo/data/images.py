@@ -39,7 +39,7 @@ def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image
 
 
 def format_if_still(data: bytes) -> str:
-    """Pillow's name of the format of a picture that :func:`decode` reads; empty where there are, or seem, more frames."""
+    """Pillow's name of the format of a picture that :func:`decode` reads; empty where there is more than a frame."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -54,7 +54,7 @@ def words(text: str) -> str:
 
 
 def captions_of(path: Path, root: Path) -> list[str]:
-    """The lines of the sidecar text, if it lies in ``root``, else the words of the file name; empty if there are none."""
+    """The lines of the sidecar text, if it lies in ``root``, else the words of the file name; empty without any."""
     sidecar = path.with_suffix(".txt")
     if sidecar.is_file() and sidecar.resolve().is_relative_to(root.resolve()):
         lines = sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines()

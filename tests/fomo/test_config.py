@@ -15,6 +15,7 @@ from fomo.config import Config, Resolved, comparable, differences, read_values, 
 from fomo.errors import FomoError
 from fomo.folder import State, run_folder, start, state_of
 from fomo.mixture import MixtureWeights
+from fomo.parts import build
 from tests.fomo.helpers import error_of, put
 
 FILES = [(file.parent.name, file.stem) for file in sorted(config_dir().glob("*/*.yaml"))]
@@ -41,7 +42,7 @@ def changed(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     return copy
 
 
-@pytest.mark.parametrize(("group", "option"), FILES, ids="=".join)
+@pytest.mark.parametrize(("group", "option"), FILES, ids=["=".join(pair) for pair in FILES])
 def test_every_option_composes_alone(group: str, option: str) -> None:
     made = resolved(f"{group}={option}", *NEEDED.get((group, option), []))
     assert isinstance(made.config, Config) and len(made.sha256) == 64
@@ -49,8 +50,8 @@ def test_every_option_composes_alone(group: str, option: str) -> None:
 
 
 def test_own_images_need_a_list_of_datasets() -> None:
-    with pytest.raises(FomoError, match=r"stream\.adaptation"):
-        resolved("stream=images")
+    with pytest.raises(FomoError, match=r"stream\.adaptation=\[NAME\].*fomo data list"):
+        build("stream", resolved("stream=images").config.stream, num_tasks=2, seed=0, split="test")
     assert resolved("stream=images", "stream.adaptation=[mine]").config.stream["adaptation"] == ["mine"]
 
 
@@ -67,7 +68,7 @@ def test_the_base_values_are_the_protocols(defaults: dict[str, Any]) -> None:
     assert (plain["num_tasks"], plain["batch_size"], plain["max_grad_norm"]) == (20, 512, 1.0)
     config = resolve(defaults).config
     assert config.mixture == MixtureWeights(0.33, 0.34, 0.33)
-    assert config.augmentation.scale == (0.9, 1.0)
+    assert tuple(config.augmentation.scale) == (0.9, 1.0)
     assert config.optimizer["weight_decay"] == 0.2 and config.optimizer["betas"] == [0.9, 0.999]
 
 
@@ -197,7 +198,7 @@ def test_ways_to_write_a_number_are_one_experiment() -> None:
         [],
         ["method=lora_ema", "trainable.rank=2", "seed=3"],
         ["model=ViT-B-16", "optimizer.lr=3e-7"],
-        ["stream=images", "stream.adaptation=[größe, 'a+++b c']", "stream.name='with: colon # and more'"],
+        ["stream=images", "stream.adaptation=['größe', 'a+++b c']", "stream.name='with: colon # and more'"],
         ["run.dir='my runs/ü {x}'"],
     ],
 )
@@ -318,8 +319,6 @@ def test_a_label_names_the_method_and_what_was_changed_of_it() -> None:
 def test_a_bad_override_is_one_line_and_status_2(
     override: str, texts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(FomoError):
-        resolve(compose([override]))
     error = error_of(capsys, "run", "--show", "--", override)
     assert error.startswith("error: ") and error.count("\n") == 1
     assert all(text in error for text in texts), error

@@ -154,9 +154,9 @@ def test_damaged_bytes_are_a_picture_or_a_bad_image(kind: str) -> None:
 
 
 SIDES = st.integers(1, 3000)
-UNIFORMS = st.lists(st.tuples(*[st.floats(0, 1, exclude_max=True, allow_nan=False)] * 4), min_size=1, max_size=10).map(
-    np.array
-)
+UNIFORMS: st.SearchStrategy[np.ndarray] = st.lists(
+    st.tuples(*[st.floats(0, 1, exclude_max=True, allow_nan=False)] * 4), min_size=1, max_size=10
+).map(np.array)
 SCALES = st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(lambda pair: (min(pair), max(pair)))
 
 

@@ -1,8 +1,8 @@
 """A tree of class folders becomes a dataset, whatever lies in the tree."""
 
-import json
 import os
 import re
+import tarfile
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -240,11 +240,9 @@ def test_keys_hold_no_dots_and_members_stay_plain(root: Path, out: Path) -> None
     put(root / "v1.0" / "a.b.c.png", picture(1))
     put(root / "v1.0" / "x.tar.jpg", encoded(picture(2), "JPEG"))
     bring_in(root, out)
-    for sample in samples_of(opened(out)):
-        assert sample[0] == "v1 0" or sample[0] == "v1"
-    for tar in (out / "mine").glob("*.tar"):
-        names = re.findall(rb"[0-9a-f]{32}\.(?:png|jpg|json)\x00", tar.read_bytes())
-        assert names
+    assert {name for name, _, _ in samples_of(opened(out))} == {"v1"}
+    names = [name for path in (out / "mine").glob("*.tar") for name in tarfile.open(path).getnames()]
+    assert len(names) == 4 and all(re.fullmatch(r"[0-9a-f]{32}\.(png|jpg|json)", name) for name in names)
 
 
 def test_files_that_cannot_be_used_are_counted_by_reason(root: Path, out: Path) -> None:
@@ -379,7 +377,7 @@ def test_a_folder_without_pictures_says_what_there_was(root: Path, out: Path) ->
 
 def test_an_empty_folder_is_called_empty(root: Path, out: Path) -> None:
     put(root / "words.txt", "x")
-    with pytest.raises(FomoError, match="it is empty|no picture in") as caught:
+    with pytest.raises(FomoError, match="no picture in .*: it is empty") as caught:
         listing(root, "mine", out, None)
     assert "0 ×" not in str(caught.value)
 
@@ -469,4 +467,4 @@ def test_the_command_refuses_paths_that_are_no_folders(
     file = put(out.with_name("file"), "x")
     error = error_of(capsys, "data", "import", "folder", str(root), "--name", "x", "--out", str(file))
     assert str(file) in error and "folder" in error
-    assert json.dumps(file.read_text()) == '"x"'
+    assert file.read_text() == "x"
