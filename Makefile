@@ -19,7 +19,7 @@ run: $(READY)  ## the default experiment; ARGS="method=ema_merge" for another
 	$(BIN)/fomo run $(ARGS)
 
 test: $(READY)  ## all tests
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -134,16 +134,15 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         raise _readable(error) from None
     except (YAMLError, OSError, ValueError) as error:
         raise FomoError(f"{folder / name}.yaml: cannot be read: {str(error).splitlines()[0]}") from None
-    if file is None:
-        values["label"] = label(overrides)
+    values["label"] = label(overrides, str(values.get("label", "")))
     return values
 
 
-def label(overrides: Sequence[str]) -> str:
-    """What the method is called in tables: its name and what was changed of it on the command line."""
+def label(overrides: Sequence[str], replayed: str = "") -> str:
+    """What the method is called in tables: its name (``replayed`` is a saved run's) and what was changed of it."""
     pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
     chosen = {key: value for key, value in pairs if key.split(".")[0] in METHOD_GROUPS}
-    name = chosen.pop("method", "finetune")
+    name = chosen.pop("method", replayed or "finetune")
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
 
 

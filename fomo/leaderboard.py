@@ -1,6 +1,7 @@
 """A first leaderboard: finished runs, grouped over seeds, ranked by GM."""
 
 import hashlib
+import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -80,7 +81,18 @@ def _ranked(folder: Path) -> Scores:
     scores.final  # noqa: B018  raises when the run is not finished
     if not (folder / "card.json").is_file():
         raise FomoError(f"{folder}: not finished: it holds no card.json.")
+    _check_untouched(folder)
     return scores
+
+
+def _check_untouched(folder: Path) -> None:
+    """The card, written last, holds the hash of the scores: edited scores are not ranked."""
+    try:
+        promised = json.loads((folder / "card.json").read_text(encoding="utf-8"))["scores_sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise FomoError(f"{folder / 'card.json'}: not the card of a run.") from None
+    if hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest() != promised:
+        raise FomoError(f"{folder}: scores.json is not the one that the run wrote (its hash differs from the card's).")
 
 
 def _entry(runs: list[tuple[int, str, Scores]]) -> Entry:

@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Callable
 from typing import IO
 
 import numpy as np
@@ -77,15 +76,14 @@ def random_crop(
     The box is sought as torchvision does: share of the area, log-uniform aspect ratio, position; after the
     last attempt the largest central box of an allowed ratio.
     """
-    return _resized(image, size, crop_box(image.size, uniforms, scale, ratio))
-
-
-Box = tuple[float, float, float, float]
+    box = crop_box(image.size, uniforms, scale, ratio)
+    # Cut first: the filter must not see what lies around the box.
+    return _resized(image.crop(box), size, (0, 0, box[2] - box[0], box[3] - box[1]))
 
 
 def crop_box(
     size: tuple[int, int], uniforms: np.ndarray, scale: tuple[float, float], ratio: tuple[float, float]
-) -> Box:
+) -> tuple[int, int, int, int]:
     """Left, upper, right, lower of the box of :func:`random_crop`, whole pixels."""
     width, height = size
     shares = scale[0] + uniforms[:, 0] * (scale[1] - scale[0])
@@ -99,7 +97,7 @@ def crop_box(
     return _central_box(size, ratio)
 
 
-def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> Box:
+def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
     width, height = size
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
@@ -114,10 +112,7 @@ def central_crop(image: Image.Image, size: int) -> np.ndarray:
     return _resized(image, size, (left, upper, left + side, upper + side))
 
 
-def _resized(image: Image.Image, size: int, box: Box) -> np.ndarray:
+def _resized(image: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
     if image.size == (size, size) and box == (0, 0, size, size):
         return np.asarray(image)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
-
-
-Crop = Callable[[Image.Image], np.ndarray]

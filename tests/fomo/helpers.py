@@ -1,5 +1,6 @@
 """Fabricated data and run folders for tests that need no model."""
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -83,9 +84,10 @@ def run_folder(
     """A run folder as a finished run leaves it, without weights."""
     config = {"seed": seed, "optimizer": {"lr": lr}, "runtime": {"device": "cpu", "num_workers": 0}, "label": label}
     put(folder / "config.yaml", yaml.safe_dump(config))
-    put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
+    written = put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
     put(folder / "stream.json", json.dumps({"tasks": [["new_a+++x"], ["new_b+++y"]]}))
-    put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0}))
+    digest = hashlib.sha256(written.read_bytes()).hexdigest()
+    put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0, "scores_sha256": digest}))
     return folder
 
 

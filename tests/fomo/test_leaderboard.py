@@ -85,7 +85,12 @@ def test_runs_that_may_not_be_ranked_are_refused_with_the_reason(tmp_path: Path)
         "no config": (made(tmp_path / "no config", 90, 90), "config.yaml"),
         "bad config": (made(tmp_path / "bad config", 90, 90), "config.yaml"),
         "no seed": (made(tmp_path / "no seed", 90, 90), "seed"),
+        "edited": (made(tmp_path / "edited", 90, 90), "not the one that the run wrote"),
+        "bad card": (made(tmp_path / "bad card", 90, 90), "not the card of a run"),
     }
+    edited = tmp_path / "edited" / "scores.json"
+    edited.write_text(edited.read_text().replace("92", "99"))
+    put(tmp_path / "bad card" / "card.json", "[]")
     (tmp_path / "no card" / "card.json").unlink()
     (tmp_path / "no config" / "config.yaml").unlink()
     put(tmp_path / "bad config" / "config.yaml", "{")
