@@ -1,8 +1,8 @@
 """``fomo data import folder``: a tree of class folders becomes shards.
 
 A folder that directly holds pictures is a class, named by its path below the root (``animals/big_cats`` is
-"animals big cats"). A picture's captions are the lines of the ``.txt`` beside it, else the words of its file
-name. Train, validation and test are told apart by the hash of the decoded pixels, so that a picture stays where
+"animals big cats"). A picture's captions are the lines of the ``.txt`` beside it, else its class and the words of its
+file name. Train, validation and test are told apart by the hash of the decoded pixels, so that a picture stays where
 it is when others come or go, and equal pictures, however encoded, can never stand on two sides.
 """
 
@@ -53,14 +53,18 @@ def words(text: str) -> str:
     return " ".join(word for word in separated(text).split() if not word.isdigit())
 
 
-def captions_of(path: Path, root: Path) -> list[str]:
-    """The lines of the sidecar text, if it lies in ``root``, else the words of the file name; empty without any."""
+def captions_of(path: Path, root: Path, class_name: str) -> list[str]:
+    """The lines of the sidecar text, if it lies in ``root``, else the class prompt and the words of the file name.
+
+    Names alone rarely say the class that evaluation asks for; without any word the class prompt serves anyway.
+    """
     sidecar = path.with_suffix(".txt")
     if sidecar.is_file() and sidecar.resolve().is_relative_to(root.resolve()):
         lines = sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
     name = words(path.stem)
-    return [name] if any(letter.isalpha() for letter in name) else []
+    prompt = TEMPLATES[0].replace("{}", class_name)
+    return [f"{prompt}, {name}"] if any(letter.isalpha() for letter in name) else []
 
 
 def class_names(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
@@ -168,7 +172,7 @@ def _write(root: Path, name: str, folder: Path, pictures: Iterable[Picture | str
         name_of_class = names[picture.path.parent]
         used.add(name_of_class)
         path = picture.path.relative_to(root).as_posix()
-        about = {"class": name_of_class, "captions": captions_of(picture.path, root), "path": path}
+        about = {"class": name_of_class, "captions": captions_of(picture.path, root, name_of_class), "path": path}
         writers[split_of(picture.digest)].add(picture.digest[:32], picture.extension, picture.data, about)
     if not used:
         raise FomoError(f"no usable picture in '{root}': {shown(counts)}.")

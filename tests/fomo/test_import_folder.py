@@ -207,16 +207,16 @@ def test_a_text_in_another_encoding_does_not_stop_the_import(root: Path, out: Pa
 @pytest.mark.parametrize(
     ("stem", "expected"),
     [
-        ("a_red-car_0012", ["a red car"]),
-        ("RedCar", ["Red Car"]),
+        ("a_red-car_0012", ["a picture of a, a red car"]),
+        ("RedCar", ["a picture of a, Red Car"]),
         ("0001", []),
         ("___", []),
         ("42.7", []),
-        ("grüner Apfel 🍏", ["grüner Apfel 🍏"]),
-        ("猫", ["猫"]),
+        ("grüner Apfel 🍏", ["a picture of a, grüner Apfel 🍏"]),
+        ("猫", ["a picture of a, 猫"]),
     ],
 )
-def test_captions_else_come_from_the_words_of_the_file_name(
+def test_captions_else_are_the_class_and_the_words_of_the_file_name(
     root: Path, out: Path, stem: str, expected: list[str]
 ) -> None:
     put(root / "a" / f"{stem}.png", picture(1))
@@ -239,7 +239,7 @@ def test_unicode_names_come_through_whole(root: Path, out: Path) -> None:
     for number, folder in enumerate(("猫", "Größe", "🐕 dog", "a'b\"c")):
         put(root / folder / f"фото {number} 🎉.png", picture(number))
     assert set(bring_in(root, out).classes) == {"猫", "Größe", "🐕 dog", "a'b\"c"}
-    assert ["фото 🎉"] in captions(opened(out))
+    assert ["a picture of 猫, фото 🎉"] in captions(opened(out))
 
 
 def test_keys_hold_no_dots_and_members_stay_plain(root: Path, out: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_caption_file_that_leads_out_of_the_root_is_not_read(root: Path, out: 
     put(root / "a" / "red car.png", picture(1))
     (root / "a" / "red car.txt").symlink_to(put(tmp_path / "passwords", "secret"))
     bring_in(root, out)
-    assert captions(opened(out)) == [["red car"]]
+    assert captions(opened(out)) == [["a picture of a, red car"]]
 
 
 def test_links_inside_of_the_root_are_duplicates(root: Path, out: Path) -> None:
@@ -422,7 +422,7 @@ def test_a_bad_size_is_refused(root: Path, out: Path, size: int) -> None:
 
 
 def test_captions_of_a_picture_without_a_name_are_empty(tmp_path: Path) -> None:
-    assert captions_of(tmp_path / "00_17.png", tmp_path) == []
+    assert captions_of(tmp_path / "00_17.png", tmp_path, "cat") == []
 
 
 def test_the_command_imports_and_tells_what_was_left_out(
