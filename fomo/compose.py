@@ -21,7 +21,8 @@ from yaml import YAMLError
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model_names import open_clip_names
 
-METHOD_GROUPS = ("method", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
+UNLABELLED = ("seed", "run", "runtime", "stream", "num_tasks", "evaluation")
+"""Keys that do not tell entries of one leaderboard track apart."""
 
 
 def config_dir() -> Path:
@@ -139,9 +140,9 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
 
 
 def label(overrides: Sequence[str], replayed: str = "") -> str:
-    """What the method is called in tables: its name (``replayed`` is a saved run's) and what was changed of it."""
+    """What a run is called in tables: its method (``replayed`` is a saved run's label) and what else was changed."""
     pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
-    chosen = {key: value for key, value in pairs if key.split(".")[0] in METHOD_GROUPS}
+    chosen = {key: value for key, value in pairs if key.split(".")[0] not in UNLABELLED}
     name = chosen.pop("method", replayed or "finetune")
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
 

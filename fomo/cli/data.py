@@ -69,10 +69,12 @@ def import_from_folder(options: argparse.Namespace) -> None:
 
 def show_import(card: DatasetCard, out: Path) -> None:
     """What came in and what did not."""
-    table = Table(title=escape(f"{card.name}: {len(card.classes)} classes in {out / card.name}"), show_header=False)
+    table = Table(show_header=False)
     for split in SPLITS:
         table.add_row(f"{split} pictures", str(card.num_samples[split]))
     table.add_section()
     for reason, count in sorted(card.counts.items()):
         table.add_row(f"left out: {reason}", str(count))
-    Console().print(table)
+    console = Console()
+    console.print(f"{card.name}: {len(card.classes)} classes in {out / card.name}", markup=False, soft_wrap=True)
+    console.print(table)

@@ -149,7 +149,9 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
 def test_show_prints_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", *TINY, "--show", "method=ema_merge", "trainable=lora"])
     values = yaml.safe_load(capsys.readouterr().out)
-    assert values["label"] == "ema_merge trainable=lora" and values["trainable"]["rank"] == 4
+    assert (
+        values["label"] == "ema_merge batch_size=24 budget.total=6 trainable=lora" and values["trainable"]["rank"] == 4
+    )
     assert not Path("runs").exists()
 
 
