@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from fomo import rng
 from fomo.data.images import random_crop
-from fomo.data.pools import POOLS, StreamPools
+from fomo.data.pools import POOLS, Pool, StreamPools
 from fomo.errors import FomoError
 from fomo.method import Batch
 from fomo.mixture import Counts, Mixture
@@ -56,9 +56,20 @@ class BatchMaker(TorchDataset[RawBatch]):
     def _tokens(self) -> dict[str, Tensor]:
         return {}
 
+    @cached_property
+    def _at_hand(self) -> dict[int, dict[str, Pool]]:
+        return {}
+
+    def _pools_of(self, task: int) -> dict[str, Pool]:
+        """The pools of a task, put together once per task: a late buffer has many parts."""
+        if task not in self._at_hand:
+            self._at_hand.clear()
+            self._at_hand[task] = self.pools.of_task(task)
+        return self._at_hand[task]
+
     def __getitem__(self, key: tuple[int, int]) -> RawBatch:
         task, step = key
-        pools = self.pools.of_task(task)
+        pools = self._pools_of(task)
         draws = self.mixture.draws(task, step, [len(pools[name]) for name in POOLS])
         rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)

@@ -1,5 +1,7 @@
 """Models: the shipped ones, open_clip's, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,8 @@ from fomo import weights
 from fomo.errors import FomoError
 from fomo.model import pocket, pretrained_clip, train_mode
 from fomo.model_names import open_clip_names, pocket_names
+from fomo.scores import read_scores
+from tests import tiny
 
 
 def test_names_are_open_clips_own() -> None:
@@ -63,3 +67,17 @@ def test_load_takes_back_what_folded_gave() -> None:
     network, other = pocket("pocket").network, pocket("pocket", initial=True).network
     weights.load(other, weights.folded(network))
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["finetune", "lora_ema"])
+def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> None:
+    # The smallest of open_clip's transformers, with random weights, at its own 224 pixels.
+    few = (
+        "stream.adaptation=[pocket_flags+++japan,pocket_flags+++france]",
+        "num_tasks=1",
+        "budget.total=1",
+        "batch_size=4",
+    )
+    run = tiny.run(tmp_path / "run", "model=ViT-S-32-alt", f"method={method}", "evaluation=validation", *few)
+    scores = read_scores(run)
+    assert scores.finished and scores.marks == ["not budgeted", "validation split"]
