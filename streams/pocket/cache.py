@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from fomo import rng
 from fomo.data.samples import ArraySamples
+from fomo.errors import FomoError
 from streams.pocket import sets
 from streams.pocket.canvas import SIZE
 from streams.pocket.digits import digits_split
@@ -57,7 +58,8 @@ def cache_root() -> Path:
 def fingerprint() -> str:
     """Hash of the drawing code and of the versions of what it draws with."""
     # Pretraining looks at the pictures and draws none.
-    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("pretrain"))
+    drawing = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("pretrain"))
+    sources = [*drawing, Path(rng.__file__)]
     versions = [f"{name}={version(name)}" for name in ("numpy", "pillow", "matplotlib", "scikit-learn")]
     content = b"\0".join([path.read_bytes() for path in sources] + [text.encode() for text in versions])
     return hashlib.sha256(content).hexdigest()[:12]
@@ -80,15 +82,32 @@ def draw_missing(wanted: Iterable[Request], num_workers: int | None = None) -> i
 
     Another process that wants the same waits; what is drawn is renamed into place when whole.
     """
-    root = cache_root()
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / "lock"):
-        missing = [one for one in dict.fromkeys(wanted) if not one.folder.exists()]
+    wanted = list(dict.fromkeys(wanted))
+    if all(one.folder.exists() for one in wanted):
+        return 0
+    _refuse_unguarded_script()
+    with _locked(cache_root()):
+        missing = [one for one in wanted if not one.folder.exists()]
         blocks = [(one, start) for one in missing for start in range(0, one.size, BLOCK)]
         drawn = _draw_blocks(blocks, num_workers)
         for one in missing:
             _store(one, [next(drawn) for _ in range(0, one.size, BLOCK)])
     return len(missing)
+
+
+def _refuse_unguarded_script() -> None:
+    """A worker that imports its parent's script would come here, and wait for the lock that its parent holds."""
+    if getattr(current_process(), "_inheriting", False):
+        raise FomoError("pictures are drawn by worker processes: put your script under `if __name__ == '__main__':`.")
+
+
+def _locked(root: Path) -> FileLock:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return FileLock(root / "lock")
+    except OSError as error:
+        way_out = "Name a folder that can be written: FOMO_CACHE=DIR."
+        raise FomoError(f"the cache '{root}' cannot be made ({error.strerror}). {way_out}") from None
 
 
 def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None) -> Iterator[Block]:
