@@ -11,6 +11,7 @@ from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 SPECIAL = ("_target_", "_partial_")
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def build(section: str, node: Mapping[str, Any], allow: tuple[str, ...] = (), **given: Any) -> Any:
@@ -60,7 +61,18 @@ def _check_arguments(
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     check_keys(section, keys, [name for name in parameters if name not in given])
+    for name, value in keys.items():
+        _check_kind(f"{section}.{name}", value, parameters[name].annotation)
     for name, parameter in parameters.items():
         missing = parameter.default is parameter.empty and name not in keys and name not in given
         if missing and not lazy:
             raise FomoError(f"{section}.{name} is missing.")
+
+
+def _check_kind(key: str, value: Any, annotation: Any) -> None:
+    """Refuse a value of another kind than a plainly annotated parameter takes; whole numbers are numbers."""
+    if annotation not in KINDS:
+        return
+    accepted = (int, float) if annotation is float else annotation
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        raise FomoError(f"{key}={value}: {KINDS[annotation]} is expected.")

@@ -77,7 +77,7 @@ def prepare(resolved: Resolved) -> Prepared:
     learning_rate = _learning_rate(config)
     learning_rate(1, 0, steps[0])
     methods = Methods([build(part, getattr(config, part), allow) for part in ("trainable", "regularizer", "merging")])
-    build("optimizer", config.optimizer, allow)([("weight", torch.nn.Parameter(torch.zeros(1, 1)))])
+    _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
     model.network.to(config.runtime.device)
     methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
@@ -90,9 +90,18 @@ def prepare(resolved: Resolved) -> Prepared:
     return Prepared(resolved, stream, model, methods, steps, maker, learning_rate)
 
 
+def _try_optimizer(config: Config) -> None:
+    """Let the optimizer refuse its settings before anything long starts."""
+    make = build("optimizer", config.optimizer, config.runtime.allow_targets)
+    try:
+        make([("weight", torch.nn.Parameter(torch.zeros(1, 1)))])
+    except (TypeError, ValueError) as error:
+        raise FomoError(f"optimizer: {error}.") from error
+
+
 def _learning_rate(config: Config) -> LearningRate:
-    allow, base = config.runtime.allow_targets, float(config.optimizer["lr"])
-    if not base > 0:
+    allow, base = config.runtime.allow_targets, config.optimizer.get("lr")
+    if not isinstance(base, (int, float)) or not base > 0:
         raise FomoError(f"optimizer.lr={base}: allowed are numbers above 0.")
     schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
 

@@ -27,6 +27,8 @@ def adamw(
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused; ``decay`` says what weight decay reaches."""
     if decay not in DECAYED:
         raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
+    if weight_decay < 0:  # torch checks it for the whole optimizer, not for groups
+        raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are 0 and above.")
     named = list(parameters)
     decayed = [p for name, p in named if decay == "all" or decays(name, p)]
     others = [p for name, p in named if decay != "all" and not decays(name, p)]

@@ -117,7 +117,12 @@ def test_a_sweep_runs_every_combination_in_folders_named_by_it(capsys: pytest.Ca
         ("evaluation.split=tests", ["tests", "Did you mean 'test'"]),
         ("trainable._target_=os.system", ["os", "runtime.allow_targets=[os]"]),
         ("+colour=red", ["colour"]),
-        ("optimizer.lr=0", ["optimizer.lr"]),
+        ("optimizer.lr=0", ["optimizer.lr=0", "above 0"]),
+        ("optimizer.lr=fast", ["optimizer.lr=fast", "number"]),
+        ("optimizer.weight_decay=-1", ["optimizer.weight_decay=-1", "0 and above"]),
+        ("optimizer.eps=-1", ["optimizer", "epsilon", "-1"]),
+        ("schedule.warmup=long", ["schedule.warmup=long", "a number is expected"]),
+        ("schedule.warmup=2", ["schedule.warmup=2", "0 to 1"]),
         ("stream.pool_size=0", ["pool_size=0"]),
     ],
 )

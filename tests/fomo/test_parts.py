@@ -133,3 +133,17 @@ def test_a_parts_own_refusal_reaches_the_user_as_it_is() -> None:
 def test_a_value_of_another_type_is_an_error_that_names_the_section(section: str, node: dict[str, Any]) -> None:
     with pytest.raises(FomoError, match=section):
         build(section, node)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [("rank", "high", "trainable.rank=high: a whole number"), ("rank", 2.5, "a whole number"), ("rank", True, "whole"),
+     ("scale", "much", "trainable.scale=much: a number"), ("placement", 3, "trainable.placement=3: a text")],
+)  # fmt: skip
+def test_values_of_another_kind_are_refused(key: str, value: object, text: str) -> None:
+    with pytest.raises(FomoError, match=text):
+        build("trainable", {"_target_": "methods.lora.LoRA", key: value})
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert build("trainable", {"_target_": "methods.lora.LoRA", "scale": 2}).scale == 2
