@@ -92,7 +92,8 @@ def test_a_sweep_runs_every_combination_in_folders_named_by_it(capsys: pytest.Ca
     board = json.loads(capsys.readouterr().out)
     assert [entry["seeds"] for entry in board["entries"]] == [[0, 1], [0, 1]] and not board["refused"]
     main(["leaderboard", "sweep"])
-    assert "method=frozen" not in capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert "frozen" in shown and "locked_text" in shown and "not ranked" not in shown
     main(["score", "sweep/method=frozen,seed=0", "--json"])
     (scored,) = json.loads(capsys.readouterr().out)
     assert scored["finished"] and len(scored["tasks"]) == 3
