@@ -1,19 +1,21 @@
 """The update loop: what a run does, on one page. Roth et al. 2024, arXiv 2408.14471; hooks: :class:`fomo.Method`."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from open_clip.loss import ClipLoss
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from fomo.budget import Ledger
+from fomo.budget.flops import Meter, unmetered
+from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
-from fomo.method import Batch, Method, Task
-from fomo.model import ClipModel, train_mode
+from fomo.method import Batch, Methods, Task
+from fomo.model import train_mode
 from fomo.record import Record
-from fomo.runtime import Runtime
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 LearningRate = Callable[[int, int, int], float]
@@ -21,77 +23,111 @@ LearningRate = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True)
+class Learner:
+    """What takes the steps: the same code in a run and in the rehearsal that plans it."""
+
+    network: nn.Module
+    methods: Methods
+    make_optimizer: MakeOptimizer
+    max_grad_norm: float
+    max_logit_scale: float | None
+    autocast: Callable[[], AbstractContextManager[None]]
+
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
+        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        return self.make_optimizer(named) if named else None
+
+    def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter) -> tuple[Tensor, Tensor]:
+        """One optimizer step; its loss and gradient norm. ``meter`` hears the phases."""
+        network, methods = self.network, self.methods
+        methods.meter = meter
+        optimizer.zero_grad()
+        with parametrize.cached():
+            with self.autocast():
+                with meter("forward"):
+                    compute_parametrizations(network)
+                    loss = contrastive(network, batch)
+                loss = methods.loss(network, batch, loss)
+            with meter("backward"):
+                loss.backward()
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        methods.after_backward(network)
+        with meter("optimizer"):
+            optimizer.step()
+        clamp_temperature(network, self.max_logit_scale)
+        methods.after_step(network)
+        return loss, norm
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that a run is made of."""
 
     seed: int
-    model: ClipModel
-    method: Method
+    learner: Learner
     batches: Batches
-    make_optimizer: MakeOptimizer
     learning_rate: LearningRate
-    max_grad_norm: float
-    max_logit_scale: float | None
-    runtime: Runtime
     evaluate: Callable[[int], None]
 
 
 def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
     """Evaluate, then update and evaluate task by task. The method has begun the run already."""
-    network, method = experiment.model.network, experiment.method
+    network, methods = experiment.learner.network, experiment.learner.methods
     experiment.evaluate(0)
-    for task in tasks(experiment.seed, ledger):
-        method.begin_task(network, task)
+    for task in tasks(experiment, ledger):
+        with ledger.hooks(task.number, "begin") as methods.meter:
+            methods.begin_task(network, task)
         train(experiment, task, ledger, record)
-        method.end_task(network, task)
-        with method.deployed(network):
-            experiment.evaluate(task.number)
+        with ledger.hooks(task.number, "end") as methods.meter:
+            methods.end_task(network, task)
+            with methods.deployed(network):
+                experiment.evaluate(task.number)
+        methods.meter = unmetered
 
 
-def tasks(seed: int, ledger: Ledger) -> Iterator[Task]:
+def tasks(experiment: Experiment, ledger: Ledger) -> Iterator[Task]:
     """The update steps that the budget plans."""
-    for number, num_steps in enumerate(ledger.planned, start=1):
-        yield Task(number, len(ledger.planned), num_steps, seed)
+    for number, num_steps in enumerate(ledger.planned_steps, start=1):
+        once, size = partial(experiment.batches.once, number), experiment.batches.num_update_samples(number)
+        yield Task(number, len(ledger.planned_steps), num_steps, experiment.seed, size, once)
 
 
 def train(experiment: Experiment, task: Task, ledger: Ledger, record: Record) -> None:
     """The optimizer steps of one task. A method that trains nothing takes none."""
-    network, method = experiment.model.network, experiment.method
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    if not named:
+    learner = experiment.learner
+    optimizer = learner.optimizer()
+    if optimizer is None:
         return
-    optimizer, parameters = experiment.make_optimizer(named), [p for _, p in named]
-    train_mode(network)
+    train_mode(learner.network)
     for step, batch in enumerate(experiment.batches.of_task(task.number, task.num_steps)):
         rate = experiment.learning_rate(task.number, step, task.num_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(experiment, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, experiment.max_grad_norm)
-        method.after_backward(network)
-        optimizer.step()
-        clamp_temperature(network, experiment.max_logit_scale)
-        method.after_step(network)
-        ledger.charge(task.number, batch.counts)
+        with ledger.step(task.number, step, batch) as meter:
+            loss, norm = learner.step(optimizer, batch, meter)
         record.step(task.number, step, loss, norm, rate)
     record.flush()
 
 
-def loss_of(experiment: Experiment, batch: Batch) -> Tensor:
-    """The symmetric contrastive loss (Radford et al. 2021, arXiv 2103.00020) and what the method adds to it."""
-    network = experiment.model.network
-    with parametrize.cached(), experiment.runtime.autocast():
-        loss = contrastive(network, batch)
-        return experiment.method.loss(network, batch, loss)
+def compute_parametrizations(network: nn.Module) -> None:
+    """Fill the cache before the layers do: a checkpointed layer must find the same in its second computation."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            for name in module.parametrizations:  # type: ignore[union-attr]
+                getattr(module, name)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of image to text and of text to image over the batch, halved."""
+    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020).
+
+    The two directions share one product of features, as in the published FLOPs.
+    """
     image_features, text_features, scale = network(batch.images, batch.tokens)[:3]
-    loss: Tensor = ClipLoss()(image_features, text_features, scale)
-    return loss
+    logits = scale * image_features @ text_features.T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
 @torch.no_grad()

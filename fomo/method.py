@@ -1,10 +1,14 @@
 """The plug-in contract: what a method may do, and when."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
+
+from fomo.budget.flops import Meter, unmetered
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,30 @@ class Batch:
     counts: tuple[int, int, int]
 
 
+class UpdateBatches(Protocol):
+    """Goes through the new data of a task."""
+
+    def __call__(self, size: int, max_samples: int | None = None) -> Iterator[Batch]:
+        """Batches of at most ``size``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Task:
-    """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``."""
+    """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``.
+
+    ``update_batches(size, max_samples)`` gives D_t alone in batches of at most ``size``: each of its
+    ``num_update_samples`` once, or ``max_samples`` of them, in a seeded order, augmented as in training, ``counts``
+    (0, n, 0); the last may be smaller. The same at every call. Take all that it gives: the rehearsal gives equal
+    batches once and charges them as often as they come.
+    """
 
     number: int
     num_tasks: int
     num_steps: int
     seed: int
+    num_update_samples: int
+    update_batches: UpdateBatches = field(repr=False, compare=False)
 
 
 class Method:
@@ -47,6 +67,10 @@ class Method:
                 for method in methods: method.after_step(network)
             for method in methods: method.end_task(network, task)
             with method.deployed(network) of every method: evaluate(network)
+
+    Every hook is charged to the budget for the FLOPs it computes, whatever they are for. They are planned by
+    rehearsing the hooks on fake tensors, which have shapes and no content: a hook that reads values, masks by them or
+    uses files cannot be rehearsed and says in :meth:`flops` what it costs.
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
@@ -76,48 +100,84 @@ class Method:
         """While open, the network holds the weights to evaluate. Default: those that end_task left."""
         yield
 
+    def flops(self, hook: str, network: nn.Module, task: Task | None) -> int | None:
+        """What ``hook`` costs, for a hook that cannot run on fake tensors; it is then not rehearsed.
+
+        ``task`` is ``None`` for ``begin_run``. The run counts the hook all the same, and another figure than this one
+        is an error. Default: ``None``, rehearse it.
+        """
+        return None
+
+
+class PeriodicOptimizer(torch.optim.Optimizer):
+    """An optimizer whose steps 0, k, 2k, … of a task do more than the others; ``refresh_every`` is k."""
+
+    refresh_every: int
+
 
 class Methods(Method):
-    """An ordered list of parts as one method."""
+    """Named parts in order, as one method. ``meter`` hears what each part does, as ``NAME.HOOK``."""
 
-    def __init__(self, parts: Sequence[Method]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, parts: Mapping[str, Method]) -> None:
+        self.parts = dict(parts)
+        self.meter: Meter = unmetered
+
+    def call(self, name: str, hook: str, *arguments: Any) -> Any:
+        """One hook of one part, metered."""
+        with self.meter(f"{name}.{hook}"):
+            return getattr(self.parts[name], hook)(*arguments)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Each part in turn."""
-        for part in self.parts:
-            part.begin_run(network, seed)
+        for name in self.parts:
+            self.call(name, "begin_run", network, seed)
 
     def begin_task(self, network: nn.Module, task: Task) -> None:
         """Each part in turn."""
-        for part in self.parts:
-            part.begin_task(network, task)
+        for name in self.parts:
+            self.call(name, "begin_task", network, task)
 
     def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
         """Each part adds its term to what the parts before it gave."""
-        for part in self.parts:
-            loss = part.loss(network, batch, loss)
+        for name in self.parts:
+            loss = self.call(name, "loss", network, batch, loss)
         return loss
 
     def after_backward(self, network: nn.Module) -> None:
         """Each part in turn."""
-        for part in self.parts:
-            part.after_backward(network)
+        for name in self.parts:
+            self.call(name, "after_backward", network)
 
     def after_step(self, network: nn.Module) -> None:
         """Each part in turn."""
-        for part in self.parts:
-            part.after_step(network)
+        for name in self.parts:
+            self.call(name, "after_step", network)
 
     def end_task(self, network: nn.Module, task: Task) -> None:
         """Each part in turn."""
-        for part in self.parts:
-            part.end_task(network, task)
+        for name in self.parts:
+            self.call(name, "end_task", network, task)
 
     @contextmanager
     def deployed(self, network: nn.Module) -> Iterator[None]:
-        """Every part's deployed weights, entered in turn."""
+        """Every part's deployed weights, entered in turn and left in reverse; what happens inside is not metered."""
         with ExitStack() as stack:
-            for part in self.parts:
-                stack.enter_context(part.deployed(network))
+            for name in self.parts:
+                stack.enter_context(_Metered(self, name, network))
             yield
+
+
+class _Metered(AbstractContextManager[None]):
+    """A part's ``deployed`` with its entry and its exit metered."""
+
+    def __init__(self, methods: Methods, name: str, network: nn.Module) -> None:
+        self._methods, self._name = methods, name
+        self._inner: AbstractContextManager[None] = methods.call(name, "deployed", network)
+
+    def __enter__(self) -> None:
+        with self._methods.meter(f"{self._name}.deployed"):
+            self._inner.__enter__()
+
+    def __exit__(self, *error: Any) -> bool | None:
+        with self._methods.meter(f"{self._name}.deployed"):
+            return self._inner.__exit__(*error)

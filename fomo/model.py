@@ -47,6 +47,11 @@ def train_mode(network: nn.Module) -> None:
             module.eval()
 
 
+def checkpoint_activations(network: CLIP, enabled: bool) -> None:
+    """Gradient checkpointing in the blocks of both transformers; open_clip's ModifiedResNet has none."""
+    network.set_grad_checkpointing(enabled)
+
+
 def read_config(name: str, folder: Path | None = None) -> dict[str, Any]:
     """The open_clip configuration of a shipped base model, with ``mean`` and ``std``; or the one in ``folder``."""
     if folder is None and name not in pocket_names():
@@ -55,12 +60,15 @@ def read_config(name: str, folder: Path | None = None) -> dict[str, Any]:
     return config
 
 
-def pocket(name: str, initial: bool = False, folder: Path | None = None) -> ClipModel:
+def pocket(name: str, initial: bool = False, folder: Path | None = None, shapes_only: bool = False) -> ClipModel:
     """A shipped base model; ``initial=True`` gives it untrained, as pretraining starts from it.
 
-    ``folder`` holds another pretrained one, as ``fomo pretrain`` writes it.
+    ``folder`` holds another pretrained one, as ``fomo pretrain`` writes it; ``shapes_only`` gives tensors on the meta
+    device, which have no content.
     """
     config = read_config(name, folder)
+    if shapes_only:
+        return _wrap(name, _architecture(config, "meta"), config)
     network = _untrained(config)
     if not initial:
         stored = load_file((folder or MODELS / name) / "model.safetensors")
@@ -71,9 +79,14 @@ def pocket(name: str, initial: bool = False, folder: Path | None = None) -> Clip
 def _untrained(config: Mapping[str, Any]) -> CLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = CLIP(config["embed_dim"], dict(config["vision_cfg"]), dict(config["text_cfg"]))
+        network = _architecture(config, "cpu")
     network.token_embedding.weight.data = _initial_embedding(*network.token_embedding.weight.shape)
     return network
+
+
+def _architecture(config: Mapping[str, Any], device: str) -> CLIP:
+    with torch.device(device):
+        return CLIP(config["embed_dim"], dict(config["vision_cfg"]), dict(config["text_cfg"]))
 
 
 def _initial_embedding(num_tokens: int, width: int) -> Tensor:
@@ -120,18 +133,22 @@ def _refuse_other_losses(name: str) -> None:
         )
 
 
-def pretrained_clip(name: str, pretrained: str | None = None) -> ClipModel:
-    """An open_clip model; ``pretrained`` is one of its tags or a local file, ``None`` means seeded random weights."""
+def pretrained_clip(name: str, pretrained: str | None = None, shapes_only: bool = False) -> ClipModel:
+    """An open_clip model; ``pretrained`` is one of its tags or a local file, ``None`` means seeded random weights.
+
+    ``shapes_only`` builds it on the meta device, without weights and without a download.
+    """
     if name not in open_clip_names():
         raise unknown("open_clip model", name, open_clip_names())
     _refuse_other_losses(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
         raise unknown(f"pretrained weights of '{name}'", pretrained, tags, "Or give the path of a file.")
-    with torch.random.fork_rng(devices=[]):
+    device = "meta" if shapes_only else "cpu"
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(0)
         try:
-            network = open_clip.create_model(name, pretrained=pretrained)
+            network = open_clip.create_model(name, pretrained=None if shapes_only else pretrained, device=device)
         except (OSError, RuntimeError) as error:
             raise FomoError(f"open_clip could not build '{name}' with pretrained='{pretrained}': {error}") from error
     size = network.visual.image_size

@@ -14,8 +14,16 @@ SPECIAL = ("_target_", "_partial_")
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def build(section: str, node: Mapping[str, Any], allow: tuple[str, ...] = (), **given: Any) -> Any:
-    """The object that ``node`` describes; ``given`` are arguments that the program adds. What a key holds is data.
+def build(
+    section: str,
+    node: Mapping[str, Any],
+    allow: tuple[str, ...] = (),
+    optional: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
+    """The object that ``node`` describes. What a key holds is data.
+
+    ``given`` are arguments that the program adds, ``optional`` those that it adds where the target takes them.
 
     Raises:
         FomoError: a target outside of the allowed packages or not found, a key that it does not take, a key it lacks,
@@ -23,6 +31,8 @@ def build(section: str, node: Mapping[str, Any], allow: tuple[str, ...] = (), **
     """
     target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
     keys = {key: value for key, value in node.items() if key not in SPECIAL}
+    taken = inspect.signature(target).parameters
+    given |= {name: value for name, value in (optional or {}).items() if name in taken}
     _check_arguments(section, target, keys, given, lazy)
     if lazy:
         return partial(target, **keys, **given)

@@ -14,17 +14,21 @@ import torch
 from safetensors.torch import save_file
 
 from fomo import weights
-from fomo.budget import NOT_BUDGETED, Ledger
+from fomo.budget.flops import FlopMeter, Phases
+from fomo.budget.ledger import Ledger
+from fomo.budget.plan import Plan
+from fomo.budget.planner import make_optimizer, parts_of, plan_run, without_recomputation
+from fomo.budget.utilisation import Usage, peak, utilisation
 from fomo.config import Config, Resolved
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
 from fomo.folder import WEIGHTS, start
 from fomo.loader import Batches, BatchMaker
-from fomo.loop import Experiment, LearningRate, run
+from fomo.loop import Experiment, Learner, LearningRate, run
 from fomo.method import Methods
 from fomo.mixture import Mixture
-from fomo.model import ClipModel
+from fomo.model import ClipModel, checkpoint_activations
 from fomo.parts import build
 from fomo.record import Record, scores_header, write_json
 from fomo.report import write_report
@@ -58,7 +62,8 @@ class Prepared:
     stream: Stream
     model: ClipModel
     methods: Methods
-    steps: tuple[int, ...]
+    plan: Plan
+    begin_run: Phases
     maker: BatchMaker
     learning_rate: LearningRate
 
@@ -66,28 +71,31 @@ class Prepared:
     def marks(self) -> list[str]:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
-        return [NOT_BUDGETED, *validation]
+        return [*self.plan.budget.marks, *validation]
 
 
 def prepare(resolved: Resolved) -> Prepared:
     """Build and check everything before long work starts. The pocket's pictures are drawn here if need be."""
     config = resolved.config
     allow = config.runtime.allow_targets
-    steps = config.budget.plan(config.num_tasks)
     learning_rate = _learning_rate(config)
-    learning_rate(1, 0, steps[0])
-    methods = Methods([build(part, getattr(config, part), allow) for part in ("trainable", "regularizer", "merging")])
+    methods = Methods(parts_of(config))
     _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
+    checkpoint_activations(model.network, config.runtime.grad_checkpointing)
     model.network.to(config.runtime.device)
-    methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
-    given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
+    given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
     pools = StreamPools.of(stream)
-    mixture = Mixture(config.seed, config.batch_size, config.mixture, steps)
+    the_plan = plan_run(config, model, [len(pool) for pool in pools.updates])
+    mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
+    if the_plan.steps[0]:
+        learning_rate(1, 0, the_plan.steps[0])
+    methods.meter = meter = FlopMeter()
+    methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
     maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
-    return Prepared(resolved, stream, model, methods, steps, maker, learning_rate)
+    return Prepared(resolved, stream, model, methods, the_plan, meter.phases, maker, learning_rate)
 
 
 def _try_optimizer(config: Config) -> None:
@@ -126,47 +134,52 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     """Run it, and write the folder; ``card.json``, written last, says that it is finished."""
     started = time.perf_counter()
     config, stream = prepared.resolved.config, prepared.stream
-    progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
+    progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps), len(stream.datasets))
     start(folder, prepared.resolved)
     write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
     header = scores_header(stream, config.evaluation.split, prepared.marks)
     record = Record(folder, header, progress.step)
-    ledger = Ledger(config.budget.unit, prepared.steps)
+    ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
+    usage = Usage(config.runtime.device)
     try:
-        run(_experiment(prepared, record, progress), ledger, record)
+        run(_experiment(prepared, record, progress, usage), ledger, record)
     finally:
         record.close()
+    usage.stop()
     write_json(folder / "ledger.json", ledger.to_json())
     _save_weights(prepared, folder / WEIGHTS)
     write_report(folder)
-    write_json(folder / "card.json", _card(prepared, folder, time.perf_counter() - started))
+    write_json(folder / "card.json", _card(prepared, folder, time.perf_counter() - started, ledger, usage))
 
 
-def _experiment(prepared: Prepared, record: Record, progress: Progress) -> Experiment:
+def _experiment(prepared: Prepared, record: Record, progress: Progress, usage: Usage) -> Experiment:
     config = prepared.resolved.config
     return Experiment(
         seed=config.seed,
-        model=prepared.model,
-        method=prepared.methods,
+        learner=Learner(
+            prepared.model.network,
+            prepared.methods,
+            make_optimizer(config),
+            config.max_grad_norm,
+            config.max_logit_scale,
+            config.runtime.autocast,
+        ),
         batches=Batches(prepared.maker, prepared.model, config.runtime),
-        make_optimizer=build("optimizer", config.optimizer, config.runtime.allow_targets),
         learning_rate=prepared.learning_rate,
-        max_grad_norm=config.max_grad_norm,
-        max_logit_scale=config.max_logit_scale,
-        runtime=config.runtime,
-        evaluate=_evaluator(prepared, record, progress),
+        evaluate=_evaluator(prepared, record, progress, usage),
     )
 
 
-def _evaluator(prepared: Prepared, record: Record, progress: Progress) -> Callable[[int], None]:
+def _evaluator(prepared: Prepared, record: Record, progress: Progress, usage: Usage) -> Callable[[int], None]:
     config = prepared.resolved.config
 
     def score(task: int) -> None:
         def seen(dataset: str) -> None:
             progress.evaluating(task, dataset)
 
-        result = evaluate(prepared.model, prepared.stream, config.evaluation, config.runtime, seen)
-        record.evaluation(task, result)
+        with usage.paused():
+            result = evaluate(prepared.model, prepared.stream, config.evaluation, config.runtime, seen)
+            record.evaluation(task, result)
 
     return score
 
@@ -180,7 +193,7 @@ def _save_weights(prepared: Prepared, path: Path) -> None:
     scratch.replace(path)
 
 
-def _card(prepared: Prepared, folder: Path, seconds: float) -> dict[str, Any]:
+def _card(prepared: Prepared, folder: Path, seconds: float, ledger: Ledger, usage: Usage) -> dict[str, Any]:
     """Everything that depends on time and machine, and the hashes that the result rests on."""
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
@@ -196,6 +209,21 @@ def _card(prepared: Prepared, folder: Path, seconds: float) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "num_threads": torch.get_num_threads(),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_memory_allocated_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
+        "compute": _compute(prepared, ledger, usage),
         "versions": {name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
         "python": platform.python_version(),
     }
+
+
+def _compute(prepared: Prepared, ledger: Ledger, usage: Usage) -> dict[str, Any] | None:
+    """Rates, MFU and HFU; ``None`` for a run that trained nothing."""
+    config = prepared.resolved.config
+    if not ledger.charged_flops:
+        return None
+    model_flops = ledger.charged_flops
+    if config.runtime.grad_checkpointing:
+        model_flops = without_recomputation(config, prepared.model, prepared.plan, prepared.maker.pools)
+    best = peak(config.runtime.device, config.runtime.precision)
+    rates = utilisation(ledger.charged_flops, model_flops, sum(ledger.samples.values()), usage.seconds, best)
+    return {**rates, "energy_joules": usage.joules}

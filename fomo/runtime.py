@@ -14,15 +14,21 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class Runtime:
     """``auto`` takes CUDA where there is one, and bf16 there; fp32 on a CPU.
 
-    ``allow_targets`` names further packages whose classes a config may build.
+    ``allow_targets`` names further packages whose classes a config may build. ``grad_checkpointing`` keeps the
+    activations of few layers and computes the others again in the backward pass: less memory, more FLOPs.
     """
 
     device: str = "auto"
     precision: str = "auto"
     num_workers: int = 0
+    grad_checkpointing: bool = False
     allow_targets: tuple[str, ...] = field(default=())
 
+    mixed_on_gpu: bool = field(init=False)
+    """Whether it is mixed precision that a GPU would take; the budget is planned for one, whatever runs here."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mixed_on_gpu", self.precision != "fp32")
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
         if self.precision == "auto":

@@ -1,7 +1,8 @@
 """Builds a stream from names: datasets of the pocket, imported ones, single concepts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,3 +83,10 @@ def _concepts(entry: str, adapted: dict[str, Dataset]) -> list[Concept]:
         return [Concept(name, each) for each in dataset.card.classes]
     trained = np.unique(dataset.split("train").targets)
     return [Concept(name, dataset.card.classes[index]) for index in trained]
+
+
+def num_training_samples(node: Mapping[str, Any]) -> int:
+    """Training samples of the datasets that a stream's configuration adapts to; nothing is drawn or decoded."""
+    names = dict.fromkeys(entry.split("+++")[0] for entry in node["adaptation"])
+    cards = [open_named(name, Path(node["root"])).card for name in names]
+    return sum(card.num_samples["train"] for card in cards)

@@ -16,7 +16,8 @@ TINY = (
     "stream.pool_size=500",
     "num_tasks=2",
     "batch_size=24",
-    "budget.total=6",
+    "budget=steps",
+    "budget.steps=6",
 )
 
 

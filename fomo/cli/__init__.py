@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
     "leaderboard": "rank run folders",
+    "budget": "what methods cost and the steps they get, without a GPU",
     "report": "one HTML page for a run folder",
     "data": "list datasets, import your own images",
     "pretrain": "reproduce a pocket base model",

@@ -1,0 +1,152 @@
+"""The ledger: every phase of a run is charged under the same counter that planned it, and no step beyond the plan.
+
+Counting every operation of every step would cost time, so a step is counted when its kind is new (task, shape, first
+or later step), at each task's first, second and last step, and at seeded steps in between; the others are charged what
+their kind costs. Hooks outside of steps are always counted. Another cost than the known one is an error.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fomo import rng
+from fomo.budget.flops import FlopMeter, Flops, Meter, Phases, charged, unmetered
+from fomo.budget.plan import GIGA, Plan, shares
+from fomo.errors import FomoError
+from fomo.method import Batch
+
+SCHEMA = "fomo.ledger/1"
+CHECKED_SHARE = 0.005
+"""Share of the steps in between that are counted again."""
+POOLS = ("pretraining", "update", "buffer")
+
+
+class Ledger:
+    """FLOPs planned and charged, by phase and task, and samples seen per pool. Nothing depends on time or machine."""
+
+    def __init__(self, plan: Plan, seed: int, begin_run: Phases | None = None) -> None:
+        self.plan, self._seed = plan, seed
+        self.steps = [0] * len(plan.steps)
+        self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
+        self.samples = dict.fromkeys(POOLS, 0)
+        self._known: dict[tuple[Any, ...], Phases] = {}
+        planned = plan.cost.begin_run if plan.cost else None
+        self._settle(1, "at the start of the run", begin_run or {}, planned)
+
+    @property
+    def planned_steps(self) -> tuple[int, ...]:
+        """Steps of every task."""
+        return self.plan.steps
+
+    @contextmanager
+    def hooks(self, task: int, when: str) -> Iterator[Meter]:
+        """Hooks ``when`` = "begin" or "end" of a task."""
+        meter = FlopMeter()
+        yield meter
+        cost = self.plan.cost
+        planned = getattr(cost.tasks[task - 1], when) if cost else None
+        self._settle(task, f"at the {when} of the task", meter.phases, planned)
+
+    @contextmanager
+    def step(self, task: int, step: int, batch: Batch) -> Iterator[Meter]:
+        """A step of ``task`` (from 1; steps from 0).
+
+        Raises:
+            FomoError: the task's steps are spent; the step costs something else than its kind is known to cost.
+        """
+        if self.steps[task - 1] >= self.plan.steps[task - 1]:
+            raise FomoError(f"task {task}: the {self.plan.steps[task - 1]} steps that the budget affords are spent.")
+        first = self.plan.is_first_kind(step)
+        kind = (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
+        if self.plan.cost and kind not in self._known:
+            cost = self.plan.cost.tasks[task - 1]
+            self._known[kind] = (cost.first if first else cost.ordinary) or {}
+        counting = kind not in self._known or self._is_checked(task, step)
+        meter = FlopMeter() if counting else None
+        yield meter or unmetered
+        if meter:
+            self._settle(task, f"in step {step}", meter.phases, self._known.setdefault(kind, meter.phases))
+        else:
+            self._charge(task, self._known[kind])
+        self.steps[task - 1] += 1
+        for pool, count in zip(POOLS, batch.counts, strict=True):
+            self.samples[pool] += count
+
+    def _is_checked(self, task: int, step: int) -> bool:
+        if step in (0, 1, self.plan.steps[task - 1] - 1):
+            return True
+        return rng.generator(self._seed, "ledger", task, step).random() < CHECKED_SHARE
+
+    def _settle(self, task: int, when: str, phases: Phases, planned: Phases | None) -> None:
+        """Charge what was counted; refuse it where it is not what was planned."""
+        for name in {**phases, **(planned or {})} if planned is not None else ():
+            now, then = (each.get(name, Flops(0, 0)).charged for each in (phases, planned or {}))
+            if now != then:
+                raise FomoError(
+                    f"task {task}, {when}: {name} cost {now / GIGA:.9g} GFLOPs, planned were {then / GIGA:.9g}. A part "
+                    f"has to cost the same in every step of a task, and its hooks what they cost in the rehearsal."
+                )
+        self._charge(task, phases)
+
+    def _charge(self, task: int, phases: Phases) -> None:
+        of_task = self.phases[task - 1]
+        for name, flops in phases.items():
+            before = of_task.get(name, Flops(0, 0))
+            of_task[name] = Flops(before.counted + flops.counted, before.decomposed + flops.decomposed)
+
+    @property
+    def charged_flops(self) -> int:
+        """FLOPs of the whole run so far."""
+        return sum(charged(phases) for phases in self.phases)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``ledger.json`` holds. FLOPs are whole numbers, MAFs are in GFLOPs."""
+        plan, numbers = self.plan, range(1, len(self.steps) + 1)
+        memory = plan.memory
+        return {
+            "schema": SCHEMA,
+            "unit": plan.budget.unit,
+            "total": plan.budget.total,
+            "rounding": plan.budget.rounding,
+            "marks": plan.budget.marks,
+            "memory": memory
+            and {
+                "multiplier": float(memory.multiplier),
+                "peak_bytes": memory.peak_bytes,
+                "full_fine_tuning_bytes": memory.reference_bytes,
+            },
+            "planned": self._entry(sum(plan.steps), sum(map(plan.flops, numbers)) if plan.cost else None),
+            "charged": self._entry(sum(self.steps), self.charged_flops),
+            "left": self._left(),
+            "tasks": {str(number): self._task(number) for number in numbers},
+            "phases": self._by_phase(),
+            "samples": self.samples,
+        }
+
+    def _entry(self, steps: int, flops: int | None) -> dict[str, Any]:
+        entry: dict[str, Any] = {"steps": steps, "flops": flops}
+        if self.plan.memory and flops is not None:
+            entry["mafs"] = float(flops * self.plan.memory.multiplier / GIGA)
+        return entry
+
+    def _left(self) -> float | int:
+        """Of the budget, in its own unit; for seconds, the steps of the plan that were not taken."""
+        budget = self.plan.budget
+        if budget.needs_rehearsal:
+            whole = shares(budget, 1)
+            return float((whole - self.charged_flops * self.plan.multiplier) / GIGA)
+        if budget.unit == "wall_seconds":
+            return sum(self.plan.steps) - sum(self.steps)
+        return budget.total - (sum(self.samples.values()) if budget.unit == "samples" else sum(self.steps))
+
+    def _task(self, number: int) -> dict[str, Any]:
+        planned = self.plan.flops(number) if self.plan.cost else None
+        return {
+            "planned": self._entry(self.plan.steps[number - 1], planned),
+            "charged": self._entry(self.steps[number - 1], charged(self.phases[number - 1])),
+            "phases": {name: flops.charged for name, flops in self.phases[number - 1].items()},
+        }
+
+    def _by_phase(self) -> dict[str, int]:
+        names = dict.fromkeys(name for phases in self.phases for name in phases)
+        return {name: sum(p.get(name, Flops(0, 0)).charged for p in self.phases) for name in names}

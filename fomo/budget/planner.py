@@ -1,0 +1,140 @@
+"""From a configuration to its plan: builds the parts anew, rehearses them, divides the budget."""
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from fomo.budget.flops import unmetered
+from fomo.budget.plan import Memory, Plan, plan, task_flops, typed_in
+from fomo.budget.rehearsal import Setting, full_fine_tuning, rehearse
+from fomo.budget.utilisation import synchronize
+from fomo.config import Config
+from fomo.data.pools import StreamPools
+from fomo.loop import Learner, MakeOptimizer
+from fomo.method import Batch, Method, Methods, Task
+from fomo.mixture import Counts, batch_counts, first_task_counts
+from fomo.model import ClipModel, checkpoint_activations, train_mode
+from fomo.parts import build
+
+PARTS = ("trainable", "regularizer", "merging")
+TRIED_STEPS = 4
+
+
+def parts_of(config: Config) -> dict[str, Method]:
+    """Fresh parts of the configured method, in the order in which their hooks are called."""
+    return {part: build(part, getattr(config, part), config.runtime.allow_targets) for part in PARTS}
+
+
+def make_optimizer(config: Config) -> MakeOptimizer:
+    """Makes a fresh optimizer over named parameters."""
+    make: MakeOptimizer = build("optimizer", config.optimizer, config.runtime.allow_targets)
+    return make
+
+
+def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Setting:
+    """What is rehearsed: the configured method on the model, with |D_t| = ``num_samples`` of each task."""
+    return Setting(
+        network=model.network,
+        make_parts=partial(parts_of, config),
+        make_optimizer=make_optimizer(config),
+        max_grad_norm=config.max_grad_norm,
+        max_logit_scale=config.max_logit_scale,
+        mixed_precision=config.runtime.mixed_on_gpu,
+        image_size=model.image_size,
+        counts=partial(_counts, config),
+        num_samples=num_samples,
+        seed=config.seed,
+    )
+
+
+def _counts(config: Config, task: int) -> Counts:
+    counts = batch_counts(config.batch_size, config.mixture)
+    return first_task_counts(counts) if task == 1 else counts
+
+
+def plan_run(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Plan:
+    """Steps of every task.
+
+    Raises:
+        FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs.
+    """
+    budget = config.budget
+    if not budget.needs_rehearsal:
+        seconds = _seconds_per_step(config, model, num_samples) if budget.unit == "wall_seconds" else 0.0
+        return typed_in(budget, config.num_tasks, config.batch_size, seconds)
+    setting = setting_of(config, model, num_samples)
+    cost, reference = rehearse(setting), full_fine_tuning(without_checkpointing(setting))
+    return plan(budget, cost, Memory(cost.peak_bytes, reference.peak_bytes))
+
+
+def without_checkpointing(setting: Setting) -> Setting:
+    """The same model keeping every activation."""
+    network = copy.deepcopy(setting.network)
+    checkpoint_activations(network, False)
+    return replace(setting, network=network)
+
+
+def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools: StreamPools) -> int:
+    """FLOPs of the run, had it kept every activation: what MFU counts."""
+    setting = without_checkpointing(setting_of(config, model, [len(pool) for pool in pools.updates]))
+    cost = rehearse(setting)
+    every = cost.refresh_every
+    return sum(task_flops(task, steps, every) for task, steps in zip(cost.tasks, planned.steps, strict=True))
+
+
+def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int]) -> float:
+    """Time of a step on the device at hand: the fastest of a few on a copy of the model."""
+    seconds = _trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples)
+    return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
+
+
+def measure(config: Config) -> int:
+    """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
+    shape = {key: None if key == "pretrained" else value for key, value in config.model.items()}
+    model: ClipModel = build("model", shape, config.runtime.allow_targets)
+    checkpoint_activations(model.network, config.runtime.grad_checkpointing)
+    model.network.to(config.runtime.device)
+    torch.cuda.reset_peak_memory_stats(config.runtime.device)
+    _trial(config, model, [config.batch_size] * config.num_tasks)
+    return torch.cuda.max_memory_allocated(config.runtime.device)
+
+
+def _trial(config: Config, model: ClipModel, num_samples: Sequence[int]) -> list[float]:
+    """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed."""
+    network, methods = model.network, Methods(parts_of(config))
+    learner = Learner(
+        network,
+        methods,
+        make_optimizer(config),
+        config.max_grad_norm,
+        config.max_logit_scale,
+        config.runtime.autocast,
+    )
+    methods.begin_run(network, config.seed)
+    methods.begin_task(network, Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0], _no_batches))
+    optimizer, batch = learner.optimizer(), _blank_batch(config, model)
+    train_mode(network)
+    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)] if optimizer else []
+
+
+def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    learner.step(optimizer, batch, unmetered)
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def _blank_batch(config: Config, model: ClipModel) -> Batch:
+    counts, size = _counts(config, 1), config.batch_size
+    images = torch.zeros(size, 3, model.image_size, model.image_size, device=config.runtime.device)
+    length: int = model.network.context_length
+    return Batch(images, torch.zeros(size, length, dtype=torch.long, device=images.device), counts)
+
+
+def _no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
+    return iter(())

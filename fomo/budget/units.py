@@ -1,0 +1,70 @@
+"""What a budget may be given in."""
+
+import math
+from dataclasses import dataclass
+
+from fomo.errors import FomoError, unknown
+
+UNITS = ("total_mafs", "total_gflops", "samples", "steps", "wall_seconds")
+ROUNDINGS = ("floor", "nearest")
+NOT_BUDGETED = "not budgeted"
+NOT_COMPARABLE = "not comparable"
+MARKS = {"samples": NOT_BUDGETED, "steps": NOT_BUDGETED, "wall_seconds": NOT_COMPARABLE}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The compute of the whole stream, in exactly one unit, times ``scale``; every task gets an equal share.
+
+    ``total_mafs`` and ``total_gflops`` are in GFLOPs (10⁹), the first memory-adjusted. ``samples`` and ``steps`` do
+    not fix the compute, and ``wall_seconds`` depends on the machine: such results are marked. ``rounding="floor"``
+    never overspends; ``"nearest"`` is the published table's.
+
+    Raises:
+        FomoError: no unit or several, a value that is not a positive number, an unknown rounding.
+    """
+
+    total_mafs: float | None = None
+    total_gflops: float | None = None
+    samples: int | None = None
+    steps: int | None = None
+    wall_seconds: float | None = None
+    scale: float = 1.0
+    rounding: str = "floor"
+
+    def __post_init__(self) -> None:
+        given = {unit: getattr(self, unit) for unit in UNITS if getattr(self, unit) is not None}
+        for name, value in (*given.items(), ("scale", self.scale)):
+            if not (value > 0 and math.isfinite(value)):
+                raise FomoError(f"budget.{name}={value}: allowed are finite numbers above 0.")
+        if len(given) != 1:
+            shown = " and ".join(f"budget.{unit}={value}" for unit, value in given.items()) or "none"
+            raise FomoError(
+                f"a budget has one unit, given are: {shown}. Choose one with budget=mafs, gflops, samples, steps or "
+                f"wall_seconds, then set its number, for example `budget=steps budget.steps=360`."
+            )
+        if self.rounding not in ROUNDINGS:
+            raise unknown("value of budget.rounding", self.rounding, ROUNDINGS)
+
+    @property
+    def unit(self) -> str:
+        """The unit that is given."""
+        return next(unit for unit in UNITS if getattr(self, unit) is not None)
+
+    @property
+    def total(self) -> float:
+        """The whole stream's compute in :attr:`unit`, ``scale`` included."""
+        return float(getattr(self, self.unit)) * self.scale
+
+    @property
+    def needs_rehearsal(self) -> bool:
+        """Whether steps follow from the counted cost of a step."""
+        return self.unit in ("total_mafs", "total_gflops")
+
+    @property
+    def marks(self) -> list[str]:
+        """What keeps a result from being compared at equal compute."""
+        return [MARKS[self.unit]] if self.unit in MARKS else []
+
+    def __str__(self) -> str:
+        return f"budget.{self.unit}={getattr(self, self.unit):g}" + (f" × {self.scale:g}" if self.scale != 1 else "")

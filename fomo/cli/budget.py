@@ -1,0 +1,116 @@
+"""``fomo budget``: GFLOPs, peak memory, MAFs and steps of methods, counted on fake tensors, without a GPU."""
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from fomo.compose import compose, sweep
+from fomo.errors import FomoError
+
+if TYPE_CHECKING:
+    from fomo.config import Config
+
+CAPTION = (
+    "MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all tensors at the peak, mixed precision as on a GPU. "
+    "Other: optimizer arithmetic and decompositions. See docs/budget.md."
+)
+WIDTH = 110
+EPILOG = """examples:
+  fomo budget                                                    the default run
+  fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
+  fomo budget model=ViT-B-16 batch_size=512 budget=mafs --json   for programs"""
+
+
+def main(arguments: list[str]) -> None:
+    """Print one row for every combination of the listed values."""
+    parser = argparse.ArgumentParser(
+        "fomo budget", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them; lists give rows")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_intermixed_args(arguments)
+    jobs = [compose(job) for job in sweep(options.overrides)]
+    found = list(track(rows(jobs), "counting", total=len(jobs), console=Console(stderr=True), transient=True))
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        screen = Console()
+        screen.width = max(screen.width, WIDTH)
+        screen.print(table(found))
+
+
+def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows in order; several are counted side by side, a process per core."""
+    from fomo.config import resolve
+
+    for values in jobs:
+        resolve(values)  # what is wrong with any of them is said before the first is counted
+    workers = min(len(jobs), os.cpu_count() or 1)
+    if workers < 2:
+        yield from map(count, jobs)
+        return
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield from pool.map(count, jobs)
+    except BrokenProcessPool:
+        raise FomoError("a counting process was killed: is there enough memory? Count fewer rows at once.") from None
+
+
+def count(values: Mapping[str, Any]) -> dict[str, Any]:
+    """One row."""
+    from fomo.budget.table import row
+    from fomo.config import resolve
+
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns that a model has no weights: it needs none
+    config = resolve(values).config
+    return row(config, lambda num_tasks: samples_per_task(config, num_tasks)).to_json()
+
+
+def samples_per_task(config: "Config", num_tasks: int) -> int:
+    """|D_t|, taken as equal for all tasks: a run plans with the real sizes."""
+    from streams import num_training_samples
+
+    return max(1, round(num_training_samples(config.stream) / num_tasks))
+
+
+def table(found: list[dict[str, Any]]) -> Table:
+    """In the shape of the published table. What all rows have in common stands in the title."""
+    lengths = list(found[0]["steps_per_task"])
+    labels = [each["label"].split() for each in found]
+    common = set.intersection(*map(set, labels)) if len(found) > 1 else set()
+    models = {f"{each['model']}, batch {each['batch_size']}" for each in found}
+    shown = Table(title=escape(", ".join(sorted(models))), caption=CAPTION, box=SIMPLE, padding=(0, 1, 0, 0))
+    shown.add_column("method", no_wrap=True)
+    numbers = ["GFLOPs\nper step", "extra\nper task", "other", "memory\nGiB", "× full", "MAFs\nper step"]
+    for column in [*numbers, *(f"T = {length}\nsteps" for length in lengths)]:
+        shown.add_column(column, justify="right", no_wrap=True)
+    for each, label in zip(found, labels, strict=True):
+        shown.add_row(escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths))
+    return shown
+
+
+def _cells(row: dict[str, Any], lengths: list[str]) -> list[str]:
+    costs = [_short(row[f"gflops_{name}"]) for name in ("per_step", "per_task_extra", "other")]
+    measured = row["measured_peak_memory_gib"]
+    memory = _short(row["peak_memory_gib"]) + (f"\n({_short(measured)} measured)" if measured else "")
+    steps = [f"{row['steps_per_task'][length]:,}" for length in lengths]
+    return [*costs, memory, f"{row['memory_multiplier']:.4f}", _short(row["mafs_per_step"]), *steps]
+
+
+def _short(number: float) -> str:
+    """Five digits at least of what is large, four of what is small; the JSON has all."""
+    if number == 0:
+        return "–"
+    return f"{number:,.1f}" if number >= 1000 else f"{number:.4g}"
