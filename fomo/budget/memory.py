@@ -7,14 +7,14 @@ not seen: on the published ViT-B/16 rows the driver shows 7 to 8% more, and rati
 
 import copy
 import weakref
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
@@ -54,22 +54,29 @@ class PeakMemory(TorchDispatchMode):
         return result
 
 
-class NormInFullPrecision(TorchFunctionMode):
-    """Where CUDA's autocast differs from the CPU's on a CLIP model: layer normalisation reads and writes fp32."""
+@contextmanager
+def norm_in_full_precision() -> Iterator[None]:
+    """Where CUDA's autocast differs from the CPU's on a CLIP model: layer normalisation reads and writes fp32.
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Step out of autocast for layer normalisation, also in what a backward pass computes again."""
-        if func is torch.Tensor.backward:
-            with self:
-                return torch.autograd.backward(*args, **(kwargs or {}))
-        if func is not F.layer_norm or not torch.is_autocast_enabled("cpu"):
-            return func(*args, **(kwargs or {}))
+    The function is replaced while this is open: a mode would not reach what a backward pass computes again.
+    """
+    plain = F.layer_norm
+
+    def layer_norm(features: Tensor, *rest: Any, **more: Any) -> Tensor:
+        if not torch.is_autocast_enabled("cpu"):
+            return plain(features, *rest, **more)
         with torch.autocast("cpu", enabled=False):
-            return func(args[0].float(), *args[1:], **(kwargs or {}))
+            return plain(features.float(), *rest, **more)
+
+    F.layer_norm = layer_norm
+    try:
+        yield
+    finally:
+        F.layer_norm = plain
 
 
 def mixed_precision() -> AbstractContextManager[None]:
-    """bf16 where CUDA's autocast has it; inside of :class:`NormInFullPrecision`, which backward passes need too."""
+    """bf16 where CUDA's autocast has it; inside of :func:`norm_in_full_precision`, which backward passes need too."""
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import FlopMeter, Flops, Phases
-from fomo.budget.memory import NormInFullPrecision, PeakMemory, fake_copy, mixed_precision
+from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
 from fomo.errors import FomoError
 from fomo.loop import Learner, MakeOptimizer
 from fomo.method import Batch, Method, Methods, PeriodicOptimizer, Task, UpdateBatches
@@ -177,7 +177,7 @@ class _Rehearsal:
 
 def rehearse(setting: Setting) -> Cost:
     """Rehearse a method. A few seconds and little memory, whatever the model's size."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, NormInFullPrecision():
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, norm_in_full_precision():
         rehearsal = _Rehearsal(setting, fake, memory)
         begin_run = rehearsal.begin_run()
         tasks: list[TaskCost] = []

@@ -97,7 +97,9 @@ def table(found: list[dict[str, Any]]) -> Table:
     for column in [*numbers, *(f"T = {length}\nsteps" for length in lengths)]:
         shown.add_column(column, justify="right", no_wrap=True)
     for each, label in zip(found, labels, strict=True):
-        shown.add_row(escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths))
+        shown.add_row(
+            escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths)
+        )
     return shown
 
 
