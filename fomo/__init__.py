@@ -8,11 +8,12 @@ from fomo.version import __version__
 
 if TYPE_CHECKING:
     from fomo import rng
-    from fomo.method import Batch, Method, Task
+    from fomo.loop import contrastive
+    from fomo.method import Batch, Features, Method, Task
 
-__all__ = ["Batch", "FomoError", "Method", "Task", "__version__", "rng", "unknown"]
+__all__ = ["Batch", "Features", "FomoError", "Method", "Task", "__version__", "contrastive", "rng", "unknown"]
 
-_LAZY = {"Batch": "fomo.method", "Method": "fomo.method", "Task": "fomo.method"}
+_LAZY = dict.fromkeys(("Batch", "Features", "Method", "Task"), "fomo.method") | {"contrastive": "fomo.loop"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Batches of a run, each a pure function of (seed, task, step), whatever process makes it."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -31,6 +32,17 @@ class RawBatch(NamedTuple):
     counts: Counts
 
 
+class Once(NamedTuple):
+    """Key of batch ``number`` of D_t in a pass over each of its samples once, ``size`` at a time."""
+
+    task: int
+    number: int
+    size: int
+
+
+Key = tuple[int, int] | Once
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """RandomResizedCrop: the share of the area that is kept."""
@@ -44,7 +56,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class BatchMaker(TorchDataset[RawBatch]):
-    """Makes the batch of (task, step)."""
+    """Makes the batch of (task, step), or of a pass over D_t alone."""
 
     mixture: Mixture
     pools: StreamPools
@@ -67,21 +79,30 @@ class BatchMaker(TorchDataset[RawBatch]):
             self._at_hand[task] = self.pools.of_task(task)
         return self._at_hand[task]
 
-    def __getitem__(self, key: tuple[int, int]) -> RawBatch:
+    def __getitem__(self, key: Key) -> RawBatch:
+        if isinstance(key, Once):
+            pool = self.pools.updates[key.task - 1]
+            order = rng.generator(self.mixture.seed, "once", key.task).permutation(len(pool))
+            drawn = order[key.number * key.size : (key.number + 1) * key.size]
+            keys = ("once", key.task, key.number * key.size)
+            return self._made([(pool, int(index)) for index in drawn], keys, (0, len(drawn), 0))
         task, step = key
         pools = self._pools_of(task)
         draws = self.mixture.draws(task, step, [len(pools[name]) for name in POOLS])
         rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
+        return self._made(rows, key, self.mixture.counts(task))
+
+    def _made(self, rows: Sequence[tuple[Pool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
         tokens = []
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
-        crops = rng.generator(self.mixture.seed, "crop", task, step).random((len(rows), CROP_ATTEMPTS, 4))
-        choices = rng.generator(self.mixture.seed, "caption", task, step).random(len(rows))
+        crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
+        choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))
         for row, (pool, index) in enumerate(rows):
             images[row] = random_crop(pool.image(index), self.image_size, crops[row], self.augmentation.scale)
             captions = pool.captions(index)
             tokens.append(self._encoded(captions[int(choices[row] * len(captions))]))
-        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), self.mixture.counts(task))
+        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), counts)
 
     def _encoded(self, text: str) -> Tensor:
         if text not in self._tokens:
@@ -108,21 +129,37 @@ class Batches:
     """All batches of a run, task by task, on the device."""
 
     def __init__(self, maker: BatchMaker, model: ClipModel, runtime: Runtime) -> None:
-        self._model, self._runtime, self._steps = model, runtime, _TaskSteps()
-        self._loader = DataLoader(
-            maker,
+        self._maker, self._model, self._runtime, self._steps = maker, model, runtime, _TaskSteps()
+        self._loader = self._loading(self._steps, persistent=runtime.num_workers > 0)
+
+    def _loading(self, keys: Sampler[tuple[int, int]] | Sequence[Key], persistent: bool) -> DataLoader[RawBatch]:
+        return DataLoader(
+            self._maker,
             batch_size=None,
-            sampler=self._steps,
-            num_workers=runtime.num_workers,
-            persistent_workers=runtime.num_workers > 0,
-            pin_memory=runtime.device != "cpu",
+            sampler=keys,
+            num_workers=self._runtime.num_workers,
+            persistent_workers=persistent,
+            pin_memory=self._runtime.device != "cpu",
             generator=torch.Generator(),
         )
 
     def of_task(self, task: int, num_steps: int) -> Iterator[Batch]:
         """The batches of a task, in order."""
         self._steps.task, self._steps.num_steps = task, num_steps
+        yield from map(self._on_device, self._loader)
+
+    def num_update_samples(self, task: int) -> int:
+        """|D_t|."""
+        return len(self._maker.pools.updates[task - 1])
+
+    def once(self, task: int, size: int) -> Iterator[Batch]:
+        """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
+        num_batches = math.ceil(self.num_update_samples(task) / size)
+        keys = [Once(task, number, size) for number in range(num_batches)]
+        yield from map(self._on_device, self._loading(keys, persistent=False))
+
+    def _on_device(self, raw: RawBatch) -> Batch:
         device = self._runtime.device
-        for raw in self._loader:
-            images = self._model.normalize(raw.images.to(device, non_blocking=True))
-            yield Batch(images, raw.tokens.to(device, non_blocking=True), raw.counts)
+        images = self._model.normalize(raw.images.to(device, non_blocking=True))
+        p, d, b = raw.counts  # the loader makes a list of a tuple
+        return Batch(images, raw.tokens.to(device, non_blocking=True), (p, d, b))

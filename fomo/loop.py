@@ -1,7 +1,8 @@
 """The update loop: what a run does, on one page. Roth et al. 2024, arXiv 2408.14471; hooks: :class:`fomo.Method`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from open_clip.loss import ClipLoss
@@ -10,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from fomo.budget import Ledger
 from fomo.loader import Batches
-from fomo.method import Batch, Method, Task
+from fomo.method import Batch, Features, Method, Task
 from fomo.model import ClipModel, train_mode
 from fomo.record import Record
 from fomo.runtime import Runtime
@@ -40,7 +41,7 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
     """Evaluate, then update and evaluate task by task. The method has begun the run already."""
     network, method = experiment.model.network, experiment.method
     experiment.evaluate(0)
-    for task in tasks(experiment.seed, ledger):
+    for task in tasks(experiment.seed, ledger, experiment.batches):
         method.begin_task(network, task)
         train(experiment, task, ledger, record)
         method.end_task(network, task)
@@ -48,10 +49,11 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
             experiment.evaluate(task.number)
 
 
-def tasks(seed: int, ledger: Ledger) -> Iterator[Task]:
+def tasks(seed: int, ledger: Ledger, batches: Batches) -> Iterator[Task]:
     """The update steps that the budget plans."""
     for number, num_steps in enumerate(ledger.planned, start=1):
-        yield Task(number, len(ledger.planned), num_steps, seed)
+        once = partial(batches.once, number)
+        yield Task(number, len(ledger.planned), num_steps, seed, once, batches.num_update_samples(number))
 
 
 def train(experiment: Experiment, task: Task, ledger: Ledger, record: Record) -> None:
@@ -83,14 +85,19 @@ def loss_of(experiment: Experiment, batch: Batch) -> Tensor:
     """The symmetric contrastive loss (Radford et al. 2021, arXiv 2103.00020) and what the method adds to it."""
     network = experiment.model.network
     with parametrize.cached(), experiment.runtime.autocast():
-        loss = contrastive(network, batch)
-        return experiment.method.loss(network, batch, loss)
+        features = encode(network, batch)
+        loss: Tensor = ClipLoss()(*features)
+        return experiment.method.loss(network, replace(batch, features=features), loss)
+
+
+def encode(network: nn.Module, batch: Batch) -> Features:
+    """Both towers on a batch."""
+    return Features(*network(batch.images, batch.tokens)[:3])
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of image to text and of text to image over the batch, halved."""
-    image_features, text_features, scale = network(batch.images, batch.tokens)[:3]
-    loss: Tensor = ClipLoss()(image_features, text_features, scale)
+    loss: Tensor = ClipLoss()(*encode(network, batch))
     return loss
 
 

@@ -1,10 +1,19 @@
 """The plug-in contract: what a method may do, and when."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """What the network gives for a batch: unit features of images and of texts [b, d], and exp(logit_scale) []."""
+
+    images: Tensor
+    texts: Tensor
+    scale: Tensor
 
 
 @dataclass(frozen=True)
@@ -12,21 +21,34 @@ class Batch:
     """One training batch on the device, the rows of P, D_t and B one after the other.
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
+    ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
     """
 
     images: Tensor
     tokens: Tensor
     counts: tuple[int, int, int]
+    features: Features | None = None
+
+
+def no_batches(size: int) -> Iterator[Batch]:
+    """The update batches of a task that has none."""
+    return iter(())
 
 
 @dataclass(frozen=True)
 class Task:
-    """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``."""
+    """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``.
+
+    ``update_batches(size)`` gives D_t alone in batches of at most ``size``: each of its ``num_update_samples`` once, in
+    a seeded order, augmented as in training, ``counts`` (0, n, 0); the last may be smaller. The same at every call.
+    """
 
     number: int
     num_tasks: int
     num_steps: int
     seed: int
+    update_batches: Callable[[int], Iterator[Batch]] = no_batches
+    num_update_samples: int = 0
 
 
 class Method:
@@ -50,6 +72,13 @@ class Method:
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
+
+    A run may stop at any moment and go on in another process. Then, on the base model::
+
+        for method in methods: method.begin_run(network, seed)
+        for method in methods: method.begin_task(network, task)    # only inside of a task
+        for method in methods: method.load_state_dict(network, state)
+        network.load_state_dict(…); optimizer.load_state_dict(…)
     """
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
@@ -75,6 +104,13 @@ class Method:
     def deployed(self, network: nn.Module) -> Iterator[None]:
         """While open, the network holds the weights to evaluate. Default: those that end_task left."""
         yield
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint must keep besides network and optimizer; valid between any two steps. Not copied."""
+        return {}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Go on from ``state``: attach adapters, so that the network's own state fits, and copy what is yours."""
 
 
 class Methods(Method):
@@ -121,3 +157,13 @@ class Methods(Method):
             for part in self.parts:
                 stack.enter_context(part.deployed(network))
             yield
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every part's state, its keys prefixed by the part's position: ``0.KEY``."""
+        return {f"{n}.{key}": value for n, part in enumerate(self.parts) for key, value in part.state_dict().items()}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Give each part its own."""
+        for n, part in enumerate(self.parts):
+            prefix = f"{n}."
+            part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})

@@ -13,15 +13,23 @@ from fomo.scores import read_scores
 from methods.trainable import group
 from tests import tiny
 
+ADAPTED = ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight")
+NORMS = tuple(f"{norm}.{leaf}" for norm in ("ln_1", "ln_2", "ln_pre", "ln_post", "ln_final", "bn1", "bn2", "bn3",
+              "downsample.1") for leaf in ("weight", "bias"))  # fmt: skip
+
 # What may differ from the base model in the deployed weights after a run: groups of parameters, or name endings.
 TRAINED = {
     "frozen": (),
     "finetune": ("image", "text", "temperature"),
     "locked_text": ("image",),
     "locked_image": ("text", "temperature"),
-    "lora": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+    "lora": ADAPTED,
+    "lnfit": NORMS,
+    "bitfit": ("bias",),
+    "dora": ADAPTED,
+    "vera": ADAPTED,
     "ema_merge": ("image", "text", "temperature"),
-    "lora_ema": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+    "lora_ema": ADAPTED,
 }
 
 
