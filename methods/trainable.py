@@ -61,12 +61,16 @@ class Trainable(fomo.Method):
         self.what, self.trained = what, set(TRAINED[what])
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Check that the model has what is to be trained."""
-        if self.trained and not any(self.trained & each for each in kinds(network).values()):
+        """Check that the model has what is to be trained; switched here too, so that later parts may look."""
+        self._switch(network)
+        if self.trained and not any(parameter.requires_grad for parameter in network.parameters()):
             raise fomo.FomoError(f"trainable.what={self.what}: the model has no such parameter.")
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Switch gradients on and off."""
+        self._switch(network)
+
+    def _switch(self, network: nn.Module) -> None:
         of = kinds(network)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(bool(self.trained & of[name]))
