@@ -18,14 +18,16 @@ import torch
 from open_clip.loss import ClipLoss
 from torch import nn
 
-from fomo.budget import Ledger
+from fomo.budget import Budget
+from fomo.budget.ledger import Ledger
+from fomo.budget.plan import Plan
+from fomo.budget.planner import make_optimizer
 from fomo.compose import compose
 from fomo.config import resolve
 from fomo.loader import Batches
-from fomo.loop import Experiment, train
+from fomo.loop import Experiment, Learner, train
 from fomo.method import Task
 from fomo.model import train_mode
-from fomo.parts import build
 from fomo.record import Record
 from fomo.run import Prepared, prepare
 
@@ -52,20 +54,22 @@ def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
     config = prepared.resolved.config
     experiment = Experiment(
         seed=0,
-        model=prepared.model,
-        method=prepared.methods,
+        learner=Learner(
+            prepared.model.network,
+            prepared.methods,
+            make_optimizer(config),
+            config.max_grad_norm,
+            config.max_logit_scale,
+            config.runtime.autocast,
+        ),
         batches=batches,
-        make_optimizer=build("optimizer", config.optimizer),
         learning_rate=prepared.learning_rate,
-        max_grad_norm=config.max_grad_norm,
-        max_logit_scale=config.max_logit_scale,
-        runtime=config.runtime,
         evaluate=lambda task: None,
     )
     task = Task(2, 6, STEPS, 0)
     prepared.methods.begin_task(prepared.model.network, task)
     record = Record(folder, {}, lambda task, step, loss: None)
-    train(experiment, task, Ledger("steps", (0, STEPS)), record)
+    train(experiment, task, Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), record)
     record.close()
 
 

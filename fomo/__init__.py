@@ -9,11 +9,23 @@ from fomo.version import __version__
 if TYPE_CHECKING:
     from fomo import rng
     from fomo.loop import contrastive
-    from fomo.method import Batch, Method, PeriodicOptimizer, Task
+    from fomo.method import Batch, Features, Method, PeriodicOptimizer, Task
 
-__all__ = ["Batch", "FomoError", "Method", "PeriodicOptimizer", "Task", "__version__", "contrastive", "rng", "unknown"]
+_METHOD = ("Batch", "Features", "Method", "PeriodicOptimizer", "Task")
+__all__ = [
+    "Batch",
+    "Features",
+    "FomoError",
+    "Method",
+    "PeriodicOptimizer",
+    "Task",
+    "__version__",
+    "contrastive",
+    "rng",
+    "unknown",
+]
 
-_LAZY = dict.fromkeys(("Batch", "Method", "PeriodicOptimizer", "Task"), "fomo.method") | {"contrastive": "fomo.loop"}
+_LAZY = dict.fromkeys(_METHOD, "fomo.method") | {"contrastive": "fomo.loop"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from fomo.budget.flops import Meter, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
-from fomo.method import Batch, Methods, Task
+from fomo.method import Batch, Features, Methods, Task
 from fomo.model import train_mode
 from fomo.record import Record
 
@@ -47,8 +47,9 @@ class Learner:
             with self.autocast():
                 with meter("forward"):
                     compute_parametrizations(network)
-                    loss = contrastive(network, batch)
-                loss = methods.loss(network, batch, loss)
+                    features = encode(network, batch)
+                    loss = symmetric_loss(features)
+                loss = methods.loss(network, replace(batch, features=features), loss)
             with meter("backward"):
                 loss.backward()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -119,13 +120,19 @@ def compute_parametrizations(network: nn.Module) -> None:
                 getattr(module, name)
 
 
-def contrastive(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020).
+def encode(network: nn.Module, batch: Batch) -> Features:
+    """Both towers on a batch."""
+    return Features(*network(batch.images, batch.tokens)[:3])
 
-    The two directions share one product of features, as in the published FLOPs.
-    """
-    image_features, text_features, scale = network(batch.images, batch.tokens)[:3]
-    logits = scale * image_features @ text_features.T
+
+def contrastive(network: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020)."""
+    return symmetric_loss(encode(network, batch))
+
+
+def symmetric_loss(features: Features) -> Tensor:
+    """The same from features; the two directions share one product, as in the published FLOPs."""
+    logits = features.scale * features.images @ features.texts.T
     labels = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,26 @@ from torch import Tensor, nn
 from fomo.budget.flops import Meter, unmetered
 
 
+class Features(NamedTuple):
+    """What the network gives for a batch: unit features of images and of texts [b, d], and exp(logit_scale) []."""
+
+    images: Tensor
+    texts: Tensor
+    scale: Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """One training batch on the device, the rows of P, D_t and B one after the other.
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
+    ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
     """
 
     images: Tensor
     tokens: Tensor
     counts: tuple[int, int, int]
+    features: Features | None = None
 
 
 class UpdateBatches(Protocol):
@@ -29,6 +39,11 @@ class UpdateBatches(Protocol):
     def __call__(self, size: int, max_samples: int | None = None) -> Iterator[Batch]:
         """Batches of at most ``size``."""
         ...
+
+
+def no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
+    """The update batches of a task that has none."""
+    return iter(())
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,8 @@ class Task:
     num_tasks: int
     num_steps: int
     seed: int
-    num_update_samples: int
-    update_batches: UpdateBatches = field(repr=False, compare=False)
+    num_update_samples: int = 0
+    update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
 
 
 class Method:
@@ -74,6 +89,13 @@ class Method:
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
+
+    A run may stop at any moment and go on in another process. Then, on the base model::
+
+        for method in methods: method.begin_run(network, seed)
+        for method in methods: method.begin_task(network, task)    # only inside of a task
+        for method in methods: method.load_state_dict(network, state)
+        network.load_state_dict(…); optimizer.load_state_dict(…)
     """
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
@@ -107,6 +129,13 @@ class Method:
         is an error. Default: ``None``, rehearse it.
         """
         return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint must keep besides network and optimizer; valid between any two steps. Not copied."""
+        return {}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Go on from ``state``: attach adapters, so that the network's own state fits, and copy what is yours."""
 
 
 class PeriodicOptimizer(torch.optim.Optimizer):
@@ -165,6 +194,16 @@ class Methods(Method):
             for name in self.parts:
                 stack.enter_context(_Metered(self, name, network))
             yield
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every part's state, its keys prefixed by the part's name: ``NAME.KEY``."""
+        return {f"{name}.{key}": value for name, part in self.parts.items() for key, value in part.state_dict().items()}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Give each part its own."""
+        for name, part in self.parts.items():
+            prefix = f"{name}."
+            part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
 class _Metered(AbstractContextManager[None]):

@@ -1,10 +1,14 @@
-"""What is trained: a rule over parameter names.
+"""What is trained: a rule over the kinds of parameters.
 
-Locked text tower (Zhai et al. 2022, arXiv 2111.07991, locks the image tower; here either may be) as in
-Roth et al. 2024, arXiv 2408.14471: the temperature is trained with full and locked image, frozen with locked text.
+- Locked text tower (Zhai et al. 2022, arXiv 2111.07991, locks the image tower; here either may be) as in Roth et al.
+  2024, arXiv 2408.14471: the temperature is trained with full and locked image, frozen with locked text.
+- LNFit (De Min et al. 2023, arXiv 2308.09610): the affine part of norm layers; BatchNorm's too, its statistics fixed.
+- BitFit (Ben Zaken et al. 2022, arXiv 2106.10199): all bias vectors, those of norm layers and of the packed
+  in-projection among them. The temperature is frozen with both.
 """
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 import fomo
 
@@ -14,7 +18,10 @@ TRAINED: dict[str, tuple[str, ...]] = {
     "full": ("image", "text", "temperature"),
     "locked_text": ("image",),
     "locked_image": ("text", "temperature"),
+    "lnfit": ("norm",),
+    "bitfit": ("bias",),
 }
+NORMS = (nn.LayerNorm, nn.GroupNorm, _NormBase)
 
 
 def group(name: str) -> str:
@@ -24,15 +31,46 @@ def group(name: str) -> str:
     return "image" if name.startswith("visual.") else "text"
 
 
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a norm layer: torch's own and their subclasses, others (RMS norms) by their name."""
+    return isinstance(module, NORMS) or type(module).__name__.endswith("Norm")
+
+
+def kinds(network: nn.Module) -> dict[str, set[str]]:
+    """The kinds of every parameter: its :func:`group`, and ``norm`` or ``bias`` or both."""
+    found = {name: {group(name)} for name, _ in network.named_parameters()}
+    for prefix, module in network.named_modules():
+        for leaf, _ in module.named_parameters(recurse=False):
+            name = f"{prefix}.{leaf}".lstrip(".")
+            if name in found and found[name] != {"temperature"}:  # tied ones have one name
+                found[name] |= {"norm"} if is_norm(module) else set()
+                found[name] |= {"bias"} if leaf == "bias" or leaf.endswith("_bias") else set()
+    return found
+
+
 class Trainable(fomo.Method):
-    """Train the groups of parameters that the row ``what`` of :data:`TRAINED` names."""
+    """Train the kinds of parameters that the row ``what`` of :data:`TRAINED` names.
+
+    Raises:
+        FomoError: an unknown row, or a model that has no such parameter.
+    """
 
     def __init__(self, what: str) -> None:
         if what not in TRAINED:
             raise fomo.unknown("value of trainable.what", what, TRAINED)
-        self.groups = TRAINED[what]
+        self.what, self.trained = what, set(TRAINED[what])
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        """Check that the model has what is to be trained; switched here too, so that later parts may look."""
+        self._switch(network)
+        if self.trained and not any(parameter.requires_grad for parameter in network.parameters()):
+            raise fomo.FomoError(f"trainable.what={self.what}: the model has no such parameter.")
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Switch gradients on and off."""
+        self._switch(network)
+
+    def _switch(self, network: nn.Module) -> None:
+        of = kinds(network)
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(group(name) in self.groups)
+            parameter.requires_grad_(bool(self.trained & of[name]))

@@ -11,7 +11,7 @@ from fomo.run import execute, prepare
 from fomo.scores import Point, read_scores
 from tests.tiny import Silent
 
-SHORT = ("num_tasks=4", "budget.total=120", "batch_size=96")
+SHORT = ("num_tasks=4", "budget=steps", "budget.steps=120", "batch_size=96")
 
 
 def final(folder: Path, *overrides: str) -> Point:

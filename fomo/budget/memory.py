@@ -68,7 +68,7 @@ def norm_in_full_precision() -> Iterator[None]:
         with torch.autocast("cpu", enabled=False):
             return plain(features.float(), *rest, **more)
 
-    F.layer_norm = layer_norm
+    F.layer_norm = layer_norm  # type: ignore[assignment]
     try:
         yield
     finally:

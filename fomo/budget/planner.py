@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -115,7 +115,7 @@ def _trial(config: Config, model: ClipModel, num_samples: Sequence[int]) -> list
         config.runtime.autocast,
     )
     methods.begin_run(network, config.seed)
-    methods.begin_task(network, Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0], _no_batches))
+    methods.begin_task(network, Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0]))
     optimizer, batch = learner.optimizer(), _blank_batch(config, model)
     train_mode(network)
     return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)] if optimizer else []
@@ -134,7 +134,3 @@ def _blank_batch(config: Config, model: ClipModel) -> Batch:
     images = torch.zeros(size, 3, model.image_size, model.image_size, device=config.runtime.device)
     length: int = model.network.context_length
     return Batch(images, torch.zeros(size, length, dtype=torch.long, device=images.device), counts)
-
-
-def _no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
-    return iter(())

@@ -113,7 +113,8 @@ def test_a_sweep_runs_every_combination_in_folders_named_by_it(capsys: pytest.Ca
         ("mixture.update=-0.34", ["mixture.update=-0.34", "0 to 1"]),
         ("num_tasks=0", ["num_tasks=0"]),
         ("batch_size=many", ["batch_size", "many"]),
-        ("budget.total=1", ["budget.total=1", "2"]),
+        ("budget.steps=1", ["budget.steps=1", "2"]),
+        ("budget.total_mafs=1", ["one unit", "budget.total_mafs=1", "budget.steps=6"]),
         ("runtime.device=gpuu", ["runtime.device=gpuu"]),
         ("evaluation.split=tests", ["tests", "Did you mean 'test'"]),
         ("trainable._target_=os.system", ["os", "runtime.allow_targets=[os]"]),
@@ -138,7 +139,7 @@ def test_bad_input_is_one_clear_error_before_any_work(
 
 
 def test_more_tasks_than_concepts_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fails("run", *TINY, "run.dir=out", "num_tasks=25", "budget.total=50") == 2
+    assert fails("run", *TINY, "run.dir=out", "num_tasks=25", "budget.steps=50") == 2
     assert "num_tasks=25: allowed are 1 to 24" in capsys.readouterr().err and not Path("out").exists()
 
 
@@ -156,7 +157,8 @@ def test_show_prints_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", *TINY, "--show", "method=ema_merge", "trainable=lora"])
     values = yaml.safe_load(capsys.readouterr().out)
     assert (
-        values["label"] == "ema_merge batch_size=24 budget.total=6 trainable=lora" and values["trainable"]["rank"] == 4
+        values["label"] == "ema_merge batch_size=24 budget=steps budget.steps=6 trainable=lora"
+        and values["trainable"]["rank"] == 4
     )
     assert not Path("runs").exists()
 

@@ -124,8 +124,10 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("max_logit_scale", -1, ["max_logit_scale=-1"]),
         ("mixture.update", -0.34, ["mixture.update=-0.34", "0 to 1"]),
         ("mixture.update", 0.5, ["0.33 + 0.5 + 0.33", "sum to 1"]),
-        ("budget.total", 0, ["budget.total=0"]),
-        ("budget.unit", "step", ["budget.unit", "Did you mean 'steps'"]),
+        ("budget.steps", 0, ["budget.steps=0"]),
+        ("budget.scale", -1, ["budget.scale=-1"]),
+        ("budget.rounding", "up", ["budget.rounding", "floor, nearest"]),
+        ("budget.step", 3, ["budget", "Did you mean 'steps'"]),
         ("evaluation.split", "train", ["evaluation.split", "test, validation"]),
         ("evaluation.templates", "al", ["evaluation.templates", "Did you mean 'all'"]),
         ("evaluation.batch_size", 0, ["evaluation.batch_size=0"]),
@@ -144,7 +146,7 @@ def test_a_bad_value_is_refused_by_its_key(key: str, value: Any, texts: list[str
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["seed", "num_tasks", "stream", "mixture", "mixture.update", "budget.total"])
+@pytest.mark.parametrize("key", ["seed", "num_tasks", "stream", "mixture", "mixture.update"])
 def test_a_key_that_is_missing_is_named(key: str, defaults: dict[str, Any]) -> None:
     values = changed(defaults, key, None)
     *path, last = key.split(".")

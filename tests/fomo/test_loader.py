@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fomo.data.pools import POOLS
 from fomo.loader import Batches, BatchMaker
+from fomo.method import Batch
 from fomo.runtime import Runtime
 from tests import tiny
 
@@ -66,3 +67,34 @@ def test_maker_refuses_nothing_silently() -> None:
     assert isinstance(maker, BatchMaker)
     with pytest.raises(IndexError):
         maker[3, 0]
+
+
+def once(num_workers: int, size: int, task: int = 2) -> list[Batch]:
+    prepared = tiny.prepared()
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=num_workers))
+    made = list(batches.once(task, size))
+    assert sum(len(batch.images) for batch in made) == batches.num_update_samples(task)
+    return made
+
+
+def test_a_pass_over_the_new_data_has_each_sample_once() -> None:
+    pools = tiny.prepared().maker.pools
+    size = len(pools.updates[1]) // 3 - 1
+    made = once(0, size)
+    assert [len(batch.images) for batch in made] == [size] * 3 + [len(pools.updates[1]) - 3 * size]
+    assert all(batch.counts == (0, len(batch.images), 0) for batch in made)
+    tokenize = tiny.prepared().model.tokenize
+    rows = {tuple(tokenize([text])[0].tolist()) for i in range(len(pools.updates[1]))
+            for text in pools.updates[1].captions(i)}  # fmt: skip
+    assert {tuple(row.tolist()) for batch in made for row in batch.tokens} <= rows
+    # no two samples of the pocket are drawn alike, so equal pictures would be one sample seen twice
+    pictures = torch.cat([batch.images for batch in made]).flatten(1)
+    assert len(pictures.unique(dim=0)) == len(pictures)
+
+
+def test_a_pass_over_the_new_data_is_shuffled_and_the_same_for_any_worker() -> None:
+    for alone, worked in zip(once(0, 50), once(2, 50), strict=True):
+        assert torch.equal(alone.images, worked.images) and torch.equal(alone.tokens, worked.tokens)
+    assert not torch.equal(once(0, 50, task=1)[0].images, once(0, 50)[0].images)
+    first = once(0, 50)[0].tokens
+    assert len(first.unique(dim=0)) > 2  # in the pool, the samples of a class stand side by side

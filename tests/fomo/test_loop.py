@@ -55,9 +55,9 @@ class Recorder(fomo.Method):
 
 def test_hooks_are_called_in_the_documented_order(tmp_path: Path) -> None:
     calls: list[str] = []
-    prepared = tiny.prepared("budget.total=2")
-    trainable = prepared.methods.parts[0]
-    methods = Methods([trainable, Recorder("a", calls), Recorder("b", calls)])
+    prepared = tiny.prepared("budget.steps=2")
+    trainable = prepared.methods.parts["trainable"]
+    methods = Methods({"trainable": trainable, "a": Recorder("a", calls), "b": Recorder("b", calls)})
     methods.begin_run(prepared.model.network, 0)
     execute(replace(prepared, methods=methods), tmp_path / "run", tiny.Silent())
 
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_it_unfinished(tmp_pa
             return loss * float("nan")
 
     prepared = tiny.prepared()
-    broken = replace(prepared, methods=Methods([*prepared.methods.parts, Spoiler()]))
+    broken = replace(prepared, methods=Methods({**prepared.methods.parts, "spoiler": Spoiler()}))
     with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss is nan"):
         execute(broken, tmp_path / "run", tiny.Silent())
     assert not (tmp_path / "run" / "card.json").exists()
@@ -105,7 +105,7 @@ def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     steps = [event for event in events if event["event"] == "step"]
     assert [(e["task"], e["step"]) for e in steps] == [(t, s) for t in (1, 2) for s in range(3)]
-    assert ledger["planned"] == ledger["charged"] == len(steps) == 6 and ledger["left"] == 0
+    assert ledger["planned"]["steps"] == ledger["charged"]["steps"] == len(steps) == 6 and ledger["left"] == 0
     # 24 · (0.33, 0.34, 0.33) = 7.92, 8.16, 7.92: floors 7, 8, 7, the remainder of 2 to P and D. In task 1 the
     # buffer's 7 are split, the odd one to D: 11, 13, 0. Three steps each.
     assert ledger["samples"] == {"pretraining": 3 * (11 + 8), "update": 3 * (13 + 9), "buffer": 3 * 7}
@@ -115,7 +115,7 @@ def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_falls_in_every_task(tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run", "budget.total=12")
+    run = tiny.run(tmp_path / "run", "budget.steps=12")
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     rates = [event["lr"] for event in events if event["event"] == "step"]
     assert rates[0] == 1e-3 and rates[5] == pytest.approx(1e-6) and rates[:6] == rates[6:]

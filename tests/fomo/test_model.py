@@ -75,7 +75,8 @@ def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> No
     few = (
         "stream.adaptation=[pocket_flags+++japan,pocket_flags+++france]",
         "num_tasks=1",
-        "budget.total=1",
+        "budget=steps",
+        "budget.steps=1",
         "batch_size=4",
     )
     run = tiny.run(tmp_path / "run", "model=ViT-S-32-alt", f"method={method}", "evaluation=validation", *few)

@@ -1,59 +1,147 @@
-"""LoRA against explicit matrices."""
+"""LoRA, DoRA and VeRA against explicit matrices and against peft."""
 
+from typing import Any
+
+import open_clip
+import peft
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import fomo
 from fomo import weights
-from methods.lora import LoRA, LowRank, targets
+from methods.lora import DoRA, LoRA, VeRA
+from methods.lora.matrices import matrices
+from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair
 from tests import tiny
 
+KINDS = {"lora": LoRA, "dora": DoRA, "vera": VeRA}
+TRAINED = {"lora": {"A", "B"}, "dora": {"A", "B", "magnitude"}, "vera": {"b", "d"}}
+IMAGES, TOKENS = torch.randn(4, 3, 32, 32), torch.randint(1, 1000, (4, 16))
 
-def attached(model: str = "pocket_vit", **options: object) -> nn.Module:
-    network = tiny.prepared(f"model={model}").model.network
-    method = LoRA(**options)  # type: ignore[arg-type]
+
+def attached(kind: str = "lora", model: str = "pocket_vit", **options: Any) -> nn.Module:
+    network: nn.Module = tiny.prepared(f"model={model}").model.network
+    method = KINDS[kind](**options)
     method.begin_run(network, 0)
     method.begin_task(network, fomo.Task(1, 2, 3, seed=0))
     return network
 
 
 def fill(network: nn.Module) -> None:
+    """Move every update away from where it starts."""
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
-        if isinstance(module, LowRank):
-            module.B.data = torch.randn(module.B.shape, generator=generator) * 0.05
+        if isinstance(module, LowRank | Shared):
+            for parameter in module.parameters():
+                parameter.data += torch.randn(parameter.shape, generator=generator) * 0.05
 
 
-@pytest.mark.parametrize("blocks", [1, 3])
-def test_update_equals_the_product_of_each_block(blocks: int) -> None:
-    weight = torch.randn(blocks * 6, 5)
-    update = LowRank(weight, rank=2, scale=0.5, blocks=blocks, generator=torch.Generator().manual_seed(0))
-    update.B.data.normal_()
-    expected = weight.clone()
+def drawn() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def by_hand(weight: Tensor, update: Any, blocks: int) -> Tensor:
+    """The adapted weight [blocks·m, n], one row after the other in float64."""
+    rows = weight.shape[0] // blocks
+    result = weight.double().clone()
     for block in range(blocks):
-        expected[6 * block : 6 * (block + 1)] += 0.5 * update.B[block] @ update.A[block]
-    torch.testing.assert_close(update(weight), expected)
+        if isinstance(update, Shared):
+            left = torch.diag(update.b[block].double()) @ update.B.double()
+            product = left @ torch.diag(update.d[block].double()) @ update.A.double()
+        else:
+            product = 0.5 * update.B[block].double() @ update.A[block].double()
+        result[rows * block : rows * (block + 1)] += product
+    if isinstance(update, Decomposed):
+        for row in range(len(result)):
+            result[row] *= update.magnitude[row].double() / result[row].norm()
+    return result
 
 
-def test_it_starts_at_the_base_model() -> None:
-    base = tiny.prepared("model=pocket_vit").model.network
-    network = attached()
-    for name, value in weights.folded(network).items():
-        assert torch.equal(value, base.state_dict()[name]), name
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_update_equals_explicit_matrices_of_each_block(kind: str, blocks: int, transposed: bool) -> None:
+    stacked = torch.randn(blocks * 6, 5)
+    weight = stacked.T.contiguous() if transposed else stacked
+    if kind == "vera":
+        update: Any = Shared(weight, *shared_pair(2, 9, 7, drawn()), 0.1, blocks, transposed)
+    else:
+        update = (LowRank if kind == "lora" else Decomposed)(weight, 2, 0.5, blocks, drawn(), transposed)
+    assert torch.equal(update(weight), weight)
+    for parameter in update.parameters():
+        parameter.data += torch.randn(parameter.shape)
+    expected = by_hand(stacked, update, blocks).float()
+    torch.testing.assert_close(update(weight), expected.T if transposed else expected)
 
 
+def of_peft(config: Any, linear: nn.Linear) -> tuple[nn.Module, Any]:
+    """peft's model over a copy of one linear layer, and its adapted layer."""
+    copied = nn.Linear(linear.in_features, linear.out_features)
+    copied.load_state_dict(linear.state_dict())
+    model = peft.get_peft_model(nn.Sequential(copied), config)
+    return model, model.base_model.model[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> None:
+    linear, x = nn.Linear(7, 5), torch.randn(4, 7)
+    if kind == "vera":
+        model, layer = of_peft(peft.VeraConfig(r=3, target_modules=["0"]), linear)
+        update: Any = Shared(linear.weight, layer.vera_A["default"], layer.vera_B["default"], 0.1, 1, False)
+        pairs = [(update.d, layer.vera_lambda_d["default"]), (update.b, layer.vera_lambda_b["default"])]
+    else:
+        config = peft.LoraConfig(r=3, lora_alpha=6, target_modules=["0"], use_dora=kind == "dora")
+        model, layer = of_peft(config, linear)
+        update = (LowRank if kind == "lora" else Decomposed)(linear.weight.data, 3, 2.0, 1, drawn())
+        pairs = [(update.A, layer.lora_A["default"].weight), (update.B, layer.lora_B["default"].weight)]
+        if kind == "dora":
+            pairs.append((update.magnitude, layer.lora_magnitude_vector["default"].weight))
+            torch.testing.assert_close(*pairs[-1])  # both start at the norm of each row
+    for ours, theirs in pairs:
+        ours.data += torch.randn(ours.shape)
+        theirs.data = ours.data.reshape(theirs.shape).clone()
+    parametrize.register_parametrization(linear, "weight", update)
+    torch.testing.assert_close(linear(x), model(x))
+    linear(x).square().sum().backward()
+    model(x).square().sum().backward()
+    for ours, theirs in pairs:
+        assert ours.grad is not None and ours.grad.abs().sum() > 0
+        torch.testing.assert_close(ours.grad.flatten(), theirs.grad.flatten(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(linear.weight, model.merge_and_unload()[0].weight, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_of_zeros_stays_a_number_in_dora() -> None:
+    weight = torch.randn(4, 3)
+    weight[1] = 0
+    update = Decomposed(weight, 2, 1.0, 1, drawn())
+    assert torch.equal(update(weight), weight)
+    update(weight).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in update.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("placement", ["paper", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_starts_at_the_base_model(kind: str, placement: str) -> None:
+    base = tiny.prepared("model=pocket_vit").model.network.state_dict()
+    for name, value in weights.folded(attached(kind, placement=placement)).items():
+        assert torch.equal(value, base[name]), name
+
+
+@pytest.mark.parametrize("placement", ["paper", "all"])
 @pytest.mark.parametrize("model", ["pocket", "pocket_vit"])
-def test_folded_equals_unfolded(model: str) -> None:
-    network = attached(model).eval()
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_equals_unmerged(kind: str, model: str, placement: str) -> None:
+    network = attached(kind, model, placement=placement).eval()
+    start = network(IMAGES, TOKENS)[0].detach()
     fill(network)
-    images, tokens = torch.randn(4, 3, 32, 32), torch.randint(1, 1000, (4, 16))
     with torch.no_grad():
-        before = network(images, tokens)[:2]
+        before = network(IMAGES, TOKENS)[:2]
         stored = weights.folded(network)
         weights.fold(network)
-        after = network(images, tokens)[:2]
+        after = network(IMAGES, TOKENS)[:2]
+    assert not torch.allclose(start, before[0], atol=1e-3)
     assert not any(parametrize.is_parametrized(module) for module in network.modules())
     for a, b in zip(before, after, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
@@ -61,38 +149,82 @@ def test_folded_equals_unfolded(model: str) -> None:
         assert torch.equal(stored[name], value), name
 
 
-def test_gradients_reach_the_factors_of_packed_attention_and_nothing_else() -> None:
-    network = attached()
+@pytest.mark.parametrize("placement", ["paper", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_every_update_and_nothing_else(kind: str, placement: str) -> None:
+    network = attached(kind, placement=placement)
     fill(network)
-    network(torch.randn(2, 3, 32, 32), torch.randint(1, 1000, (2, 16)))[0].sum().backward()
-    with_gradient = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert any("visual.transformer.resblocks.0.attn.parametrizations.in_proj_weight" in n for n in with_gradient)
-    assert all(name.rsplit(".", 1)[-1] in ("A", "B") for name in with_gradient)
+    sum(features.sum() for features in network(IMAGES, TOKENS)[:2]).backward()
+    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
-    assert all(name.rsplit(".", 1)[-1] in ("A", "B") for name in trainable)
+    assert reached == trainable and {name.rsplit(".", 1)[-1] for name in trainable} == TRAINED[kind]
+    adapted = {(m.name, m.weight) for m in matrices(network, placement)}
+    plain = tiny.prepared("model=pocket_vit").model.network
+    assert adapted == {(m.name, m.weight) for m in matrices(plain, placement)}  # the same, attached or not
+    assert len(trainable) == len(TRAINED[kind]) * len(adapted)
+
+
+def test_vera_shares_one_pair_that_the_seed_gives_and_no_file_keeps() -> None:
+    def updates(network: nn.Module) -> list[Shared]:
+        return [module for module in network.modules() if isinstance(module, Shared)]
+
+    first, again = updates(attached("vera", placement="all")), updates(attached("vera", placement="all"))
+    assert len({update.A.untyped_storage().data_ptr() for update in first}) == 1
+    assert len({update.A.shape for update in first}) > 1  # sliced to what each weight needs
+    assert torch.equal(first[0].A, again[0].A) and torch.equal(first[0].B, again[0].B)
+    assert all(set(update.state_dict()) == {"b", "d"} for update in first)
+    other = tiny.prepared("model=pocket_vit").model.network
+    method = VeRA(placement="all")
+    method.begin_run(other, 1)
+    method.begin_task(other, fomo.Task(1, 2, 3, seed=1))
+    assert not torch.equal(updates(other)[0].A, first[0].A)
 
 
 def test_paper_placement_is_qkv_and_c_proj_of_both_towers() -> None:
     network = tiny.prepared("model=pocket_vit").model.network
-    paper = {f"{name}.{weight}" for name, _, weight, _ in targets(network, "paper")}
+    paper = {f"{m.name}.{m.weight}": m.blocks for m in matrices(network, "paper")}
     blocks = [f"{tower}transformer.resblocks" for tower in ("", "visual.")]
-    expected = set()
+    expected: dict[str, int] = {}
     for stem in blocks:
-        count = len(network.get_submodule(stem))  # type: ignore[arg-type]
-        for i in range(count):
-            expected |= {f"{stem}.{i}.attn.in_proj_weight", f"{stem}.{i}.mlp.c_proj.weight"}
+        for i in range(len(network.get_submodule(stem))):
+            expected |= {f"{stem}.{i}.attn.in_proj_weight": 3, f"{stem}.{i}.mlp.c_proj.weight": 1}
     assert paper == expected
-    everywhere = {f"{name}.{weight}" for name, _, weight, _ in targets(network, "all")}
-    assert everywhere > paper
-    assert {f"{blocks[0]}.0.attn.out_proj.weight", f"{blocks[0]}.0.mlp.c_fc.weight"} <= everywhere
+    everywhere = {m.name for m in matrices(network, "all")}
+    assert everywhere > {m.name for m in matrices(network, "paper")}
+    assert {f"{blocks[0]}.0.attn.out_proj", f"{blocks[0]}.0.mlp.c_fc", "text_projection", "visual.proj"} <= everywhere
+
+
+@pytest.mark.parametrize(
+    ("model", "some", "count"),
+    [
+        ("ViT-B-16", ["visual.transformer.resblocks.0.attn", "transformer.resblocks.11.mlp.c_proj"], 48),
+        ("RN50", ["visual.attnpool.q_proj", "visual.attnpool.c_proj", "transformer.resblocks.0.attn"], 28),
+        ("MobileCLIP-B", ["visual.trunk.blocks.0.attn.qkv", "visual.trunk.blocks.0.mlp.fc2"], 48),
+        ("EVA02-B-16", ["visual.trunk.blocks.0.attn.q_proj", "text.transformer.resblocks.0.attn"], 72),
+        ("convnext_base", ["visual.trunk.stages.0.blocks.0.mlp.fc2", "transformer.resblocks.0.attn"], 60),
+    ],
+)
+def test_paper_placement_finds_both_towers_of_other_families(model: str, some: list[str], count: int) -> None:
+    with torch.device("meta"):
+        network = open_clip.create_model(model, device="meta", load_weights=False)
+    found = {matrix.name: matrix for matrix in matrices(network, "paper")}
+    assert set(some) <= set(found) and len(found) == count
+    packed = [matrix for name, matrix in found.items() if name.endswith(("attn", "qkv"))]
+    assert packed and all(matrix.blocks == 3 and matrix.shape[0] == matrix.shape[1] for matrix in packed)
 
 
 @pytest.mark.parametrize("rank", [0, -1, 10_000])
-def test_impossible_ranks_are_refused_before_training(rank: int) -> None:
-    with pytest.raises(fomo.FomoError, match=f"trainable.rank={rank}"):
-        tiny.prepared("method=lora", f"trainable.rank={rank}")
+@pytest.mark.parametrize("method", KINDS)
+def test_impossible_ranks_are_refused_before_training(method: str, rank: int) -> None:
+    with pytest.raises(fomo.FomoError, match=rf"trainable.rank={rank}: allowed are 1 to \d+, the smaller side of"):
+        tiny.prepared(f"method={method}", f"trainable.rank={rank}")
 
 
 def test_unknown_placement_is_refused_with_the_nearest() -> None:
     with pytest.raises(fomo.FomoError, match="Did you mean 'paper'"):
         tiny.prepared("method=lora", "trainable.placement=papers")
+
+
+def test_a_model_without_linear_maps_is_refused() -> None:
+    with pytest.raises(fomo.FomoError, match="no matrix to adapt"):
+        LoRA().begin_run(nn.Sequential(nn.Conv2d(3, 3, 1)), 0)

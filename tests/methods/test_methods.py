@@ -1,5 +1,6 @@
 """Every method preset on the tiny experiment: what it trains, what it leaves, that it is deterministic."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,30 @@ from fomo.scores import read_scores
 from methods.trainable import group
 from tests import tiny
 
+ADAPTED = ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight")
+NORMS = tuple(f"{norm}.{leaf}" for norm in ("ln_1", "ln_2", "ln_pre", "ln_post", "ln_final", "bn1", "bn2", "bn3",
+              "downsample.1") for leaf in ("weight", "bias"))  # fmt: skip
+
+ALL = ("image", "text", "temperature")
+
 # What may differ from the base model in the deployed weights after a run: groups of parameters, or name endings.
 TRAINED = {
     "frozen": (),
     "finetune": ("image", "text", "temperature"),
     "locked_text": ("image",),
     "locked_image": ("text", "temperature"),
-    "lora": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+    "lora": ADAPTED,
+    "lnfit": NORMS,
+    "bitfit": ("bias",),
+    "dora": ADAPTED,
+    "vera": ADAPTED,
+    "ewc": ALL,
+    "si": ALL,
+    "l2": ALL,
+    "lwf": ALL,
+    "zscl": ALL,
     "ema_merge": ("image", "text", "temperature"),
-    "lora_ema": ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight"),
+    "lora_ema": ADAPTED,
 }
 
 
@@ -61,7 +77,7 @@ def test_same_command_same_bytes_and_another_seed_another_result(method: str, tm
 
 def test_frozen_takes_no_step_and_is_charged_none(tmp_path: Path) -> None:
     run = tiny.run(tmp_path / "run", "method=frozen")
-    assert '"charged": 0' in (run / "ledger.json").read_text()
+    assert json.loads((run / "ledger.json").read_text())["charged"] == {"steps": 0, "flops": 0}
 
 
 @pytest.mark.parametrize("method", TRAINED)

@@ -1,0 +1,81 @@
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796), online (Schwarz et al. 2018, 1805.06370).
+
+After task t: F_t = mean over batches of D_t of (∂L/∂θ)², F ← γF + F_t, θ* ← θ; loss: L + λ/2 · Σ F (θ − θ*)².
+
+Differs from the papers as Roth et al. 2024 (arXiv 2408.14471) has it: the gradient is that of a batch's contrastive
+loss, which has no per-sample likelihood (so F depends on the batch size), with the captions at hand instead of labels
+drawn from the model. Their budget charges the Fisher pass at every step; it is made, and charged, once per task.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import fomo
+from fomo.weights import Weights
+from methods.regularizers.quadratic import Quadratic, at_least, trained
+
+
+def at_most(batches: Iterable[fomo.Batch], num_samples: int) -> Iterator[fomo.Batch]:
+    """The first ``num_samples`` samples of ``batches``; the last batch is cut."""
+    left = num_samples
+    for batch in batches:
+        taken = min(left, len(batch.images))
+        yield replace(batch, images=batch.images[:taken], tokens=batch.tokens[:taken], counts=(0, taken, 0))
+        left -= taken
+        if not left:
+            return
+
+
+def fisher(network: nn.Module, batches: Iterable[fomo.Batch]) -> Weights:
+    """Mean over batches of the squared gradient of each batch's contrastive loss, for what is trained.
+
+    Raises:
+        FomoError: there is no batch.
+    """
+    parameters = trained(network)
+    sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    num_batches = 0
+    for batch in batches:
+        gradients = _gradients(network, batch, list(parameters.values()))
+        for total, gradient in zip(sums.values(), gradients, strict=True):
+            total.addcmul_(gradient, gradient)
+        num_batches += 1
+    if not num_batches:
+        raise fomo.FomoError("regularizer: the task has no new sample to estimate importance on.")
+    return {name: total.div_(num_batches) for name, total in sums.items()}
+
+
+def _gradients(network: nn.Module, batch: fomo.Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    with parametrize.cached():
+        loss = fomo.contrastive(network, batch)
+    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+
+
+class EWC(Quadratic):
+    """Hold what mattered for the tasks so far.
+
+    ``strength`` is λ, ``decay`` γ; the Fisher is taken on at most ``num_samples`` of the task, ``batch_size`` at once.
+    """
+
+    def __init__(
+        self, strength: float = 1.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
+    ) -> None:
+        at_least("strength", strength, 0)
+        at_least("num_samples", num_samples, 2)
+        at_least("batch_size", batch_size, 2)
+        if not 0 <= decay <= 1:
+            raise fomo.FomoError(f"regularizer.decay={decay}: allowed are 0 to 1.")
+        super().__init__(strength / 2, "importance")
+        self.decay, self.num_samples, self.batch_size = decay, num_samples, batch_size
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        """F ← γF + F_t, θ* ← θ."""
+        importance = fisher(network, at_most(task.update_batches(self.batch_size), self.num_samples))
+        for name, before in self.kept["importance"].items():
+            importance[name].add_(before, alpha=self.decay)
+        self.kept["importance"] = importance
+        self.anchor(network)

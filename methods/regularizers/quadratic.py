@@ -1,0 +1,124 @@
+"""Quadratic penalties Σ Ω (θ − θ*)² over the parameters that are trained, and the plainest one: L2 to a start.
+
+With adapters, the parameters are the adapter's: what is frozen cannot move. An anchor in them means nothing once a
+merge has folded the adapter and a new one has started; that combination is refused.
+"""
+
+import weakref
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+import fomo
+from fomo.weights import Weights
+
+ANCHORS = ("run", "task")
+
+
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters that require a gradient, by name.
+
+    Raises:
+        FomoError: there are none.
+    """
+    found = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    if not found:
+        raise fomo.FomoError("regularizer: nothing is trained, so nothing can be regularised. Take regularizer=none.")
+    return found
+
+
+def copies(network: nn.Module) -> Weights:
+    """Copies of what is trained."""
+    return {name: parameter.detach().clone() for name, parameter in trained(network).items()}
+
+
+def quadratic(parameters: Mapping[str, Tensor], anchor: Weights, importance: Weights | None = None) -> Tensor:
+    """Σ Ω (θ − θ*)² over the names in ``anchor``; Ω = 1 where ``importance`` is not given."""
+    terms = []
+    for name, value in anchor.items():
+        squared = (parameters[name] - value).square()
+        terms.append((squared if importance is None else importance[name] * squared).sum())
+    return torch.stack(terms).sum()
+
+
+def at_least(key: str, value: float, smallest: float) -> None:
+    """Refuse a setting below ``smallest`` (and NaN)."""
+    if not value >= smallest:
+        raise fomo.FomoError(f"regularizer.{key}={value}: allowed are numbers from {smallest}.")
+
+
+class Kept(fomo.Method):
+    """A part that keeps tensors per parameter, in the named tables ``kept``; all of them are its state."""
+
+    def __init__(self, *tables: str) -> None:
+        self.kept: dict[str, Weights] = {table: {} for table in tables}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """``table/parameter`` to value."""
+        return {f"{table}/{name}": v for table, values in self.kept.items() for name, v in values.items()}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Copy the tables to the network's device."""
+        device = next(network.parameters()).device
+        self.kept = {table: {} for table in self.kept}
+        for key, value in state.items():
+            table, name = key.split("/", 1)
+            self.kept[table][name] = value.detach().to(device, copy=True)
+
+
+class Quadratic(Kept):
+    """Adds ``factor`` · Σ Ω (θ − θ*)² to the loss once there is an anchor."""
+
+    def __init__(self, factor: float, *tables: str) -> None:
+        super().__init__("anchor", *tables)
+        self.factor = factor
+        self._anchored: dict[str, weakref.ref[nn.Parameter]] = {}
+
+    def anchor(self, network: nn.Module) -> None:
+        """Set θ* to where the network is."""
+        self.kept["anchor"] = copies(network)
+        self._anchored = {name: weakref.ref(parameter) for name, parameter in trained(network).items()}
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        """Refuse to keep what does not move, before anything long starts."""
+        trained(network)
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        """Refuse parameters that are not those of the anchor any more."""
+        now = trained(network)
+        for name, anchored in self._anchored.items():
+            if now.get(name) is not anchored():
+                raise fomo.FomoError(
+                    f"regularizer: it holds '{name}' to where it was, and that parameter started anew: a merge folds "
+                    "the adapters after each task. Take regularizer=l2 with regularizer.anchor=task, a trainable "
+                    "without adapters, or a merging whose next task starts from the latest weights."
+                )
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        """The loss so far and the penalty."""
+        if not self.kept["anchor"]:
+            return loss
+        parameters = dict(network.named_parameters())
+        return loss + self.factor * quadratic(parameters, self.kept["anchor"], self.kept.get("importance"))
+
+
+class L2(Quadratic):
+    """λ/2 · ‖θ − θ₀‖², θ₀ being the weights at the start of the run, or of each task (``anchor="task"``).
+
+    The start of the run is what the benchmark asks to retain; that of the task is weight consolidation (L2-SP, Li et
+    al. 2018, arXiv 1802.01483, has the former).
+    """
+
+    def __init__(self, strength: float = 1.0, anchor: str = "run") -> None:
+        at_least("strength", strength, 0)
+        if anchor not in ANCHORS:
+            raise fomo.unknown("value of regularizer.anchor", anchor, ANCHORS)
+        super().__init__(strength / 2)
+        self.each_task = anchor == "task"
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        """Take the weights as they are, once or at each task."""
+        if self.each_task or not self.kept["anchor"]:
+            self.anchor(network)
+        super().begin_task(network, task)
