@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fomo.budget.units import NEAREST
 from fomo.config import read_values, sha256_without_seed
 from fomo.errors import FomoError
 from fomo.scores import Point, Scores, read_scores
@@ -18,7 +19,7 @@ from fomo.scores import Point, Scores, read_scores
 class Entry:
     """One method in one track: means over its seeds, and the sample standard deviation of GM (``None`` for one seed).
 
-    ``track`` names what may be compared: the stream and its number of updates. Ranks count within it.
+    ``track`` names what may be compared: the stream, its number of updates, and the budget. Ranks count within it.
     """
 
     label: str
@@ -51,13 +52,15 @@ def leaderboard(folders: Sequence[Path]) -> Board:
     for folder in dict.fromkeys(folders):
         try:
             scores = _ranked(folder)
+            budget = _budget(folder)
             values = read_values(folder / "config.yaml")
         except FomoError as error:
             refused[str(folder)] = str(error)
             continue
-        key = (track(scores), sha256_without_seed(values))
+        key = (f"{track(scores)}, {budget}", sha256_without_seed(values))
         groups.setdefault(key, []).append((values["seed"], values.get("label", ""), scores))
-    entries = sorted((_entry(runs) for runs in groups.values()), key=lambda entry: (entry.track, -entry.gm))
+    made = (_entry(name, runs) for (name, _), runs in groups.items())
+    entries = sorted(made, key=lambda entry: (entry.track, -entry.gm))
     return Board(tuple(_with_ranks(entries)), refused)
 
 
@@ -86,22 +89,40 @@ def _ranked(folder: Path) -> Scores:
 
 
 def _check_untouched(folder: Path) -> None:
-    """The card, written last, holds the hash of the scores: edited scores are not ranked."""
+    """The card, written last, holds the hashes of scores and ledger: edited ones are not ranked."""
     try:
-        promised = json.loads((folder / "card.json").read_text(encoding="utf-8"))["scores_sha256"]
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        promised = {f"{name}.json": card[f"{name}_sha256"] for name in ("scores", "ledger")}
     except (ValueError, KeyError, TypeError):
         raise FomoError(f"{folder / 'card.json'}: not the card of a run.") from None
-    if hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest() != promised:
-        raise FomoError(f"{folder}: scores.json is not the one that the run wrote (its hash differs from the card's).")
+    for name, digest in promised.items():
+        if not (folder / name).is_file():
+            raise FomoError(f"{folder}: it holds no {name}.")
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise FomoError(f"{folder}: {name} is not the one that the run wrote (its hash differs from the card's).")
 
 
-def _entry(runs: list[tuple[int, str, Scores]]) -> Entry:
+def _budget(folder: Path) -> str:
+    """The compute that a run was given, in words; a run that spent more is refused."""
+    try:
+        ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+        unit, total, marks = ledger["unit"], float(ledger["total"]), ledger["marks"]
+        spent = {"total_mafs": "mafs", "total_gflops": "flops"}.get(unit)
+        charged = float(ledger["charged"][spent]) / (1e9 if spent == "flops" else 1) if spent else 0.0
+    except (ValueError, KeyError, TypeError):
+        raise FomoError(f"{folder / 'ledger.json'}: not the ledger of a run.") from None
+    if charged > total and NEAREST not in marks:
+        raise FomoError(f"{folder}: the budget was overspent: {charged:.9g} of {total:.9g} {unit}.")
+    return f"{unit} {total:,.9g}"
+
+
+def _entry(name: str, runs: list[tuple[int, str, Scores]]) -> Entry:
     by_seed = {seed: scores for seed, _, scores in sorted(runs, key=lambda run: run[0])}
     points: list[Point] = [scores.final for scores in by_seed.values()]
     gms = [point.gm for point in points]
     return Entry(
         label=runs[0][1],
-        track=track(runs[0][2]),
+        track=name,
         rank=0,
         seeds=tuple(by_seed),
         ka=statistics.fmean(point.ka for point in points),

@@ -19,12 +19,12 @@ KA_COLOR, ZS_COLOR = "#c2410c", "#1d4ed8"
 
 def result_table(folder: Path) -> Table:
     """Every dataset before and after, then KA, ZS and GM."""
-    scores, card = read_scores(folder), _card(folder)
+    scores, card, ledger = read_scores(folder), _card(folder), _ledger(folder)
     final, first = scores.final, scores.points[0]
     label = read_values(folder / "config.yaml").get("label", "")
     table = Table(
         title=escape(f"{label} on {scores.content['stream']['name']}, {scores.num_tasks} updates"),
-        caption=_caption(scores, card),
+        caption="\n".join([*([compute_line(ledger)] if ledger else []), _caption(scores, card)]),
     )
     for column in ("dataset", "role"):
         table.add_column(column)
@@ -64,12 +64,14 @@ def write_report(folder: Path) -> Path:
     scores = read_scores(folder)
     if not scores.points:
         raise FomoError(f"{folder}: nothing to report yet: no evaluation is written.")
+    ledger = _ledger(folder)
     environment = Environment(loader=PackageLoader("fomo"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("report.html").render(
         scores=scores,
         values=read_values(folder / "config.yaml"),
         config=(folder / "config.yaml").read_text(encoding="utf-8"),
-        ledger=_ledger(folder),
+        ledger=ledger,
+        compute=compute_line(ledger) if ledger else "",
         tasks=_tasks(folder),
         rows=_rows(scores),
         figure=figure(scores),
@@ -85,6 +87,18 @@ def _tasks(folder: Path) -> list[list[str]]:
         raise FomoError(f"{path} is missing: every run writes it when it starts.")
     tasks: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))["tasks"]
     return tasks
+
+
+def compute_line(ledger: dict[str, Any]) -> str:
+    """What was spent, in a few words: ``360 steps, 1,910 of 1,920 MAFs (GFLOPs)``."""
+    charged, total = ledger["charged"], ledger["total"]
+    steps = f"{charged['steps']} of {ledger['planned']['steps']} steps"
+    if ledger["unit"] == "total_mafs":
+        return f"{steps}, {charged['mafs']:,.5g} of {total:,.5g} MAFs (GFLOPs)"
+    gflops = f"{charged['flops'] / 1e9:,.5g}"
+    return (
+        f"{steps}, {gflops} of {total:,.5g} GFLOPs" if ledger["unit"] == "total_gflops" else f"{steps}, {gflops} GFLOPs"
+    )
 
 
 def _ledger(folder: Path) -> dict[str, Any] | None:

@@ -203,6 +203,7 @@ def _card(prepared: Prepared, folder: Path, seconds: float, ledger: Ledger, usag
         "config_sha256": prepared.resolved.sha256,
         "stream_sha256": prepared.stream.sha256,
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
         "marks": prepared.marks,
         "seconds": round(seconds, 2),

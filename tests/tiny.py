@@ -21,6 +21,10 @@ TINY = (
 )
 
 
+COUNTED = ("budget=mafs", "budget.steps=null", "budget.total_mafs=30")
+"""Overrides for a budget that is counted."""
+
+
 class Silent:
     """Progress that nobody watches."""
 

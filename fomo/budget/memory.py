@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from fomo.errors import FomoError
+
 BLOCK = 512
 """Bytes that CUDA's allocator rounds every tensor up to."""
 
@@ -36,7 +38,7 @@ class PeakMemory(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if storage in self._seen:
             return
-        num_bytes = -(-storage.nbytes() // BLOCK) * BLOCK
+        num_bytes = 0 if _on_host else -(-storage.nbytes() // BLOCK) * BLOCK
         self._seen[storage] = num_bytes
         self.live += num_bytes
         self.peak = max(self.peak, self.live)
@@ -73,6 +75,33 @@ def norm_in_full_precision() -> Iterator[None]:
         yield
     finally:
         F.layer_norm = plain
+
+
+_on_host = False
+
+
+@contextmanager
+def host_memory() -> Iterator[None]:
+    """What is made inside is kept in the host's memory, and not counted as the device's.
+
+    Move tensors off the device with ``tensor.to("cpu", copy=True)``.
+
+    Raises:
+        FomoError: on a GPU, its memory has grown.
+    """
+    global _on_host
+    before, outer = _allocated(), _on_host
+    _on_host = True
+    try:
+        yield
+    finally:
+        _on_host = outer
+    if _allocated() > before:
+        raise FomoError(f"fomo.host_memory(): {_allocated() - before} bytes more lie on the GPU after it than before.")
+
+
+def _allocated() -> int:
+    return torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
 
 def mixed_precision() -> AbstractContextManager[None]:

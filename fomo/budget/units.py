@@ -9,6 +9,7 @@ UNITS = ("total_mafs", "total_gflops", "samples", "steps", "wall_seconds")
 ROUNDINGS = ("floor", "nearest")
 NOT_BUDGETED = "not budgeted"
 NOT_COMPARABLE = "not comparable"
+NEAREST = "rounded to nearest"
 MARKS = {"samples": NOT_BUDGETED, "steps": NOT_BUDGETED, "wall_seconds": NOT_COMPARABLE}
 
 
@@ -64,7 +65,8 @@ class Budget:
     @property
     def marks(self) -> list[str]:
         """What keeps a result from being compared at equal compute."""
-        return [MARKS[self.unit]] if self.unit in MARKS else []
+        unit = [MARKS[self.unit]] if self.unit in MARKS else []
+        return [*unit, NEAREST] if self.rounding == "nearest" else unit
 
     def __str__(self) -> str:
         return f"budget.{self.unit}={getattr(self, self.unit):g}" + (f" × {self.scale:g}" if self.scale != 1 else "")

@@ -79,6 +79,7 @@ def run_folder(
     seed: int = 0,
     label: str = "finetune",
     lr: float = 1.0,
+    spent: float = 99.5,
     **scores: Any,
 ) -> Path:
     """A run folder as a finished run leaves it, without weights."""
@@ -86,9 +87,23 @@ def run_folder(
     put(folder / "config.yaml", yaml.safe_dump(config))
     written = put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
     put(folder / "stream.json", json.dumps({"tasks": [["new_a+++x"], ["new_b+++y"]]}))
-    digest = hashlib.sha256(written.read_bytes()).hexdigest()
-    put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0, "scores_sha256": digest}))
+    ledger = put(folder / "ledger.json", json.dumps(ledger_content(spent)))
+    hashes = {f"{file.stem}_sha256": hashlib.sha256(file.read_bytes()).hexdigest() for file in (written, ledger)}
+    put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0, **hashes}))
     return folder
+
+
+def ledger_content(spent: float) -> dict[str, Any]:
+    """The ledger of a run that spent this much of 100 MAFs."""
+    return {
+        "schema": "fomo.ledger/1",
+        "unit": "total_mafs",
+        "total": 100.0,
+        "marks": [],
+        "planned": {"steps": 7},
+        "charged": {"steps": 6, "mafs": spent},
+        "samples": {"pretraining": 30, "update": 12},
+    }
 
 
 def status(*arguments: str) -> int:

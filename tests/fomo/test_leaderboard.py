@@ -127,3 +127,20 @@ def test_the_command_fails_when_nothing_can_be_ranked(tmp_path: Path, capsys: py
     run_folder(tmp_path / "half", *BASE)
     assert "1 of 2 updates" in error_of(capsys, "leaderboard", str(tmp_path), "--json")
     assert "not a folder" in error_of(capsys, "leaderboard", str(tmp_path / "nowhere"))
+
+
+def test_a_run_that_overspent_is_refused(tmp_path: Path) -> None:
+    run_folder(tmp_path / "a", *BASE, evaluation(2, 36, 36, 36), spent=100.5)
+    run_folder(tmp_path / "b", *BASE, evaluation(2, 36, 36, 36), spent=100.0)
+    board = leaderboard([tmp_path / "a", tmp_path / "b"])
+    assert len(board.entries) == 1 and "overspent: 100.5 of 100 total_mafs" in board.refused[str(tmp_path / "a")]
+    assert board.entries[0].track.endswith("total_mafs 100")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"unit": "total_mafs"}', '{"unit": "total_mafs", "total": "x"}'])
+def test_a_ledger_that_is_none_or_not_the_runs_is_refused(content: str, tmp_path: Path) -> None:
+    folder = made(tmp_path / "a", 36, 36)
+    put(folder / "ledger.json", content)
+    assert "ledger.json" in leaderboard([folder]).refused[str(folder)]
+    (folder / "ledger.json").unlink()
+    assert "ledger.json" in leaderboard([folder]).refused[str(folder)]

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from fomo.errors import FomoError
 from fomo.report import result_table, write_report
-from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
+from tests.fomo.helpers import DATASETS, error_of, evaluation, run_folder, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))
 NASTY = "<script>alert(\"x\")</script> & 'quotes'"
@@ -44,12 +43,10 @@ def page_of(folder: Path) -> Page:
 
 def test_the_page_shows_the_scores_the_ledger_and_the_configuration(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, *WHOLE, seed=17)
-    ledger = {"charged": 6, "planned": 7, "unit": "steps", "samples": {"pretraining": 30, "update": 12}}
-    put(folder / "ledger.json", json.dumps(ledger))
     text = " ".join(page_of(folder).text.split())
     for words in ("made_up", "seed 17", "2 of 2 updates", "not budgeted", "36.0", "30.5", "new_a", "retention"):
         assert words in text
-    assert "6 of 7 steps" in text and "pretraining 30, update 12" in text and "optimizer" in text
+    assert "6 of 7 steps, 99.5 of 100 MAFs" in text and "pretraining 30, update 12" in text and "optimizer" in text
     assert "not finished" not in text
 
 

@@ -1,18 +1,18 @@
 """The documented loop by hand, so that a test may stop it, look in, and go on with fresh objects."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache, partial
 
 import safetensors.torch
 import torch
-from open_clip.loss import ClipLoss
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 import fomo
+from fomo.budget.flops import unmetered
 from fomo.loader import Batches
-from fomo.loop import encode
-from fomo.method import Features
+from fomo.loop import Learner
+from fomo.method import Methods
 from fomo.model import train_mode
 from fomo.run import prepare
 from fomo.runtime import Runtime
@@ -90,16 +90,7 @@ class Run:
         self.network.load_state_dict(state[0])
 
 
-def step(network: nn.Module, method: fomo.Method, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> Tensor:
+def step(network: nn.Module, methods: Methods, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> Tensor:
     """One optimizer step; the loss."""
-    with parametrize.cached():
-        features: Features = encode(network, batch)
-        loss: Tensor = ClipLoss()(*features)
-        loss = method.loss(network, fomo.Batch(batch.images, batch.tokens, batch.counts, features), loss)
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], 1.0)
-    method.after_backward(network)
-    optimizer.step()
-    method.after_step(network)
-    return loss.detach()
+    learner = Learner(network, methods, lambda named: optimizer, 1.0, None, nullcontext)
+    return learner.step(optimizer, batch, unmetered)[0].detach()

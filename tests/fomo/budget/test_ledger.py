@@ -1,0 +1,126 @@
+"""The ledger: charges, limits, checks."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from fomo.budget import Budget
+from fomo.budget.cost import Cost, TaskCost
+from fomo.budget.flops import Flops, unmetered
+from fomo.budget.ledger import Ledger
+from fomo.budget.plan import Memory, Plan
+from fomo.errors import FomoError
+from fomo.method import Batch
+
+WORK = 2 * 4 * 5 * 6
+
+
+def batch(counts: tuple[int, int, int] = (2, 3, 1)) -> Batch:
+    return Batch(torch.zeros(sum(counts), 3, 4, 4), torch.zeros(sum(counts), 5, dtype=torch.long), counts)
+
+
+def product(rows: int = 4) -> None:
+    torch.mm(torch.ones(rows, 5), torch.ones(5, 6))
+
+
+def take(ledger: Ledger, task: int, step: int, rows: int = 4, counts: tuple[int, int, int] = (2, 3, 1)) -> bool:
+    """A step; whether it was counted."""
+    with ledger.step(task, step, batch(counts)) as meter:
+        with meter("forward"):
+            product(rows)
+        return meter is not unmetered
+
+
+def planned(steps: tuple[int, ...], refresh_every: int | None = None) -> Plan:
+    one = {"forward": Flops(WORK, 0)}
+    more = {"forward": Flops(2 * WORK, 0)} if refresh_every else one
+    cost = Cost({}, (TaskCost({}, more, one, {}),) * len(steps), refresh_every, 100, 0, False, True)
+    return Plan(Budget(total_mafs=1.0), steps, cost, Memory(100, 200))
+
+
+def test_a_ledger_adds_up() -> None:
+    ledger = Ledger(Plan(Budget(steps=5), (2, 3)), seed=0)
+    for task, step, counts in ((1, 0, (5, 5, 0)), (1, 1, (5, 5, 0)), (2, 0, (4, 3, 3))):
+        take(ledger, task, step, counts=counts)
+    content: dict[str, Any] = json.loads(json.dumps(ledger.to_json()))
+    assert content["planned"] == {"steps": 5, "flops": None} and content["left"] == 2
+    assert content["charged"] == {"steps": 3, "flops": 3 * WORK} and content["phases"] == {"forward": 3 * WORK}
+    assert content["tasks"]["2"]["charged"] == {"steps": 1, "flops": WORK}
+    assert content["samples"] == {"pretraining": 14, "update": 13, "buffer": 3}
+    assert content["unit"] == "steps" and content["marks"] == ["not budgeted"] and content["memory"] is None
+
+
+def test_a_task_cannot_overspend_nor_borrow_from_the_next() -> None:
+    ledger = Ledger(Plan(Budget(steps=10), (1, 9)), seed=0)
+    take(ledger, 1, 0)
+    with pytest.raises(FomoError, match=r"task 1: the 1 steps that the budget affords are spent"):
+        take(ledger, 1, 1)
+    assert ledger.steps == [1, 0] and ledger.samples["pretraining"] == 2
+
+
+def test_mafs_are_flops_times_the_multiplier() -> None:
+    ledger = Ledger(planned((3,)), seed=0)
+    for step in range(3):
+        take(ledger, 1, step)
+    content = ledger.to_json()
+    assert content["charged"] == content["planned"] == {"steps": 3, "flops": 3 * WORK, "mafs": 1.5 * WORK / 1e9}
+    assert content["left"] == pytest.approx(1 - 1.5 * WORK / 1e9) and content["memory"]["multiplier"] == 0.5
+
+
+def test_few_steps_are_counted_again_and_all_are_charged() -> None:
+    ledger = Ledger(planned((400,)), seed=0)
+    counted = [step for step in range(400) if take(ledger, 1, step)]
+    assert {0, 1, 399} < set(counted) and len(counted) < 12
+    assert ledger.charged_flops == 400 * WORK
+    other = Ledger(planned((400,)), seed=1)
+    assert counted != [step for step in range(400) if take(other, 1, step)]
+
+
+@pytest.mark.parametrize("step", [0, 1, 9])
+def test_another_cost_is_an_error_that_names_the_phase(step: int) -> None:
+    ledger = Ledger(planned((10,)), seed=0)
+    for earlier in range(step):
+        take(ledger, 1, earlier)
+    with pytest.raises(FomoError, match=rf"task 1, in step {step}: forward cost 3e-07 GFLOPs, planned were 2.4e-07"):
+        take(ledger, 1, step, rows=5)
+
+
+def test_without_a_plan_the_first_of_a_kind_is_the_measure() -> None:
+    ledger = Ledger(Plan(Budget(steps=10), (10,)), seed=0)
+    take(ledger, 1, 0, rows=9)  # the first step may do more
+    for step in range(1, 9):
+        take(ledger, 1, step)
+    with pytest.raises(FomoError, match=r"in step 9: forward"):
+        take(ledger, 1, 9, rows=5)
+
+
+def test_steps_that_refresh_cost_what_the_first_one_does() -> None:
+    ledger = Ledger(planned((7,), refresh_every=3), seed=0)
+    for step in range(7):
+        take(ledger, 1, step, rows=8 if step % 3 == 0 else 4)
+    assert ledger.charged_flops == (3 * 2 + 4) * WORK
+    assert ledger.to_json()["charged"] == ledger.to_json()["planned"]
+
+
+def test_hooks_are_always_counted_and_held_to_the_plan() -> None:
+    ledger = Ledger(planned((1, 1)), seed=0)
+    with (
+        pytest.raises(
+            FomoError, match=r"task 2, at the end of the task: merging.end_task cost 2.4e-07 GFLOPs, planned"
+        ),
+        ledger.hooks(2, "end") as meter,
+        meter("merging.end_task"),
+    ):
+        product()
+    free = Ledger(Plan(Budget(steps=2), (1, 1)), seed=0)
+    with free.hooks(2, "end") as meter, meter("merging.end_task"):
+        product()
+    assert free.to_json()["tasks"]["2"]["phases"] == {"merging.end_task": WORK}
+
+
+def test_two_ledgers_share_nothing() -> None:
+    one, other = (Ledger(Plan(Budget(steps=1), (1,)), seed=0) for _ in range(2))
+    take(one, 1, 0)
+    assert other.charged_flops == 0 and set(other.samples.values()) == {0}

@@ -1,0 +1,69 @@
+"""``fomo budget``: rows, JSON, refusals."""
+
+import json
+
+import pytest
+
+from fomo.cli import main
+from tests.fomo.helpers import error_of
+
+KEYS = {
+    "method",
+    "gflops_per_step",
+    "gflops_per_task_extra",
+    "gflops_other",
+    "peak_memory_gib",
+    "memory_multiplier",
+    "mafs_per_step",
+    "steps_per_task",
+    "total_steps",
+    "total_samples",
+}
+
+
+def test_a_list_of_methods_gives_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "--json", "model=pocket_vit", "method=finetune,ema_merge", "budget.total_mafs=8000"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in rows] == ["finetune", "ema_merge"]
+    for row in rows:
+        assert row.keys() >= KEYS and set(row["steps_per_task"]) == {"6", "20", "50", "100", "200"}
+        assert row["memory_multiplier"] == pytest.approx(1) and row["gflops_per_step"] == pytest.approx(12.032278528)
+        assert row["steps_per_task"]["6"] == int(8000 / 6 / 12.032278528)
+        assert row["total_samples"]["6"] == 6 * row["steps_per_task"]["6"] * 128
+        assert row["gflops_other"] > 0 and row["gflops_per_task_extra"] == 0
+
+
+def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "method=lora"])
+    shown = capsys.readouterr().out
+    assert "lora" in shown and "pocket, batch 128" in shown and "T = 200" in shown
+
+
+def test_the_official_budget_is_sixty_steps_of_full_fine_tuning(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["steps_per_task"]["6"] == 60
+
+
+def test_planning_does_not_refuse_a_budget_that_is_too_small(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "--json", "budget.total_mafs=1e-6"])
+    assert json.loads(capsys.readouterr().out)[0]["total_steps"]["20"] == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "texts"),
+    [
+        (["method=finetun"], ["finetun", "Did you mean 'finetune'"]),
+        (["method=finetune,lor"], ["lor", "Did you mean 'lora'"]),
+        (["model=ViT-B-61"], ["ViT-B-61", "Did you mean"]),
+        (["budget.total_mafs=-1"], ["budget.total_mafs=-1", "above 0"]),
+        (["budget=mafs", "budget.steps=3"], ["one unit", "budget=steps"]),
+        (["budget=maf"], ["maf", "Did you mean 'mafs'"]),
+        (["batch_size=0"], ["batch_size=0"]),
+        (["model=coca_ViT-B-32"], ["coca_ViT-B-32", "CoCa"]),
+    ],
+)
+def test_what_cannot_be_counted_is_one_error(
+    overrides: list[str], texts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = error_of(capsys, "budget", *overrides)
+    assert error.count("\n") == 1 and all(text in error for text in texts), error
