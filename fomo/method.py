@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -81,6 +82,13 @@ class Method:
         network.load_state_dict(…); optimizer.load_state_dict(…)
     """
 
+    workdir: Path | None = None
+    """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
+
+    What lies in it is not part of ``state_dict``: name files by task, write them whole (beside, then rename), and write
+    the same when a task is done again.
+    """
+
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Called once, with the base model θ₀. Copy what you want to keep of it."""
 
@@ -118,6 +126,11 @@ class Methods(Method):
 
     def __init__(self, parts: Sequence[Method]) -> None:
         self.parts = tuple(parts)
+
+    def work_in(self, folder: Path) -> None:
+        """Give each part its own folder below ``folder``."""
+        for number, part in enumerate(self.parts):
+            part.workdir = folder / str(number)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Each part in turn."""

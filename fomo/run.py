@@ -19,7 +19,7 @@ from fomo.config import Config, Resolved
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
-from fomo.folder import WEIGHTS, start
+from fomo.folder import WEIGHTS, WORK, start
 from fomo.loader import Batches, BatchMaker
 from fomo.loop import Experiment, LearningRate, run
 from fomo.method import Methods
@@ -128,6 +128,7 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     config, stream = prepared.resolved.config, prepared.stream
     progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
     start(folder, prepared.resolved)
+    prepared.methods.work_in(folder / WORK)
     write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
     header = scores_header(stream, config.evaluation.split, prepared.marks)
     record = Record(folder, header, progress.step)

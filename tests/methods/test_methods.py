@@ -30,6 +30,9 @@ TRAINED = {
     "vera": ADAPTED,
     "ema_merge": ("image", "text", "temperature"),
     "lora_ema": ADAPTED,
+    "zs_merge": ("image", "text", "temperature"),
+    "ft_merge": ("image", "text", "temperature"),
+    "offline_merge": ("image", "text", "temperature"),
 }
 
 
