@@ -10,10 +10,25 @@ if TYPE_CHECKING:
     from fomo import rng
     from fomo.loop import contrastive
     from fomo.method import Batch, Features, Method, Task
+    from fomo.position import Position
 
-__all__ = ["Batch", "Features", "FomoError", "Method", "Task", "__version__", "contrastive", "rng", "unknown"]
+__all__ = [
+    "Batch",
+    "Features",
+    "FomoError",
+    "Method",
+    "Position",
+    "Task",
+    "__version__",
+    "contrastive",
+    "rng",
+    "unknown",
+]
 
-_LAZY = dict.fromkeys(("Batch", "Features", "Method", "Task"), "fomo.method") | {"contrastive": "fomo.loop"}
+_LAZY = dict.fromkeys(("Batch", "Features", "Method", "Task"), "fomo.method") | {
+    "contrastive": "fomo.loop",
+    "Position": "fomo.position",
+}
 
 
 def __getattr__(name: str) -> Any:

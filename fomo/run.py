@@ -26,6 +26,7 @@ from fomo.method import Methods
 from fomo.mixture import Mixture
 from fomo.model import ClipModel
 from fomo.parts import build
+from fomo.position import Position
 from fomo.record import Record, scores_header, write_json
 from fomo.report import write_report
 from fomo.stream import Stream
@@ -75,7 +76,8 @@ def prepare(resolved: Resolved) -> Prepared:
     allow = config.runtime.allow_targets
     steps = config.budget.plan(config.num_tasks)
     learning_rate = _learning_rate(config)
-    learning_rate(1, 0, steps[0])
+    for task, num_steps in enumerate(steps, start=1):  # a schedule may refuse a task, at any end of it
+        learning_rate(task, 0, num_steps), learning_rate(task, num_steps - 1, num_steps)
     methods = Methods([build(part, getattr(config, part), allow) for part in ("trainable", "regularizer", "merging")])
     _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
@@ -106,7 +108,8 @@ def _learning_rate(config: Config) -> LearningRate:
     schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
 
     def learning_rate(task: int, step: int, num_steps: int) -> float:
-        return float(schedule(step, num_steps, peak=meta(task, base), floor=FLOOR * base))
+        at = Position(task - 1, step, num_steps, peak=base, floor=FLOOR * base, batch_size=config.batch_size)
+        return float(meta(schedule, at))
 
     return learning_rate
 

@@ -40,7 +40,7 @@ def test_a_part_is_built_with_its_keys() -> None:
 
 def test_a_partial_part_takes_the_rest_later() -> None:
     schedule = build("schedule", {"_target_": "methods.schedules.constant", "_partial_": True, "warmup": 0.5})
-    assert schedule(0, 4, peak=1.0, floor=0.0) == 0.5
+    assert schedule(fomo.Position(0, 0, 4, peak=1.0, floor=0.0)) == 0.5
 
 
 def test_a_foreign_package_is_refused_before_it_is_imported(plugin: str, tmp_path: Path) -> None:
