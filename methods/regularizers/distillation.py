@@ -31,6 +31,13 @@ class Kind(NamedTuple):
 KINDS = {"lwf": Kind(False, False), "zscl": Kind(True, True)}
 
 
+def frozen_copy(network: nn.Module) -> nn.Module:
+    """A copy that nothing trains; it can be made of fake tensors, which deep copies of tensors cannot."""
+    parameters = {id(p): nn.Parameter(p.detach().clone(), requires_grad=False) for p in network.parameters()}
+    buffers = {id(b): b.clone() for b in network.buffers()}
+    return copy.deepcopy(network, {**parameters, **buffers})
+
+
 def similarities(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Logits [b, b] of unit features [b, d]."""
     return scale * images @ texts.T
@@ -60,7 +67,7 @@ class Distillation(fomo.Method):
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Copy the base model."""
         self._check(network)
-        self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        self.teacher = frozen_copy(network).eval()
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Refuse to hold what does not move."""

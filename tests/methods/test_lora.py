@@ -42,7 +42,7 @@ def drawn() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def by_hand(weight: Tensor, update: nn.Module, blocks: int) -> Tensor:
+def by_hand(weight: Tensor, update: Any, blocks: int) -> Tensor:
     """The adapted weight [blocks·m, n], one row after the other in float64."""
     rows = weight.shape[0] // blocks
     result = weight.double().clone()
@@ -66,7 +66,7 @@ def test_update_equals_explicit_matrices_of_each_block(kind: str, blocks: int, t
     stacked = torch.randn(blocks * 6, 5)
     weight = stacked.T.contiguous() if transposed else stacked
     if kind == "vera":
-        update: nn.Module = Shared(weight, *shared_pair(2, 9, 7, drawn()), 0.1, blocks, transposed)
+        update: Any = Shared(weight, *shared_pair(2, 9, 7, drawn()), 0.1, blocks, transposed)
     else:
         update = (LowRank if kind == "lora" else Decomposed)(weight, 2, 0.5, blocks, drawn(), transposed)
     assert torch.equal(update(weight), weight)
@@ -89,7 +89,7 @@ def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> No
     linear, x = nn.Linear(7, 5), torch.randn(4, 7)
     if kind == "vera":
         model, layer = of_peft(peft.VeraConfig(r=3, target_modules=["0"]), linear)
-        update: nn.Module = Shared(linear.weight, layer.vera_A["default"], layer.vera_B["default"], 0.1, 1, False)
+        update: Any = Shared(linear.weight, layer.vera_A["default"], layer.vera_B["default"], 0.1, 1, False)
         pairs = [(update.d, layer.vera_lambda_d["default"]), (update.b, layer.vera_lambda_b["default"])]
     else:
         config = peft.LoraConfig(r=3, lora_alpha=6, target_modules=["0"], use_dora=kind == "dora")
@@ -184,9 +184,9 @@ def test_paper_placement_is_qkv_and_c_proj_of_both_towers() -> None:
     network = tiny.prepared("model=pocket_vit").model.network
     paper = {f"{m.name}.{m.weight}": m.blocks for m in matrices(network, "paper")}
     blocks = [f"{tower}transformer.resblocks" for tower in ("", "visual.")]
-    expected = {}
+    expected: dict[str, int] = {}
     for stem in blocks:
-        for i in range(len(network.get_submodule(stem))):  # type: ignore[arg-type]
+        for i in range(len(network.get_submodule(stem))):
             expected |= {f"{stem}.{i}.attn.in_proj_weight": 3, f"{stem}.{i}.mlp.c_proj.weight": 1}
     assert paper == expected
     everywhere = {m.name for m in matrices(network, "all")}

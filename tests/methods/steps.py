@@ -1,0 +1,105 @@
+"""The documented loop by hand, so that a test may stop it, look in, and go on with fresh objects."""
+
+from collections.abc import Mapping
+from functools import cache, partial
+
+import safetensors.torch
+import torch
+from open_clip.loss import ClipLoss
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import fomo
+from fomo.loader import Batches
+from fomo.loop import encode
+from fomo.method import Features
+from fomo.model import train_mode
+from fomo.run import prepare
+from fomo.runtime import Runtime
+from tests import tiny
+
+NUM_STEPS = 3
+MODEL = "model=pocket_vit"
+
+
+def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What comes back of a state that was written to a file."""
+    return safetensors.torch.load(safetensors.torch.save({k: v.contiguous().clone() for k, v in state.items()}))
+
+
+resolved = cache(tiny.resolved)
+
+
+@cache
+def data() -> Batches:
+    """The tiny experiment's, the same for every method."""
+    prepared = prepare(resolved(MODEL))
+    return Batches(prepared.maker, prepared.model, Runtime("cpu"))
+
+
+@cache
+def of_task(number: int) -> list[fomo.Batch]:
+    """The batches of a task."""
+    return list(data().of_task(number, NUM_STEPS))
+
+
+class Run:
+    """A tiny experiment of two tasks that is led step by step."""
+
+    def __init__(self, *overrides: str) -> None:
+        prepared = prepare(resolved(MODEL, *overrides))
+        self.network: nn.Module = prepared.model.network
+        self.methods = prepared.methods
+        self.optimizer: torch.optim.Optimizer | None = None
+
+    def task(self, number: int) -> fomo.Task:
+        """As the loop gives it."""
+        return fomo.Task(number, 2, NUM_STEPS, 0, partial(data().once, number), data().num_update_samples(number))
+
+    def begin(self, number: int) -> None:
+        """The start of a task: the method, then a fresh optimizer."""
+        self.methods.begin_task(self.network, self.task(number))
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-3) if trained else None
+        train_mode(self.network)
+
+    def steps(self, number: int, start: int = 0, stop: int = NUM_STEPS) -> None:
+        """Steps ``start`` to ``stop`` of a task."""
+        if self.optimizer is None:
+            return
+        for batch in of_task(number)[start:stop]:
+            step(self.network, self.methods, self.optimizer, batch)
+
+    def end(self, number: int) -> None:
+        """The end of a task."""
+        self.methods.end_task(self.network, self.task(number))
+
+    def whole(self, number: int) -> None:
+        """A task."""
+        self.begin(number)
+        self.steps(number)
+        self.end(number)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Network and method, as files would keep them."""
+        return stored(self.network.state_dict()), stored(self.methods.state_dict())
+
+    def load(self, state: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
+        """In the documented order."""
+        self.methods.load_state_dict(self.network, state[1])
+        self.network.load_state_dict(state[0])
+
+
+def step(network: nn.Module, method: fomo.Method, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> Tensor:
+    """One optimizer step; the loss."""
+    with parametrize.cached():
+        features: Features = encode(network, batch)
+        loss: Tensor = ClipLoss()(*features)
+        loss = method.loss(network, fomo.Batch(batch.images, batch.tokens, batch.counts, features), loss)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], 1.0)
+    method.after_backward(network)
+    optimizer.step()
+    method.after_step(network)
+    return loss.detach()
