@@ -17,6 +17,8 @@ ADAPTED = ("in_proj_weight", "c_proj.weight", "q_proj.weight", "k_proj.weight", 
 NORMS = tuple(f"{norm}.{leaf}" for norm in ("ln_1", "ln_2", "ln_pre", "ln_post", "ln_final", "bn1", "bn2", "bn3",
               "downsample.1") for leaf in ("weight", "bias"))  # fmt: skip
 
+ALL = ("image", "text", "temperature")
+
 # What may differ from the base model in the deployed weights after a run: groups of parameters, or name endings.
 TRAINED = {
     "frozen": (),
@@ -28,6 +30,11 @@ TRAINED = {
     "bitfit": ("bias",),
     "dora": ADAPTED,
     "vera": ADAPTED,
+    "ewc": ALL,
+    "si": ALL,
+    "l2": ALL,
+    "lwf": ALL,
+    "zscl": ALL,
     "ema_merge": ("image", "text", "temperature"),
     "lora_ema": ADAPTED,
     "zs_merge": ("image", "text", "temperature"),
