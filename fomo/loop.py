@@ -41,7 +41,7 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
     """Evaluate, then update and evaluate task by task. The method has begun the run already."""
     network, method = experiment.model.network, experiment.method
     experiment.evaluate(0)
-    for task in tasks(experiment.seed, ledger, experiment.batches):
+    for task in tasks(experiment, ledger):
         method.begin_task(network, task)
         train(experiment, task, ledger, record)
         method.end_task(network, task)
@@ -49,11 +49,12 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
             experiment.evaluate(task.number)
 
 
-def tasks(seed: int, ledger: Ledger, batches: Batches) -> Iterator[Task]:
+def tasks(experiment: Experiment, ledger: Ledger) -> Iterator[Task]:
     """The update steps that the budget plans."""
+    seed, batches, autocast = experiment.seed, experiment.batches, experiment.runtime.autocast
     for number, num_steps in enumerate(ledger.planned, start=1):
-        once = partial(batches.once, number)
-        yield Task(number, len(ledger.planned), num_steps, seed, once, batches.num_update_samples(number))
+        once, num_samples = partial(batches.once, number), batches.num_update_samples(number)
+        yield Task(number, len(ledger.planned), num_steps, seed, once, num_samples, autocast)
 
 
 def train(experiment: Experiment, task: Task, ledger: Ledger, record: Record) -> None:

@@ -1,7 +1,7 @@
 """The plug-in contract: what a method may do, and when."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,7 @@ class Task:
 
     ``update_batches(size)`` gives D_t alone in batches of at most ``size``: each of its ``num_update_samples`` once, in
     a seeded order, augmented as in training, ``counts`` (0, n, 0); the last may be smaller. The same at every call.
+    ``with autocast():`` computes in the run's precision, as ``loss`` already does.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Task:
     seed: int
     update_batches: Callable[[int], Iterator[Batch]] = no_batches
     num_update_samples: int = 0
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Method:

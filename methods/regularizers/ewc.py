@@ -7,11 +7,12 @@ loss, which has no per-sample likelihood (so F depends on the batch size), with 
 drawn from the model. Their budget charges the Fisher pass at every step; it is made, and charged, once per task.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
@@ -30,7 +31,11 @@ def at_most(batches: Iterable[fomo.Batch], num_samples: int) -> Iterator[fomo.Ba
             return
 
 
-def fisher(network: nn.Module, batches: Iterable[fomo.Batch]) -> Weights:
+def fisher(
+    network: nn.Module,
+    batches: Iterable[fomo.Batch],
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Weights:
     """Mean over batches of the squared gradient of each batch's contrastive loss, for what is trained.
 
     Raises:
@@ -40,19 +45,15 @@ def fisher(network: nn.Module, batches: Iterable[fomo.Batch]) -> Weights:
     sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     num_batches = 0
     for batch in batches:
-        gradients = _gradients(network, batch, list(parameters.values()))
+        with parametrize.cached(), autocast():
+            loss = fomo.contrastive(network, batch)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for total, gradient in zip(sums.values(), gradients, strict=True):
             total.addcmul_(gradient, gradient)
         num_batches += 1
     if not num_batches:
         raise fomo.FomoError("regularizer: the task has no new sample to estimate importance on.")
     return {name: total.div_(num_batches) for name, total in sums.items()}
-
-
-def _gradients(network: nn.Module, batch: fomo.Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
-    with parametrize.cached():
-        loss = fomo.contrastive(network, batch)
-    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 
 class EWC(Quadratic):
@@ -74,7 +75,8 @@ class EWC(Quadratic):
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
         """F ← γF + F_t, θ* ← θ."""
-        importance = fisher(network, at_most(task.update_batches(self.batch_size), self.num_samples))
+        batches = at_most(task.update_batches(self.batch_size), self.num_samples)
+        importance = fisher(network, batches, task.autocast)
         for name, before in self.kept["importance"].items():
             importance[name].add_(before, alpha=self.decay)
         self.kept["importance"] = importance

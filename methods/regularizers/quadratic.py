@@ -88,7 +88,7 @@ class Quadratic(Kept):
         """Refuse parameters that are not those of the anchor any more."""
         now = trained(network)
         for name, anchored in self._anchored.items():
-            if now.get(name) is not anchored():
+            if name not in now or now[name] is not anchored():
                 raise fomo.FomoError(
                     f"regularizer: it holds '{name}' to where it was, and that parameter started anew: a merge folds "
                     "the adapters after each task. Take regularizer=l2 with regularizer.anchor=task, a trainable "

@@ -125,6 +125,15 @@ def test_the_fisher_is_the_mean_square_of_each_batches_gradient(what: str) -> No
     assert all(p.grad is None for p in network.parameters())
 
 
+def test_the_fisher_is_taken_in_the_precision_of_the_run() -> None:
+    network, batches = base("bitfit"), [batch(6, 1)]
+    name = "transformer.resblocks.0.mlp.c_fc.bias"
+    exact = fisher(network, batches)[name]
+    rounded = fisher(network, batches, lambda: torch.autocast("cpu", dtype=torch.bfloat16))[name]
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded.sum(), exact.sum(), rtol=0.1, atol=0)
+
+
 def test_the_sample_cap_cuts_the_last_batch() -> None:
     cut = list(at_most([batch(4, 1), batch(4, 2), batch(4, 3)], 6))
     assert [len(each.images) for each in cut] == [len(each.tokens) for each in cut] == [4, 2]
