@@ -59,6 +59,7 @@ class Method:
 
     A run holds an ordered list of parts; at every hook they are called in that order::
 
+        for method in methods: method.beside(methods)
         for method in methods: method.begin_run(network, seed)
         for task in stream:
             for method in methods: method.begin_task(network, task)
@@ -90,6 +91,12 @@ class Method:
     What lies in it is not part of ``state_dict``: name files by task, write them whole (beside, then rename), and write
     the same when a task is done again.
     """
+
+    restarts_adapters = False
+    """Whether adapters are folded after each task, so that the next one starts with new ones."""
+
+    def beside(self, parts: Sequence["Method"]) -> None:
+        """Refuse, with the reason, to be one of these ``parts`` of a run. Called before anything else."""
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Called once, with the base model θ₀. Copy what you want to keep of it."""
@@ -135,7 +142,9 @@ class Methods(Method):
             part.workdir = folder / str(number)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Each part in turn."""
+        """Each part in turn, once all of them agree to run together."""
+        for part in self.parts:
+            part.beside(self.parts)
         for part in self.parts:
             part.begin_run(network, seed)
 

@@ -67,6 +67,7 @@ class TemporalMerge(fomo.Method):
         lines: Sequence[float] | None = None,
     ) -> None:
         self.init, self.deploy, self.technique = init, deploy, technique
+        self.restarts_adapters = init != "latest"
         self.weight, self.scale, self.lines = weight, scale, lines
         self.density = DENSITIES.get(deploy, 0.3) if density is None else density
         self._check(density)

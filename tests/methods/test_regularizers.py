@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fomo
+from fomo import weights
 from fomo.loop import encode
 from fomo.method import Methods
 from fomo.parts import build
@@ -372,13 +373,28 @@ def ema_merge() -> fomo.Method:
 
 
 @pytest.mark.parametrize("method", [EWC(), SI(), L2()])
-def test_an_anchor_in_adapters_that_start_anew_is_refused(method: fomo.Method) -> None:
+def test_an_anchor_in_adapters_that_start_anew_is_refused_before_training(method: fomo.Method) -> None:
+    with pytest.raises(fomo.FomoError, match=r"the merge folds the adapters.*anchor=task"):
+        Methods([LoRA(), method, ema_merge()]).begin_run(base(), 0)
+    Methods([Trainable("full"), method, ema_merge()]).begin_run(base(), 0)
+    Methods([LoRA(), method, fomo.Method()]).begin_run(base(), 0)
+
+
+class Folding(fomo.Method):
+    """A merge that does not say so."""
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        weights.fold(network)
+
+
+@pytest.mark.parametrize("method", [EWC(), SI(), L2()])
+def test_an_anchor_in_adapters_that_somebody_folded_is_refused(method: fomo.Method) -> None:
     network = base()
-    methods = Methods([LoRA(), method, ema_merge()])
+    methods = Methods([LoRA(), method, Folding()])
     methods.begin_run(network, 0)
     methods.begin_task(network, task(1))
     methods.end_task(network, task(1, (4,)))
-    with pytest.raises(fomo.FomoError, match=r"started anew: a merge folds.*anchor=task"):
+    with pytest.raises(fomo.FomoError, match="the merge folds the adapters"):
         methods.begin_task(network, task(2))
 
 
