@@ -8,8 +8,10 @@ from fomo.version import __version__
 
 if TYPE_CHECKING:
     from fomo import rng
+    from fomo.budget.memory import host_memory
     from fomo.loop import contrastive
     from fomo.method import Batch, Features, Method, PeriodicOptimizer, Task
+    from fomo.position import Position
 
 _METHOD = ("Batch", "Features", "Method", "PeriodicOptimizer", "Task")
 __all__ = [
@@ -18,14 +20,20 @@ __all__ = [
     "FomoError",
     "Method",
     "PeriodicOptimizer",
+    "Position",
     "Task",
     "__version__",
     "contrastive",
+    "host_memory",
     "rng",
     "unknown",
 ]
 
-_LAZY = dict.fromkeys(_METHOD, "fomo.method") | {"contrastive": "fomo.loop"}
+_LAZY = dict.fromkeys(_METHOD, "fomo.method") | {
+    "Position": "fomo.position",
+    "contrastive": "fomo.loop",
+    "host_memory": "fomo.budget.memory",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,8 @@ from fomo.errors import FomoError
 
 FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
 WEIGHTS = Path("checkpoint") / "final.safetensors"
+WORK = Path("work")
+"""Where methods keep files of their own, such as one expert per task."""
 
 
 class State(Enum):

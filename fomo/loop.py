@@ -90,9 +90,10 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
 
 def tasks(experiment: Experiment, ledger: Ledger) -> Iterator[Task]:
     """The update steps that the budget plans."""
+    seed, batches, autocast = experiment.seed, experiment.batches, experiment.learner.autocast
     for number, num_steps in enumerate(ledger.planned_steps, start=1):
-        once, size = partial(experiment.batches.once, number), experiment.batches.num_update_samples(number)
-        yield Task(number, len(ledger.planned_steps), num_steps, experiment.seed, size, once)
+        once, num_samples = partial(batches.once, number), batches.num_update_samples(number)
+        yield Task(number, len(ledger.planned_steps), num_steps, seed, num_samples, once, autocast)
 
 
 def train(experiment: Experiment, task: Task, ledger: Ledger, record: Record) -> None:

@@ -1,8 +1,9 @@
 """The plug-in contract: what a method may do, and when."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -53,7 +54,8 @@ class Task:
     ``update_batches(size, max_samples)`` gives D_t alone in batches of at most ``size``: each of its
     ``num_update_samples`` once, or ``max_samples`` of them, in a seeded order, augmented as in training, ``counts``
     (0, n, 0); the last may be smaller. The same at every call. Take all that it gives: the rehearsal gives equal
-    batches once and charges them as often as they come.
+    batches once and charges them as often as they come. ``with autocast():`` computes in the run's precision, as
+    ``loss`` already does.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Task:
     seed: int
     num_update_samples: int = 0
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
+    autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
 
 
 class Method:
@@ -69,6 +72,7 @@ class Method:
 
     A run holds an ordered list of parts; at every hook they are called in that order::
 
+        for method in methods: method.beside(methods)
         for method in methods: method.begin_run(network, seed)
         for task in stream:
             for method in methods: method.begin_task(network, task)
@@ -97,6 +101,19 @@ class Method:
         for method in methods: method.load_state_dict(network, state)
         network.load_state_dict(…); optimizer.load_state_dict(…)
     """
+
+    workdir: Path | None = None
+    """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
+
+    What lies in it is not part of ``state_dict``: name files by task, write them whole (beside, then rename), and write
+    the same when a task is done again.
+    """
+
+    restarts_adapters = False
+    """Whether adapters are folded after each task, so that the next one starts with new ones."""
+
+    def beside(self, parts: Sequence["Method"]) -> None:
+        """Refuse, with the reason, to be one of these ``parts`` of a run. Called before anything else."""
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Called once, with the base model θ₀. Copy what you want to keep of it."""
@@ -156,8 +173,15 @@ class Methods(Method):
         with self.meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
 
+    def work_in(self, folder: Path) -> None:
+        """Give each part its own folder below ``folder``."""
+        for name, part in self.parts.items():
+            part.workdir = folder / name
+
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Each part in turn."""
+        """Each part in turn, once all of them agree to run together."""
+        for part in self.parts.values():
+            part.beside(tuple(self.parts.values()))
         for name in self.parts:
             self.call(name, "begin_run", network, seed)
 

@@ -23,13 +23,14 @@ from fomo.config import Config, Resolved
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
-from fomo.folder import WEIGHTS, start
+from fomo.folder import WEIGHTS, WORK, start
 from fomo.loader import Batches, BatchMaker
 from fomo.loop import Experiment, Learner, LearningRate, run
 from fomo.method import Methods
 from fomo.mixture import Mixture
 from fomo.model import ClipModel, checkpoint_activations
 from fomo.parts import build
+from fomo.position import Position
 from fomo.record import Record, scores_header, write_json
 from fomo.report import write_report
 from fomo.stream import Stream
@@ -90,8 +91,9 @@ def prepare(resolved: Resolved) -> Prepared:
     the_plan = plan_run(config, model, [len(pool) for pool in pools.updates])
     mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
-    if the_plan.steps[0]:
-        learning_rate(1, 0, the_plan.steps[0])
+    for task, num_steps in enumerate(the_plan.steps, start=1):  # a schedule may refuse a task, at any end of it
+        for step in {0, num_steps - 1} if num_steps else ():
+            learning_rate(task, step, num_steps)
     methods.meter = meter = FlopMeter()
     methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
     maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
@@ -114,7 +116,8 @@ def _learning_rate(config: Config) -> LearningRate:
     schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
 
     def learning_rate(task: int, step: int, num_steps: int) -> float:
-        return float(schedule(step, num_steps, peak=meta(task, base), floor=FLOOR * base))
+        at = Position(task - 1, step, num_steps, peak=base, floor=FLOOR * base, batch_size=config.batch_size)
+        return float(meta(schedule, at))
 
     return learning_rate
 
@@ -136,6 +139,7 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     config, stream = prepared.resolved.config, prepared.stream
     progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps), len(stream.datasets))
     start(folder, prepared.resolved)
+    prepared.methods.work_in(folder / WORK)
     write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
     header = scores_header(stream, config.evaluation.split, prepared.marks)
     record = Record(folder, header, progress.step)

@@ -1,18 +1,24 @@
 """Weights as methods, evaluation and files see them: with adapters folded in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from fomo.budget.memory import host_memory
+
 Weights = dict[str, Tensor]
 
 
 @torch.no_grad()
-def folded(network: nn.Module) -> Weights:
-    """A copy of the network's state under its plain names, every parametrized tensor (an adapter) at its value."""
+def folded(network: nn.Module, copy: bool = True) -> Weights:
+    """The network's state under its plain names, every parametrized tensor (an adapter) at its value.
+
+    ``copy=False`` gives views, to be read before the network changes.
+    """
     weights: Weights = {}
     for prefix, module in network.named_modules():
         if isinstance(module, parametrize.ParametrizationList) or ".parametrizations" in f".{prefix}":
@@ -21,8 +27,14 @@ def folded(network: nn.Module) -> Weights:
         if parametrize.is_parametrized(module):
             own |= {name: getattr(module, name) for name in module.parametrizations}
         dot = f"{prefix}." if prefix else ""
-        weights |= {dot + name: value.detach().clone() for name, value in own.items() if value is not None}
-    return weights
+        weights |= {dot + name: value.detach() for name, value in own.items() if value is not None}
+    return {name: value.clone() for name, value in weights.items()} if copy else weights
+
+
+def on_host(network: nn.Module) -> Weights:
+    """A copy of the folded state in the host's memory, where it takes nothing of the device's."""
+    with host_memory():
+        return {name: value.to("cpu", copy=True) for name, value in folded(network, copy=False).items()}
 
 
 def _persistent(module: nn.Module) -> dict[str, Tensor | None]:
@@ -43,3 +55,32 @@ def load(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Set the network to plain ``weights``; adapters are taken off first and start anew."""
     fold(network)
     network.load_state_dict(dict(weights), strict=True)
+
+
+@contextmanager
+def swapped(network: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """While open, the network holds plain ``weights`` without adapters; then the very parameters from before are back.
+
+    Nothing is copied: modules point at other tensors meanwhile.
+    """
+    modules = list(network.modules())
+    before = [(m.__class__, m._parameters.copy(), m._buffers.copy(), m._modules.copy()) for m in modules]
+    try:
+        for module in modules:
+            _take_off(module)
+        network.load_state_dict(dict(weights), strict=True, assign=True)
+        yield
+    finally:
+        for module, (kind, parameters, buffers, children) in zip(modules, before, strict=True):
+            module.__class__ = kind
+            module._parameters, module._buffers, module._modules = parameters, buffers, children
+
+
+def _take_off(module: nn.Module) -> None:
+    """Make a parametrized module a plain one whose weights are yet to be assigned."""
+    if not parametrize.is_parametrized(module):
+        return
+    adapted = cast(nn.ModuleDict, module._modules.pop("parametrizations"))
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    for name, adapter in adapted.items():
+        module.register_parameter(name, nn.Parameter(cast(Tensor, adapter.original).detach()))

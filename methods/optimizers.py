@@ -1,11 +1,18 @@
-"""Optimizers over the parameters that a method trains, made afresh at each task."""
+"""Optimizers over the parameters that a method trains, made afresh at each task.
 
-from collections.abc import Iterable
+One switch for all of them says what weight decay reaches: every parameter (``decay=all``, as in the paper), or
+``matrices``: no norm, bias, embedding or temperature.
+"""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import timm.optim
 import torch
 from torch import nn
 
 import fomo
+from methods.galore import GaLore
 
 DECAYED = ("all", "matrices")
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
@@ -16,6 +23,19 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and "embedding" not in name
 
 
+def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list[dict[str, Any]]:
+    """The parameters that decay, and those that do not; a group without any is left out."""
+    if decay not in DECAYED:
+        raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
+    if not weight_decay >= 0:  # torch checks it for the whole optimizer, not for groups
+        raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are 0 and above.")
+    named = list(parameters)
+    decayed = [p for name, p in named if decay == "all" or decays(name, p)]
+    others = [p for name, p in named if decay != "all" and not decays(name, p)]
+    both = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in both if group["params"]]
+
+
 def adamw(
     parameters: NamedParameters,
     lr: float,
@@ -24,13 +44,63 @@ def adamw(
     eps: float = 1e-8,
     decay: str = "all",
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused; ``decay`` says what weight decay reaches."""
-    if decay not in DECAYED:
-        raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
-    if weight_decay < 0:  # torch checks it for the whole optimizer, not for groups
-        raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are 0 and above.")
-    named = list(parameters)
-    decayed = [p for name, p in named if decay == "all" or decays(name, p)]
-    others = [p for name, p in named if decay != "all" and not decays(name, p)]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused."""
+    decayed = groups(parameters, weight_decay, decay)
+    return torch.optim.AdamW(decayed, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+
+
+def galore(
+    parameters: NamedParameters,
+    lr: float,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    decay: str = "all",
+    rank: int = 16,
+    update_proj_gap: int = 200,
+    scale: float = 0.25,
+) -> torch.optim.Optimizer:
+    """GaLore (``methods/galore.py``)."""
+    for key, value in (("rank", rank), ("update_proj_gap", update_proj_gap)):
+        if not isinstance(value, int) or value < 1:
+            raise fomo.FomoError(f"optimizer.{key}={value}: allowed are whole numbers from 1.")
+    if not scale > 0:
+        raise fomo.FomoError(f"optimizer.scale={scale}: allowed are numbers above 0.")
+    decayed = groups(parameters, weight_decay, decay)
+    return GaLore(
+        decayed,
+        lr=lr,
+        betas=(betas[0], betas[1]),
+        eps=eps,
+        rank=rank,
+        update_proj_gap=update_proj_gap,
+        scale=scale,
+    )
+
+
+def from_timm(
+    parameters: NamedParameters,
+    name: str,
+    lr: float,
+    weight_decay: float,
+    decay: str = "all",
+    options: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
+    """The optimizer that ``timm.optim`` has under ``name``; ``options`` are its own settings, such as ``momentum``.
+
+    Raises:
+        FomoError: an unknown name or option, one that needs second derivatives or a package that is not there.
+    """
+    known = timm.optim.list_optimizers()
+    if name not in known:
+        raise fomo.unknown("value of optimizer.name", name, known)
+    about, options = timm.optim.get_optimizer_info(name), dict(options or {})
+    if about.second_order:
+        raise fomo.FomoError(f"optimizer.name={name}: it needs second derivatives, which the loop does not give.")
+    if "momentum" in options and not about.has_momentum:
+        raise fomo.FomoError(f"optimizer.options.momentum={options['momentum']}: {name} has no momentum.")
+    decayed = groups(parameters, weight_decay, decay)
+    try:
+        return timm.optim.create_optimizer_v2(decayed, opt=name, lr=lr, filter_bias_and_bn=False, **options)
+    except (AssertionError, ImportError, TypeError, ValueError) as error:
+        raise fomo.FomoError(f"optimizer.name={name}, optimizer.options={options}: {error}.") from error

@@ -104,7 +104,8 @@ class _Rehearsal:
         """Hooks and two steps of a task; one step if it costs what the first one of the task ``like`` does."""
         setting, network, methods = self.setting, self.learner.network, self.learner.methods
         size = setting.num_samples[number - 1]
-        task = Task(number, setting.num_tasks, 2, setting.seed, size, self._update_batches(size))
+        once, autocast = self._update_batches(size), self.learner.autocast
+        task = Task(number, setting.num_tasks, 2, setting.seed, size, once, autocast)
         with self.phases() as begin:
             methods.begin_task(network, task)
         optimizer = None if hooks_only else self.learner.optimizer()

@@ -1,5 +1,5 @@
 """Low-rank adaptation: LoRA, DoRA, VeRA. One way to place and attach updates, three ways to compute them."""
 
-from methods.lora.adapters import DoRA, LoRA, VeRA
+from methods.lora.adapters import Adapters, DoRA, LoRA, VeRA
 
-__all__ = ["DoRA", "LoRA", "VeRA"]
+__all__ = ["Adapters", "DoRA", "LoRA", "VeRA"]

@@ -1,34 +1,174 @@
-"""Merging after each task (Dziadzio et al. 2024, arXiv 2412.06712; Stojanovski et al. 2022, arXiv 2205.06640).
+"""Temporal merging: merging after each task (Dziadzio et al. 2024, arXiv 2412.06712), as three axes.
 
-EMA-merge: m₀ = θ₀, m_t = weight · m_{t−1} + (1 − weight) · θ_t. Training of the next task starts from m_t, and m_t is
-what is evaluated (initialisation "merged", deployment "running").
+======================  =======================================================================================
+``init``                the next task's training starts from
+======================  =======================================================================================
+``zero_shot``           θ₀
+``latest``              the weights just trained, adapters kept as they are
+``merged``              the merge that is deployed
+======================  =======================================================================================
+
+======================  =======================================================================================
+``deploy``              what is evaluated after task t
+======================  =======================================================================================
+``latest``              θ_t, nothing is merged
+``running``             m_t = merge(m_{t−1}, θ_t), m₀ = θ₀
+``all``                 merge(θ₁, …, θ_t), equal weights; a single expert as it is
+``with_base``           merge(θ₀, θ_t)
+======================  =======================================================================================
+
+The third axis is the technique (``techniques.py``). Presets: EMA-merge (merged, running; Stojanovski et al. 2022, arXiv
+2205.06640), ZS-merge (zero_shot, running), FT-merge (latest, with_base), offline merge (zero_shot, all). Merging sees
+folded weights; where training does not start from the latest, adapters are folded and start anew.
+
+Memory: θ₀, where it is needed, and one merge, both in the host's; experts that must live (``all``) are files in
+``workdir``, read in slices. Random draws are those of (seed, task, model, tensor): what is evaluated is what training
+goes on from, and an expert's mask is the same in every merge.
 """
 
-from torch import nn
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor, nn
 
 import fomo
 from fomo import weights as fomo_weights
 from fomo.weights import Weights
-from methods.merging.techniques import interpolate
+from methods.merging.lines import positions
+from methods.merging.reading import Model, Stored, store
+from methods.merging.techniques import Keys, check_density, check_factors, merge, technique_of
+
+INITS = ("zero_shot", "latest", "merged")
+DENSITIES = {"all": 0.8}
+"""Share of a task vector that is kept by default: 0.3, of offline merges 0.8."""
+DEPLOYS = ("latest", "running", "all", "with_base")
 
 
-class EmaMerge(fomo.Method):
-    """Keep the running merge; adapters are folded into it and start anew in the next task.
+class TemporalMerge(fomo.Method):
+    """One point of the three axes.
 
-    Memory: the running merge (m_{t−1}) beside the network, nothing that grows with the number of tasks.
+    ``weight`` is the share of the OLD model (m_{t−1}, or θ₀); ``density`` the share of a task vector that trimming
+    techniques keep (0.3, with ``deploy=all`` 0.8, by default); ``scale`` the factor of the merged task vector;
+    ``lines`` LiNeS' (α, β), none by default.
+
+    Raises:
+        FomoError: an unknown name, a value out of range, a setting without meaning for the rest.
     """
 
-    def __init__(self, weight: float = 0.5) -> None:
-        if not 0 <= weight <= 1:
-            raise fomo.FomoError(f"merging.weight={weight}: allowed are 0 to 1, the share of the old model.")
-        self.weight = weight
-        self._running: Weights = {}
+    def __init__(
+        self,
+        init: str,
+        deploy: str,
+        technique: str = "interpolate",
+        weight: float = 0.5,
+        density: float | None = None,
+        scale: float = 1.0,
+        lines: Sequence[float] | None = None,
+    ) -> None:
+        self.init, self.deploy, self.technique = init, deploy, technique
+        self.restarts_adapters = init != "latest"
+        self.weight, self.scale, self.lines = weight, scale, lines
+        self.density = DENSITIES.get(deploy, 0.3) if density is None else density
+        self._check(density)
+        self._base: Weights = {}
+        self._merged: Weights | None = None
+
+    def _check(self, density: float | None) -> None:
+        for key, value, allowed in (("init", self.init, INITS), ("deploy", self.deploy, DEPLOYS)):
+            if value not in allowed:
+                raise fomo.unknown(f"value of merging.{key}", value, allowed)
+        row = technique_of(self.technique)
+        if not 0 <= self.weight <= 1:
+            raise fomo.FomoError(f"merging.weight={self.weight}: allowed are 0 to 1, the share of the old model.")
+        check_factors(self.technique, self.scale, self.lines)
+        if self.init == "merged" and self.deploy == "latest":
+            raise fomo.FomoError("merging.init=merged: merging.deploy=latest merges nothing. Take deploy=running.")
+        without = f"has no meaning for merging.technique={self.technique}"
+        if row.trim is None and density is not None:
+            raise fomo.FomoError(f"merging.density={density} {without}, which trims nothing. Give null.")
+        if self.weight != 0.5 and (not row.weighted or self.deploy in ("all", "latest")):
+            reason = without if not row.weighted else f"has no meaning for merging.deploy={self.deploy}"
+            raise fomo.FomoError(f"merging.weight={self.weight} {reason}. Leave it at 0.5.")
+        if row.trim:
+            check_density(self.density, row)
+
+    @property
+    def _needs_base(self) -> bool:
+        merges_vectors = technique_of(self.technique).vectors and self.deploy != "latest"
+        return merges_vectors or self.init == "zero_shot" or self.deploy == "with_base"
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """m₀ is the base model."""
-        self._running = fomo_weights.folded(network)
+        """Keep θ₀, if it is needed; m₀ is θ₀."""
+        base = fomo_weights.on_host(network)
+        if self.lines is not None:
+            positions(base)
+        self._base = base if self._needs_base else {}
+        self._merged = base if self.deploy == "running" else None
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Merge the trained weights in and go on from the merge."""
-        self._running = interpolate(self._running, fomo_weights.folded(network), self.weight)
-        fomo_weights.load(network, self._running)
+        """Merge, and set what the next task starts from."""
+        if not (self.init == self.deploy == "latest"):
+            self._merged = self._deployed_after(network, task)
+        if self.init == "zero_shot":
+            fomo_weights.load(network, self._base)
+        elif self.init == "merged" and self._merged is not None:
+            fomo_weights.load(network, self._merged)
+
+    def _deployed_after(self, network: nn.Module, task: fomo.Task) -> Weights:
+        trained = fomo_weights.on_host(network)
+        if self.deploy == "latest":
+            return trained
+        if self.deploy == "all":
+            store(self._file(task.number), trained)
+            experts = [Stored(self._file(number)) for number in range(1, task.number + 1)]
+            return self._merge(experts, None, [(task.seed, "merge", n + 1) for n in range(len(experts))])
+        assert self._merged is not None or self.deploy == "with_base"
+        old = self._base if self._merged is None or self.deploy == "with_base" else self._merged
+        keys: list[Keys] = [(task.seed, "merge", task.number, name) for name in ("old", "new")]
+        return self._merge([old, trained], [self.weight, 1 - self.weight], keys)
+
+    def _merge(self, models: Sequence[Model], weights: Sequence[float] | None, keys: Sequence[Keys]) -> Weights:
+        if len(models) == 1:
+            return dict(models[0])
+        with fomo.host_memory():
+            return merge(
+                self.technique,
+                models,
+                weights,
+                self._base or None,
+                density=self.density,
+                scale=self.scale,
+                lines=self.lines,
+                keys=keys,
+                out=None if self._merged is self._base else self._merged,
+            )
+
+    def _file(self, task: int) -> Path:
+        if self.workdir is None:
+            raise fomo.FomoError("merging.deploy=all keeps every expert on disk: set the method's workdir.")
+        return self.workdir / f"expert_{task:04d}.safetensors"
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        """Swap the merge in where training goes on from something else; afterwards that is back as it was."""
+        if self._merged is None or self.init == "merged":
+            yield
+            return
+        device = next(network.parameters()).device
+        with fomo_weights.swapped(network, {name: value.to(device) for name, value in self._merged.items()}):
+            yield
+
+    def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
+        """Merging is element-wise: no products. Said where it reads files or thresholds, which a rehearsal has not."""
+        reads = self.deploy == "all" or technique_of(self.technique).trim is not None
+        return 0 if reads and hook == "end_task" else None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The merge so far. θ₀ comes with ``begin_run``; experts are files already."""
+        return dict(self._merged or {})
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Go on from a merge."""
+        with fomo.host_memory():
+            self._merged = {name: value.to("cpu", copy=True) for name, value in state.items()} or None

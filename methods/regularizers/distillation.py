@@ -98,5 +98,5 @@ class Distillation(fomo.Method):
 class LwF(Distillation):
     """On the whole batch."""
 
-    def __init__(self, strength: float = 1.0, temperature: float = 2.0) -> None:
+    def __init__(self, strength: float = 0.1, temperature: float = 2.0) -> None:
         super().__init__("lwf", strength, temperature)

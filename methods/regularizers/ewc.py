@@ -7,11 +7,11 @@ loss, which has no per-sample likelihood (so F depends on the batch size), with 
 drawn from the model. Their budget charges the Fisher pass at every step; it is made, and charged, once per task.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
@@ -19,18 +19,11 @@ from fomo.weights import Weights
 from methods.regularizers.quadratic import Quadratic, at_least, trained
 
 
-def at_most(batches: Iterable[fomo.Batch], num_samples: int) -> Iterator[fomo.Batch]:
-    """The first ``num_samples`` samples of ``batches``; the last batch is cut."""
-    left = num_samples
-    for batch in batches:
-        taken = min(left, len(batch.images))
-        yield replace(batch, images=batch.images[:taken], tokens=batch.tokens[:taken], counts=(0, taken, 0))
-        left -= taken
-        if not left:
-            return
-
-
-def fisher(network: nn.Module, batches: Iterable[fomo.Batch]) -> Weights:
+def fisher(
+    network: nn.Module,
+    batches: Iterable[fomo.Batch],
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Weights:
     """Mean over batches of the squared gradient of each batch's contrastive loss, for what is trained.
 
     Raises:
@@ -40,19 +33,15 @@ def fisher(network: nn.Module, batches: Iterable[fomo.Batch]) -> Weights:
     sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     num_batches = 0
     for batch in batches:
-        gradients = _gradients(network, batch, list(parameters.values()))
+        with parametrize.cached(), autocast():
+            loss = fomo.contrastive(network, batch)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for total, gradient in zip(sums.values(), gradients, strict=True):
             total.addcmul_(gradient, gradient)
         num_batches += 1
     if not num_batches:
         raise fomo.FomoError("regularizer: the task has no new sample to estimate importance on.")
     return {name: total.div_(num_batches) for name, total in sums.items()}
-
-
-def _gradients(network: nn.Module, batch: fomo.Batch, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
-    with parametrize.cached():
-        loss = fomo.contrastive(network, batch)
-    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 
 class EWC(Quadratic):
@@ -62,7 +51,7 @@ class EWC(Quadratic):
     """
 
     def __init__(
-        self, strength: float = 1.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
+        self, strength: float = 100.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
     ) -> None:
         at_least("strength", strength, 0)
         at_least("num_samples", num_samples, 2)
@@ -74,7 +63,8 @@ class EWC(Quadratic):
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
         """F ← γF + F_t, θ* ← θ."""
-        importance = fisher(network, at_most(task.update_batches(self.batch_size), self.num_samples))
+        batches = task.update_batches(self.batch_size, self.num_samples)
+        importance = fisher(network, batches, task.autocast)
         for name, before in self.kept["importance"].items():
             importance[name].add_(before, alpha=self.decay)
         self.kept["importance"] = importance

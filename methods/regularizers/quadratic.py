@@ -5,15 +5,21 @@ merge has folded the adapter and a new one has started; that combination is refu
 """
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 import fomo
 from fomo.weights import Weights
+from methods.lora import Adapters
 
 ANCHORS = ("run", "task")
+RESTARTED = (
+    "regularizer: it holds parameters to where they were, and the merge folds the adapters after each task, whose "
+    "parameters then start anew. Take regularizer=l2 with regularizer.anchor=task, a trainable without adapters, or a "
+    "merging whose next task starts from the latest weights."
+)
 
 
 def trained(network: nn.Module) -> dict[str, nn.Parameter]:
@@ -80,20 +86,20 @@ class Quadratic(Kept):
         self.kept["anchor"] = copies(network)
         self._anchored = {name: weakref.ref(parameter) for name, parameter in trained(network).items()}
 
+    def beside(self, parts: Sequence[fomo.Method]) -> None:
+        """Refuse adapters that start anew."""
+        if any(isinstance(part, Adapters) for part in parts) and any(part.restarts_adapters for part in parts):
+            raise fomo.FomoError(RESTARTED)
+
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Refuse to keep what does not move, before anything long starts."""
         trained(network)
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Refuse parameters that are not those of the anchor any more."""
+        """Refuse parameters that are not those of the anchor any more, whichever plug-ins made them anew."""
         now = trained(network)
-        for name, anchored in self._anchored.items():
-            if now.get(name) is not anchored():
-                raise fomo.FomoError(
-                    f"regularizer: it holds '{name}' to where it was, and that parameter started anew: a merge folds "
-                    "the adapters after each task. Take regularizer=l2 with regularizer.anchor=task, a trainable "
-                    "without adapters, or a merging whose next task starts from the latest weights."
-                )
+        if any(name not in now or now[name] is not anchored() for name, anchored in self._anchored.items()):
+            raise fomo.FomoError(RESTARTED)
 
     def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
         """The loss so far and the penalty."""
@@ -110,12 +116,17 @@ class L2(Quadratic):
     al. 2018, arXiv 1802.01483, has the former).
     """
 
-    def __init__(self, strength: float = 1.0, anchor: str = "run") -> None:
+    def __init__(self, strength: float = 0.1, anchor: str = "run") -> None:
         at_least("strength", strength, 0)
         if anchor not in ANCHORS:
             raise fomo.unknown("value of regularizer.anchor", anchor, ANCHORS)
         super().__init__(strength / 2)
         self.each_task = anchor == "task"
+
+    def beside(self, parts: Sequence[fomo.Method]) -> None:
+        """What is held to the start of a task may start anew with it."""
+        if not self.each_task:
+            super().beside(parts)
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Take the weights as they are, once or at each task."""

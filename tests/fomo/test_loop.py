@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from open_clip.loss import ClipLoss
 from torch import Tensor, nn
 
 import fomo
@@ -142,3 +143,54 @@ def test_batch_norm_statistics_stay_as_they_were(tmp_path: Path) -> None:
     execute(prepared, tmp_path / "run", tiny.Silent())
     after = dict(prepared.model.network.named_buffers())
     assert before and all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+class Looker(fomo.Method):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.differences: list[float] = []
+        self.passes: list[tuple[int, int, int]] = []
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        assert batch.features is not None and batch.features.images.requires_grad
+        with torch.no_grad():
+            self.differences.append(float((ClipLoss()(*batch.features) - loss).abs()))
+        return loss
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        seen = sum(len(batch.images) for batch in task.update_batches(50))
+        self.passes.append((task.number, seen, task.num_update_samples))
+
+
+def test_a_method_sees_the_features_of_the_loss_and_may_walk_the_new_data_again(tmp_path: Path) -> None:
+    prepared, looker = tiny.prepared(), Looker()
+    methods = Methods({**prepared.methods.parts, "looker": looker})
+    execute(replace(prepared, methods=methods), tmp_path / "run", tiny.Silent())
+    assert looker.differences == [0.0] * 6
+    assert [number for number, _, _ in looker.passes] == [1, 2]
+    sizes = [len(pool) for pool in prepared.maker.pools.updates]
+    assert [(seen, told) for _, seen, told in looker.passes] == [(size, size) for size in sizes]
+
+
+class Counter(fomo.Method):
+    """Keeps one number."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"a.value": torch.tensor(self.value)}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        assert set(state) == {"a.value"}
+        self.value = float(state["a.value"])
+
+
+def test_parts_keep_their_state_apart_by_position() -> None:
+    parts: list[fomo.Method] = [Counter(1), fomo.Method(), *(Counter(n) for n in range(2, 11))]
+    state = Methods(parts).state_dict()
+    assert set(state) == {f"{n}.a.value" for n in (0, *range(2, 11))}
+    others = [type(part)(0) if isinstance(part, Counter) else part for part in parts]
+    Methods(others).load_state_dict(nn.Linear(1, 1), state)
+    assert [p.value for p in others if isinstance(p, Counter)] == [p.value for p in parts if isinstance(p, Counter)]

@@ -9,10 +9,11 @@ import pytest
 import fomo
 from fomo.errors import FomoError
 from fomo.parts import build
-from methods.merging.temporal import EmaMerge
+from methods.merging.temporal import TemporalMerge
 from tests.fomo.helpers import put
 
 LEFT_A_MARK = "left_a_mark"
+MERGE = {"_target_": "methods.merging.temporal.TemporalMerge", "init": "merged", "deploy": "running"}
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ class Mine(fomo.Method):
 
 
 def test_a_part_is_built_with_its_keys() -> None:
-    built = build("merging", {"_target_": "methods.merging.temporal.EmaMerge", "weight": 0.25})
-    assert isinstance(built, EmaMerge) and built.weight == 0.25
+    built = build("merging", MERGE | {"weight": 0.25})
+    assert isinstance(built, TemporalMerge) and built.weight == 0.25
 
 
 def test_a_partial_part_takes_the_rest_later() -> None:
     schedule = build("schedule", {"_target_": "methods.schedules.constant", "_partial_": True, "warmup": 0.5})
-    assert schedule(0, 4, peak=1.0, floor=0.0) == 0.5
+    assert schedule(fomo.Position(0, 0, 4, peak=1.0, floor=0.0)) == 0.5
 
 
 def test_a_foreign_package_is_refused_before_it_is_imported(plugin: str, tmp_path: Path) -> None:
@@ -87,10 +88,12 @@ def test_a_target_inside_a_part_is_not_built(tmp_path: Path) -> None:
 
 def test_positional_arguments_do_not_pass_the_check_of_keys() -> None:
     with pytest.raises(FomoError, match="_args_"):
-        build("merging", {"_target_": "methods.merging.temporal.EmaMerge", "_args_": [0.1]})
+        build("merging", MERGE | {"_args_": [0.1]})
 
 
-@pytest.mark.parametrize("target", ["methods.merging.temporal.EmaMerg", "methods.nowhere.Thing", "methods", "fomo."])
+@pytest.mark.parametrize(
+    "target", ["methods.merging.temporal.TemporalMerg", "methods.nowhere.Thing", "methods", "fomo."]
+)
 def test_a_target_that_is_not_there_is_named(target: str) -> None:
     with pytest.raises(FomoError, match=f"merging._target_ = {target}"):
         build("merging", {"_target_": target})
@@ -103,7 +106,7 @@ def test_a_target_that_cannot_be_called_is_named() -> None:
 
 def test_an_unknown_key_is_refused_with_the_nearest() -> None:
     with pytest.raises(FomoError, match=r"key of merging 'wieght'.*Did you mean 'weight'"):
-        build("merging", {"_target_": "methods.merging.temporal.EmaMerge", "wieght": 0.5})
+        build("merging", MERGE | {"wieght": 0.5})
 
 
 def test_a_missing_key_is_named() -> None:
@@ -112,7 +115,7 @@ def test_a_missing_key_is_named() -> None:
 
 
 def test_what_the_program_gives_is_no_key_of_the_user() -> None:
-    node = {"_target_": "methods.merging.temporal.EmaMerge"}
+    node = MERGE
     assert build("merging", node, weight=0.75).weight == 0.75
     with pytest.raises(FomoError, match="key of merging 'weight'"):
         build("merging", node | {"weight": 0.5}, weight=0.75)
@@ -120,14 +123,14 @@ def test_what_the_program_gives_is_no_key_of_the_user() -> None:
 
 def test_a_parts_own_refusal_reaches_the_user_as_it_is() -> None:
     with pytest.raises(FomoError, match=r"^merging.weight=2: allowed are 0 to 1"):
-        build("merging", {"_target_": "methods.merging.temporal.EmaMerge", "weight": 2})
+        build("merging", MERGE | {"weight": 2})
 
 
 @pytest.mark.parametrize(
     ("section", "node"),
     [
-        ("merging", {"_target_": "methods.merging.temporal.EmaMerge", "weight": "much"}),
-        ("merging", {"_target_": "methods.merging.temporal.EmaMerge", "weight": None}),
+        ("merging", MERGE | {"weight": "much"}),
+        ("merging", MERGE | {"weight": None}),
     ],
 )
 def test_a_value_of_another_type_is_an_error_that_names_the_section(section: str, node: dict[str, Any]) -> None:

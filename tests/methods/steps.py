@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cache, partial
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -44,12 +45,13 @@ def of_task(number: int) -> list[fomo.Batch]:
 
 
 class Run:
-    """A tiny experiment of two tasks that is led step by step."""
+    """A tiny experiment of two tasks that is led step by step; parts that need disk work in ``folder``."""
 
-    def __init__(self, *overrides: str) -> None:
+    def __init__(self, folder: Path, *overrides: str) -> None:
         prepared = prepare(resolved(MODEL, *overrides))
         self.network: nn.Module = prepared.model.network
         self.methods = prepared.methods
+        self.methods.work_in(folder)
         self.optimizer: torch.optim.Optimizer | None = None
 
     def task(self, number: int) -> fomo.Task:

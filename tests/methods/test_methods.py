@@ -38,6 +38,10 @@ TRAINED = {
     "zscl": ALL,
     "ema_merge": ("image", "text", "temperature"),
     "lora_ema": ADAPTED,
+    "galore": ("image", "text", "temperature"),
+    "zs_merge": ("image", "text", "temperature"),
+    "ft_merge": ("image", "text", "temperature"),
+    "offline_merge": ("image", "text", "temperature"),
 }
 
 

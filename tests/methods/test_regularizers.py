@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fomo
+from fomo import weights
 from fomo.loop import encode
 from fomo.method import Methods
 from fomo.parts import build
 from methods.lora import LoRA
 from methods.regularizers import EWC, L2, SI, ZSCL, LwF
 from methods.regularizers.distillation import both_ways
-from methods.regularizers.ewc import at_most, fisher
+from methods.regularizers.ewc import fisher
 from methods.regularizers.quadratic import copies, quadratic
 from methods.regularizers.zscl import WeightAverage
 from methods.trainable import Trainable
@@ -41,10 +42,10 @@ def batch(size: int, seed: int, pool: int = 0) -> fomo.Batch:
 
 
 def task(number: int = 1, sizes: tuple[int, ...] = (), num_steps: int = 3) -> fomo.Task:
-    def batches(size: int) -> Iterator[fomo.Batch]:
+    def batches(size: int, max_samples: int | None = None) -> Iterator[fomo.Batch]:
         return iter([batch(n, 100 * number + n) for n in sizes])
 
-    return fomo.Task(number, 3, num_steps, 0, batches, sum(sizes))
+    return fomo.Task(number, 3, num_steps, 0, sum(sizes), batches)
 
 
 def move(network: nn.Module, seed: int, by: float = 0.01) -> None:
@@ -125,11 +126,13 @@ def test_the_fisher_is_the_mean_square_of_each_batches_gradient(what: str) -> No
     assert all(p.grad is None for p in network.parameters())
 
 
-def test_the_sample_cap_cuts_the_last_batch() -> None:
-    cut = list(at_most([batch(4, 1), batch(4, 2), batch(4, 3)], 6))
-    assert [len(each.images) for each in cut] == [len(each.tokens) for each in cut] == [4, 2]
-    assert torch.equal(cut[1].images, batch(4, 2).images[:2]) and cut[1].counts == (0, 2, 0)
-    assert len(list(at_most([batch(4, 1)], 50_000))) == 1
+def test_the_fisher_is_taken_in_the_precision_of_the_run() -> None:
+    network, batches = base("bitfit"), [batch(6, 1)]
+    name = "transformer.resblocks.0.mlp.c_fc.bias"
+    exact = fisher(network, batches)[name]
+    rounded = fisher(network, batches, lambda: torch.autocast("cpu", dtype=torch.bfloat16))[name]
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded.sum(), exact.sum(), rtol=0.1, atol=0)
 
 
 def test_ewc_is_online_and_holds_to_the_last_weights() -> None:
@@ -363,13 +366,28 @@ def ema_merge() -> fomo.Method:
 
 
 @pytest.mark.parametrize("method", [EWC(), SI(), L2()])
-def test_an_anchor_in_adapters_that_start_anew_is_refused(method: fomo.Method) -> None:
+def test_an_anchor_in_adapters_that_start_anew_is_refused_before_training(method: fomo.Method) -> None:
+    with pytest.raises(fomo.FomoError, match=r"the merge folds the adapters.*anchor=task"):
+        Methods({"trainable": LoRA(), "method": method, "merging": ema_merge()}).begin_run(base(), 0)
+    Methods({"trainable": Trainable("full"), "method": method, "merging": ema_merge()}).begin_run(base(), 0)
+    Methods({"trainable": LoRA(), "method": method, "merging": fomo.Method()}).begin_run(base(), 0)
+
+
+class Folding(fomo.Method):
+    """A merge that does not say so."""
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        weights.fold(network)
+
+
+@pytest.mark.parametrize("method", [EWC(), SI(), L2()])
+def test_an_anchor_in_adapters_that_somebody_folded_is_refused(method: fomo.Method) -> None:
     network = base()
-    methods = Methods({"lora": LoRA(), "method": method, "merging": ema_merge()})
+    methods = Methods({"trainable": LoRA(), "method": method, "merging": Folding()})
     methods.begin_run(network, 0)
     methods.begin_task(network, task(1))
     methods.end_task(network, task(1, (4,)))
-    with pytest.raises(fomo.FomoError, match=r"started anew: a merge folds.*anchor=task"):
+    with pytest.raises(fomo.FomoError, match="the merge folds the adapters"):
         methods.begin_task(network, task(2))
 
 

@@ -1,0 +1,18 @@
+"""Where in a run a step is: what the learning rate is a pure function of."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Position:
+    """Step ``step`` of ``num_steps`` in task ``task``, both from 0. Every task of a run has the same number of steps.
+
+    ``peak`` is the learning rate η that a schedule rises to, ``floor`` η_min, ``batch_size`` samples per step.
+    """
+
+    task: int
+    step: int
+    num_steps: int
+    peak: float
+    floor: float
+    batch_size: int = 1

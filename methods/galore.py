@@ -1,0 +1,97 @@
+"""GaLore: Adam in a low-rank subspace of the gradient (Zhao et al. 2024, arXiv 2403.03507, algorithm 2).
+
+Every ``update_proj_gap`` steps the SVD G = U S Vᵀ of a matrix's gradient G [m, n] gives the projector P = U[:, :r] if
+m ≤ n, else V[:, :r]. Adam's moments live on R = PᵀG [r, n] (or G P [m, r]) and are kept when P changes; the step is
+W ← W − η·(α·P N + λW), N = M̂/(√V̂ + ε), α = ``scale``, with AdamW's decoupled decay λ.
+
+Differs from the paper: a singular vector's free sign is set so that its largest entry is positive, since moments that
+outlive a projector would else depend on the SVD's implementation; convolutions are taken as [out, in·h·w]; vectors,
+scalars and matrices whose smaller side is not above the rank, which would save nothing, take a plain AdamW step.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fomo
+
+
+def is_projected(parameter: Tensor, rank: int) -> bool:
+    """Whether a parameter has a subspace of ``rank`` to be updated in."""
+    return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) > rank
+
+
+def projector(gradient: Tensor, rank: int) -> Tensor:
+    """P [min(m, n), rank]: the leading singular vectors of the shorter side of ``gradient`` [m, n]."""
+    left, _, right = torch.linalg.svd(gradient.float(), full_matrices=False)
+    vectors = (left if gradient.shape[0] <= gradient.shape[1] else right.T)[:, :rank]
+    largest = vectors.abs().argmax(dim=0, keepdim=True)
+    return (vectors * vectors.gather(0, largest).sign()).to(gradient.dtype).contiguous()
+
+
+def down(gradient: Tensor, basis: Tensor) -> Tensor:
+    """R: PᵀG [r, n] if m ≤ n, else G P [m, r]."""
+    return basis.T @ gradient if gradient.shape[0] <= gradient.shape[1] else gradient @ basis
+
+
+def up(low: Tensor, basis: Tensor, shape: torch.Size) -> Tensor:
+    """From the subspace back to a gradient's ``shape`` [m, n]."""
+    return basis @ low if shape[0] <= shape[1] else low @ basis.T
+
+
+def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, float], eps: float) -> Tensor:
+    """M̂/(√V̂ + ε); the moments in ``state`` are brought up to date."""
+    if "exp_avg" not in state:
+        state["step"] = torch.zeros((), dtype=torch.float64)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+    state["step"] += 1
+    state["exp_avg"].lerp_(gradient, 1 - betas[0])
+    state["exp_avg_sq"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+    first, second = (1 - beta ** state["step"] for beta in betas)  # tensors: no host waits for a device
+    return (state["exp_avg"] / first) / ((state["exp_avg_sq"] / second).sqrt_() + eps)
+
+
+class GaLore(fomo.PeriodicOptimizer):
+    """Adam whose moments of a matrix live in a subspace of ``rank`` dimensions."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        rank: int = 16,
+        update_proj_gap: int = 200,
+        scale: float = 0.25,
+    ) -> None:
+        self.refresh_every = update_proj_gap
+        own = {"rank": rank, "update_proj_gap": update_proj_gap, "scale": scale, "num_steps": 0}
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps, **own})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        if closure is not None:
+            raise ValueError("GaLore takes no closure")
+        for group in self.param_groups:
+            changes = group["num_steps"] % group["update_proj_gap"] == 0
+            group["num_steps"] += 1
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    direction = self._direction(parameter, group, changes)
+                    parameter.add_(direction.view_as(parameter), alpha=-group["lr"])
+
+    def _direction(self, parameter: Tensor, group: dict[str, Any], changes: bool) -> Tensor:
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None
+        if not is_projected(parameter, group["rank"]):
+            return adam_direction(gradient, state, group["betas"], group["eps"])
+        gradient = gradient.flatten(1)
+        if changes or "projector" not in state:
+            state["projector"] = projector(gradient, group["rank"])
+        low = adam_direction(down(gradient, state["projector"]), state, group["betas"], group["eps"])
+        return up(low, state["projector"], gradient.shape).mul_(group["scale"])

@@ -1,0 +1,57 @@
+"""LiNeS: layer-wise scaling of a task vector (Wang et al. 2024, arXiv 2410.17146): λ(ℓ) = α + β·(ℓ−1)/(L−1).
+
+Layer numbers are read from parameter names, for each tower on its own (whatever stands before the first numbered
+block is the tower's name): blocks are ``resblocks.i``, ``blocks.i``, ``layer.i`` and the like, and in networks of
+stages ``layer3.2`` or ``stages.2.blocks.3``, counted in order. What comes before the blocks (first convolutions,
+patch, class, token and position embeddings and the norm after them) counts as the first layer; everything else
+outside of the blocks (last norms, projections, pooling, temperature) as the last.
+"""
+
+import re
+from collections.abc import Iterable
+
+from fomo import FomoError
+
+BLOCK = re.compile(
+    r"^(?P<tower>.*?)\b(?:resblocks|blocks|layers?|stages?)\.?(?P<outer>\d+)(?:\.(?:(?:blocks|layers)\.)?(?P<inner>\d+))?"
+)
+STEM = re.compile(r"^(?!.*attn_?pool).*(embed|\bcls|\bstem|\bln_pre|\bnorm_pre|^visual\.(conv|bn)\d)")
+
+
+def positions(names: Iterable[str]) -> dict[str, float]:
+    """(ℓ−1)/(L−1) of every name: 0 for a tower's first layer, 1 for its last.
+
+    Raises:
+        FomoError: no name has a layer number.
+    """
+    names = list(names)
+    blocks = {name: key for name in names if (key := _block(name)) is not None}
+    if not blocks:
+        raise FomoError(
+            "merging.lines: no layer numbers in the parameter names of this model. Give merging.lines=null."
+        )
+    towers: dict[str, set[tuple[int, int]]] = {}
+    for tower, depth in blocks.values():
+        towers.setdefault(tower, set()).add(depth)
+    order = {tower: sorted(depths) for tower, depths in towers.items()}
+    placed = {}
+    for name in names:
+        if name in blocks:
+            tower, depth = blocks[name]
+            placed[name] = order[tower].index(depth) / max(1, len(order[tower]) - 1)
+        else:
+            placed[name] = 0.0 if STEM.search(name) else 1.0
+    return placed
+
+
+def _block(name: str) -> tuple[str, tuple[int, int]] | None:
+    """Tower and place of a block's parameter, as (stage, block in it)."""
+    match = BLOCK.match(name)
+    if match is None:
+        return None
+    return match["tower"], (int(match["outer"]), int(match["inner"] or -1))
+
+
+def factors(names: Iterable[str], alpha: float, beta: float) -> dict[str, float]:
+    """λ of every name."""
+    return {name: alpha + beta * position for name, position in positions(names).items()}
