@@ -92,6 +92,14 @@ def test_a_pass_over_the_new_data_has_each_sample_once() -> None:
     assert len(pictures.unique(dim=0)) == len(pictures)
 
 
+@pytest.mark.parametrize("limit", [1, 50, 70, 10**9])
+def test_a_pass_over_some_of_the_new_data_is_the_start_of_the_whole(limit: int) -> None:
+    prepared = tiny.prepared()
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu"))
+    whole, some = (torch.cat([b.images for b in batches.once(2, 50, cap)]) for cap in (None, limit))
+    assert torch.equal(some, whole[:limit])
+
+
 def test_a_pass_over_the_new_data_is_shuffled_and_the_same_for_any_worker() -> None:
     for alone, worked in zip(once(0, 50), once(2, 50), strict=True):
         assert torch.equal(alone.images, worked.images) and torch.equal(alone.tokens, worked.tokens)

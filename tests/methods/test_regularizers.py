@@ -43,7 +43,12 @@ def batch(size: int, seed: int, pool: int = 0) -> fomo.Batch:
 
 def task(number: int = 1, sizes: tuple[int, ...] = (), num_steps: int = 3) -> fomo.Task:
     def batches(size: int, max_samples: int | None = None) -> Iterator[fomo.Batch]:
-        return iter([batch(n, 100 * number + n) for n in sizes])
+        left = sum(sizes) if max_samples is None else max_samples
+        for n in sizes:
+            whole, taken = batch(n, 100 * number + n), min(n, left)
+            if taken:
+                yield fomo.Batch(whole.images[:taken], whole.tokens[:taken], (0, taken, 0))
+            left -= taken
 
     return fomo.Task(number, 3, num_steps, 0, sum(sizes), batches)
 
