@@ -31,7 +31,7 @@ def importance_of(path: Weights, start: Weights, end: Weights, damping: float) -
 class SI(Quadratic):
     """Hold what brought the loss down on the way. ``strength`` is c, ``damping`` ξ."""
 
-    def __init__(self, strength: float = 1.0, damping: float = 1e-3) -> None:
+    def __init__(self, strength: float = 10.0, damping: float = 1e-3) -> None:
         at_least("strength", strength, 0)
         if not damping > 0:
             raise fomo.FomoError(f"regularizer.damping={damping}: allowed are numbers above 0.")

@@ -1,5 +1,6 @@
 """LoRA, DoRA and VeRA against explicit matrices and against peft."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import open_clip
@@ -18,7 +19,17 @@ from tests import tiny
 
 KINDS = {"lora": LoRA, "dora": DoRA, "vera": VeRA}
 TRAINED = {"lora": {"A", "B"}, "dora": {"A", "B", "magnitude"}, "vera": {"b", "d"}}
-IMAGES, TOKENS = torch.randn(4, 3, 32, 32), torch.randint(1, 1000, (4, 16))
+DRAWN = torch.Generator().manual_seed(0)
+IMAGES = torch.randn(4, 3, 32, 32, generator=DRAWN)
+TOKENS = torch.randint(1, 1000, (4, 16), generator=DRAWN)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Every test draws the same, alone or after others."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def attached(kind: str = "lora", model: str = "pocket_vit", **options: Any) -> nn.Module:
@@ -34,8 +45,9 @@ def fill(network: nn.Module) -> None:
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, LowRank | Shared):
+            by = 0.5 if isinstance(module, Shared) else 0.05  # VeRA's are scales of a pair that is small
             for parameter in module.parameters():
-                parameter.data += torch.randn(parameter.shape, generator=generator) * 0.05
+                parameter.data += torch.randn(parameter.shape, generator=generator) * by
 
 
 def drawn() -> torch.Generator:
