@@ -1,8 +1,9 @@
 """Datasets on disk: WebDataset shards with an index that makes them seekable.
 
-``FOLDER/SPLIT-000000.tar`` hold ``KEY.png|jpg|webp`` and ``KEY.json`` (class, captions);
-``index-SPLIT.npz`` the offset and size of every member; ``dataset.json``, written last, the card. The tars are
-byte-stable and any webdataset reader can use them.
+``FOLDER/SPLIT-000000.tar`` hold ``KEY.png|jpg|webp`` and ``KEY.json``: ``class`` (null where there is none),
+``captions`` (the training texts; empty where the class prompt serves), and where a sample has several kinds of text,
+``caption_kinds``, a mapping of kind to texts. ``index-SPLIT.npz`` holds the offset and size of every member;
+``dataset.json``, written last, the card. The tars are byte-stable and any webdataset reader can use them.
 """
 
 import json
@@ -51,7 +52,7 @@ class ShardSamples:
 
     @property
     def targets(self) -> np.ndarray:
-        """Class index of each sample: int64 [n]."""
+        """Class index of each sample, -1 where it has none: int64 [n]."""
         return self._index["target"]
 
     def _read(self, index: int, kind: str) -> bytes:
@@ -68,10 +69,19 @@ class ShardSamples:
         except BadImage as error:
             raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': {error}") from error
 
-    def captions(self, index: int) -> Sequence[str]:
-        """Every training text of a sample."""
-        captions: list[str] = json.loads(self._read(index, "json"))["captions"]
-        return captions
+    def about(self, index: int) -> dict[str, Any]:
+        """What is stored beside the picture: class, captions, caption kinds, where it came from."""
+        about: dict[str, Any] = json.loads(self._read(index, "json"))
+        return about
+
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """The texts of one of the caption kinds, else the training texts."""
+        about = self.about(index)
+        captions: list[str] = about["captions"]
+        if kind is None:
+            return captions
+        kinds: dict[str, list[str]] = about.get("caption_kinds", {"default": captions})
+        return kinds.get(kind, [])
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -126,7 +136,8 @@ def _index_tar(path: Path, number: int, targets: Mapping[str, int]) -> Iterator[
         for members in found.values():
             image, about = members["image"], members["json"]
             file.seek(about.offset_data)
-            target = targets[json.loads(file.read(about.size))["class"]]
+            name = json.loads(file.read(about.size))["class"]
+            target = -1 if name is None else targets[name]
             yield number, image.offset_data, image.size, about.offset_data, about.size, target
 
 

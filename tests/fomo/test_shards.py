@@ -13,7 +13,7 @@ from PIL import Image
 
 from fomo.data import shards
 from fomo.data.card import DatasetCard
-from fomo.data.shards import SplitWriter, open_dataset, present, shard_path, write_card
+from fomo.data.shards import ShardSamples, SplitWriter, open_dataset, present, shard_path, write_card
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 
@@ -54,6 +54,19 @@ def check_samples(folder: Path) -> None:
 
 def test_samples_come_back(folder: Path) -> None:
     check_samples(folder)
+
+
+def test_every_kind_of_caption_comes_back_and_a_sample_may_have_no_class(tmp_path: Path) -> None:
+    kinds = {"synthetic": ["a", "b"], "synthetic_merged": ["a and b"]}
+    writer = SplitWriter(tmp_path, "train")
+    writer.add("one", "png", encoded(picture(1)), {"class": None, "captions": ["a and b"], "caption_kinds": kinds})
+    writer.add("two", "png", encoded(picture(2)), {"class": "emu", "captions": ["plain"]})
+    writer.close(CLASSES)
+    samples = ShardSamples(tmp_path, "train")
+    assert samples.targets.tolist() == [-1, 2]
+    assert samples.captions(0) == ["a and b"] == samples.captions(0, "synthetic_merged")
+    assert samples.captions(0, "synthetic") == ["a", "b"] and samples.captions(0, "default") == []
+    assert samples.captions(1) == ["plain"] == samples.captions(1, "default") and not samples.captions(1, "primer")
 
 
 def test_samples_come_back_from_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +119,7 @@ def test_the_index_needs_no_pickle(folder: Path) -> None:
 def test_a_split_without_samples_has_an_index_and_no_shard(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "test")
     assert writer.close(CLASSES) == 0
-    assert not list(tmp_path.glob("*.tar")) and len(shards.ShardSamples(tmp_path, "test")) == 0
+    assert not list(tmp_path.glob("*.tar")) and len(ShardSamples(tmp_path, "test")) == 0
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:
