@@ -80,7 +80,7 @@ def tar_members(path: Path) -> Iterator[Member | LeftOut]:
         pass
     with path.open("rb") as file:
         file.seek(end)
-        if not end or file.read(BLOCK) != bytes(BLOCK):
+        if file.read(BLOCK) != bytes(BLOCK):
             yield LeftOut(path.name, "tar that is compressed, damaged or cut off: the rest of it")
 
 
