@@ -77,14 +77,16 @@ def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Pl
         source="FoMo-in-Flux (Roth et al. 2024), split of the reference",
         primers=info.primers if classification else {},
     )
-    entries = {split: partial(_entries, samples, found) for split, samples in info.splits.items()}
+    entries = {split: partial(_entries, samples, found, not classification) for split, samples in info.splits.items()}
     return Plan(card, entries, [*left_out, *(LeftOut(path, UNNAMED) for path in unnamed)], info.counts)
 
 
-def _entries(samples: list[Described], found: dict[str, Location], run: Run) -> Iterable[Listed]:
+def _entries(samples: list[Described], found: dict[str, Location], needs_captions: bool, run: Run) -> Iterable[Listed]:
     for sample in samples:
         name = PurePosixPath(sample.path).as_posix()
-        if not is_inside(sample.path):
+        if needs_captions and not sample.training_texts:
+            yield LeftOut(sample.path, "no caption")
+        elif not is_inside(sample.path):
             yield LeftOut(sample.path, "path out of the root")
         elif name not in found:
             yield LeftOut(sample.path, MISSING)
