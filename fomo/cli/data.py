@@ -1,4 +1,4 @@
-"""``fomo data``: which datasets there are, and how to bring in your own."""
+"""``fomo data``: which datasets there are, how to bring in your own, whether they are whole, what they show."""
 
 import argparse
 from pathlib import Path
@@ -7,21 +7,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fomo.cli.data_import import add_commands
+from fomo.cli import data_check, data_import
 from fomo.data.card import SPLITS
 
 
 def main(arguments: list[str]) -> None:
-    """``fomo data list`` or ``fomo data import KIND PATH --name NAME --out ROOT``."""
+    """``fomo data list | import | verify | preview``."""
     parser = argparse.ArgumentParser("fomo data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="list | import")
+    commands = parser.add_subparsers(required=True, metavar="list | import | verify | preview")
     listed = commands.add_parser("list", help="datasets that a stream may name")
     listed.add_argument("--root", type=Path, default=Path("data"), help="where imported datasets lie (default: data)")
     listed.set_defaults(act=show_list)
     kinds = commands.add_parser("import", help="turn your data into shards").add_subparsers(
         required=True, metavar="folder | webdataset | fomo-in-flux"
     )
-    add_commands(kinds)
+    data_import.add_commands(kinds)
+    data_check.add_commands(commands)
     options = parser.parse_args(arguments)
     options.act(options)
 

@@ -56,6 +56,10 @@ class ShardSamples:
         """Class index of each sample, -1 where it has none: int64 [n]."""
         return self._index["target"]
 
+    def column(self, name: str) -> np.ndarray:
+        """One of :data:`COLUMNS` of the index: int64 [n]."""
+        return self._index[name]
+
     @property
     def digests(self) -> np.ndarray:
         """The first 64 bits of the SHA-256 of each picture's size and pixels, equal for equal pictures: int64 [n]."""
