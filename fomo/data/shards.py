@@ -126,7 +126,8 @@ class ShardWriter:
 
     def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> Row:
         """Append a sample; ``about`` is what is stored beside the picture."""
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
+        # Names of files and JSON of others may hold what is no text: it becomes question marks.
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
         offsets = [self._append(f"{key}.{extension}", image), self._append(f"{key}.json", text)]
         return Row(offsets[0], len(image), offsets[1], len(text), about["class"], about["pixels"])
 

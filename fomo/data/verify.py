@@ -67,9 +67,10 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
         shards = np.unique(check.samples.column("shard")).tolist()
         for problems in run(partial(_check_shard, check), shards):
             yield from problems
-        for rows in run(partial(_check_samples, check), batched(range(num_samples), CHUNK)) if decode else ():
-            tick(min(CHUNK, num_samples))
-            yield from rows
+        batches = list(batched(range(num_samples), CHUNK)) if decode else []
+        for batch, problems in zip(batches, run(partial(_check_samples, check), batches), strict=True):
+            tick(len(batch))
+            yield from problems
 
 
 def _check_files(folder: Path, card: DatasetCard, run: Run) -> Iterator[Problem]:

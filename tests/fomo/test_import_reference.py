@@ -149,6 +149,14 @@ def test_a_link_out_of_the_dataset_is_not_followed(root: Path, info: Path, tmp_p
     assert imported(root, info, tmp_path / "out").counts["link out of the folder"] == 1
 
 
+def test_texts_with_quotes_line_breaks_and_half_letters_come_in(root: Path, info: Path, tmp_path: Path) -> None:
+    texts = ['a "quoted" one', "two\nlines\t+++", "🐦 𝕏", "half \ud800 of a letter", " "]
+    put(info / "PETS_test.json", json.dumps({"pets/b/9.png": about(1, default_caption=texts)}))
+    imported(root, info, tmp_path / "out")
+    stored = ShardSamples(tmp_path / "out" / "PETS", "test").captions(0)
+    assert stored == [*texts[:3], "half ? of a letter"]
+
+
 def test_other_names_of_the_split_files(root: Path, info: Path, tmp_path: Path) -> None:
     (info / "PETS_train.json").rename(info / "PETS_train_mini.json")
     (info / "PETS_test.json").rename(info / "PETS_val.json")
