@@ -36,12 +36,12 @@ def main(arguments: list[str]) -> None:
 
 def show_list(options: argparse.Namespace) -> None:
     """A row per dataset: the pocket's, and what lies in the root."""
-    from streams import catalogue, open_named
+    from streams import available, open_named
 
     table = Table(title="datasets")
     for column in ("name", "role", "domain", "classes", *SPLITS, "licence"):
         table.add_column(column, justify="right" if column in ("classes", *SPLITS) else "left")
-    for name in catalogue(options.root):
+    for name in available(options.root):
         card = open_named(name, options.root).card
         counts = [str(card.num_samples.get(split, 0)) for split in SPLITS]
         table.add_row(
@@ -58,9 +58,9 @@ def show_list(options: argparse.Namespace) -> None:
 def import_from_folder(options: argparse.Namespace) -> None:
     """Read on all cores with a progress bar; what was left out is counted and shown."""
     from fomo.data.import_folder import import_folder, listing, read_all
-    from streams import catalogue
+    from streams import available
 
-    if catalogue(options.out).get(options.name, options.out) is None:
+    if available(options.out).get(options.name, options.out) is None:
         raise FomoError(f"--name '{options.name}' is the name of a pocket dataset: choose another --name.")
     paths = listing(options.path, options.name, options.out, options.size)
     pictures = track(read_all(paths, options.size), "reading pictures", total=len(paths))
