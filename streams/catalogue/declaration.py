@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fomo.data.card import KINDS
+from fomo.data.card import KINDS, DatasetCard
 from fomo.errors import FomoError, check_keys, unknown
 
+KINDS_OF_TASK = ("classification", "retrieval")
 ROLES = ("adaptation", "retention")
 CAPTIONS = ("available", "custom", "generated", "procedural")
 UNKNOWN = "unknown"
@@ -44,7 +45,7 @@ class Declaration:
 
     def __post_init__(self) -> None:
         self._require(_is_text(self.name) and not set(self.name) & set("/\\ +"), "name", self.name, "a plain word")
-        for key, allowed in (("role", ROLES), ("kind", tuple(KINDS)), ("captions", CAPTIONS)):
+        for key, allowed in (("role", ROLES), ("kind", KINDS_OF_TASK), ("captions", CAPTIONS)):
             value = getattr(self, key)
             if value not in allowed and (key != "captions" or value is not None):
                 raise unknown(f"{key} of dataset '{self.name}'", value, allowed)
@@ -82,6 +83,10 @@ class Declaration:
         if self.torchvision:
             return f"fomo data prepare {self.name}"
         return self.homepage or UNKNOWN
+
+    def describe(self, card: DatasetCard) -> DatasetCard:
+        """The card of this dataset's data with the role, domain and licence that are declared."""
+        return dataclasses.replace(card, role=self.role, domain=", ".join(self.domain), licence=self.licence)
 
     @classmethod
     def from_mapping(cls, values: Any, origin: str) -> "Declaration":
