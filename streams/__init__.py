@@ -1,5 +1,5 @@
 """What a stream is made of: dataset declarations, orderings, the pocket's drawings."""
 
-from streams.build import build_stream, catalogue, open_named
+from streams.build import available, build_stream, open_named
 
-__all__ = ["build_stream", "catalogue", "open_named"]
+__all__ = ["available", "build_stream", "open_named"]

@@ -13,7 +13,7 @@ from streams.orderings import ORDERINGS
 from streams.pocket import datasets as pocket
 
 
-def catalogue(root: Path) -> dict[str, Path | None]:
+def available(root: Path) -> dict[str, Path | None]:
     """Every dataset that a stream may name: the folder of an imported one, ``None`` for one of the pocket's."""
     imported = present(root)
     both = set(imported) & set(pocket.names())
@@ -24,7 +24,7 @@ def catalogue(root: Path) -> dict[str, Path | None]:
 
 def open_named(name: str, root: Path) -> Dataset:
     """A dataset by name."""
-    known = catalogue(root)
+    known = available(root)
     if name not in known:
         raise unknown("dataset", name, known, f"Imported datasets are looked for in stream.root='{root}'.")
     folder = known[name]

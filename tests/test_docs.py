@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from fomo.cli import COMMANDS, main
+from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
+from tests.streams.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
 TOP = Path(__file__).parents[1]
@@ -75,11 +77,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("page", "line"), run_commands(), ids=lambda value: re.sub(r"\W+", "-", value)[:60])
-def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path) -> None:
+def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line.replace("/usr/share/openclipart/png", "tree").replace(" PATH ", " tree "))
     words = words[words.index("fomo") + 1 :]
     if words[:2] == ["data", "import"]:
         words[words.index("--out") + 1] = "another"
+    if words[:2] == ["data", "prepare"]:  # a small copy of the original files lies where they are looked for
+        recipe, _ = ORIGINALS[words[2]](folder / "site")
+        place(recipe, folder / "site", folder / "data" / ".sources" / words[2])
+        monkeypatch.setitem(RECIPES, words[2], recipe)
+        reference_info(folder / "INFO")
     if words[0] == "run":
         words += [item for item in SMALL if item.split("=")[0] not in line]
         if "stream.adaptation" not in line:

@@ -1,23 +1,16 @@
 """``fomo data``: which datasets there are, how to bring in your own, whether they are whole, what they show."""
 
 import argparse
-from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from fomo.cli import data_check, data_import
-from fomo.data.card import SPLITS
+from fomo.cli import data_check, data_import, data_list, data_prepare
 
 
 def main(arguments: list[str]) -> None:
-    """``fomo data list | import | verify | preview``."""
+    """``fomo data list | prepare | import | verify | preview``."""
     parser = argparse.ArgumentParser("fomo data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="list | import | verify | preview")
-    listed = commands.add_parser("list", help="datasets that a stream may name")
-    listed.add_argument("--root", type=Path, default=Path("data"), help="where imported datasets lie (default: data)")
-    listed.set_defaults(act=show_list)
+    commands = parser.add_subparsers(required=True, metavar="list | prepare | import | verify | preview")
+    data_list.add_arguments(commands.add_parser("list", help="the datasets of the benchmark, and what is present here"))
+    data_prepare.add_arguments(commands.add_parser("prepare", help="download a public dataset, as shards"))
     kinds = commands.add_parser("import", help="turn your data into shards").add_subparsers(
         required=True, metavar="folder | webdataset | fomo-in-flux"
     )
@@ -25,24 +18,3 @@ def main(arguments: list[str]) -> None:
     data_check.add_commands(commands)
     options = parser.parse_args(arguments)
     options.act(options)
-
-
-def show_list(options: argparse.Namespace) -> None:
-    """A row per dataset: the pocket's, and what lies in the root."""
-    from streams import catalogue, open_named
-
-    table = Table(title="datasets")
-    for column in ("name", "role", "domain", "classes", *SPLITS, "licence"):
-        table.add_column(column, justify="right" if column in ("classes", *SPLITS) else "left")
-    for name in catalogue(options.root):
-        card = open_named(name, options.root).card
-        counts = [str(card.num_samples.get(split, 0)) for split in SPLITS]
-        table.add_row(
-            escape(card.name),
-            card.role,
-            escape(card.domain) or "unknown",
-            str(len(card.classes)),
-            *counts,
-            escape(card.licence) or "unknown",
-        )
-    Console().print(table)

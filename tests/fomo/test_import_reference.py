@@ -278,6 +278,23 @@ def test_the_command(root: Path, info: Path, tmp_path: Path, capsys: pytest.Capt
     assert open_dataset(tmp_path / "out" / "PETS").card.num_samples["train"] == 4
 
 
+def test_the_catalogue_says_what_the_json_does_not(
+    root: Path, info: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in info.iterdir():
+        file.rename(info / file.name.replace("PETS", "MONKEYS10"))
+    (root / "PETS").rename(root / "MONKEYS10")
+    arguments = ["data", "import", "fomo-in-flux", str(root), "--info", str(info), "--workers", "1"]
+    assert status(*arguments, "--name", "MONKEYS10", "--out", str(tmp_path / "out")) == 0
+    card = open_dataset(tmp_path / "out" / "MONKEYS10").card
+    assert card.role == "retention" and card.domain and card.licence
+    unprimed = {path: about(1, primer_caption=None) for path in TEST}
+    put(info / "MONKEYS10_test.json", json.dumps(unprimed))
+    (info / "MONKEYS10_train.json").unlink()
+    error = error_of(capsys, *arguments, "--name", "MONKEYS10", "--out", str(tmp_path / "other"))
+    assert "'MONKEYS10' is a classification dataset" in error and not (tmp_path / "other").exists()
+
+
 @pytest.mark.skipif(not INFO.is_dir(), reason="the reference's JSON files are not here")
 @pytest.mark.parametrize(
     ("name", "kind", "num_classes", "num_test"),

@@ -9,7 +9,7 @@ from PIL import Image
 from fomo.cli import main
 from fomo.errors import FomoError
 from fomo.stream import Stream
-from streams import build_stream, catalogue
+from streams import available, build_stream
 
 
 def built(tmp_path: Path, **changes: object) -> Stream:
@@ -61,7 +61,7 @@ def test_imported_datasets_stand_beside_the_pockets(tmp_path: Path) -> None:
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place)
     root = tmp_path / "data"
     main(["data", "import", "folder", str(tmp_path / "tree"), "--name", "mine", "--out", str(root)])
-    assert catalogue(root)["mine"] == root / "mine"
+    assert available(root)["mine"] == root / "mine"
     stream = built(tmp_path, adaptation=["mine", "pocket_solids+++cube"], num_tasks=1)
     assert {str(concept) for concept in stream.concepts} == {
         "mine+++kind 0",
@@ -71,4 +71,4 @@ def test_imported_datasets_stand_beside_the_pockets(tmp_path: Path) -> None:
     }
     (root / "mine").rename(root / "pocket_flags")
     with pytest.raises(FomoError, match="name of a pocket dataset"):
-        catalogue(root)
+        available(root)
