@@ -11,8 +11,14 @@ from rich.table import Table
 
 from fomo.data.card import KINDS, ROLES, SPLITS
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 160
 """Columns of the table where no terminal says how many there are."""
+WIDE = 110
+"""Columns from which on there is room for domain and licence."""
+HEADINGS = ("train", "val", "test")
+LEGEND = """here: yes; differs (here, but not of FoMo-in-Flux's split sizes); else how to get it:
+  prepare: fomo data prepare NAME --out ROOT; page: its address is in --json; unknown.
+Numbers of what is not here are FoMo-in-Flux's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +39,8 @@ def show(options: argparse.Namespace) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
-    console.print(_table(rows))
-    console.print(
-        "prepare: fomo data prepare NAME --out ROOT · page: --json has its address · sizes of datasets that are not "
-        "here are FoMo-in-Flux's",
-        markup=False,
-    )
+    console.print(_table(rows, is_wide=console.width >= WIDE))
+    console.print(LEGEND, markup=False, highlight=False, soft_wrap=True)
 
 
 def everything(root: Path) -> list[dict[str, Any]]:
@@ -57,7 +59,7 @@ def everything(root: Path) -> list[dict[str, Any]]:
         if known is not None:
             row |= {key: value for key, value in _of_declaration(known).items() if row.get(key) in (None, "")}
             sizes = {split: row["num_samples"].get(split, 0) for split in ("train", "test")}
-            row["as_declared"] = sizes == {"train": known.num_train, "test": known.num_test} if card else None
+            row["as_declared"] = sizes == {"train": known.num_train, "test": known.num_test}
         rows.append(row)
     return rows
 
@@ -95,23 +97,27 @@ def _wanted(row: dict[str, Any], role: str | None, kind: str | None) -> bool:
     return role in (None, row["role"]) and kind in (None, row["kind"])
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], is_wide: bool) -> Table:
     table = Table(title="datasets")
-    numbers = ("classes", *SPLITS)
-    for column in ("name", "role", "kind", "domain", *numbers, "licence", "here"):
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column == "name")
+    table.add_column("name", no_wrap=True)
+    table.add_column("role")
+    for column in ("classes", *HEADINGS):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("domain", "licence", "here") if is_wide else ("here",):
+        table.add_column(column)
     for row in rows:
         counts = [str(row["num_samples"].get(split, 0)) for split in SPLITS]
-        texts = [row["name"], row["role"], row["kind"], row["domain"] or "unknown"]
-        last = [escape(row["licence"] or "unknown"), _place(row)]
-        table.add_row(*map(escape, texts), str(row["num_classes"]), *counts, *last)
+        domain = row["domain"] or "unknown"
+        more = [domain if row["kind"] == "classification" else f"{domain}; {row['kind']}", row["licence"] or "unknown"]
+        texts = [*(more if is_wide else ()), _place(row)]
+        table.add_row(escape(row["name"]), row["role"], str(row["num_classes"]), *counts, *map(escape, texts))
     return table
 
 
 def _place(row: dict[str, Any]) -> str:
-    """Whether the data is here, else how to come by it."""
+    """Whether the data is here, else how to come by it: one of the words that :data:`LEGEND` explains."""
     if row["present"]:
-        return "yes" if row.get("as_declared", True) else "yes, other sizes"
+        return "yes" if row.get("as_declared", True) else "differs"
     if row["obtain"].startswith("fomo "):
-        return "no: prepare"
-    return "no: page" if row["homepage"] else "no: source unknown"
+        return "prepare"
+    return "page" if row["homepage"] else "unknown"

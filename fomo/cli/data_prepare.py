@@ -39,6 +39,8 @@ def prepare(options: argparse.Namespace) -> None:
         told = f"'{options.name}' names FoMo-in-Flux's split, which needs the reference's JSON (--info); here it"
         Console(stderr=True).print(f"{told} becomes '{written}'.", markup=False, soft_wrap=True)
     if not (options.out / written / "dataset.json").is_file():
+        if (options.out / written).exists():
+            raise FomoError(f"'{options.out / written}' is no finished dataset: remove it, or choose another --out.")
         check_destination(written, options.out)
         if options.info is None:
             source = prepared(recipe, declared, root, options.size)

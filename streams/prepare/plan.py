@@ -4,24 +4,21 @@ A dataset's own splits are taken whole, equal pictures included, so that scores 
 no split one is made: exact duplicates are kept once, then a share of each class is drawn for the test by a seed.
 """
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from fomo import rng
 from fomo.data.card import DatasetCard
+from fomo.data.entries import ArrayEntry, FileEntry
 from fomo.data.import_folder import examine
 from fomo.data.import_reference import reference_source
-from fomo.data.importing import CHUNK, NOTES, Listed, Plan, Raw, Source, Tick, check_size, fingerprint, resumed
-from fomo.data.pictures import pixel_digest
+from fomo.data.importing import CHUNK, NOTES, Listed, Plan, Source, Tick, check_size, fingerprint, resumed
 from fomo.data.reference_info import read_info
-from fomo.data.sources import LeftOut, Location, Unusable
+from fomo.data.sources import LeftOut
 from fomo.errors import FomoError
 from fomo.workers import Run, batched
 from streams.catalogue import Declaration
@@ -30,42 +27,6 @@ from streams.prepare.recipes import Recipe
 from streams.prepare.source import obtain
 
 TEST_SHARE, SEED = 0.3, 0
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A picture file of the source folder; ``digest`` of its pixels where they were read already."""
-
-    root: Path
-    file: str
-    class_name: str
-    digest: str | None = None
-
-    @property
-    def path(self) -> str:
-        """Its path below the source folder."""
-        return Path(self.file).relative_to(self.root).as_posix()
-
-    def read(self) -> Raw:
-        """The file. Annotation files and links must not lead out of the source folder."""
-        if not Path(self.file).resolve().is_relative_to(self.root.resolve()):
-            raise Unusable("link out of the folder")
-        return Raw(Location(Path(self.file)).read(), self.class_name, [], digest=self.digest)
-
-
-@dataclass(frozen=True)
-class ArrayEntry:
-    """A picture that torchvision holds in memory, and its place in the split."""
-
-    path: str
-    image: Image.Image
-    class_name: str
-
-    def read(self) -> Raw:
-        """The picture as PNG."""
-        buffer = io.BytesIO()
-        self.image.save(buffer, "PNG")
-        return Raw(buffer.getvalue(), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))
 
 
 def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | None = None) -> Source:
@@ -89,7 +50,7 @@ def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | N
         return Plan(card, entries)
 
     def seeded(run: Run, folder: Path, tick: Tick) -> Plan:
-        files = sorted((str(file), target) for file, target in recipe.items(parts[""]))
+        files = sorted(recipe.items(parts[""]))
         paths = [Path(file) for file, _ in files]
         digests = resumed(examine, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
         return _seeded(card, files, list(chain.from_iterable(digests)), root)
@@ -155,15 +116,13 @@ def _card(recipe: Recipe, declaration: Declaration, classes: tuple[str, ...]) ->
 
 
 def _own(recipe: Recipe, data: Any, split: str, classes: Sequence[str], root: Path, run: Run) -> Iterator[Listed]:
-    """The samples of one of the dataset's own splits, files in the order of their paths."""
-    items = list(recipe.items(data))
-    if items and isinstance(items[0][0], str):
-        items.sort(key=lambda item: str(item[0]))
-    for number, (item, target) in enumerate(items):
-        if isinstance(item, str):
-            yield FileEntry(root, item, classes[target])
-        else:
-            yield ArrayEntry(f"{split}/{number}", item, classes[target])
+    """The samples of one of the dataset's own splits: arrays as they come, files in the order of their paths."""
+    if recipe.items is arrays:
+        for number, (image, target) in enumerate(arrays(data)):
+            yield ArrayEntry(f"{split}/{number}", image, classes[target])
+    else:
+        for file, target in sorted(recipe.items(data)):
+            yield FileEntry(root, file, classes[target])
 
 
 def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> Plan:

@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 from PIL import Image
 
-Item = str | Image.Image
-Items = Callable[[Any], Iterable[tuple[Item, int]]]
+Items = Callable[[Any], Iterable[tuple[Any, int]]]
+"""Gives (path, target); :func:`arrays` alone gives (picture, target)."""
 Names = Callable[[Any], Sequence[str]]
 
 
 def files(paths: str, targets: str, first: int = 0) -> Items:
     """Two attributes of equal length, targets counted from ``first``."""
 
-    def items(data: Any) -> Iterator[tuple[Item, int]]:
+    def items(data: Any) -> Iterator[tuple[str, int]]:
         for path, target in zip(getattr(data, paths), getattr(data, targets), strict=True):
             yield str(path), int(target) - first
 
@@ -34,7 +34,7 @@ def pairs(attribute: str) -> Items:
     return lambda data: ((str(path), int(target)) for path, target in getattr(data, attribute))
 
 
-def arrays(data: Any) -> Iterator[tuple[Item, int]]:
+def arrays(data: Any) -> Iterator[tuple[Image.Image, int]]:
     """Pictures that torchvision holds in memory."""
     return ((image, int(target)) for image, target in (data[index] for index in range(len(data))))
 
@@ -42,7 +42,7 @@ def arrays(data: Any) -> Iterator[tuple[Item, int]]:
 def caltech(folder: str, pattern: str) -> Items:
     """Caltech's numbered files; ``pattern`` takes the class, from 1, and the number of the picture."""
 
-    def items(data: Any) -> Iterator[tuple[Item, int]]:
+    def items(data: Any) -> Iterator[tuple[str, int]]:
         for target, number in zip(data.y, data.index, strict=True):
             name = pattern.format(target + 1, number)
             yield str(Path(data.root, folder, data.categories[target], name)), target
@@ -50,7 +50,7 @@ def caltech(folder: str, pattern: str) -> Items:
     return items
 
 
-def inaturalist(data: Any) -> Iterator[tuple[Item, int]]:
+def inaturalist(data: Any) -> Iterator[tuple[str, int]]:
     """Files in the folder of their species."""
     return ((str(Path(data.root, data.all_categories[target], name)), target) for target, name in data.index)
 

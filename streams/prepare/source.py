@@ -123,7 +123,8 @@ def _require_whole(path: Path, checksum: str | None) -> None:
             raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
         return
     digest = md5(usedforsecurity=False)
-    with rich.progress.open(path, "rb", description=f"checking {path.name}", transient=True) as file:
+    about = f"checking {path.name}"
+    with rich.progress.open(path, "rb", description=about, console=Console(stderr=True), transient=True) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != checksum:

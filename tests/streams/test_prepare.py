@@ -167,12 +167,15 @@ def test_only_the_aircraft_have_no_published_checksum() -> None:
     assert [name for name, recipe in RECIPES.items() if None in {a.md5 for a in recipe.archives}] == ["FGVCAircraft"]
 
 
-def test_two_preparations_give_equal_bytes(fabricate: Fabricate, root: Path, out: Path, tmp_path: Path) -> None:
+def test_equal_bytes_from_any_place_by_any_number_of_workers(
+    fabricate: Fabricate, root: Path, out: Path, tmp_path: Path
+) -> None:
     for name in ("EuroSAT", "MNIST"):
         recipe, _ = fabricate(name)
         make(name, recipe, root / name, out)
         shutil.copytree(root / name, tmp_path / "moved" / name)
-        make(name, recipe, tmp_path / "moved" / name, tmp_path / "again")
+        source = prepared(recipe, catalogue.load()[name], tmp_path / "moved" / name)
+        bring_in(source, tmp_path / "again", num_workers=2)
         assert files_of(out / recipe.name) == files_of(tmp_path / "again" / recipe.name)
 
 
@@ -418,5 +421,6 @@ def test_the_command_refuses_a_place_that_is_taken(
     textures: Samples, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = put(out / "dtd_standard" / "thesis.tex", "x")
-    assert "exists" in error_of(capsys, "data", "prepare", "DTD", "--out", str(out))
+    error = error_of(capsys, "data", "prepare", "DTD", "--out", str(out))
+    assert f"'{out / 'dtd_standard'}' is no finished dataset" in error and "--out" in error
     assert list((out / "dtd_standard").iterdir()) == [kept]
