@@ -1,6 +1,7 @@
 """Work over all cores, results in the order of the jobs, so that what comes of them depends on no worker count."""
 
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +57,7 @@ def runner(num_workers: int) -> Iterator[Run]:
 
 def _end_with_parent() -> None:
     """Idle workers outlive a parent that was killed: each waits for its end in a thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, but is the parent's matter
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_outlast, args=(parent,), daemon=True).start()

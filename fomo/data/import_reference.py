@@ -58,7 +58,8 @@ def reference_source(
     places = [place for place in (root / name, root / f"{name}.tar") if place.exists()]
     if not places:
         raise FomoError(f"neither '{root / name}' nor '{root / name}.tar' is there: give the folder that holds it.")
-    found, left_out = _in_folder(places[0]) if places[0].is_dir() else _in_tar(places[0], name)
+    named = {sample.path for split in info.splits.values() for sample in split}
+    found, left_out = _in_folder(places[0], named) if places[0].is_dir() else _in_tar(places[0], name, named)
     plan = _plan(info, found, left_out)
     plan = replace(plan, card=describe(plan.card))
     files = [*info.files, *([places[0]] if places[0].is_file() else [found[path].path for path in sorted(found)])]
@@ -92,26 +93,27 @@ def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Pl
 
 def _entries(samples: list[Described], found: dict[str, Location], needs_captions: bool, run: Run) -> Iterable[Listed]:
     for sample in samples:
-        name = PurePosixPath(sample.path).as_posix()
         if needs_captions and not sample.training_texts:
             yield LeftOut(sample.path, "no caption")
         elif not is_inside(sample.path):
             yield LeftOut(sample.path, "path out of the root")
-        elif name not in found:
+        elif sample.path not in found:
             yield LeftOut(sample.path, MISSING)
         else:
-            yield ReferenceEntry(sample, found[name])
+            yield ReferenceEntry(sample, found[sample.path])
 
 
-def _in_folder(folder: Path) -> tuple[dict[str, Location], list[LeftOut]]:
-    """Files with the name of a picture below ``folder``, by relative path."""
+def _in_folder(folder: Path, named: set[str]) -> tuple[dict[str, Location], list[LeftOut]]:
+    """Files below ``folder`` that are named or have the name of a picture, by relative path."""
     found: dict[str, Location] = {}
     left_out: list[LeftOut] = []
     inside = folder.resolve()
     for place, subfolders, names in os.walk(folder):
         subfolders.sort()
-        for path in sorted(Path(place) / name for name in names if Path(name).suffix.lower() in EXTENSIONS):
+        for path in sorted(Path(place) / name for name in names):
             relative = path.relative_to(folder).as_posix()
+            if path.suffix.lower() not in EXTENSIONS and relative not in named:
+                continue
             if not path.resolve().is_relative_to(inside):
                 left_out.append(LeftOut(relative, "link out of the folder"))
             elif path.is_file():
@@ -119,8 +121,8 @@ def _in_folder(folder: Path) -> tuple[dict[str, Location], list[LeftOut]]:
     return found, left_out
 
 
-def _in_tar(path: Path, name: str) -> tuple[dict[str, Location], list[LeftOut]]:
-    """Members below ``name/`` with the name of a picture, by relative path; of equal names the first counts."""
+def _in_tar(path: Path, name: str, named: set[str]) -> tuple[dict[str, Location], list[LeftOut]]:
+    """Members below ``name/`` that are named or have the name of a picture; of equal names the first counts."""
     found: dict[str, Location] = {}
     left_out: list[LeftOut] = []
     for member in tar_members(path):
@@ -128,7 +130,7 @@ def _in_tar(path: Path, name: str) -> tuple[dict[str, Location], list[LeftOut]]:
             left_out.append(member)
             continue
         relative = member.name.removeprefix(f"{name}/")
-        if PurePosixPath(relative).suffix.lower() not in EXTENSIONS:
+        if PurePosixPath(relative).suffix.lower() not in EXTENSIONS and relative not in named:
             continue
         if relative == member.name:
             left_out.append(LeftOut(member.name, "tar member outside of its dataset's folder"))

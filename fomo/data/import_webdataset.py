@@ -83,7 +83,7 @@ def webdataset_source(root: Path, name: str, size: int | None = None) -> Source:
     if not root.is_dir():
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the shards.")
     check_size(size)
-    loose = sorted(root.glob("*.tar"), key=_natural)
+    loose = _tars(root)
     tars = {"train": loose} if loose else _split_tars(root)
     if not any(tars.values()):
         raise FomoError(f"no shard in '{root}': neither '*.tar' nor 'train/0.tar' or 'test/0.tar'.")
@@ -97,6 +97,17 @@ def webdataset_source(root: Path, name: str, size: int | None = None) -> Source:
     every = [path for paths in tars.values() for path in paths]
     mark = fingerprint("webdataset", name, size, card.to_json(), files=every)
     return Source(name, mark, plan, size=size)
+
+
+def _tars(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("*.tar") if path.is_file()), key=_natural)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig").strip("\n")
+    except UnicodeDecodeError:
+        raise FomoError(f"{path}: not text in UTF-8.") from None
 
 
 def _natural(path: Path) -> tuple[int, str]:
@@ -117,10 +128,10 @@ def _split_tars(root: Path) -> dict[str, list[Path]]:
 
 def _numbered(folder: Path) -> list[Path]:
     """The tars that ``nshards.txt`` promises, else those that are there."""
-    there, promise = sorted(folder.glob("*.tar"), key=_natural), folder / "nshards.txt"
+    there, promise = _tars(folder), folder / "nshards.txt"
     if not promise.is_file():
         return there
-    text = promise.read_text(encoding="utf-8", errors="replace").strip()
+    text = _read_text(promise).strip()
     if not re.fullmatch(r"\d{1,7}", text):
         raise FomoError(f"{promise}: holds '{text[:40]}', no number of shards.")
     promised = [folder / f"{number}.tar" for number in range(int(text))]
@@ -133,24 +144,24 @@ def _numbered(folder: Path) -> list[Path]:
 
 def _card(root: Path, name: str) -> tuple[DatasetCard, dict[str, int]]:
     kind_file, class_file = root / "dataset_type.txt", root / "classnames.txt"
-    kind = kind_file.read_text(encoding="utf-8").strip() if kind_file.is_file() else "classification"
+    kind = _read_text(kind_file).strip() if kind_file.is_file() else "classification"
     if kind == "retrieval":
         return DatasetCard(name, (), (), {}, kind=kind), {}
     if kind != "classification":
         raise FomoError(f"{kind_file}: '{kind}' is not supported. Allowed: classification, retrieval.")
     if not class_file.is_file():
         raise FomoError(f"'{class_file}' is missing: it names the classes, one a line.")
-    listed = class_file.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    classes = distinct([line.strip() for line in listed])
+    listed = [line.strip() for line in _read_text(class_file).split("\n")]
+    classes = distinct(listed)
     card = DatasetCard(name, classes, _templates(root), {}, source=root.resolve().name)
-    return card, {TWICE: twice} if (twice := len(set(classes) - {line.strip() for line in listed})) else {}
+    return card, {TWICE: twice} if (twice := len(set(classes) - set(listed))) else {}
 
 
 def _templates(root: Path) -> tuple[str, ...]:
     path = root / "zeroshot_classification_templates.txt"
     if not path.is_file():
         return TEMPLATES
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
     return tuple(line.replace("{c}", "{}") for line in lines)
 
 

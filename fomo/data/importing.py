@@ -171,7 +171,8 @@ def scratch_folder(out: Path, source: Source) -> Iterator[Path]:
     except Timeout:
         raise FomoError(f"another import of '{source.name}' into '{out}' is under way: wait for it.") from None
     except OSError as error:
-        raise FomoError(f"{error.filename or out}: {error.strerror}. Then the same command goes on.") from None
+        why = f"{error.filename or out}: {error.strerror}"
+        raise FomoError(f"{why}. What is finished is kept: with that mended, the same command goes on.") from None
 
 
 def _write_split(plan: Plan, split: str, size: int | None, folder: Path, run: Run, tick: Tick) -> SplitWriter:

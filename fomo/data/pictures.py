@@ -9,7 +9,7 @@ from PIL import Image
 from fomo.data.images import BadImage, decode, format_if_still
 from fomo.data.sources import Unusable
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
 KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 

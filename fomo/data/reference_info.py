@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fomo.data.card import is_class_name
@@ -19,6 +19,7 @@ from fomo.data.samples import CAPTION_KINDS
 from fomo.errors import FomoError, unknown
 
 SPLIT_FILES = {"train": ("train", "train_mini"), "test": ("test", "val")}
+IN_BOTH = "in the training and in the test split: kept in both"
 TWICE = "class name that stands twice: numbered"
 
 
@@ -70,7 +71,10 @@ def read_info(folder: Path, name: str, resized: int | None = None) -> Info:
     }
     prompts, several = _prompts(splits)
     template, exceptions = recover_template(prompts)
-    counts = {TWICE: len(set(classes) - set(listed or ())), "class with several primer captions": several}
+    paths_of = [{sample.path for sample in samples} for samples in splits.values()]
+    both = len(set.intersection(*paths_of)) if len(paths_of) > 1 else 0
+    twice = len(set(classes) - set(listed or ()))
+    counts = {TWICE: twice, "class with several primer captions": several, IN_BOTH: both}
     counts = {reason: count for reason, count in counts.items() if count}
     paths = [*files.values(), *([class_file] if listed else [])]
     return Info(name, classes, splits, template, exceptions, counts, paths)
@@ -139,6 +143,7 @@ def _described(
 ) -> Described:
     texts = {kind: _texts(file, path, about.get(f"{kind}_caption")) for kind in CAPTION_KINDS}
     texts = {kind: found for kind, found in texts.items() if found}
+    path = PurePosixPath(path).as_posix()
     target, class_name = about["target"], about.get("classname")
     if listed is None:
         return Described(path, None, texts)

@@ -67,6 +67,9 @@ def tar_members(path: Path) -> Iterator[Member | LeftOut]:
 
     A tar that ends before its time gives what is whole, and then a :class:`LeftOut` of its own.
     """
+    if not path.is_file():
+        yield LeftOut(path.name, "not a file")
+        return
     length = path.stat().st_size
     end = 0
     try:

@@ -177,6 +177,27 @@ def test_resized_copies_have_files_of_their_own(root: Path, info: Path, tmp_path
     assert ShardSamples(tmp_path / "out" / "PETS", "test").image(0).size == (4, 4)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_json_may_name_files_of_any_extension(root: Path, info: Path, tmp_path: Path, packed: bool) -> None:
+    names = {"pets/a.JPEG": "JPEG", "./pets/b.ppm": "PPM", "pets//c.img": "PNG", "pets/d": "WEBP"}
+    put(info / "PETS_test.json", json.dumps({path: about(1) for path in names}))
+    contents = {str(Path(path)): encoded(picture(number), kind) for number, (path, kind) in enumerate(names.items())}
+    train = {path: image(path) for path in TRAIN}
+    tar(tmp_path / "tars" / "PETS.tar", [(f"PETS/{path}", data) for path, data in (contents | train).items()])
+    for path, data in contents.items():
+        put(root / "PETS" / path, data)
+    (root / "PETS" / next(iter(TEST))).unlink()
+    card = imported(tmp_path / "tars" if packed else root, info, tmp_path / "out")
+    assert card.num_samples["test"] == 4 and card.counts == {"class without any picture": 1}
+
+
+def test_a_picture_in_both_splits_is_kept_and_counted(root: Path, info: Path, tmp_path: Path) -> None:
+    put(info / "PETS_test.json", json.dumps(TEST | {"pets/b/2.png": about(0)}))
+    card = imported(root, info, tmp_path / "out")
+    assert card.num_samples == {"train": 4, "validation": 0, "test": 2}
+    assert card.counts["in the training and in the test split: kept in both"] == 1
+
+
 def test_without_primers_it_is_a_retrieval_set(root: Path, info: Path, tmp_path: Path) -> None:
     put(
         info / "PETS_train.json",

@@ -188,6 +188,8 @@ def test_classes_of_one_name_are_told_apart(benchmark: Path) -> None:
         ("classnames.txt", "a+++b\nc\nd", r"class name"),
         ("classnames.txt", "a\n\nd", r"class name"),
         ("zeroshot_classification_templates.txt", "a photo", "prompt template"),
+        ("classnames.txt", b"caf\xe9", "not text in UTF-8"),
+        ("zeroshot_classification_templates.txt", b"\xff{c}", "not text in UTF-8"),
         ("dataset_type.txt", "segmentation", "'segmentation' is not supported"),
         ("train/nshards.txt", "many", "holds 'many', no number"),
         ("train/nshards.txt", "14", r"promises 14 shards, there are 12, without 12.tar, 13.tar"),
@@ -195,7 +197,9 @@ def test_classes_of_one_name_are_told_apart(benchmark: Path) -> None:
         ("val/0.tar", "", None),
     ],
 )
-def test_what_cannot_be_understood_is_refused(benchmark: Path, file: str, content: str, text: str | None) -> None:
+def test_what_cannot_be_understood_is_refused(
+    benchmark: Path, file: str, content: str | bytes, text: str | None
+) -> None:
     put(benchmark / file, content)
     if text is None:
         put(benchmark / "validation" / "0.tar", content)

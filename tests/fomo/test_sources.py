@@ -69,6 +69,10 @@ def test_what_is_no_tar_says_so(tmp_path: Path, content: bytes) -> None:
     assert found == {} and [item.path for item in left_out] == ["t.tar"]
 
 
+def test_a_folder_of_that_name_is_no_tar(tmp_path: Path) -> None:
+    assert read(tmp_path) == ({}, [LeftOut(tmp_path.name, "not a file")])
+
+
 def test_an_empty_tar_is_whole(tmp_path: Path) -> None:
     found, left_out = read(tar(tmp_path / "t.tar", []))
     assert found == {} and left_out == []
