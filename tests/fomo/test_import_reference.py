@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from tarfile import TarInfo
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_what_either_side_lacks_is_counted_and_listed(root: Path, info: Path, tm
 
 def test_a_tars_oddities_are_counted(info: Path, tmp_path: Path) -> None:
     good = [(f"PETS/{path}", image(path)) for path in [*TRAIN, *TEST]]
-    odd = [
+    odd: list[tuple[str | TarInfo, bytes]] = [
         ("../up.jpg", b"x"),
         ("OTHER/a.jpg", b"x"),
         (good[0][0], b"again"),

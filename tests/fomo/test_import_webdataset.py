@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from tarfile import TarInfo
 
 import pytest
 
@@ -111,7 +112,7 @@ def bomb() -> bytes:
 def test_bad_samples_are_counted_and_the_good_ones_come_in(tmp_path: Path) -> None:
     root = tmp_path / "laion"
     text = b"some text"
-    bad: list[tuple[object, bytes]] = [
+    bad: list[tuple[str | TarInfo, bytes]] = [
         ("bomb.png", bomb()),
         ("bomb.txt", text),
         ("zero.jpg", b""),
@@ -133,7 +134,7 @@ def test_bad_samples_are_counted_and_the_good_ones_come_in(tmp_path: Path) -> No
     wrong_extension = [("gif.png", encoded(picture(20), "GIF")), ("gif.txt", text)]
     dots = [("photo.v1.jpg", encoded(picture(21))), ("photo.v1.txt", text), ("photo.v2.txt", text)]
     dots += [("photo.v2.jpg", encoded(picture(22)))]
-    tar(root / "0.tar", [*laion(1), *bad, *wrong_extension, *dots])  # type: ignore[list-item]
+    tar(root / "0.tar", [*laion(1), *bad, *wrong_extension, *dots])
     card = imported(root)
     assert card.counts == {
         "too many pixels": 1,

@@ -57,6 +57,7 @@ def check_samples(folder: Path) -> None:
     samples = open_dataset(folder).split("train")
     assert len(samples) == 5 and samples.targets.tolist() == TARGETS and samples.targets.dtype == np.int64
     assert [samples.captions(number) for number in range(5)] == CAPTIONS
+    assert isinstance(samples, ShardSamples)
     assert samples.digests.tolist() == [shortened(digest(number)) for number in range(5)]
     for number in (4, 0, 3):
         assert samples.image(number).tobytes() == picture(number).tobytes()
