@@ -42,7 +42,7 @@ def runner(num_workers: int) -> Iterator[Run]:
         pending: deque[Future[Any]] = deque()
         for job in jobs:
             pending.append(executor.submit(work, job))
-            if len(pending) >= 4 * num_workers:
+            if len(pending) >= 2 * num_workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

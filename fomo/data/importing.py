@@ -31,7 +31,8 @@ from fomo.errors import FomoError
 from fomo.workers import Run, WorkerDied, batched, runner
 
 FORMAT = 1
-CHUNK = 32
+CHUNK = 8
+"""Entries that a worker takes at a time: all that is under way is held in memory."""
 LEFT_OUT_FILE = "left_out.jsonl"
 NOTES = "notes"
 """A folder for what a plan wants to find again after an interruption."""

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -147,15 +147,14 @@ class ShardWriter:
         self._file.close()
 
 
-def write_index(folder: Path, split: str, shards: Sequence[Sequence[Row]], classes: Sequence[str]) -> None:
+def write_index(folder: Path, split: str, shards: Iterable[Sequence[Row]], classes: Sequence[str]) -> None:
     """``index-SPLIT.npz`` of the rows of each shard, targets being positions in ``classes``."""
-    targets = {name: number for number, name in enumerate(classes)}
-    rows = [
-        (number, *row[:4], -1 if row.class_name is None else targets[row.class_name], shortened(row.digest))
+    targets: dict[str | None, int] = {name: number for number, name in enumerate(classes)} | {None: -1}
+    parts = [
+        np.array([(number, *row[:4], targets[row.class_name], shortened(row.digest)) for row in shard], dtype=np.int64)
         for number, shard in enumerate(shards)
-        for row in shard
     ]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, len(COLUMNS)).T
+    columns = np.concatenate([np.empty((0, len(COLUMNS)), dtype=np.int64), *filter(len, parts)]).T
     np.savez(folder / f"index-{split}.npz", **dict(zip(COLUMNS, columns, strict=True)))
 
 

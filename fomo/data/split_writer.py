@@ -33,48 +33,33 @@ class SplitWriter:
     """Takes the samples of a split in order; begins after the shards that earlier attempts finished.
 
     A shard ends with the sample that brings it to :data:`SHARD_BYTES`: where it ends is a matter of the samples alone.
+    The rows of finished shards are kept in their records, not in memory.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder, self._split = folder, split
-        self._records = list(self._stored())
         self._record = Record()
         self._shard: ShardWriter | None = None
-
-    @property
-    def num_consumed(self) -> int:
+        self.num_consumed = 0
         """Entries of the source that need not be read again."""
-        return sum(record.num_consumed for record in self._records)
-
-    @property
-    def num_samples(self) -> int:
-        """Samples written."""
-        return sum(len(record.rows) for record in self._records)
-
-    @property
-    def left_out(self) -> list[LeftOut]:
-        """What was left out, in order."""
-        return [item for record in self._records for item in record.left_out]
+        self.num_samples = 0
+        self.left_out: list[LeftOut] = []
+        self.class_names: set[str] = set()
+        """Classes that have samples."""
+        self.caption_kinds: set[str] = set()
+        self._digests: list[str] = []
+        for record in self._stored():
+            self._note(record)
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every shard, by file name."""
-        shards = [(number, record) for number, record in enumerate(self._records) if record.sha256]
-        return {shard_path(self._folder, self._split, number).name: record.sha256 for number, record in shards}
-
-    @property
-    def class_names(self) -> set[str]:
-        """Classes that have samples."""
-        return {row.class_name for record in self._records for row in record.rows if row.class_name is not None}
-
-    @property
-    def caption_kinds(self) -> set[str]:
-        """Kinds of text that there are."""
-        return {kind for record in self._records for kind in record.caption_kinds}
+        shards = [(number, digest) for number, digest in enumerate(self._digests) if digest]
+        return {shard_path(self._folder, self._split, number).name: digest for number, digest in shards}
 
     def add(self, extension: str, image: bytes, about: Mapping[str, Any]) -> None:
         """Append a sample; ``about`` is what is stored beside the picture."""
-        number = len(self._records)
+        number = len(self._digests)
         if self._shard is None:
             self._shard = ShardWriter(self._partial(number))
         key = f"{number:06d}{len(self._record.rows):06d}"
@@ -96,18 +81,28 @@ class SplitWriter:
 
     def write_index(self, classes: Sequence[str]) -> None:
         """The index of the split, targets being positions in ``classes``."""
-        write_index(self._folder, self._split, [record.rows for record in self._records], classes)
+        rows = (self._read(number).rows for number in range(len(self._digests)))
+        write_index(self._folder, self._split, rows, classes)
 
     def _end_shard(self) -> None:
-        number = len(self._records)
+        number = len(self._digests)
         if self._shard is not None:
             self._shard.close()
             path = shard_path(self._folder, self._split, number)
             os.replace(self._partial(number), path)
             self._record.sha256 = file_digest(path)
         self._store(number)
-        self._records.append(self._record)
+        self._note(self._record)
         self._record, self._shard = Record(), None
+
+    def _note(self, record: Record) -> None:
+        """Remember of a finished shard what the card needs."""
+        self.num_consumed += record.num_consumed
+        self.num_samples += len(record.rows)
+        self.left_out += record.left_out
+        self.class_names.update(row.class_name for row in record.rows if row.class_name is not None)
+        self.caption_kinds.update(record.caption_kinds)
+        self._digests.append(record.sha256)
 
     def _partial(self, number: int) -> Path:
         return self._folder / f"{self._split}-{number:06d}.partial"
@@ -122,14 +117,17 @@ class SplitWriter:
         scratch.write_text(json.dumps(asdict(self._record)), encoding="utf-8")
         os.replace(scratch, path)
 
+    def _read(self, number: int) -> Record:
+        values = json.loads(self._record_path(number).read_text(encoding="utf-8"))
+        values["rows"] = [Row(*row) for row in values["rows"]]
+        values["left_out"] = [LeftOut(*item) for item in values["left_out"]]
+        return Record(**values)
+
     def _stored(self) -> Iterator[Record]:
         """Records of shards that are whole, up to the first that is not."""
         number = 0
-        while (path := self._record_path(number)).is_file():
-            values = json.loads(path.read_text(encoding="utf-8"))
-            values["rows"] = [Row(*row) for row in values["rows"]]
-            values["left_out"] = [LeftOut(*item) for item in values["left_out"]]
-            record, shard = Record(**values), shard_path(self._folder, self._split, number)
+        while self._record_path(number).is_file():
+            record, shard = self._read(number), shard_path(self._folder, self._split, number)
             if record.sha256 and (not shard.is_file() or file_digest(shard) != record.sha256):
                 return
             yield record
