@@ -130,15 +130,15 @@ def captions_of(path: Path, root: Path, class_name: str) -> list[str]:
 
 def class_names(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
     """A class name for each folder. Two folders of one name are refused."""
-    names: dict[Path, str] = {}
+    known: dict[str, Path] = {}
     for folder in folders:
         parts = folder.relative_to(root).parts or (root.resolve().name,)
         name = " ".join(separated(part) or part for part in parts)
-        twin = next((other for other, known in names.items() if known == name), None)
-        if twin is not None:
+        if name in known:
+            twin = known[name]
             raise FomoError(f"folders '{twin}' and '{folder}' both give the class '{name}': rename one of them.")
-        names[folder] = name
-    return names
+        known[name] = folder
+    return {folder: name for name, folder in known.items()}
 
 
 def find(root: Path) -> tuple[dict[Path, list[Path]], list[LeftOut]]:

@@ -136,9 +136,8 @@ def check_size(size: int | None) -> None:
 
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
     """A hash of plain values, and of the names, sizes and times of files."""
-    digest = hashlib.sha256(
-        json.dumps([FORMAT, split_writer.SHARD_BYTES, *parts], sort_keys=True, default=str).encode()
-    )
+    values = [FORMAT, split_writer.SHARD_BYTES, *parts]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in files:
         about = path.stat()
         digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -152,8 +151,8 @@ def scratch_folder(out: Path, source: Source) -> Iterator[Path]:
     A refusal removes it; an interruption leaves it, so that the same command goes on.
     """
     folder, lock = out / f".{source.name}.partial", out / f".{source.name}.lock"
-    out.mkdir(parents=True, exist_ok=True)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):
             mark = folder / "fingerprint"
             if not mark.is_file() or mark.read_text() != source.fingerprint:
@@ -201,12 +200,8 @@ def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
         picture = read_picture(raw.data, size, raw.digest)
     except Unusable as reason:
         return LeftOut(entry.path, str(reason))
-    about: dict[str, Any] = {
-        "class": raw.class_name,
-        "captions": raw.captions,
-        "path": entry.path,
-        "pixels": picture.digest,
-    }
+    about: dict[str, Any] = {"class": raw.class_name, "captions": raw.captions}
+    about |= {"path": entry.path, "pixels": picture.digest}
     if raw.caption_kinds is not None:
         about["caption_kinds"] = raw.caption_kinds
     return Sample(picture.extension, picture.data, about)
@@ -232,31 +227,36 @@ def shown(counts: Mapping[str, int]) -> str:
 
 
 def _finish(plan: Plan, splits: Mapping[str, SplitWriter], folder: Path) -> DatasetCard:
+    """Write the indices, the list of what was left out and, last, the card."""
     left_out = [*plan.left_out, *(item for writer in splits.values() for item in writer.left_out)]
-    counts = Counter(item.reason for item in left_out) + Counter(plan.counts)
     num_samples = {split: writer.num_samples for split, writer in splits.items()}
     if not sum(num_samples.values()):
-        raise FomoError(f"no usable picture in '{plan.card.source}': {shown(counts)}.")
+        counts = Counter(item.reason for item in left_out)
+        raise FomoError(f"no usable picture for '{plan.card.name}': {shown(counts)}.")
     used = {name for writer in splits.values() for name in writer.class_names}
-    idle = [LeftOut(name, "class without any picture") for name in plan.card.classes if name not in used]
-    counts.update(item.reason for item in idle)
+    left_out += [LeftOut(name, "class without any picture") for name in plan.card.classes if name not in used]
     for writer in splits.values():
         writer.write_index(plan.card.classes)
-    if left_out or idle:
-        lines = "".join(json.dumps(item._asdict(), ensure_ascii=True) + "\n" for item in [*left_out, *idle])
+    if left_out:
+        lines = "".join(json.dumps(item._asdict()) + "\n" for item in left_out)
         (folder / LEFT_OUT_FILE).write_text(lines, encoding="utf-8")
-    kinds = {kind for writer in splits.values() for kind in writer.caption_kinds}
-    shards = {name: digest for writer in splits.values() for name, digest in writer.hashes.items()}
-    others = [*folder.glob("index-*.npz"), *folder.glob(LEFT_OUT_FILE)]
-    card = replace(
-        plan.card,
-        num_samples=num_samples,
-        counts=dict(sorted(counts.items())),
-        caption_kinds=tuple(kind for kind in CAPTION_KINDS if kind in kinds),
-        hashes=dict(sorted((shards | {path.name: file_digest(path) for path in others}).items())),
-    )
+    counts = Counter(item.reason for item in left_out) + Counter(plan.counts)
+    card = replace(plan.card, num_samples=num_samples, counts=dict(sorted(counts.items())))
+    card = replace(card, caption_kinds=_caption_kinds(splits), hashes=_hashes(splits, folder))
     write_card(folder, card)
     for path in (folder / "records", folder / NOTES):
         shutil.rmtree(path, ignore_errors=True)
     (folder / "fingerprint").unlink()
     return card
+
+
+def _caption_kinds(splits: Mapping[str, SplitWriter]) -> tuple[str, ...]:
+    there = {kind for writer in splits.values() for kind in writer.caption_kinds}
+    return tuple(kind for kind in CAPTION_KINDS if kind in there)
+
+
+def _hashes(splits: Mapping[str, SplitWriter], folder: Path) -> dict[str, str]:
+    """Of the shards as they were when they were finished, and of the other files."""
+    shards = {name: digest for writer in splits.values() for name, digest in writer.hashes.items()}
+    others = [*folder.glob("index-*.npz"), *folder.glob(LEFT_OUT_FILE)]
+    return dict(sorted((shards | {path.name: file_digest(path) for path in others}).items()))

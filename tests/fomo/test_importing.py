@@ -196,6 +196,12 @@ def test_a_full_disk_is_an_error_and_what_was_done_stays(tmp_path: Path, monkeyp
     assert (tmp_path / "out" / ".mine.partial" / "fingerprint").is_file()
 
 
+def test_a_place_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    source = folder_source(tree(tmp_path / "tree", 3), "mine")
+    with pytest.raises(FomoError, match="Not a directory"):
+        bring_in(source, put(tmp_path / "file", "x") / "out")
+
+
 def test_notes_are_read_again_up_to_the_first_torn_line(tmp_path: Path) -> None:
     notes, asked = tmp_path / "notes" / "n", []
 
