@@ -14,7 +14,7 @@ COMMANDS = {
     "score": "KA, ZS and GM of run folders",
     "leaderboard": "rank run folders",
     "report": "one HTML page for a run folder",
-    "data": "list datasets, import your own images",
+    "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",
 }
 USAGE_ERROR = 2

@@ -1,6 +1,7 @@
 """``fomo data import KIND PATH``: your data, the reference's, or shards made elsewhere, as indexed shards."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,21 @@ def _webdataset(options: argparse.Namespace) -> "Source":
 def _reference(options: argparse.Namespace) -> "Source":
     from fomo.data.import_reference import reference_source
 
-    return reference_source(options.path, options.info, options.name, options.resized, options.size)
+    describe = partial(_as_declared, options.name)
+    return reference_source(options.path, options.info, options.name, options.resized, options.size, describe)
+
+
+def _as_declared(name: str, card: DatasetCard) -> DatasetCard:
+    """With role, domain and licence of the catalogue, where it knows the dataset."""
+    from streams import catalogue
+
+    declared = catalogue.load().get(name)
+    if declared is None:
+        return card
+    if card.kind != declared.kind:
+        found = "primer captions" if card.kind == "classification" else "no primer captions"
+        raise FomoError(f"'{name}' is a {declared.kind} dataset, but its JSON holds {found}: is it complete?")
+    return declared.describe(card)
 
 
 def import_data(options: argparse.Namespace) -> None:

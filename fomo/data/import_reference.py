@@ -6,8 +6,8 @@ class order and texts are the reference's own, and every sample is kept, duplica
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -42,9 +42,17 @@ class ReferenceEntry:
 
 
 def reference_source(
-    root: Path, info_folder: Path, name: str, resized: int | None = None, size: int | None = None
+    root: Path,
+    info_folder: Path,
+    name: str,
+    resized: int | None = None,
+    size: int | None = None,
+    describe: Callable[[DatasetCard], DatasetCard] = lambda card: card,
 ) -> Source:
-    """The dataset ``name`` of the reference. Whatever its JSON lacks or has too much is counted and listed."""
+    """The dataset ``name`` of the reference. Whatever its JSON lacks or has too much is counted and listed.
+
+    ``describe`` adds to the card what is known of the dataset from elsewhere, or refuses what contradicts it.
+    """
     check_size(size)
     info = read_info(info_folder, name, resized)
     places = [place for place in (root / name, root / f"{name}.tar") if place.exists()]
@@ -52,8 +60,9 @@ def reference_source(
         raise FomoError(f"neither '{root / name}' nor '{root / name}.tar' is there: give the folder that holds it.")
     found, left_out = _in_folder(places[0]) if places[0].is_dir() else _in_tar(places[0], name)
     plan = _plan(info, found, left_out)
+    plan = replace(plan, card=describe(plan.card))
     files = [*info.files, *([places[0]] if places[0].is_file() else [found[path].path for path in sorted(found)])]
-    mark = fingerprint("fomo-in-flux", name, resized, size, files=files)
+    mark = fingerprint("fomo-in-flux", plan.card.to_json(), resized, size, files=files)
 
     def planned(run: Run, folder: Path, tick: Tick) -> Plan:
         return plan
@@ -77,14 +86,16 @@ def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Pl
         source="FoMo-in-Flux (Roth et al. 2024), split of the reference",
         primers=info.primers if classification else {},
     )
-    entries = {split: partial(_entries, samples, found) for split, samples in info.splits.items()}
+    entries = {split: partial(_entries, samples, found, not classification) for split, samples in info.splits.items()}
     return Plan(card, entries, [*left_out, *(LeftOut(path, UNNAMED) for path in unnamed)], info.counts)
 
 
-def _entries(samples: list[Described], found: dict[str, Location], run: Run) -> Iterable[Listed]:
+def _entries(samples: list[Described], found: dict[str, Location], needs_captions: bool, run: Run) -> Iterable[Listed]:
     for sample in samples:
         name = PurePosixPath(sample.path).as_posix()
-        if not is_inside(sample.path):
+        if needs_captions and not sample.training_texts:
+            yield LeftOut(sample.path, "no caption")
+        elif not is_inside(sample.path):
             yield LeftOut(sample.path, "path out of the root")
         elif name not in found:
             yield LeftOut(sample.path, MISSING)

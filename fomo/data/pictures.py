@@ -15,7 +15,7 @@ KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 @dataclass(frozen=True)
 class Picture:
-    """A usable picture: encoded as it will be stored, with the SHA-256 of what it shows before any shrinking."""
+    """A usable picture: encoded as it will be stored, with the SHA-256 of its pixels."""
 
     digest: str
     extension: str
@@ -28,7 +28,9 @@ def pixel_digest(image: Image.Image) -> str:
 
 
 def read_picture(data: bytes, size: int | None = None, digest: str | None = None) -> Picture:
-    """Decode, hash and encode. Where the ``digest`` is known and nothing is to be changed, nothing is decoded.
+    """Decode, hash, and encode anew where the shorter side is above ``size`` or the format is not one of the shards'.
+
+    Where the ``digest`` is known and nothing is to be changed, nothing is decoded.
 
     Raises:
         Unusable: it is broken, empty, or of too many pixels.
@@ -40,18 +42,19 @@ def read_picture(data: bytes, size: int | None = None, digest: str | None = None
         image = decode(data)
     except BadImage as error:
         raise Unusable(f"{error} picture" if str(error) in ("broken", "empty") else str(error)) from None
-    return Picture(pixel_digest(image), *_encoded(data, kind, image, size))
-
-
-def _encoded(data: bytes, kind: str, image: Image.Image, size: int | None) -> tuple[str, bytes]:
-    """The file as it is where it can stay, else a PNG whose shorter side is ``size`` at most."""
     shrink = size is not None and min(image.size) > size
     if kind in KEPT and not shrink:
-        return KEPT[kind], data
-    if shrink and size is not None:
-        factor = size / min(image.size)
-        sides = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        image = image.resize(sides, Image.Resampling.BICUBIC)
+        return Picture(pixel_digest(image), KEPT[kind], data)
+    return _as_png(_shrunk(image, size) if shrink and size is not None else image)
+
+
+def _shrunk(image: Image.Image, size: int) -> Image.Image:
+    factor = size / min(image.size)
+    sides = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(sides, Image.Resampling.BICUBIC)
+
+
+def _as_png(image: Image.Image) -> Picture:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return "png", buffer.getvalue()
+    return Picture(pixel_digest(image), "png", buffer.getvalue())

@@ -56,6 +56,10 @@ class ShardSamples:
         """Class index of each sample, -1 where it has none: int64 [n]."""
         return self._index["target"]
 
+    def column(self, name: str) -> np.ndarray:
+        """One of :data:`COLUMNS` of the index: int64 [n]."""
+        return self._index[name]
+
     @property
     def digests(self) -> np.ndarray:
         """The first 64 bits of the SHA-256 of each picture's size and pixels, equal for equal pictures: int64 [n]."""
@@ -122,7 +126,8 @@ class ShardWriter:
 
     def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> Row:
         """Append a sample; ``about`` is what is stored beside the picture."""
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
+        # Names of files and JSON of others may hold what is no text: it becomes question marks.
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
         offsets = [self._append(f"{key}.{extension}", image), self._append(f"{key}.json", text)]
         return Row(offsets[0], len(image), offsets[1], len(text), about["class"], about["pixels"])
 

@@ -240,6 +240,19 @@ def test_unicode_names_come_through_whole(root: Path, out: Path) -> None:
     assert ["a picture of 猫, фото 🎉"] in captions(opened(out))
 
 
+def test_a_file_name_that_is_no_text_comes_in(root: Path, out: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(root) + b"/a/red \xff car.png")), picture(1))
+    put(Path(os.fsdecode(os.fsencode(root) + b"/a/\xff.png")), b"broken")
+    assert bring_in(root, out).counts == {"broken picture": 1}
+    assert captions(opened(out)) == [["a picture of a, red ? car"]]
+
+
+def test_a_folder_name_that_is_no_text_is_refused(root: Path, out: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(root) + b"/\xff/a.png")), picture(1))
+    with pytest.raises(FomoError, match="class name"):
+        bring_in(root, out)
+
+
 def test_keys_hold_no_dots_and_members_stay_plain(root: Path, out: Path) -> None:
     put(root / "v1.0" / "a.b.c.png", picture(1))
     put(root / "v1.0" / "x.tar.jpg", encoded(picture(2), "JPEG"))

@@ -149,6 +149,14 @@ def test_a_link_out_of_the_dataset_is_not_followed(root: Path, info: Path, tmp_p
     assert imported(root, info, tmp_path / "out").counts["link out of the folder"] == 1
 
 
+def test_texts_with_quotes_line_breaks_and_half_letters_come_in(root: Path, info: Path, tmp_path: Path) -> None:
+    texts = ['a "quoted" one', "two\nlines\t+++", "🐦 𝕏", "half \ud800 of a letter", " "]
+    put(info / "PETS_test.json", json.dumps({"pets/b/9.png": about(1, default_caption=texts)}))
+    imported(root, info, tmp_path / "out")
+    stored = ShardSamples(tmp_path / "out" / "PETS", "test").captions(0)
+    assert stored == [*texts[:3], "half ? of a letter"]
+
+
 def test_other_names_of_the_split_files(root: Path, info: Path, tmp_path: Path) -> None:
     (info / "PETS_train.json").rename(info / "PETS_train_mini.json")
     (info / "PETS_test.json").rename(info / "PETS_val.json")
@@ -268,6 +276,23 @@ def test_the_command(root: Path, info: Path, tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "PETS: 3 classes" in shown and "left out: class without any picture" in shown
     assert open_dataset(tmp_path / "out" / "PETS").card.num_samples["train"] == 4
+
+
+def test_the_catalogue_says_what_the_json_does_not(
+    root: Path, info: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in info.iterdir():
+        file.rename(info / file.name.replace("PETS", "MONKEYS10"))
+    (root / "PETS").rename(root / "MONKEYS10")
+    arguments = ["data", "import", "fomo-in-flux", str(root), "--info", str(info), "--workers", "1"]
+    assert status(*arguments, "--name", "MONKEYS10", "--out", str(tmp_path / "out")) == 0
+    card = open_dataset(tmp_path / "out" / "MONKEYS10").card
+    assert card.role == "retention" and card.domain and card.licence
+    unprimed = {path: about(1, primer_caption=None) for path in TEST}
+    put(info / "MONKEYS10_test.json", json.dumps(unprimed))
+    (info / "MONKEYS10_train.json").unlink()
+    error = error_of(capsys, *arguments, "--name", "MONKEYS10", "--out", str(tmp_path / "other"))
+    assert "'MONKEYS10' is a classification dataset" in error and not (tmp_path / "other").exists()
 
 
 @pytest.mark.skipif(not INFO.is_dir(), reason="the reference's JSON files are not here")
