@@ -385,6 +385,7 @@ def test_the_command_prepares_and_says_why_the_name_is_another(
     shown = capsys.readouterr()
     assert "'DTD' names FoMo-in-Flux's split" in shown.err and "becomes 'dtd_standard'" in shown.err
     assert "dtd_standard: 2 classes" in shown.out
+    assert status("data", "verify", str(out / "dtd_standard"), "--workers", "1") == 0
     shutil.rmtree(out / ".sources")
     before = files_of(out / "dtd_standard")
     assert status(*command) == 0 and files_of(out / "dtd_standard") == before, "what is finished is only shown"
