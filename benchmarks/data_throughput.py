@@ -8,6 +8,7 @@ from a list of bytes in memory. Both run in the same DataLoader, in turns; each 
 """
 
 import argparse
+import hashlib
 import io
 import platform
 import statistics
@@ -30,11 +31,12 @@ from fomo.data.buffer import Buffer
 from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined
 from fomo.data.pools import Captions, Pool, StreamPools
-from fomo.data.shards import SplitWriter, open_dataset, write_card
+from fomo.data.shards import open_dataset, write_card
+from fomo.data.split_writer import SplitWriter
 from fomo.mixture import walk
 from fomo.stream import Concept, Stream, chunk
 
-CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 15, 32
+CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 41, 32
 
 
 def write_set(folder: Path, num_pictures: int) -> None:
@@ -50,9 +52,11 @@ def write_set(folder: Path, num_pictures: int) -> None:
         buffer = io.BytesIO()
         Image.fromarray(noisy).save(buffer, "JPEG", quality=88)
         name = classes[number % CLASSES]
-        writer.add(f"{number:08d}", "jpg", buffer.getvalue(), {"class": name, "captions": [f"a photo of {name}"]})
-    num_samples = {"train": writer.close(classes)}
-    write_card(folder, DatasetCard(folder.name, classes, ("a photo of {}",), num_samples))
+        about = {"class": name, "captions": [f"a photo of {name}"], "pixels": hashlib.sha256(noisy).hexdigest()}
+        writer.add("jpg", buffer.getvalue(), about)
+    writer.close()
+    writer.write_index(classes)
+    write_card(folder, DatasetCard(folder.name, classes, ("a photo of {}",), {"train": num_pictures}))
 
 
 def last_buffer(folder: Path) -> Pool:
@@ -125,7 +129,7 @@ def both(loaders: "list[DataLoader[torch.Tensor]]", num_pictures: int, backwards
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--pictures", type=int, default=1200)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:

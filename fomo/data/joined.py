@@ -1,8 +1,10 @@
 """Several splits, or some of their rows, laid end to end by reference: no sample is copied."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from PIL import Image
@@ -43,11 +45,11 @@ class Joined:
     parts: tuple[Part, ...]
 
     @cached_property
-    def _edges(self) -> np.ndarray:
-        return np.cumsum([0] + [len(part.rows) for part in self.parts])
+    def _edges(self) -> list[int]:
+        return [0, *accumulate(len(part.rows) for part in self.parts)]
 
     def __len__(self) -> int:
-        return int(self._edges[-1])
+        return self._edges[-1]
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -60,9 +62,9 @@ class Joined:
 
     def locate(self, index: int) -> tuple[Part, int]:
         """The part that holds a sample, and its row in the part's split."""
-        number = int(np.searchsorted(self._edges, index, side="right")) - 1
+        number = bisect_right(self._edges, index) - 1
         part = self.parts[number]
-        return part, int(part.rows[index - int(self._edges[number])])
+        return part, int(part.rows[index - self._edges[number]])
 
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""

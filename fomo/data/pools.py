@@ -63,12 +63,11 @@ class Pool:
         Raises:
             FomoError: it has no text.
         """
-        captions = self.captions(index)
+        row = int(self.rows[index])
+        image, captions = self.samples.image(row), self.samples.captions(row, self.kind)
         if not captions:
-            raise FomoError(
-                f"sample {int(self.rows[index])} has no {self.kind or 'training'} text and no class prompt."
-            )
-        return Drawn(self.image(index), captions)
+            raise FomoError(f"sample {row} has no {self.kind or 'training'} text and no class prompt.")
+        return Drawn(image, captions)
 
 
 AnyPool = Pool | SequentialPool

@@ -6,7 +6,6 @@ The layout is WebDataset's: members of one key (the path up to the first dot of 
 
 import json
 import re
-import tarfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.data.images import BadImage
+from fomo.data.sources import LeftOut, tar_members
+from fomo.data.sources import Member as TarMember
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
 MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys(TEXTS, 2**22)}
-BLOCK = 512
 
 
 class Span(NamedTuple):
@@ -48,52 +48,25 @@ def scan(path: Path) -> Contents:
     """Read the headers of a tar file; a damaged end costs what lies behind it."""
     found: dict[str, dict[str, Span]] = {}
     skipped: Counter[str] = Counter()
-    try:
-        # Exactly "r:": a compressed tar cannot be read by offset.
-        with tarfile.open(path, "r:") as tar:
-            _read_headers(tar, path.stat().st_size, found, skipped)
-    except tarfile.TarError:
-        skipped["damaged or truncated tar"] += 1
+    for member in tar_members(path):
+        reason = member.reason if isinstance(member, LeftOut) else _sort_in(member, found)
+        skipped[reason] += bool(reason)
     members = [_sample(key, spans, skipped) for key, spans in found.items()]
     return Contents([member for member in members if member is not None], +skipped)
 
 
-def _read_headers(
-    tar: tarfile.TarFile, num_bytes: int, found: dict[str, dict[str, Span]], skipped: Counter[str]
-) -> None:
-    last = -1
-    while (member := tar.next()) is not None and tar.offset > last:
-        last = tar.offset
-        tar.members = []  # type: ignore[attr-defined]  # tarfile remembers every header otherwise
-        reason = _refused(member, num_bytes)
-        key, extension = split_name(member.name)
-        if reason:
-            skipped[reason] += 1
-        elif extension in MAX_BYTES and key and member.isreg():
-            spans = found.setdefault(key, {})
-            kind = "image" if extension in IMAGES else extension
-            skipped["second member of a key"] += kind in spans
-            spans.setdefault(kind, Span(member.offset_data, member.size))
-    # tarfile takes a header that it cannot read for the end: the end is a block of zeros.
-    tar.fileobj.seek(tar.offset)
-    end = tar.fileobj.read(BLOCK)
-    skipped["damaged or truncated tar"] += len(end) < BLOCK or any(end)
-
-
-def _refused(member: tarfile.TarInfo, num_bytes: int) -> str:
-    """Why a member cannot be used; empty where it can, or is none of a sample's."""
-    if member.name.startswith("/") or ".." in member.name.split("/"):
-        return "path that leads out"
-    if member.issparse() or not (member.isreg() or member.isdir()):
-        return "link, device or sparse file"
-    extension = split_name(member.name)[1]
-    if member.isdir() or extension not in MAX_BYTES:
+def _sort_in(member: TarMember, found: dict[str, dict[str, Span]]) -> str:
+    """Put a member to its sample, or say why it cannot be used; what is none of a sample's is passed over."""
+    key, extension = split_name(member.name)
+    if not key or extension not in MAX_BYTES:
         return ""
-    if member.size <= 0:
-        return "empty file"
-    if member.offset_data + member.size > num_bytes:
-        return "member cut off"
-    return "too many bytes" if member.size > MAX_BYTES[extension] else ""
+    offset, size = member.location.offset, member.location.size or 0
+    if not 0 < size <= MAX_BYTES[extension]:
+        return "too many bytes" if size > 0 else "empty file"
+    spans, kind = found.setdefault(key, {}), "image" if extension in IMAGES else extension
+    twice = kind in spans
+    spans.setdefault(kind, Span(offset, size))
+    return "second member of a key" if twice else ""
 
 
 def split_name(name: str) -> tuple[str, str]:

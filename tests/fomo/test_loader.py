@@ -14,9 +14,10 @@ from fomo.loader import Batches, BatchMaker
 from fomo.run import Prepared
 from fomo.runtime import Runtime
 from tests import tiny
+from tests.fomo import tars
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.test_pools import texts
-from tests.fomo.test_tar_samples import Content, tar_of
+from tests.fomo.test_tar_samples import Content
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(40):
         put(root / "tree" / f"kind {number % 4}" / f"{number}.png", picture(number, (40, 36)))
     main(["data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root)])
-    pairs: dict[str, list[tuple[str, Content]]] = {"a": [], "b": [("bad.png", b"x"), ("bad.txt", b"x")]}
+    pairs: dict[str, list[Content]] = {"a": [], "b": [("bad.png", b"x"), ("bad.txt", b"x")]}
     for number in range(30):
         pairs["ab"[number % 2]] += [(f"{number}.png", encoded(picture(number))), (f"{number}.txt", b"text %d" % number)]
     for name, members in pairs.items():
-        tar_of(root / f"{name}.tar", members)
+        tars.tar(root / f"{name}.tar", members)
     return root
 
 

@@ -20,8 +20,8 @@ from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import SequentialPool, list_shards
 from fomo.errors import FomoError
 from fomo.stream import Concept, Stream, chunk
+from tests.fomo import tars
 from tests.fomo.helpers import encoded, picture
-from tests.fomo.test_tar_samples import tar_of
 
 EVERYTHING, TRAINING_TEXTS = Buffer(), Captions()
 
@@ -210,7 +210,7 @@ def test_a_task_without_training_samples_is_refused() -> None:
 
 def test_pools_read_in_sequence_travel_small(tmp_path: Path) -> None:
     about = json.dumps({"captions": ["one"]}).encode()
-    tar_of(tmp_path / "0.tar", [("a.png", encoded(picture(0))), ("a.json", about)])
+    tars.tar(tmp_path / "0.tar", [("a.png", encoded(picture(0))), ("a.json", about)])
     stream = stream_of([dataset("a", [0, 1], 2)], 2)
     made = pools_of(Stream("s", stream.tasks, stream.adaptation, {}, list_shards([str(tmp_path / "0.tar")], 5)))
     pool = made.pretraining

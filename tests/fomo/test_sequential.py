@@ -12,20 +12,21 @@ from hypothesis import strategies as st
 from fomo.data.drawn import Skipped
 from fomo.data.sequential import SequentialPool, list_shards
 from fomo.errors import FomoError
+from tests.fomo import tars
 from tests.fomo.helpers import encoded, picture, put
-from tests.fomo.test_tar_samples import Content, tar_of
+from tests.fomo.test_tar_samples import Content
 
 COUNTS = (5, 1, 7, 0, 4)
 TOTAL = sum(COUNTS)
 
 
-def shard(path: Path, first: int, count: int, *more: tuple[str, Content]) -> Path:
+def shard(path: Path, first: int, count: int, *more: Content) -> Path:
     """A tar of ``count`` samples whose texts are their numbers from ``first``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    members: list[tuple[str, Content]] = list(more)
+    members: list[Content] = list(more)
     for number in range(first, first + count):
         members += [(f"{number:04d}.png", encoded(picture(number))), (f"{number:04d}.txt", str(number).encode())]
-    return tar_of(path, members)
+    return tars.tar(path, members)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_what_cannot_be_used_gives_way_to_the_next_position_and_is_named(tmp_pat
     bomb = bytearray(encoded(picture(0)))
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
-    bad: list[tuple[str, Content]] = [
+    bad: list[Content] = [
         ("bad.png", b"no picture"),
         ("bad.txt", b"-1"),
         ("bomb.png", bytes(bomb)),
@@ -142,7 +143,7 @@ def test_what_cannot_be_used_gives_way_to_the_next_position_and_is_named(tmp_pat
     skipped = {note for each in drawn for note in each.skipped}
     path = tmp_path / "0.tar"
     assert skipped == {
-        Skipped(str(path), "path that leads out", 1),
+        Skipped(str(path), "path out of the root", 1),
         Skipped(f"{path}: bad", "broken", 1),
         Skipped(f"{path}: bomb", "too many pixels", 1),
         Skipped(f"{path}: mute", "empty text", 1),
@@ -159,25 +160,25 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
     shard(tmp_path / "1.tar", 4, 2)
     made = pool(tmp_path, 8, pattern="{0,1}.tar")
     assert sorted(numbers(made, 0, 4)) == [0, 1, 4, 5]
-    assert {note.reason for note in made.draw(0).skipped} >= {"member cut off"}
+    assert {note.reason for note in made.draw(0).skipped} >= {"truncated tar member"}
 
 
 def test_files_without_a_usable_sample_are_refused_with_the_reasons(tmp_path: Path) -> None:
-    tar_of(tmp_path / "0.tar", [("a.png", b"x"), ("b.png", b"x")])
+    tars.tar(tmp_path / "0.tar", [("a.png", b"x"), ("b.png", b"x")])
     put(tmp_path / "1.tar", b"")
-    with pytest.raises(FomoError, match=r"no usable sample in the 2.*2 × picture without a text.*truncated"):
+    with pytest.raises(FomoError, match=r"no usable sample in the 2.*2 × picture without a text.*cut off"):
         pool(tmp_path, pattern="{0,1}.tar").draw(0)
 
 
 def test_a_thousand_bad_samples_in_a_row_are_refused(tmp_path: Path) -> None:
-    tar_of(tmp_path / "0.tar", [("a.png", b"x"), ("a.txt", b"x")])
+    tars.tar(tmp_path / "0.tar", [("a.png", b"x"), ("a.txt", b"x")])
     with pytest.raises(FomoError, match=r"1000 samples in a row.*0\.tar: a: broken"):
         pool(tmp_path, pattern="0.tar").draw(0)
 
 
 def test_a_kind_of_caption_is_taken(tmp_path: Path) -> None:
     about = {"captions": ["one"], "caption_kinds": {"synthetic": ["made"]}}
-    tar_of(tmp_path / "0.tar", [("a.png", encoded(picture(0))), ("a.json", json.dumps(about).encode())])
+    tars.tar(tmp_path / "0.tar", [("a.png", encoded(picture(0))), ("a.json", json.dumps(about).encode())])
     shards = list_shards([str(tmp_path / "0.tar")], 1)
     assert SequentialPool(shards, 0, "synthetic").draw(0).captions == ["made"]
 
