@@ -83,7 +83,7 @@ def prepare(resolved: Resolved) -> Prepared:
     methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
     given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
-    pools = StreamPools.of(stream)
+    pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     mixture = Mixture(config.seed, config.batch_size, config.mixture, steps)
     _check_pools(mixture, pools)
     maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
@@ -112,14 +112,15 @@ def _learning_rate(config: Config) -> LearningRate:
 
 
 def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
-    if mixture.weights.pretraining > 0 and len(pools.pretraining) == 0:
+    if mixture.weights.pretraining > 0 and pools.pretraining.size == 0:
         share = mixture.weights.pretraining
         raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
-    for task in range(1, len(mixture.steps) + 1):
-        if sum(mixture.counts(task)) and mixture.counts(task)[1] == 0 and mixture.weights.update > 0:
-            raise FomoError(
-                f"batch_size={mixture.batch_size} leaves no sample for mixture.update: take a larger batch."
-            )
+    for task, num_steps in enumerate(mixture.steps, start=1):
+        if mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
+            mixed = mixture.weights.batches == "mixed"
+            few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
+            way_out = "take a larger batch" if mixed else "take more steps"
+            raise FomoError(f"{few} leave no sample for mixture.update={mixture.weights.update}: {way_out}.")
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from fomo.data.samples import Dataset, Samples
+from fomo.data.sequential import Shards
 from fomo.errors import FomoError, unknown
 
 
@@ -37,13 +38,13 @@ def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, .
 
 @dataclass(frozen=True)
 class Stream:
-    """What a run goes through. ``pool`` is the pretraining pool P; ``None`` if the stream has none."""
+    """What a run goes through. ``pool`` is the pretraining pool P, indexed or read in sequence; ``None``: none."""
 
     name: str
     tasks: tuple[tuple[Concept, ...], ...]
     adaptation: Mapping[str, Dataset]
     retention: Mapping[str, Dataset]
-    pool: Samples | None
+    pool: Samples | Shards | None
 
     def __post_init__(self) -> None:
         both = set(self.adaptation) & set(self.retention)

@@ -1,6 +1,7 @@
 """Builds a stream from names: datasets of the pocket, imported ones, single concepts."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fomo.errors import FomoError, unknown
 from fomo.stream import Concept, Stream, chunk
 from streams.orderings import ORDERINGS
 from streams.pocket import datasets as pocket
+from streams.pools import named_pool
 
 
 def available(root: Path) -> dict[str, Path | None]:
@@ -41,11 +43,14 @@ def build_stream(
     num_tasks: int,
     seed: int,
     split: str = "test",
+    pool: Sequence[str] | None = None,
+    pool_window: int = 10_000,
 ) -> Stream:
     """A stream over ``adaptation``, a list of dataset names and of single concepts ``DATASET+++class``.
 
-    ``pool_size`` samples of the pocket's pretraining pool are P (0: none). Pictures of the pocket that are not
-    cached yet are drawn here; ``split`` is the one that will be evaluated.
+    ``pool_size`` samples of the pocket's pretraining pool are P (0: none), unless ``pool`` names other data, see
+    :func:`streams.pools.named_pool`. Pictures of the pocket that are not cached yet are drawn here; ``split`` is the
+    one that will be evaluated.
     """
     if ordering not in ORDERINGS:
         raise unknown("value of stream.ordering", ordering, ORDERINGS)
@@ -56,9 +61,10 @@ def build_stream(
     concepts = [concept for entry in dict.fromkeys(adaptation) for concept in _concepts(entry, adapted)]
     tasks = chunk(ORDERINGS[ordering](concepts, seed), num_tasks)
     needed = [(n, s) for n in adapted for s in ("train", split)] + [(n, split) for n in held_out]
-    pocket.draw_ahead(needed, pool_size)
-    pool = pocket.open_pool(pool_size) if pool_size else None
-    return Stream(name, tasks, adapted, held_out, pool)
+    named = None if pool is None else named_pool(pool, pool_window, partial(open_named, root=folder), held_out)
+    drawn = pool_size if named is None else 0
+    pocket.draw_ahead(needed, drawn)
+    return Stream(name, tasks, adapted, held_out, pocket.open_pool(drawn) if drawn else named)
 
 
 def _check_lists(adaptation: Sequence[str], retention: Sequence[str], pool_size: int) -> None:

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from fomo.cli import main
+from fomo.data.joined import Joined
+from fomo.data.sequential import Shards
 from fomo.errors import FomoError
 from fomo.stream import Stream
-from streams import available, build_stream
+from streams import available, build_stream, open_named
 
 
 def built(tmp_path: Path, **changes: object) -> Stream:
@@ -72,3 +74,45 @@ def test_imported_datasets_stand_beside_the_pockets(tmp_path: Path) -> None:
     (root / "mine").rename(root / "pocket_flags")
     with pytest.raises(FomoError, match="name of a pocket dataset"):
         available(root)
+
+
+def imported(tmp_path: Path, name: str) -> Path:
+    for number in range(24):
+        place = tmp_path / f"tree of {name}" / f"kind {number % 3}" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place)
+    root = tmp_path / "data"
+    main(["data", "import", "folder", str(place.parents[1]), "--name", name, "--out", str(root)])
+    return root / name
+
+
+def test_p_is_the_training_samples_of_the_datasets_named(tmp_path: Path) -> None:
+    imported(tmp_path, "one")
+    imported(tmp_path, "two")
+    pool = built(tmp_path, pool=["one", "two"], pool_size=500).pool
+    sizes = [open_named(name, tmp_path / "data").card.num_samples["train"] for name in ("one", "two")]
+    assert isinstance(pool, Joined) and len(pool) == sum(sizes)
+    assert pool.captions(0) and pool.image(len(pool) - 1).size == (8, 8)
+
+
+def test_p_is_read_in_sequence_from_tar_files(tmp_path: Path) -> None:
+    imported(tmp_path, "one")
+    pool = built(tmp_path, pool=[f"{tmp_path}/data/one/train-{{000000..000000}}.tar"], pool_window=5).pool
+    assert isinstance(pool, Shards) and pool.window == 5 and [path.name for path in pool.paths] == ["train-000000.tar"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "text"),
+    [
+        (["pocket_flgs"], r"dataset 'pocket_flgs'. Did you mean 'pocket_flags'.*stream\.root"),
+        (["pocket_flags", "a.tar"], "names datasets and tar files"),
+        ([], "stream.pool is empty.*stream.pool=null"),
+        ("pocket_flags", r"give a list: stream\.pool=\[NAME\]"),
+        (["pocket_counting"], "'pocket_counting' is both held out and in stream.pool"),
+        (["pipe:cat x.tar"], "is no path"),
+    ],
+)
+def test_a_bad_pool_is_refused(pool: object, text: str, tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=text):
+        built(tmp_path, pool=pool)
