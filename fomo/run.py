@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from fomo import weights
 from fomo.budget import NOT_BUDGETED, Ledger
 from fomo.config import Config, Resolved
+from fomo.data.fingerprint import stream_data_sha256
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
@@ -67,6 +69,12 @@ class Prepared:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
         return [NOT_BUDGETED, *validation]
+
+    @cached_property
+    def stream_hashes(self) -> dict[str, str]:
+        """Of the stream's definition, and of its data."""
+        data = stream_data_sha256(self.stream, self.resolved.config.evaluation.split)
+        return {"sha256": self.stream.sha256, "data_sha256": data}
 
 
 def prepare(resolved: Resolved) -> Prepared:
@@ -129,8 +137,8 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     config, stream = prepared.resolved.config, prepared.stream
     progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
     start(folder, prepared.resolved)
-    write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
-    header = scores_header(stream, config.evaluation.split, prepared.marks)
+    write_json(folder / "stream.json", stream.definition() | prepared.stream_hashes)
+    header = scores_header(stream, config.evaluation.split, prepared.marks, prepared.stream_hashes)
     record = Record(folder, header, progress.step)
     ledger = Ledger(config.budget.unit, prepared.steps)
     try:
@@ -189,7 +197,7 @@ def _card(prepared: Prepared, folder: Path, seconds: float) -> dict[str, Any]:
         "schema": "fomo.card/1",
         "label": prepared.resolved.config.label,
         "config_sha256": prepared.resolved.sha256,
-        "stream_sha256": prepared.stream.sha256,
+        **{f"stream_{key}": value for key, value in prepared.stream_hashes.items()},
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
         "marks": prepared.marks,
