@@ -19,7 +19,10 @@ from fomo.parts import build
 from tests.fomo.helpers import error_of, put
 
 FILES = [(file.parent.name, file.stem) for file in sorted(config_dir().glob("*/*.yaml"))]
-NEEDED = {("stream", "images"): ["stream.adaptation=[mine]"]}
+NEEDED = {
+    ("stream", "images"): ["stream.adaptation=[mine]"],
+    ("stream", "file"): ["stream.path=stream.json"],
+}
 
 
 @pytest.fixture(scope="module")
