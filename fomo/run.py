@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from fomo import weights
 from fomo.budget import NOT_BUDGETED, Ledger
 from fomo.config import Config, Resolved
+from fomo.data.fingerprint import stream_data_sha256
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
@@ -68,6 +70,12 @@ class Prepared:
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
         return [NOT_BUDGETED, *validation]
 
+    @cached_property
+    def stream_hashes(self) -> dict[str, str]:
+        """Of the stream's definition, and of its data."""
+        data = stream_data_sha256(self.stream, self.resolved.config.evaluation.split)
+        return {"sha256": self.stream.sha256, "data_sha256": data}
+
 
 def prepare(resolved: Resolved) -> Prepared:
     """Build and check everything before long work starts. The pocket's pictures are drawn here if need be."""
@@ -83,7 +91,7 @@ def prepare(resolved: Resolved) -> Prepared:
     methods.begin_run(model.network, config.seed)  # here, so that a part can refuse before anything is written
     given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
-    pools = StreamPools.of(stream)
+    pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     mixture = Mixture(config.seed, config.batch_size, config.mixture, steps)
     _check_pools(mixture, pools)
     maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
@@ -112,14 +120,15 @@ def _learning_rate(config: Config) -> LearningRate:
 
 
 def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
-    if mixture.weights.pretraining > 0 and len(pools.pretraining) == 0:
+    if mixture.weights.pretraining > 0 and pools.pretraining.size == 0:
         share = mixture.weights.pretraining
         raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
-    for task in range(1, len(mixture.steps) + 1):
-        if sum(mixture.counts(task)) and mixture.counts(task)[1] == 0 and mixture.weights.update > 0:
-            raise FomoError(
-                f"batch_size={mixture.batch_size} leaves no sample for mixture.update: take a larger batch."
-            )
+    for task, num_steps in enumerate(mixture.steps, start=1):
+        if mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
+            mixed = mixture.weights.batches == "mixed"
+            few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
+            way_out = "take a larger batch" if mixed else "take more steps"
+            raise FomoError(f"{few} leave no sample for mixture.update={mixture.weights.update}: {way_out}.")
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
@@ -128,8 +137,8 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     config, stream = prepared.resolved.config, prepared.stream
     progress.planned(len(prepared.steps), sum(prepared.steps), len(stream.datasets))
     start(folder, prepared.resolved)
-    write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
-    header = scores_header(stream, config.evaluation.split, prepared.marks)
+    write_json(folder / "stream.json", stream.definition() | prepared.stream_hashes)
+    header = scores_header(stream, config.evaluation.split, prepared.marks, prepared.stream_hashes)
     record = Record(folder, header, progress.step)
     ledger = Ledger(config.budget.unit, prepared.steps)
     try:
@@ -188,7 +197,7 @@ def _card(prepared: Prepared, folder: Path, seconds: float) -> dict[str, Any]:
         "schema": "fomo.card/1",
         "label": prepared.resolved.config.label,
         "config_sha256": prepared.resolved.sha256,
-        "stream_sha256": prepared.stream.sha256,
+        **{f"stream_{key}": value for key, value in prepared.stream_hashes.items()},
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
         "marks": prepared.marks,

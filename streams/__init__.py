@@ -1,5 +1,5 @@
 """What a stream is made of: dataset declarations, orderings, the pocket's drawings."""
 
-from streams.build import available, build_stream, open_named
+from streams.build import available, build_stream, file_stream, open_named, plan_file, plan_named
 
-__all__ = ["available", "build_stream", "open_named"]
+__all__ = ["available", "build_stream", "file_stream", "open_named", "plan_file", "plan_named"]

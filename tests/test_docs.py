@@ -18,6 +18,8 @@ from tests.tiny import TINY
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+FLAGS = ("japan", "france", "germany", "italy", "poland", "ukraine")
+FILE = "stream=file"
 SMALL = [item for item in TINY if not item.startswith("stream.adaptation")]
 
 
@@ -28,7 +30,8 @@ def commands(page: Path) -> list[str]:
 
 
 def run_commands() -> list[tuple[str, str]]:
-    return [(page.name, line) for page in PAGES for line in commands(page) if "fomo run" in line or "fomo data" in line]
+    run = ("fomo run", "fomo data", "fomo stream")
+    return [(page.name, line) for page in PAGES for line in commands(page) if any(words in line for words in run)]
 
 
 def make_targets() -> set[str]:
@@ -73,6 +76,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
     (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
     monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
+    (tmp_path / "captions.txt").write_text("the flag of japan\n")
     return tmp_path
 
 
@@ -88,9 +93,17 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         monkeypatch.setitem(RECIPES, words[2], recipe)
         reference_info(folder / "INFO")
     if words[0] == "run":
-        words += [item for item in SMALL if item.split("=")[0] not in line]
-        if "stream.adaptation" not in line:
-            words.append("stream.adaptation=[pocket_flags]")
+        words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
+    if words[0] == "stream":
+        words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
+        words += [item for item in SMALL if item.startswith("stream.")]
+    if (
+        words[0] in ("run", "stream")
+        and "stream.adaptation" not in line
+        and "my.json" not in words
+        and FILE not in line
+    ):
+        words.append("stream.adaptation=[pocket_flags]")
     main(words)
     assert words[0] != "run" or list(Path("runs").glob("*/card.json"))
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "score": "KA, ZS and GM of run folders",
     "leaderboard": "rank run folders",
     "report": "one HTML page for a run folder",
+    "stream": "order concepts, look at a stream, check it",
     "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",
 }

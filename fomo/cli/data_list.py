@@ -3,13 +3,16 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fomo.data.card import KINDS, ROLES, SPLITS
+from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
+
+if TYPE_CHECKING:
+    from streams.catalogue import Declaration
 
 PIPE_WIDTH = 160
 """Columns of the table where no terminal says how many there are."""
@@ -64,7 +67,7 @@ def everything(root: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _of_card(card: Any) -> dict[str, Any]:
+def _of_card(card: DatasetCard) -> dict[str, Any]:
     return {
         "role": card.role,
         "kind": card.kind,
@@ -76,7 +79,7 @@ def _of_card(card: Any) -> dict[str, Any]:
     }
 
 
-def _of_declaration(known: Any) -> dict[str, Any]:
+def _of_declaration(known: "Declaration") -> dict[str, Any]:
     return {
         "role": known.role,
         "kind": known.kind,

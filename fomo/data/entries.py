@@ -4,6 +4,7 @@ They travel to worker processes, so this module imports nothing large.
 """
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,8 @@ class FileEntry:
 
     @property
     def path(self) -> str:
-        """Its path below the source folder."""
-        return Path(self.file).relative_to(self.root).as_posix()
+        """Its path from the source folder."""
+        return Path(os.path.relpath(self.file, self.root)).as_posix()
 
     def read(self) -> Raw:
         """The file. Annotation files and links must not lead out of the source folder."""

@@ -65,29 +65,48 @@ class ShardSamples:
         """The first 64 bits of the SHA-256 of each picture's size and pixels, equal for equal pictures: int64 [n]."""
         return self._index["digest"]
 
-    def _read(self, index: int, kind: str) -> bytes:
+    @cached_property
+    def _text_at_hand(self) -> dict[int, bytes]:
+        return {}
+
+    def _span(self, index: int, kind: str) -> tuple[int, int]:
+        start = int(self._index[f"{kind}_offset"][index])
+        return start, start + int(self._index[f"{kind}_size"][index])
+
+    def _read(self, index: int, start: int, stop: int) -> bytes:
         shard = int(self._index["shard"][index])
-        path = shard_path(self.folder, self.name, shard)
-        size, offset = int(self._index[f"{kind}_size"][index]), int(self._index[f"{kind}_offset"][index])
         try:
             if shard not in self._files:
-                self._files[shard] = os.open(path, os.O_RDONLY)
-            return os.pread(self._files[shard], size, offset)
+                self._files[shard] = os.open(shard_path(self.folder, self.name, shard), os.O_RDONLY)
+            return os.pread(self._files[shard], stop - start, start)
         except OSError as error:
+            path = shard_path(self.folder, self.name, shard)
             raise FomoError(
                 f"{path}: cannot be read ({error.strerror}). `fomo data verify` says what is wrong."
             ) from None
 
+    def _picture(self, index: int) -> bytes:
+        """The file of a picture. Its text lies behind it: one read fetches both, and training asks for it next."""
+        (start, stop), (text, end) = self._span(index, "image"), self._span(index, "json")
+        self._text_at_hand.clear()
+        if not stop <= text <= stop + 2 * HEADER_BYTES:
+            return self._read(index, start, stop)
+        both = self._read(index, start, end)
+        self._text_at_hand[index] = both[text - start :]
+        return both[: stop - start]
+
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""
         try:
-            return decode(self._read(index, "image"))
+            return decode(self._picture(index))
         except BadImage as error:
             raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': {error}") from error
 
     def about(self, index: int) -> dict[str, Any]:
         """What is stored beside the picture: class, captions, caption kinds, where it came from."""
-        about: dict[str, Any] = json.loads(self._read(index, "json"))
+        about: dict[str, Any] = json.loads(
+            self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
+        )
         return about
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:

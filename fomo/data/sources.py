@@ -76,6 +76,8 @@ def tar_members(path: Path) -> Iterator[Member | LeftOut]:
         with tarfile.open(path, "r:") as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+                if info.size < 0:  # older versions of tarfile would go back, and round for ever
+                    raise tarfile.ReadError
                 if not info.isdir():
                     yield _checked(path, info, length)
             end = tar.offset

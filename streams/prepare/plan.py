@@ -77,13 +77,7 @@ def prepared_as_reference(
         raise FomoError(f"--source '{root}': with --info the folder's own name must be '{name}'.")
     read_info(info, name, None)
     obtain(recipe.archives, root)
-    source = reference_source(root.parent, info, name, size=size)
-
-    def described(run: Run, folder: Path, tick: Tick) -> Plan:
-        plan = source.plan(run, folder, tick)
-        return replace(plan, card=declaration.describe(plan.card))
-
-    return replace(source, plan=described)
+    return reference_source(root.parent, info, name, size=size, describe=declaration.describe)
 
 
 def _folder(root: Path) -> Path:

@@ -19,7 +19,10 @@ from fomo.parts import build
 from tests.fomo.helpers import error_of, put
 
 FILES = [(file.parent.name, file.stem) for file in sorted(config_dir().glob("*/*.yaml"))]
-NEEDED = {("stream", "images"): ["stream.adaptation=[mine]"]}
+NEEDED = {
+    ("stream", "images"): ["stream.adaptation=[mine]"],
+    ("stream", "file"): ["stream.path=stream.json"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +127,11 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("max_logit_scale", -1, ["max_logit_scale=-1"]),
         ("mixture.update", -0.34, ["mixture.update=-0.34", "0 to 1"]),
         ("mixture.update", 0.5, ["0.33 + 0.5 + 0.33", "sum to 1"]),
+        ("mixture.batches", "mixt", ["mixture.batches", "Did you mean 'mixed'"]),
+        ("buffer.policy", "rings", ["buffer.policy", "Did you mean 'ring'"]),
+        ("buffer.capacity", -1, ["buffer.capacity=-1", "1 and above"]),
+        ("buffer.capacity", 0.5, ["buffer.capacity", "0.5"]),
+        ("captions.update", "primr", ["captions.update", "Did you mean 'primer'"]),
         ("budget.total", 0, ["budget.total=0"]),
         ("budget.unit", "step", ["budget.unit", "Did you mean 'steps'"]),
         ("evaluation.split", "train", ["evaluation.split", "test, validation"]),

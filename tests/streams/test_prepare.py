@@ -230,14 +230,22 @@ def test_broken_pictures_are_left_out_and_counted(fabricate: Fabricate, root: Pa
     assert card.counts == {"broken picture": 1, "empty file": 1, "unreadable file": 1}
 
 
-def test_an_annotation_that_leads_out_of_the_source_reads_nothing(fabricate: Fabricate, root: Path, out: Path) -> None:
-    put(root.parent / "secret.jpg", encoded(picture(7), "JPEG"))
-    recipe, _ = fabricate("Food101")
-    make("Food101", recipe, root, out / "warm up")
-    listed = root / "food-101" / "meta" / "train.json"
-    listed.write_text(json.dumps(json.loads(listed.read_text()) | {"apple_pie": ["../../../secret"]}))
-    card = make("Food101", recipe, root, out)
-    assert card.num_samples["train"] == 2 and card.counts == {"link out of the folder": 1}
+@pytest.mark.parametrize("name", ["Food101", "FGVCAircraft"])
+def test_an_annotation_that_leads_out_of_the_source_reads_nothing(
+    name: str, fabricate: Fabricate, root: Path, out: Path
+) -> None:
+    secret = put(root.parent / "secret.jpg", encoded(picture(7), "JPEG")).with_suffix("")
+    listed = json.dumps({"apple_pie": ["../../../secret"], "waffles": ["waffles/train0"]})
+    lists = {
+        "Food101": ("food-101/meta/train.json", listed),
+        "FGVCAircraft": ("fgvc-aircraft-2013b/data/images_variant_train.txt", f"{secret} 737-200\n0000002 F/A-18\n"),
+    }
+    recipe, samples = fabricate(name)
+    make(name, recipe, root, out / "warm up")
+    put(root / lists[name][0], lists[name][1])
+    card = make(name, recipe, root, out)
+    assert card.counts["link out of the folder"] == 1 and card.num_samples["train"] == 1
+    assert set(written(out / recipe.name)["train"]) < set(samples["train"])
 
 
 def test_a_damaged_file_is_refused_and_left_alone(fabricate: Fabricate, site: Path, root: Path, out: Path) -> None:
@@ -377,6 +385,7 @@ def test_the_command_prepares_and_says_why_the_name_is_another(
     shown = capsys.readouterr()
     assert "'DTD' names FoMo-in-Flux's split" in shown.err and "becomes 'dtd_standard'" in shown.err
     assert "dtd_standard: 2 classes" in shown.out
+    assert status("data", "verify", str(out / "dtd_standard"), "--workers", "1") == 0
     shutil.rmtree(out / ".sources")
     before = files_of(out / "dtd_standard")
     assert status(*command) == 0 and files_of(out / "dtd_standard") == before, "what is finished is only shown"
