@@ -98,8 +98,14 @@ def _check_index(check: SplitCheck, num_samples: int) -> Problem | None:
     targets = columns["target"]
     if num_samples and not -1 <= targets.min() <= targets.max() < max(len(check.card.classes), 1):
         return Problem(name, "has targets that are no classes")
-    missing = [n for n in np.unique(columns["shard"]) if not shard_path(check.folder, check.split, int(n)).is_file()]
-    return Problem(name, f"points into shard {missing[0]}, which is missing") if missing else None
+    for number in np.unique(columns["shard"]).tolist():
+        path = shard_path(check.folder, check.split, number)
+        if not path.is_file():
+            return Problem(name, f"points into shard {number}, which is missing")
+        places = np.stack([columns[column] for column in COLUMNS[1:5]])[:, columns["shard"] == number]
+        if places.min() < 0 or (places[[0, 2]] > path.stat().st_size - places[[1, 3]]).any():
+            return Problem(name, f"points out of shard {number}")
+    return None
 
 
 def _check_shard(check: SplitCheck, number: int) -> list[Problem]:
