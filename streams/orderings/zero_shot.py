@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+from torch import Tensor
 
+from fomo import evaluation
 from fomo.data.joined import Joined, Part
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation import classifier, predictions
+from fomo.evaluation import predictions
 from fomo.model import ClipModel
 from fomo.runtime import Runtime
 from fomo.stream import Concept
@@ -32,17 +32,10 @@ def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> lis
     return [known.get(concept) or TEMPLATE.replace("{}", concept.name) for concept in concepts]
 
 
-@torch.inference_mode()
 def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> np.ndarray:
     """Unit text embeddings: float32 [n, d]."""
     model.network.eval()
-    parts = []
-    for start in range(0, len(texts), BATCH):
-        tokens = model.tokenize(list(texts[start : start + BATCH])).to(runtime.device)
-        with runtime.autocast():
-            encoded = model.network.encode_text(tokens, normalize=True)
-        parts.append(F.normalize(encoded.float(), dim=-1).cpu())
-    return torch.cat(parts).numpy()
+    return evaluation.text_features(model, texts, runtime).cpu().numpy()
 
 
 def concept_accuracy(
@@ -81,12 +74,20 @@ def _accuracies(
         on_dataset(name)
         split = dataset.split("train")
         samples = Joined((Part(split, first_per_class(split.targets, per_class)),))
-        weights = classifier(model, dataset.card, "first", runtime)
+        weights = _classifier(model, dataset, runtime)
         hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
         totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))
         right = np.bincount(samples.targets, weights=hits, minlength=len(dataset.card.classes))
         for index in np.flatnonzero(totals):
             yield Concept(name, dataset.card.classes[index]), float(right[index] / totals[index])
+
+
+def _classifier(model: ClipModel, dataset: Dataset, runtime: Runtime) -> Tensor:
+    """As evaluation's. A retrieval dataset may have classes and no prompts of its own: CLIP's serves."""
+    if dataset.card.templates:
+        return evaluation.classifier(model, dataset.card, "first", runtime)
+    asked = prompts([Concept(dataset.name, label) for label in dataset.card.classes], {})
+    return evaluation.text_features(model, asked, runtime)
 
 
 def first_per_class(targets: np.ndarray, count: int) -> np.ndarray:

@@ -57,6 +57,18 @@ def test_a_few_pictures_per_class_are_enough_if_asked(model: ClipModel, tmp_path
     assert set(shares) <= {0, 0.25, 0.5, 0.75, 1}
 
 
+def test_a_retrieval_dataset_without_prompts_is_asked_by_clips_own(model: ClipModel, tmp_path: Path) -> None:
+    dataset = open_named("pocket_solids", tmp_path)
+    concepts = [Concept("pocket_solids", name) for name in dataset.card.classes]
+    clips = dataclasses.replace(dataset.card, templates=("a photo of a {}.",))
+    bare = dataclasses.replace(dataset.card, templates=(), kind="retrieval")
+    asked, given = (
+        concept_accuracy(model, concepts, {"pocket_solids": Dataset(card, dataset.open_split)}, 20, RUNTIME)
+        for card in (bare, clips)
+    )
+    assert asked.tolist() == given.tolist() and asked.max() > 0
+
+
 def test_a_concept_without_training_samples_is_named(model: ClipModel, tmp_path: Path) -> None:
     shards(tmp_path, "birds", {"train": [("owl", 1)], "test": [("owl", 2), ("emu", 3)]})
     birds = open_named("birds", tmp_path)
