@@ -45,7 +45,9 @@ class TarEntry:
     def read(self) -> Raw:
         """The picture, and what the other members say of it."""
         (image,) = (where for extension, where in self.members.items() if f".{extension}" in EXTENSIONS)
-        captions = self._captions() if self.layout.kind != "classification" or "txt" in self.members else []
+        captions = self._captions()
+        if not captions and self.layout.kind != "classification":
+            raise Unusable("no caption")
         return Raw(image.read(), self._class_name(), captions)
 
     def _class_name(self) -> str | None:
@@ -60,16 +62,13 @@ class TarEntry:
 
     def _captions(self) -> list[str]:
         lines = self._text().splitlines() if self.layout.kind == "retrieval" else [self._text()]
-        captions = [" ".join(line.split()) for line in lines if line.strip()]
-        if not captions:
-            raise Unusable("no caption")
-        return captions
+        return [" ".join(line.split()) for line in lines if line.strip()]
 
     def _text(self) -> str:
         if "txt" in self.members:
             return self.members["txt"].read().decode(errors="replace")
         if "json" not in self.members:
-            raise Unusable("no caption")
+            return ""
         try:
             about = json.loads(self.members["json"].read())
         except (ValueError, RecursionError):

@@ -19,6 +19,7 @@ from fomo.data.samples import CAPTION_KINDS
 from fomo.errors import FomoError, unknown
 
 SPLIT_FILES = {"train": ("train", "train_mini"), "test": ("test", "val")}
+SEVERAL = "class with several primer captions: the commonest is its prompt"
 IN_BOTH = "in the training and in the test split: kept in both"
 TWICE = "class name that stands twice: numbered"
 
@@ -71,13 +72,13 @@ def read_info(folder: Path, name: str, resized: int | None = None) -> Info:
     }
     prompts, several = _prompts(splits)
     template, exceptions = recover_template(prompts)
-    paths_of = [{sample.path for sample in samples} for samples in splits.values()]
-    both = len(set.intersection(*paths_of)) if len(paths_of) > 1 else 0
-    twice = len(set(classes) - set(listed or ()))
-    counts = {TWICE: twice, "class with several primer captions": several, IN_BOTH: both}
+    counts = {TWICE: len(set(classes) - set(listed or ())), SEVERAL: several, IN_BOTH: _num_in_both(splits)}
     counts = {reason: count for reason, count in counts.items() if count}
     paths = [*files.values(), *([class_file] if listed else [])]
-    return Info(name, classes, splits, template, exceptions, counts, paths)
+    info = Info(name, classes, splits, template, exceptions, counts, paths)
+    if info.kind == "classification" and listed is None:
+        raise FomoError(f"'{class_file}' is missing: it names the classes in order.")
+    return info
 
 
 def _split_files(folder: Path, name: str, suffix: str) -> dict[str, Path]:
@@ -159,6 +160,11 @@ def _texts(file: Path, path: str, value: Any) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise FomoError(f"{file}: '{path}': a caption is a text, a list of texts or null, not {value!r}.")
     return [text for text in texts if text.strip()]
+
+
+def _num_in_both(splits: Mapping[str, list[Described]]) -> int:
+    paths = [{sample.path for sample in samples} for samples in splits.values()]
+    return len(set.intersection(*paths)) if len(paths) > 1 else 0
 
 
 def _prompts(splits: Mapping[str, list[Described]]) -> tuple[dict[str, str], int]:

@@ -232,6 +232,21 @@ def test_prompts_that_no_template_gives_are_kept_as_they_are(root: Path, info: P
     assert card.prompts(card.templates[0])[:2] == ["A photo of a tabby cat, a type of animal.", "Reynard himself."]
 
 
+def test_the_commonest_of_several_primers_is_the_prompt(root: Path, info: Path, tmp_path: Path) -> None:
+    path = "pets/b/2.png"
+    put(info / "PETS_train.json", json.dumps(TRAIN | {path: about(0, primer_caption="a tom")}))
+    card = imported(root, info, tmp_path / "out")
+    assert card.prompts(card.templates[0])[0] == "A photo of a tabby cat, a type of animal." and card.primers == {}
+    assert card.counts["class with several primer captions: the commonest is its prompt"] == 1
+    assert ShardSamples(tmp_path / "out" / "PETS", "train").captions(2, "primer") == ["a tom"]
+
+
+def test_classification_needs_the_list_of_classes(root: Path, info: Path, tmp_path: Path) -> None:
+    (info / "PETS_classnames.json").unlink()
+    with pytest.raises(FomoError, match=r"PETS_classnames.json' is missing"):
+        imported(root, info, tmp_path / "out")
+
+
 def test_classes_of_one_name_are_told_apart(root: Path, info: Path, tmp_path: Path) -> None:
     put(info / "PETS_classnames.json", json.dumps(["tabby cat", 'the "red" fox', "tabby cat"]))
     put(info / "PETS_test.json", json.dumps({"pets/b/9.png": about(0, target=2)}))

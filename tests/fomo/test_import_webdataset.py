@@ -61,6 +61,19 @@ def test_clip_benchmarks_layout(benchmark: Path) -> None:
     assert test.targets.tolist() == [2, 0] and test.image(1).tobytes() == picture(92).tobytes()
 
 
+def test_classification_may_have_captions_beside_its_classes(tmp_path: Path) -> None:
+    root = tmp_path / "wds"
+    put(root / "classnames.txt", "cat\ndog")
+    texts = {"a": b"my cat\n", "b": b" \n"}
+    members = [
+        (f"{k}.{e}", c) for k, t in texts.items() for e, c in (("webp", webp(ord(k))), ("cls", b"1"), ("txt", t))
+    ]
+    tar(root / "train" / "0.tar", members)
+    card = imported(root)
+    assert card.num_samples["train"] == 2 and card.templates == ("a picture of {}", "{}")
+    assert [opened(root).captions(row) for row in (0, 1)] == [["my cat"], []]
+
+
 def test_a_retrieval_set_has_a_caption_a_line(tmp_path: Path) -> None:
     root = tmp_path / "wds_flickr"
     put(root / "dataset_type.txt", "retrieval\n")
