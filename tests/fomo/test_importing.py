@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fomo.data import split_writer
 from fomo.data.import_folder import folder_source
-from fomo.data.importing import LEFT_OUT_FILE, bring_in, fingerprint, resumed
+from fomo.data.import_reference import reference_source
+from fomo.data.import_webdataset import webdataset_source
+from fomo.data.importing import LEFT_OUT_FILE, Source, bring_in, fingerprint, resumed
 from fomo.data.shards import open_dataset, present
 from fomo.errors import FomoError
 from fomo.workers import WorkerDied, batched, num_cores, runner
-from tests.fomo.helpers import error_of, picture, put, status
+from tests.fomo.helpers import encoded, error_of, picture, put, status
+from tests.fomo.tars import tar
 
 PROGRAM = """
 import sys
@@ -126,6 +129,44 @@ def test_an_interrupted_import_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     assert [path.stat().st_mtime_ns for path in unchanged] == list(kept.values())
 
 
+def reference(folder: Path) -> Source:
+    """Forty pictures in a tar, every seventh missing."""
+    paths = [f"{number}.png" for number in range(40)]
+    members = [(f"SETS/{path}", encoded(picture(n, (20, 16)))) for n, path in enumerate(paths) if n % 7]
+    tar(folder / "raw" / "SETS.tar", reversed(members))
+    entries = {path: {"classname": None, "target": 0, "default_caption": f"picture {path}"} for path in paths}
+    put(folder / "info" / "SETS_test.json", json.dumps(entries))
+    return reference_source(folder / "raw", folder / "info", "SETS")
+
+
+def foreign(folder: Path) -> Source:
+    """Forty pictures in four tars, every seventh without a text."""
+    for shard in range(4):
+        numbers = range(10 * shard, 10 * shard + 10)
+        pictures = [(f"{number}.png", encoded(picture(number, (20, 16)))) for number in numbers]
+        tar(folder / "raw" / f"{shard}.tar", [*pictures, *((f"{n}.txt", b"text") for n in numbers if n % 7)])
+    return webdataset_source(folder / "raw", "SETS")
+
+
+@pytest.mark.parametrize("make", [reference, foreign])
+@pytest.mark.parametrize("step", range(1, 40, 4))
+def test_every_kind_goes_on_wherever_it_stopped(tmp_path: Path, make: Callable[[Path], Source], step: int) -> None:
+    source = make(tmp_path)
+    card = bring_in(source, tmp_path / "whole")
+    assert sum(card.num_samples.values()) == 34 and sum(card.counts.values()) == 6
+    ticks: list[int] = []
+
+    def stop(number: int) -> None:
+        ticks.append(number)
+        if sum(ticks) >= step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bring_in(source, tmp_path / "out", 1, stop)
+    bring_in(source, tmp_path / "out")
+    assert files(tmp_path / "out" / "SETS") == files(tmp_path / "whole" / "SETS")
+
+
 def test_a_shard_that_was_damaged_meanwhile_is_written_anew(tmp_path: Path) -> None:
     source = folder_source(tree(tmp_path / "tree"), "mine")
     bring_in(source, tmp_path / "whole")
@@ -153,7 +194,7 @@ def test_an_import_of_something_else_starts_anew(tmp_path: Path) -> None:
 
 
 def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
-    root, out = tree(tmp_path / "tree", 1200), tmp_path / "out"
+    root, out = tree(tmp_path / "tree", 600), tmp_path / "out"
     arguments = ["data", "import", "folder", str(root), "--name", "mine", "--workers", "2", "--out"]
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments, str(out)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -165,7 +206,7 @@ def test_killed_in_the_middle_the_same_command_gives_the_same_bytes(tmp_path: Pa
     assert present(out) == {} and list(out.glob(".mine.partial/train-*.tar"))
     assert status(*arguments, str(out)) == 0 and status(*arguments, str(tmp_path / "whole")) == 0
     assert files(out / "mine") == files(tmp_path / "whole" / "mine")
-    assert sum(open_dataset(out / "mine").card.num_samples.values()) == 1200
+    assert sum(open_dataset(out / "mine").card.num_samples.values()) == 600
 
 
 def test_two_imports_of_one_name_do_not_mix(tmp_path: Path) -> None:
