@@ -125,8 +125,9 @@ def _require_whole(path: Path, checksum: str | None) -> None:
             raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
         return
     digest = md5(usedforsecurity=False)
-    about = f"checking {path.name}"
-    with rich.progress.open(path, "rb", description=about, console=Console(stderr=True), transient=True) as file:
+    console, about = Console(stderr=True), f"checking {path.name}"
+    silent = not console.is_terminal
+    with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != checksum:
