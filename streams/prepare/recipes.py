@@ -195,7 +195,7 @@ RECIPES: dict[str, Recipe] = {
         tv.Flowers102,
         _flowers(),
         files("_image_files", "_labels"),
-        attribute("classes", lambda raw: raw.rstrip("?")),
+        fixed("flowers102"),
         ("a photo of a {}, a type of flower.",),
         WITH_VAL,
     ),

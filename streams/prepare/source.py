@@ -4,11 +4,12 @@ A file under its final name is whole: a download has the suffix ``.part`` until 
 unpacked a marker stands beside it; where the marker is found again, unpacking starts over.
 """
 
+import gzip
 import http.client
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
@@ -16,8 +17,9 @@ from pathlib import Path
 import rich.progress
 from filelock import FileLock
 from rich.console import Console
-from torchvision.datasets.utils import download_url, extract_archive
+from torchvision.datasets.utils import download_url
 
+from fomo.data.sources import is_inside
 from fomo.errors import FomoError
 
 CHUNK = 2**20
@@ -123,8 +125,9 @@ def _require_whole(path: Path, checksum: str | None) -> None:
             raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
         return
     digest = md5(usedforsecurity=False)
-    about = f"checking {path.name}"
-    with rich.progress.open(path, "rb", description=about, console=Console(stderr=True), transient=True) as file:
+    console, about = Console(stderr=True), f"checking {path.name}"
+    silent = not console.is_terminal
+    with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != checksum:
@@ -140,9 +143,9 @@ def _unpack(archive: Archive, root: Path) -> None:
         shutil.rmtree(content)
     try:
         with Console(stderr=True).status(f"unpacking {path.name}"):
-            extract_archive(str(path), str(path.parent))
+            extract(path, path.parent)
             if archive.inner:
-                extract_archive(str(path.parent / archive.inner), str(path.parent))
+                extract(path.parent / archive.inner, path.parent)
     except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
         raise FomoError(f"'{path}' cannot be unpacked ({error}): remove it and run the same command again.") from error
     if archive.unpacked_as:
@@ -150,3 +153,25 @@ def _unpack(archive: Archive, root: Path) -> None:
     if not content.exists():
         raise FomoError(f"'{path}' holds no '{archive.gives}': it is not the file that torchvision knows.")
     marker.unlink()
+
+
+def extract(path: Path, folder: Path) -> None:
+    """Unpack a zip, a tar or one compressed file. Nothing gets outside of ``folder``, whatever torchvision's age."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)  # it drops ``..`` and leading slashes, and makes no links
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(folder, members=_plain(tar), **safely)  # type: ignore[arg-type]
+    else:
+        with gzip.open(path) as packed, (folder / path.stem).open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+
+
+def _plain(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Files and folders. No original has anything else in its archive."""
+    for member in tar:
+        if not (member.isreg() or member.isdir()) or not is_inside(member.name):
+            raise ValueError(f"member '{member.name}' is a link, a device or leads out of the folder")
+        yield member

@@ -25,6 +25,7 @@ from torchvision import datasets as tv
 
 from fomo.data.images import decode
 from streams.prepare import RECIPES, Recipe
+from streams.prepare.readers import fixed
 from tests.fomo.helpers import encoded, picture, put
 
 Samples = dict[str, list[tuple[str, bytes]]]
@@ -217,12 +218,12 @@ def sun397(site: Path) -> tuple[Recipe, Samples]:
 
 
 def flowers102(site: Path) -> tuple[Recipe, Samples]:
-    pictures, names = Pictures(), tv.Flowers102.classes
+    pictures, names = Pictures(), fixed("flowers102")(None)
     ids: dict[str, list[int]] = {"trnid": [1, 2], "valid": [3, 4], "tstid": [5, 6]}
     labels, members = [1, 60, 60, 1, 60, 2], {}
     for key, split in (("trnid", "train"), ("valid", "validation"), ("tstid", "test")):
         for number in ids[key]:
-            name = names[labels[number - 1] - 1].rstrip("?")
+            name = names[labels[number - 1] - 1]
             members[f"jpg/image_{number:05d}.jpg"] = pictures.file(split, name)
     pack(site / "102flowers.tgz", members)
     savemat(site / "imagelabels.mat", {"labels": np.array([labels])})

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+import tarfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -160,7 +161,10 @@ def test_without_a_network_the_error_names_every_file_and_its_place(name: str, r
 @pytest.mark.parametrize("name", ["EuroSAT", "CALTECH101", "CALTECH256", "GTSRB"])
 def test_checksums_that_were_copied_are_those_of_torchvision(name: str) -> None:
     module = inspect.getsource(inspect.getmodule(RECIPES[name].reader))  # type: ignore[arg-type]
-    assert all(str(archive.md5) in module for archive in RECIPES[name].archives)
+    for archive in RECIPES[name].archives:
+        if archive.file not in module:
+            pytest.skip(f"this version of torchvision does not fetch {archive.file}")
+        assert str(archive.md5) in module
 
 
 def test_only_the_aircraft_have_no_published_checksum() -> None:
@@ -302,6 +306,36 @@ def test_an_archive_that_holds_something_else_is_refused(online: Online, site: P
         make("EuroSAT", online(at(RECIPES["EuroSAT"], site)), root, out)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../outside", tarfile.REGTYPE),
+        ("/outside", tarfile.REGTYPE),
+        ("dtd/link", tarfile.SYMTYPE),
+        ("dtd/hard_link", tarfile.LNKTYPE),
+        ("dtd/device", tarfile.CHRTYPE),
+    ],
+)
+def test_a_tar_writes_nothing_outside_of_the_source_and_makes_no_links(
+    name: str, kind: bytes, online: Online, site: Path, root: Path, out: Path
+) -> None:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.linkname = "/etc/passwd"
+    site.mkdir()
+    with tarfile.open(site / "dtd-r1.0.1.tar.gz", "w:gz") as tar:
+        tar.addfile(info)
+    with pytest.raises(FomoError, match=r"cannot be unpacked \(member .*leads out of the folder"):
+        make("DTD", online(at(RECIPES["DTD"], site)), root, out)
+    assert {path.name for path in root.parent.rglob("*")} & {"outside", "link", "hard_link", "device"} == set()
+
+
+def test_a_zip_writes_nothing_outside_of_the_source(online: Online, site: Path, root: Path, out: Path) -> None:
+    pack(site / "EuroSAT.zip", {"../../outside": b"x", "2750/Forest/1.jpg": red()})
+    make("EuroSAT", online(at(RECIPES["EuroSAT"], site)), root, out)
+    assert [path for path in root.parent.rglob("outside") if not path.is_relative_to(root / "eurosat")] == []
+
+
 def test_an_archive_that_is_none_is_refused(online: Online, site: Path, root: Path, out: Path) -> None:
     put(site / "EuroSAT.zip", b"words")
     with pytest.raises(FomoError, match="cannot be unpacked"):
@@ -360,6 +394,8 @@ def test_class_names_are_words_and_each_its_own() -> None:
     ]
     assert distinct(["crane", "ibis", "crane", "crane"]) == ("crane", "ibis", "crane (2)", "crane (3)")
     signs = fixed("gtsrb")(None)
+    flowers = fixed("flowers102")(None)
+    assert len(set(flowers)) == 102 and flowers[59] == "pink-yellow dahlia" and flowers[101] == "blackberry lily"
     assert len(set(signs)) == 43 and signs[14] == "stop" and fixed("digits")(None) == list("0123456789")
 
     class Countries:
