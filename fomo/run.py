@@ -123,6 +123,8 @@ def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
     if mixture.weights.pretraining > 0 and pools.pretraining.size == 0:
         share = mixture.weights.pretraining
         raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
+    if mixture.weights.pretraining > 0:
+        pools.pretraining.draw(0)  # a pool that cannot be read is refused before long work
     for task, num_steps in enumerate(mixture.steps, start=1):
         if mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
             mixed = mixture.weights.batches == "mixed"

@@ -37,7 +37,7 @@ class Buffer:
             )
 
     def kept(self, seed: int, classes: np.ndarray) -> np.ndarray | range:
-        """Numbers of the samples that are kept, ascending; ``classes`` [n] are those of the samples seen so far."""
+        """Numbers of the samples that are kept, ascending; ``classes`` [n] (from 0) are those of all seen so far."""
         if self.capacity is None or self.capacity >= len(classes):
             return range(len(classes))
         return POLICIES[self.policy](seed, classes, self.capacity)
@@ -61,15 +61,12 @@ def ring(seed: int, classes: np.ndarray, capacity: int) -> range:
 
 def class_balanced(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
     """The same number of each class, to one, where there are enough."""
-    _, numbers, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    keys = _keys(seed, len(classes))
-    by_class = np.lexsort((keys, numbers))
+    counts = np.bincount(classes)
+    by_class = np.lexsort((_keys(seed, len(classes)), classes))
     ranks = np.empty(len(classes), dtype=np.int64)
     ranks[by_class] = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # Keys of classes are drawn by their first sample, which later samples leave as they are.
-    first_seen = np.unique(numbers, return_index=True)[1]
-    quotas = class_quotas(counts, capacity, rng.generator(seed, "buffer classes").random(len(classes))[first_seen])
-    return np.flatnonzero(ranks < quotas[numbers])
+    quotas = class_quotas(counts, capacity, rng.generator(seed, "buffer classes").random(len(counts)))
+    return np.flatnonzero(ranks < quotas[classes])
 
 
 def class_quotas(counts: np.ndarray, capacity: int, keys: np.ndarray) -> np.ndarray:

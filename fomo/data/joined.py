@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 from PIL import Image
 
+from fomo.data.card import DatasetCard
 from fomo.data.samples import Dataset, Samples
 
 
@@ -17,19 +18,20 @@ class Part:
     """Some rows of one split.
 
     ``prompts`` (one per class) serve samples that have no caption; ``first_class`` tells its classes from those of
-    other datasets.
+    other datasets; ``card`` is the dataset's.
     """
 
     samples: Samples
     rows: np.ndarray | range
     prompts: tuple[str, ...] = ()
     first_class: int = 0
+    card: DatasetCard | None = None
 
 
 def part_of(dataset: Dataset, split: str) -> Part:
     """A whole split of a dataset."""
     samples = dataset.split(split)
-    return Part(samples, range(len(samples)), primer_prompts(dataset))
+    return Part(samples, range(len(samples)), primer_prompts(dataset), card=dataset.card)
 
 
 def primer_prompts(dataset: Dataset) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.buffer import Buffer
+from fomo.data.card import DatasetCard
 from fomo.data.drawn import Drawn
 from fomo.data.joined import Joined, Part, primer_prompts
 from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
@@ -93,7 +94,7 @@ class StreamPools:
         parts: list[list[Part]] = [[] for _ in stream.tasks]
         first_class = 0
         for name, dataset in stream.adaptation.items():
-            _check_kind(dataset, "update", captions.update)
+            _check_kind(dataset.card, "update", captions.update)
             for task, part in _parts(dataset, stream.class_tasks(name), first_class):
                 parts[task - 1].append(part)
             first_class += len(dataset.card.classes)
@@ -129,16 +130,19 @@ def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
     pool = Joined(()) if stream.pool is None else stream.pool
     if isinstance(pool, Shards):
         return SequentialPool(pool, seed, kind)
+    for part in pool.parts if isinstance(pool, Joined) else ():
+        if part.card is not None:
+            _check_kind(part.card, "pretraining", kind)
     if kind is not None and len(pool) and not pool.captions(0, kind):
         raise FomoError(f"captions.pretraining={kind}: the first sample of the pretraining pool has no such text.")
     return Pool(pool, range(len(pool)), kind)
 
 
-def _check_kind(dataset: Dataset, pool: str, kind: str | None) -> None:
+def _check_kind(card: DatasetCard, pool: str, kind: str | None) -> None:
     """Refuse a kind that a dataset does not have at all; its class prompts are primers."""
-    have = {*(dataset.card.caption_kinds or ("default",)), *(("primer",) if dataset.card.templates else ())}
+    have = {*(card.caption_kinds or ("default",)), *(("primer",) if card.templates else ())}
     if kind is not None and kind not in have:
-        raise unknown(f"caption kind of dataset '{dataset.name}'", kind, have, f"Choose captions.{pool} among them.")
+        raise unknown(f"caption kind of dataset '{card.name}'", kind, have, f"Choose captions.{pool} among them.")
 
 
 def _refuse_empty(stream: Stream, parts: list[list[Part]]) -> None:

@@ -197,6 +197,13 @@ def test_kinds_that_are_not_there_are_refused(captions: dict[str, str], text: st
         pools_of(stream, captions=Captions(**captions))
 
 
+def test_class_prompts_do_not_stand_in_for_a_kind_that_a_whole_pool_lacks() -> None:
+    stream = stream_of([dataset("a", [0, 1], 2)], 2, pool=Joined((part_of(dataset("b", [0], 1), "train"),)))
+    assert texts(pools_of(stream, captions=Captions(pretraining="primer")).pretraining) == ["a c0"]
+    with pytest.raises(FomoError, match=r"dataset 'b' 'synthetic'.*Allowed: default, primer.*captions\.pretraining"):
+        pools_of(stream, captions=Captions(pretraining="synthetic"))
+
+
 def test_a_sample_without_any_text_is_named() -> None:
     pool = Pool(Joined((Part(Numbered("p", np.array([-1])), range(1)),)), range(1), "synthetic")
     with pytest.raises(FomoError, match="sample 0 has no synthetic text"):
