@@ -1,11 +1,13 @@
 """What a base model knows of concepts: their text embeddings, and its zero-shot accuracy on them."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, Part
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
@@ -21,14 +23,11 @@ BATCH = 256
 
 def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[str]:
     """The primer prompt of each concept, as evaluation asks."""
-    known = {
-        Concept(name, label): prompt
-        for name, dataset in datasets.items()
-        if dataset.card.templates
-        for label, prompt in zip(
-            dataset.card.classes, dataset.card.prompts(dataset.card.templates[0]), strict=True
-        )
-    }  # fmt: skip
+    known: dict[Concept, str] = {}
+    for name, dataset in datasets.items():
+        card = _with_template(dataset.card)
+        texts = card.prompts(card.templates[0])
+        known |= {Concept(name, label): text for label, text in zip(card.classes, texts, strict=True)}
     return [known.get(concept) or TEMPLATE.replace("{}", concept.name) for concept in concepts]
 
 
@@ -69,6 +68,11 @@ def concept_accuracy(
     return found
 
 
+def _with_template(card: DatasetCard) -> DatasetCard:
+    """Retrieval sets may have no prompt of their own."""
+    return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
+
+
 def _accuracies(
     model: ClipModel,
     datasets: Mapping[str, Dataset],
@@ -81,7 +85,7 @@ def _accuracies(
         on_dataset(name)
         split = dataset.split("train")
         samples = Joined((Part(split, first_per_class(split.targets, per_class)),))
-        weights = classifier(model, dataset.card, "first", runtime)
+        weights = classifier(model, _with_template(dataset.card), "first", runtime)
         hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
         totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))
         right = np.bincount(samples.targets, weights=hits, minlength=len(dataset.card.classes))
