@@ -87,7 +87,8 @@ def _same(samples: Any) -> Any:
 
 
 def _signatures_of(job: Job) -> list[Signature | str]:
-    return signatures(_same(job.samples), job.rows, job.perceptual)
+    samples: Any = job.samples
+    return signatures(_same(samples), job.rows, job.perceptual)
 
 
 def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda done, total: None) -> Report:
