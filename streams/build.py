@@ -270,7 +270,8 @@ def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, S
 def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
     """Concepts of ``datasets`` that have no training sample there."""
     names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
-    trained = {concept for name in names for concept in _with_training(datasets[name])}
+    some = [name for name in names if datasets[name].card.num_samples.get("train")]
+    trained = {concept for name in some for concept in _with_training(datasets[name])}
     return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]
 
 

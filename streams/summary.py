@@ -105,6 +105,8 @@ def _num_samples(plan: Plan, names: set[str]) -> dict[Concept, int]:
         card = dataset.card
         if name in pocket.names():  # the classes of a pocket dataset are of one size: no picture has to be drawn
             totals = np.full(len(card.classes), card.num_samples["train"] // len(card.classes))
+        elif not card.num_samples.get("train"):
+            totals = np.zeros(len(card.classes), dtype=np.int64)
         else:
             targets = dataset.split("train").targets
             totals = np.bincount(targets[targets >= 0], minlength=len(card.classes))

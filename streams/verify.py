@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fomo.data.duplicates import Signature, near_duplicates, signatures
+from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
 from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
+from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
 from fomo.stream import Concept
-from fomo.workers import Run, num_cores, runner
+from fomo.workers import Run, batched, num_cores, runner
 from streams.build import Plan, available, open_all, untrained
 
 FAULTS = {
@@ -32,7 +35,7 @@ NOTES = {
     "plain": "pictures too plain for a perceptual hash",
 }
 HELD_OUT_SPLITS = ("validation", "test")
-CHUNK = 256
+CHUNK, AT_ONCE = 1024, 200_000
 IN_PROCESS = 40_000
 """Up to so many pictures, starting worker processes takes longer than it saves."""
 Progress = Callable[[int, int], None]
@@ -69,15 +72,23 @@ class Part(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A piece of work for a worker."""
+    """A piece of work for a worker: some rows of a part."""
 
-    part: Part
+    name: str
+    samples: Samples
     rows: np.ndarray
     perceptual: bool
 
 
+@lru_cache(maxsize=64)
+def _same(samples: Any) -> Any:
+    """The first of equal samples: a worker is sent a copy with each job, and opens files and indexes once."""
+    return samples
+
+
 def _signatures_of(job: Job) -> list[Signature | str]:
-    return signatures(job.part.samples, job.rows, job.perceptual)
+    samples: Any = job.samples
+    return signatures(_same(samples), job.rows, job.perceptual)
 
 
 def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda done, total: None) -> Report:
@@ -102,11 +113,15 @@ def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda do
     if pool is not None:
         trained += _pool_parts(pool)
     kept = list(_held_out(held_out))
-    total = sum(len(part.rows) for part in (*kept, *trained))
-    with runner(num_cores() if total > IN_PROCESS else 1) as run:
-        _Comparison(radius, findings, progress, total, run).compare(kept, trained)
-    counts = {"held out": sum(len(p.rows) for p in kept), "trained on": sum(len(p.rows) for p in trained)}
+    opened = [p for p in (*kept, *trained) if radius is not None or not isinstance(p.samples, ShardSamples)]
+    counts = {"held out": _num_rows(kept), "trained on": _num_rows(trained)}
+    with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
+        _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained)
     return Report(len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found})
+
+
+def _num_rows(parts: Sequence[Part]) -> int:
+    return sum(len(part.rows) for part in parts)
 
 
 def _check_classes(
@@ -133,6 +148,8 @@ def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Ite
 
 
 def _pool_parts(pool: Samples | Shards) -> list[Part]:
+    if isinstance(pool, Joined):
+        return [Part(f"the pool, part {number}", p.samples, np.asarray(p.rows)) for number, p in enumerate(pool.parts)]
     if not isinstance(pool, Shards):
         return [Part("the pool", pool, np.arange(len(pool)))]
     tars = [ScannedTar(path) for path in pool.paths]
@@ -165,27 +182,26 @@ class _Comparison:
             exact.setdefault(signature.pixels, place)
             if signature.perceptual is not None:
                 near.append((place, signature))
-        seen: list[tuple[str, Signature]] = []
-        self._findings["exact duplicate"] = duplicates = []
-        for place, signature in self._signatures(trained):
-            if signature.pixels in exact:
-                duplicates.append(f"{exact[signature.pixels]} is {place}")
-            elif signature.perceptual is not None:
-                seen.append((place, signature))
-        if self._radius is not None:
-            self._findings["near duplicate"] = _near(near, seen, self._radius)
-            self._findings["plain"] = [f"{self._num_plain} pictures"] if self._num_plain else []
+        self._findings["exact duplicate"], self._findings["near duplicate"] = [], []
+        for some in batched(self._signatures(trained), AT_ONCE):
+            others = [(place, signature) for place, signature in some if signature.pixels not in exact]
+            copies = [f"{exact[s.pixels]} is {place}" for place, s in some if s.pixels in exact]
+            self._findings["exact duplicate"] += copies
+            if self._radius is not None:
+                self._findings["near duplicate"] += _near(near, others, self._radius)
+        self._findings["plain"] = [f"{self._num_plain} pictures"] if self._num_plain else []
 
     def _signatures(self, parts: Sequence[Part]) -> Iterator[tuple[str, Signature]]:
-        jobs = [Job(part, rows, self._radius is not None) for part in parts for rows in _cut(part.rows)]
+        perceptual = self._radius is not None
+        jobs = [Job(part.name, part.samples, rows, perceptual) for part in parts for rows in _cut(part.rows)]
         for job, found in zip(jobs, self._run(_signatures_of, jobs), strict=True):
             for row, signature in zip(job.rows, found, strict=True):
                 if isinstance(signature, str):
-                    skipped = isinstance(job.part.samples, ScannedTar)  # training steps over them
+                    skipped = isinstance(job.samples, ScannedTar)  # training steps over them
                     self._findings["skipped" if skipped else "unreadable picture"].append(signature)
                     continue
-                self._num_plain += self._radius is not None and signature.perceptual is None
-                yield f"{job.part.name} {row}", signature
+                self._num_plain += perceptual and signature.perceptual is None
+                yield f"{job.name} {row}", signature
             self._done += len(job.rows)
             self._progress(self._done, self._total)
 
@@ -194,7 +210,8 @@ def _cut(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
-def _near(kept: list[tuple[str, Signature]], trained: list[tuple[str, Signature]], radius: int) -> list[str]:
+def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:
+    trained = [(place, signature) for place, signature in others if signature.perceptual is not None]
     if not kept or not trained:
         return []
     pairs = near_duplicates([one for _, one in kept], [one for _, one in trained], radius)

@@ -114,8 +114,10 @@ def build(options: argparse.Namespace) -> None:
         raise FomoError(f"--per-class {options.per_class}: allowed are 1 and above.")
     config, plan = configured(options.overrides)
     console = Console(stderr=options.out is None)
-    facts = Finder(config, plan, options.captions, options.time_groups, options.per_class, console).facts()
-    concepts = order(plan.ordering, plan.concepts, config.seed, facts)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        sources = (options.captions, options.time_groups, options.per_class)
+        finder = Finder(config, plan, *sources, console, progress, progress.add_task("ordering", total=None))
+        concepts = order(plan.ordering, plan.concepts, config.seed, finder.facts())
     if options.out is None:
         sys.stdout.write(as_text(concepts) + "\n")
         return
@@ -155,7 +157,7 @@ def verify(options: argparse.Namespace) -> None:
     console = Console(stderr=options.json)
     with console.status("drawing pictures (once, then cached)"):
         plan.draw_ahead(*HELD_OUT_SPLITS)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("comparing pictures", total=None)
 
         def moved(done: int, total: int) -> None:

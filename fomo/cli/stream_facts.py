@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from fomo.cli.stream_tables import lengths_table
 from fomo.errors import FomoError
@@ -32,6 +32,8 @@ class Finder:
     time_groups: Path | None
     per_class: int
     console: Console
+    progress: Progress
+    bar: TaskID
 
     def facts(self) -> "Facts":
         """All that orderings may ask for."""
@@ -42,8 +44,12 @@ class Finder:
             self._accuracy,
             self._occurrences,
             self._features,
+            on_stage=self._tell,
             on_lengths=lambda lengths: self.console.print(lengths_table(lengths)),
         )
+
+    def _tell(self, stage: str, done: int = 0, total: int | None = None) -> None:
+        self.progress.update(self.bar, description=stage, completed=done, total=total)
 
     def _model(self) -> "ClipModel":
         from fomo.parts import build
@@ -58,36 +64,34 @@ class Finder:
 
         known = available(self.plan.root)
         datasets = open_all((name for name in self.plan.adaptation if name in known), self.plan.root)
-        model = self._model()
-        with self.console.status(f"embedding {len(concepts)} concepts"):
-            return text_features(model, prompts(concepts, datasets), self.config.runtime)
+        self._tell(f"embedding {len(concepts)} concepts")
+        return text_features(self._model(), prompts(concepts, datasets), self.config.runtime)
 
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.build import open_all
         from streams.orderings.zero_shot import concept_accuracy
         from streams.pocket import datasets as pocket
 
-        datasets, model = open_all(self.plan.adaptation, self.plan.root), self._model()
-        with self.console.status("drawing pictures (once, then cached)"):
-            pocket.draw_ahead([(name, "train") for name in datasets], 0)
-        with Progress(console=self.console, transient=True) as progress:
-            bar = progress.add_task("scoring", total=len(datasets))
+        datasets = open_all(self.plan.adaptation, self.plan.root)
+        self._tell("drawing pictures (once, then cached)")
+        pocket.draw_ahead([(name, "train") for name in datasets], 0)
+        places = {name: number for number, name in enumerate(sorted(datasets))}
 
-            def seen(dataset: str) -> None:
-                progress.update(bar, advance=1, description=f"scoring {dataset}")
+        def seen(name: str) -> None:
+            self._tell(f"scoring {name}", places[name], len(places))
 
-            return concept_accuracy(model, concepts, datasets, self.per_class, self.config.runtime, seen)
+        return concept_accuracy(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
 
     def _occurrences(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.orderings.captions import count_captions, occurrences, texts_of
 
-        with self.console.status("counting captions"):
-            if self.captions is not None:
-                return occurrences(concepts, self.captions)
-            pool = self.plan.open_pool()
-            if pool is None:
-                raise FomoError("the stream has no pool to count captions in: give them by --captions SOURCE.")
-            return count_captions(texts_of(pool), [concept.name for concept in concepts])
+        self._tell("counting captions")
+        if self.captions is not None:
+            return occurrences(concepts, self.captions)
+        pool = self.plan.open_pool()
+        if pool is None:
+            raise FomoError("the stream has no pool to count captions in: give them by --captions SOURCE.")
+        return count_captions(texts_of(pool), [concept.name for concept in concepts])
 
     def _time_groups(self) -> Mapping[str, int]:
         from streams.orderings import declared_time_groups

@@ -31,13 +31,14 @@ class Facts:
     """What orderings ask about concepts, worked out when it is asked for; ``None``: not at hand.
 
     ``accuracy`` [n] is the base model's, ``occurrences`` [n] counts captions, ``features`` [n, d] are unit text
-    embeddings. ``on_lengths`` hears how long the similarity path became at each stage.
+    embeddings. ``on_stage`` hears what goes on, ``on_lengths`` how long the similarity path became at each stage.
     """
 
     time_groups: Callable[[], Mapping[str, int]] = declared_time_groups
     accuracy: Lookup | None = None
     occurrences: Lookup | None = None
     features: Lookup | None = None
+    on_stage: Callable[[str], None] = lambda stage: None
     on_lengths: Callable[[Mapping[str, float]], None] = lambda lengths: None
 
 
@@ -66,7 +67,7 @@ def _frequency(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Con
 
 def _similarity(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
     assert facts.features is not None
-    path = short_path(facts.features(concepts), seed)
+    path = short_path(facts.features(concepts), seed, facts.on_stage)
     facts.on_lengths(path.lengths)
     return [concepts[index] for index in path.order]
 

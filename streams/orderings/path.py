@@ -6,7 +6,7 @@ is 1 − cosine. No n × n matrix is held: 18,381 points take some hundred MB. A
 turns the open path into a tour, so that its ends need no case of their own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,17 +30,22 @@ class ShortPath:
     lengths: dict[str, float]
 
 
-def short_path(features: np.ndarray, seed: int) -> ShortPath:
-    """A path through all rows of ``features`` [n, d], unit vectors; at least one."""
+def short_path(features: np.ndarray, seed: int, on_stage: Callable[[str], None] = lambda stage: None) -> ShortPath:
+    """A path through all rows of ``features`` [n, d], unit vectors; at least one. ``on_stage`` hears what goes on."""
     num_points = len(features)
     points = _Points(features)
     shuffle = rng.generator(seed, "ordering by similarity").permutation(num_points)
     if num_points < 3:
         return ShortPath(shuffle, {"random order": points.length(shuffle)})
+    on_stage("looking for nearest neighbours")
     neighbors = nearest(features, min(NUM_NEIGHBORS, num_points - 1))
-    paths = [nearest_neighbor_path(features, neighbors, int(start)) for start in shuffle[:NUM_STARTS]]
+    paths = []
+    for number, start in enumerate(shuffle[:NUM_STARTS], start=1):
+        on_stage(f"nearest neighbour, start {number}")
+        paths.append(nearest_neighbor_path(features, neighbors, int(start)))
     lengths = [points.length(path) for path in paths]
     best = paths[int(np.argmin(lengths))]
+    on_stage("shortening the best path")
     improved = improve(points, neighbors, best)
     return ShortPath(
         improved,

@@ -1,15 +1,17 @@
 """What a base model knows of concepts: their text embeddings, and its zero-shot accuracy on them."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch.nn import functional as F
 
-from fomo import evaluation
+from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, Part
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation import predictions
+from fomo.evaluation import classifier, predictions
 from fomo.model import ClipModel
 from fomo.runtime import Runtime
 from fomo.stream import Concept
@@ -21,21 +23,25 @@ BATCH = 256
 
 def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[str]:
     """The primer prompt of each concept, as evaluation asks."""
-    known = {
-        Concept(name, label): prompt
-        for name, dataset in datasets.items()
-        if dataset.card.templates
-        for label, prompt in zip(
-            dataset.card.classes, dataset.card.prompts(dataset.card.templates[0]), strict=True
-        )
-    }  # fmt: skip
+    known: dict[Concept, str] = {}
+    for name, dataset in datasets.items():
+        card = _with_template(dataset.card)
+        texts = card.prompts(card.templates[0])
+        known |= {Concept(name, label): text for label, text in zip(card.classes, texts, strict=True)}
     return [known.get(concept) or TEMPLATE.replace("{}", concept.name) for concept in concepts]
 
 
+@torch.inference_mode()
 def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> np.ndarray:
     """Unit text embeddings: float32 [n, d]."""
     model.network.eval()
-    return evaluation.text_features(model, texts, runtime).cpu().numpy()
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        tokens = model.tokenize(list(texts[start : start + BATCH])).to(runtime.device)
+        with runtime.autocast():
+            encoded = model.network.encode_text(tokens, normalize=True)
+        parts.append(F.normalize(encoded.float(), dim=-1).cpu())
+    return torch.cat(parts).numpy()
 
 
 def concept_accuracy(
@@ -62,6 +68,11 @@ def concept_accuracy(
     return found
 
 
+def _with_template(card: DatasetCard) -> DatasetCard:
+    """Retrieval sets may have no prompt of their own."""
+    return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
+
+
 def _accuracies(
     model: ClipModel,
     datasets: Mapping[str, Dataset],
@@ -74,20 +85,12 @@ def _accuracies(
         on_dataset(name)
         split = dataset.split("train")
         samples = Joined((Part(split, first_per_class(split.targets, per_class)),))
-        weights = _classifier(model, dataset, runtime)
+        weights = classifier(model, _with_template(dataset.card), "first", runtime)
         hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
         totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))
         right = np.bincount(samples.targets, weights=hits, minlength=len(dataset.card.classes))
         for index in np.flatnonzero(totals):
             yield Concept(name, dataset.card.classes[index]), float(right[index] / totals[index])
-
-
-def _classifier(model: ClipModel, dataset: Dataset, runtime: Runtime) -> Tensor:
-    """As evaluation's. A retrieval dataset may have classes and no prompts of its own: CLIP's serves."""
-    if dataset.card.templates:
-        return evaluation.classifier(model, dataset.card, "first", runtime)
-    asked = prompts([Concept(dataset.name, label) for label in dataset.card.classes], {})
-    return evaluation.text_features(model, asked, runtime)
 
 
 def first_per_class(targets: np.ndarray, count: int) -> np.ndarray:

@@ -51,7 +51,7 @@ def test_a_stream_without_pool_is_sound_and_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("new", "pool", "where"),
-    [([*NEW, ("emu", 12)], [("x", 41)], "new train 3"), (NEW, [("x", 41), ("x", 12)], "the pool 1")],
+    [([*NEW, ("emu", 12)], [("x", 41)], "new train 3"), (NEW, [("x", 41), ("x", 12)], "the pool, part 0 1")],
 )
 def test_a_held_out_picture_among_what_is_trained_on_is_found(
     new: Pictures, pool: Pictures, where: str, tmp_path: Path
@@ -92,12 +92,13 @@ def test_classes_without_training_pictures_are_reported_not_dropped_in_silence(t
 
 def test_a_concept_without_training_samples_is_a_fault_where_it_is_named(tmp_path: Path) -> None:
     planned(tmp_path, classes=("emu", "kiwi", "owl"))
-    path = put(tmp_path / "s.json", json.dumps(["new+++owl", "new+++kiwi", "new+++moa", "gone+++x"]))
-    report = verify(plan_file("file", str(path), str(tmp_path), ["old", "lost"]))
+    names = ["new+++owl", "new+++kiwi", "new+++moa", "gone+++x", "old+++red"]
+    path = put(tmp_path / "s.json", json.dumps(names))
+    report = verify(plan_file("file", str(path), str(tmp_path), ["pocket_counting", "lost"]))
     assert report.findings == NO_POOL | {
         "absent dataset": ["gone", "lost"],
         "absent class": ["new+++moa"],
-        "no training sample": ["new+++kiwi"],
+        "no training sample": ["new+++kiwi", "old+++red"],
     }
     assert not report.to_json()["sound"] and json.loads(json.dumps(report.to_json())) == report.to_json()
 
@@ -126,6 +127,7 @@ def test_many_pictures_go_over_all_cores_with_the_same_result(tmp_path: Path, mo
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr("streams.verify.IN_PROCESS", 0)
     monkeypatch.setattr("streams.verify.CHUNK", 2)
+    monkeypatch.setattr("streams.verify.AT_ONCE", 3)
     assert verify(plan, 3, lambda done, total: seen.append((done, total))) == alone
     assert seen == [(1, 7), (3, 7), (5, 7), (7, 7)]
 
