@@ -4,7 +4,7 @@ A :class:`Plan` is a stream before its data: it can be ordered, shown and writte
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -98,15 +98,17 @@ class Plan:
             raise FomoError(_empty("retention"))
         tasks = self.tasks(num_tasks, seed)
         adapted, held_out = open_all(self.adaptation, self.root), open_all(self.retention, self.root)
-        self.draw_ahead(split)
-        stream = Stream(self.name, tasks, adapted, held_out, self.open_pool())
+        stream = Stream(self.name, tasks, adapted, held_out, None)
         _refuse_untrained(self.concepts, adapted)
-        return stream
+        self.draw_ahead(("train", split), (split,))
+        return replace(stream, pool=self.open_pool())
 
-    def draw_ahead(self, *splits: str) -> None:
-        """Draw the pocket's pictures that the stream needs, where they are not cached."""
-        wanted = [(name, split) for name in self.adaptation for split in ("train", *splits)]
-        wanted += [(name, split) for name in self.retention for split in splits]
+    def draw_ahead(self, adapted: Sequence[str], held_out: Sequence[str]) -> None:
+        """Draw the pocket's pictures of these splits, and its pool where it is P, if they are not cached."""
+        splits = [(name, each) for name in self.adaptation for each in adapted]
+        splits += [(name, each) for name in self.retention for each in held_out]
+        drawn = {name: pocket.open_pocket(name).card for name, _ in splits if name in pocket.names()}
+        wanted = [(name, each) for name, each in splits if name in drawn and drawn[name].num_samples.get(each)]
         pocket.draw_ahead(wanted, self.pool_size if self.pool is None else 0)
 
     def open_pool(self) -> Samples | Shards | None:
@@ -250,6 +252,8 @@ def _classes(dataset: Dataset) -> list[Concept]:
 def _with_training(dataset: Dataset) -> list[Concept]:
     """The classes of a dataset that have training samples."""
     classes = _classes(dataset)
+    if not dataset.card.num_samples.get("train"):
+        return []
     if dataset.name in pocket.names():  # all of them, and no picture has to be drawn to know it
         return classes
     trained = np.unique(dataset.split("train").targets)
@@ -270,8 +274,7 @@ def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, S
 def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
     """Concepts of ``datasets`` that have no training sample there."""
     names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
-    some = [name for name in names if datasets[name].card.num_samples.get("train")]
-    trained = {concept for name in some for concept in _with_training(datasets[name])}
+    trained = {concept for name in names for concept in _with_training(datasets[name])}
     return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]
 
 

@@ -84,7 +84,8 @@ def _drawn(plan: Plan, split: str) -> bool:
     """Whether all of the pocket's pictures that the stream needs are in the cache."""
     used = [(name, each) for name in plan.adaptation for each in ("train", split)]
     used += [(name, split) for name in plan.retention]
-    requests = [cache.request(name, each) for name, each in used if name in pocket.names()]
+    drawn = {name: pocket.open_pocket(name).card.num_samples for name, _ in used if name in pocket.names()}
+    requests = [cache.request(name, each) for name, each in used if each in drawn.get(name, ())]
     if plan.pool is None and plan.pool_size:
         requests.append(cache.Request(cache.POOL, "train", plan.pool_size))
     return all(request.folder.exists() for request in requests)
@@ -104,7 +105,7 @@ def _num_samples(plan: Plan, names: set[str]) -> dict[Concept, int]:
     for name, dataset in open_all(names, plan.root).items():
         card = dataset.card
         if name in pocket.names():  # the classes of a pocket dataset are of one size: no picture has to be drawn
-            totals = np.full(len(card.classes), card.num_samples["train"] // len(card.classes))
+            totals = np.full(len(card.classes), card.num_samples.get("train", 0) // len(card.classes))
         elif not card.num_samples.get("train"):
             totals = np.zeros(len(card.classes), dtype=np.int64)
         else:

@@ -156,7 +156,7 @@ def verify(options: argparse.Namespace) -> None:
     plan = configured(options.overrides)[1]
     console = Console(stderr=options.json)
     with console.status("drawing pictures (once, then cached)"):
-        plan.draw_ahead(*HELD_OUT_SPLITS)
+        plan.draw_ahead(("train",), HELD_OUT_SPLITS)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("comparing pictures", total=None)
 

@@ -106,6 +106,7 @@ def test_a_sound_stream_is_verified_and_a_leak_ends_with_status_2(capsys: pytest
         (["build", "ordering=time_incremental", "--time-groups", "bad.json"], "whole numbers"),
         (["show", "bad.json"], "of type dict"),
         (["show", "gone.json"], "gone.json"),
+        (["show", "shapes.json", "num_tasks=1"], "no training sample"),
         (["show", "bad.json", "gone.json"], "one stream file at a time"),
         (["show", "good.json"], "num_tasks=20: allowed are 1 to 2"),
         (["show", "stream.ordering=similarity"], "fomo stream build"),
@@ -119,6 +120,7 @@ def test_a_mistake_is_one_line_and_status_2(
     arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(Path("bad.json"), '{"a": "b"}')
+    put(Path("shapes.json"), '["pocket_shapes+++circle"]')
     put(Path("good.json"), '["gone+++x", "gone+++y"]')
     error = error_of(capsys, "stream", *arguments)
     assert text in error and error.startswith("error: ") and error.count("\n") == 1

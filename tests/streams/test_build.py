@@ -139,6 +139,11 @@ def test_the_pool_of_a_file_is_the_pockets_where_all_its_datasets_are(tmp_path: 
         (ENTRIES, {"retention": ["pocket_flags"]}, "both adapted to and held out"),
         (ENTRIES, {"ordering": "similarity"}, "similarity needs a model.*fomo stream build"),
         (ENTRIES, {"ordering": "time_incremental"}, "no time group is known for 2 datasets"),
+        (
+            ["pocket_shapes+++circle"],
+            {"num_tasks": 1},
+            r"1 concepts have no training sample.*pocket_shapes\+\+\+circle",
+        ),
         (["birds+++owl", "birds+++emu"], {}, r"1 concepts have no training sample, the first is 'birds\+\+\+emu'"),
     ],
 )
@@ -153,8 +158,10 @@ def test_a_stream_file_that_cannot_be_run_is_refused(
 
 def test_datasets_without_anything_to_learn_are_refused(tmp_path: Path) -> None:
     shards(tmp_path / "data", "pairs", {"train": [(None, 1)]}, kind="pairs")
-    with pytest.raises(FomoError, match=r"stream\.adaptation=\['pairs'\]: no class of it has a training sample"):
-        built(tmp_path, adaptation=["pairs"])
+    shards(tmp_path / "data", "tested", {"test": [("owl", 1)]})
+    for name in ("pairs", "tested", "pocket_shapes"):
+        with pytest.raises(FomoError, match=rf"stream\.adaptation=\['{name}'\]: no class of it has a training sample"):
+            built(tmp_path, adaptation=[name])
 
 
 def test_one_dataset_per_task_in_a_named_stream(tmp_path: Path) -> None:
