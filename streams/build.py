@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.data.shards import open_dataset, present
 from fomo.errors import FomoError, unknown
+from fomo.parts import build
 from fomo.stream import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
+from streams.catalogue import load
 from streams.orderings import Facts, check_ordering, check_ordering_name, order
 from streams.pocket import datasets as pocket
 from streams.pools import named_pool
@@ -218,6 +221,31 @@ def file_stream(
 
 PLANNERS = {"streams.build_stream": "streams.plan_named", "streams.file_stream": "streams.plan_file"}
 """Which function plans what another one opens."""
+
+
+def planned(node: Mapping[str, Any]) -> Plan:
+    """The plan of the stream that a configuration describes."""
+    target = node.get("_target_")
+    if target not in PLANNERS:
+        raise unknown("stream._target_ that can be planned", target, PLANNERS)
+    plan: Plan = build("stream", {**node, "_target_": PLANNERS[target]})
+    return plan
+
+
+def num_training_samples(node: Mapping[str, Any]) -> int:
+    """Training samples of the datasets that a stream's configuration adapts to; nothing is drawn or decoded.
+
+    A dataset that is not there counts as its declaration says.
+    """
+    plan = planned(node)
+    known, declared = available(plan.root), load()
+    absent = [name for name in plan.adaptation if name not in known]
+    strangers = [name for name in absent if name not in declared]
+    if strangers:
+        raise unknown("dataset", strangers[0], [*known, *declared])
+    cards = [dataset.card for dataset in open_all(set(plan.adaptation) - set(absent), plan.root).values()]
+    here = sum(card.num_samples.get("train", 0) for card in cards)
+    return here + sum(declared[name].num_train for name in absent)
 
 
 def _check_list(key: str, entries: object) -> None:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from fomo.cli.stream_facts import Finder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
 from fomo.compose import compose
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError
 
 if TYPE_CHECKING:
     from fomo.config import Config
@@ -77,15 +77,10 @@ def configured(overrides: list[str]) -> "tuple[Config, Plan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
     values = compose([_expanded(override) for override in _with_file(overrides)])
     from fomo.config import resolve
-    from fomo.parts import build as build_part
-    from streams.build import PLANNERS
+    from streams.build import planned
 
     config = resolve(values).config
-    target = config.stream.get("_target_")
-    if target not in PLANNERS:
-        raise unknown("stream._target_ that can be planned", target, PLANNERS)
-    node = {**config.stream, "_target_": PLANNERS[target]}
-    return config, build_part("stream", node, config.runtime.allow_targets)
+    return config, planned(config.stream)
 
 
 def _expanded(override: str) -> str:

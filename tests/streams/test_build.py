@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from fomo.cli import main
+from fomo.compose import compose
 from fomo.data.joined import Joined
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError
 from fomo.stream import Stream
-from streams import available, build_stream, file_stream, open_named, plan_file
+from streams import available, build_stream, file_stream, num_training_samples, open_named, plan_file
 from tests.fomo.helpers import put
 from tests.streams.helpers import shards
 
@@ -211,3 +212,15 @@ def test_p_is_read_in_sequence_from_tar_files(tmp_path: Path) -> None:
 def test_a_bad_pool_is_refused(pool: object, text: str, tmp_path: Path) -> None:
     with pytest.raises(FomoError, match=text):
         built(tmp_path, pool=pool)
+
+
+def test_training_samples_are_counted_from_cards_and_from_declarations(tmp_path: Path) -> None:
+    root = f"stream.root={tmp_path}"
+    shards(tmp_path, "new", {"train": [("a", 2), ("a", 3)], "test": [("a", 4)]})
+    named = compose(["stream.adaptation=[new,pocket_solids]", root])["stream"]
+    assert num_training_samples(named) == 2 + 8 * 60
+    path = put(tmp_path / "x.json", '["DTD+++banded", "new+++a"]')
+    assert num_training_samples(compose(["stream=file", f"stream.path={path}", root])["stream"]) == 1880 + 2
+    put(path, '["DTT+++banded"]')
+    with pytest.raises(FomoError, match=r"unknown dataset 'DTT'\. Did you mean 'DTD'"):
+        num_training_samples(compose(["stream=file", f"stream.path={path}", root])["stream"])
