@@ -3,21 +3,19 @@
 A :class:`Plan` is a stream before its data: it can be ordered, shown and written where no picture lies.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
-from fomo.data.shards import open_dataset, present
 from fomo.errors import FomoError, unknown
 from fomo.parts import build
 from fomo.stream import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
 from streams.catalogue import load
+from streams.opening import available, concepts_of, open_all, open_at, open_named, untrained, with_training
 from streams.orderings import Facts, check_ordering, check_ordering_name, order
 from streams.pocket import datasets as pocket
 from streams.pools import named_pool
@@ -26,37 +24,6 @@ from streams.reference import read_concepts
 CHUNKS = {"equal": chunk, "dataset": chunk_by_dataset}
 POCKET_POOL_SIZE, POOL_WINDOW = 16_000, 10_000
 Tasks = tuple[tuple[Concept, ...], ...]
-
-
-def available(root: Path) -> dict[str, Path | None]:
-    """Every dataset that a stream may name: the folder of an imported one, ``None`` for one of the pocket's."""
-    imported = present(root)
-    both = set(imported) & set(pocket.names())
-    if both:
-        raise FomoError(f"'{imported[min(both)]}' has the name of a pocket dataset: import it under another --name.")
-    return {**dict.fromkeys(pocket.names()), **imported}
-
-
-def open_named(name: str, root: Path) -> Dataset:
-    """A dataset by name."""
-    return open_all([name], root)[name]
-
-
-def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
-    """Datasets by name; all that are not there are named at once."""
-    known, names = available(root), list(dict.fromkeys(names))
-    absent = [name for name in names if name not in known]
-    way_out = f"Imported datasets are looked for in stream.root='{root}'."
-    if len(absent) == 1:
-        raise unknown("dataset", absent[0], known, way_out)
-    if absent:
-        shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
-        raise FomoError(f"{len(absent)} of {len(names)} datasets are not there: {shown}. {way_out}")
-    return {name: _open(name, known[name]) for name in names}
-
-
-def _open(name: str, folder: Path | None) -> Dataset:
-    return pocket.open_pocket(name) if folder is None else open_dataset(folder)
 
 
 @dataclass(frozen=True)
@@ -140,12 +107,12 @@ def plan_named(
             raise FomoError(_empty(key))
     datasets = open_all((entry.split("+++")[0] for entry in adaptation), Path(root))
     open_all(retention, Path(root))
-    whole = {entry: _with_training(datasets[entry]) for entry in adaptation if entry in datasets}
+    whole = {entry: with_training(datasets[entry]) for entry in adaptation if entry in datasets}
     listed = [c for entry in dict.fromkeys(adaptation) for c in _concepts(entry, datasets, whole)]
     if not listed:
         raise FomoError(f"stream.adaptation={list(adaptation)}: no class of it has a training sample.")
     used = {concept for concepts in whole.values() for concept in concepts}
-    left_out = [concept for name in whole for concept in _classes(datasets[name]) if concept not in used]
+    left_out = [concept for name in whole for concept in concepts_of(datasets[name]) if concept not in used]
     pool_data = (_pool_names(pool), pool_size, pool_window)
     return Plan(name, tuple(listed), tuple(retention), *pool_data, ordering, chunks, Path(root), tuple(left_out))
 
@@ -269,23 +236,8 @@ def _empty(key: str) -> str:
 def _held_out(named: set[str], root: Path) -> list[str]:
     with_pocket = bool(named & set(pocket.names()))
     known = {name: folder for name, folder in available(root).items() if folder is not None or with_pocket}
-    roles = {name: _open(name, folder).card.role for name, folder in known.items() if name not in named}
+    roles = {name: open_at(name, folder).card.role for name, folder in known.items() if name not in named}
     return [name for name, role in roles.items() if role == "retention"]
-
-
-def _classes(dataset: Dataset) -> list[Concept]:
-    return [Concept(dataset.name, each) for each in dataset.card.classes]
-
-
-def _with_training(dataset: Dataset) -> list[Concept]:
-    """The classes of a dataset that have training samples."""
-    classes = _classes(dataset)
-    if not dataset.card.num_samples.get("train"):
-        return []
-    if dataset.name in pocket.names():  # all of them, and no picture has to be drawn to know it
-        return classes
-    trained = np.unique(dataset.split("train").targets)
-    return [classes[index] for index in trained if index >= 0]
 
 
 def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, Sequence[Concept]]) -> Sequence[Concept]:
@@ -297,13 +249,6 @@ def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, S
     if concept.name not in classes:
         raise unknown(f"class of dataset '{concept.dataset}'", concept.name, classes)
     return [concept]
-
-
-def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
-    """Concepts of ``datasets`` that have no training sample there."""
-    names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
-    trained = {concept for name in names for concept in _with_training(datasets[name])}
-    return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]
 
 
 def _refuse_untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> None:

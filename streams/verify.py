@@ -16,7 +16,8 @@ from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
 from fomo.stream import Concept
 from fomo.workers import Run, batched, num_cores, runner
-from streams.build import Plan, available, open_all, untrained
+from streams.build import Plan
+from streams.opening import available, open_all, untrained
 
 FAULTS = {
     "absent dataset": "datasets that are not there",

@@ -59,7 +59,7 @@ class Finder:
         return model
 
     def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.build import available, open_all
+        from streams.opening import available, open_all
         from streams.orderings.zero_shot import prompts, text_features
 
         known = available(self.plan.root)
@@ -68,7 +68,7 @@ class Finder:
         return text_features(self._model(), prompts(concepts, datasets), self.config.runtime)
 
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.build import open_all
+        from streams.opening import open_all
         from streams.orderings.zero_shot import concept_accuracy
         from streams.pocket import datasets as pocket
 
