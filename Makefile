@@ -33,6 +33,8 @@ format: $(READY)  ## let ruff write
 benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/loop_overhead.py
 	$(BIN)/python benchmarks/merging.py
+	$(BIN)/python benchmarks/data_throughput.py
+	$(BIN)/python benchmarks/stream_scale.py
 
 clean:  ## the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

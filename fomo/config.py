@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
 
 from fomo.budget import Budget
+from fomo.data.buffer import Buffer
+from fomo.data.pools import Captions
 from fomo.errors import FomoError, check_keys
 from fomo.evaluation import EvaluationConfig
 from fomo.loader import Augmentation
@@ -53,6 +55,8 @@ class Config:
     schedule: Part
     meta_schedule: Part
     optimizer: Part
+    buffer: Buffer = field(default_factory=Buffer)
+    captions: Captions = field(default_factory=Captions)
     run: RunConfig = field(default_factory=RunConfig)
     label: str = ""
 

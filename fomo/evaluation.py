@@ -1,7 +1,8 @@
-"""Zero-shot evaluation: a classifier from prompts, top-1 accuracy per dataset and per task (Radford et al. 2021)."""
+"""Zero-shot evaluation (Radford et al. 2021): top-1 accuracy by a classifier from prompts, or recall@5 of retrieval."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +17,13 @@ from fomo.data.images import central_crop
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, unknown
 from fomo.model import ClipModel
+from fomo.retrieval import recall
 from fomo.runtime import Runtime
 from fomo.stream import Stream
 
 EVALUATION_SPLITS = ("test", "validation")
 TEMPLATES = ("first", "all")
+TEXTS_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Evaluation:
     num_samples: Mapping[str, int]
 
 
+class Scored(NamedTuple):
+    """The score of a dataset in percent, and of each sample its share in [0, 1] (a hit) and its target: [n]."""
+
+    score: float
+    values: np.ndarray
+    targets: np.ndarray
+
+
 class _Images(TorchDataset[Tensor]):
     """Central crops of a split, uint8 [3, s, s]."""
 
@@ -67,47 +78,83 @@ class _Images(TorchDataset[Tensor]):
 
 
 @torch.inference_mode()
+def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:
+    """Unit features [n, d]."""
+    features = []
+    for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
+        with runtime.autocast():
+            features.append(model.network.encode_text(tokens.to(runtime.device), normalize=True))
+    return torch.cat(features).float()
+
+
 def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
     """Unit text features [classes, d], each the mean over the prompt templates in use."""
     used = card.templates[:1] if templates == "first" else card.templates
-    features = []
-    for template in used:
-        tokens = model.tokenize(card.prompts(template)).to(runtime.device)
-        with runtime.autocast():
-            encoded = torch.cat([model.network.encode_text(part, normalize=True) for part in tokens.split(256)])
-        features.append(encoded.float())
+    features = [text_features(model, card.prompts(template), runtime) for template in used]
     return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
 
 
-@torch.inference_mode()
-def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
-    """Predicted class of each sample: int64 [n]. All classes of the dataset compete."""
+def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
+    """Unit features [b, d] of the central crops, batch by batch."""
     loader = DataLoader(
         _Images(samples, model.image_size),
         batch_size=batch_size,
         num_workers=runtime.num_workers,
         generator=torch.Generator(),
     )
-    return np.concatenate([_predict(model, images, weights, runtime).cpu().numpy() for images in loader])
+    return (_encode(model, images, runtime) for images in loader)
 
 
-def _predict(model: ClipModel, images: Tensor, weights: Tensor, runtime: Runtime) -> Tensor:
+@torch.inference_mode()
+def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
     with runtime.autocast():
         features = model.network.encode_image(model.normalize(images.to(runtime.device)), normalize=True)
-    return (features.float() @ weights.T).argmax(dim=-1)
+    return features.float()
 
 
-def correct_per_dataset(
+def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
+    """Predicted class of each sample: int64 [n]. All classes of the dataset compete."""
+    batches = image_features(model, samples, batch_size, runtime)
+    return np.concatenate([(features @ weights.T).argmax(dim=-1).cpu().numpy() for features in batches])
+
+
+def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
+    """Top-1 accuracy."""
+    samples = dataset.split(config.split)
+    weights = classifier(model, dataset.card, config.templates, runtime)
+    hits = predictions(model, samples, weights, config.batch_size, runtime) == samples.targets
+    return Scored(100 * float(hits.mean()), hits, samples.targets)
+
+
+def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
+    """Mean of text-to-image and image-to-text recall@5."""
+    samples = dataset.split(config.split)
+    captions = [samples.captions(index) for index in range(len(samples))]
+    bare = next((index for index, texts in enumerate(captions) if not texts), None)
+    if bare is not None:
+        raise FomoError(
+            f"sample {bare} of '{dataset.name}' ({config.split}) has no caption: retrieval needs one of each."
+        )
+    owner = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=runtime.device)
+    texts = text_features(model, [text for texts in captions for text in texts], runtime)
+    images = torch.cat(list(image_features(model, samples, config.batch_size, runtime)))
+    score, values = recall(texts, images, owner)
+    return Scored(score, values.cpu().numpy(), samples.targets)
+
+
+TASKS = {"classification": classification, "retrieval": retrieval}
+
+
+def scored_datasets(
     model: ClipModel, datasets: Mapping[str, Dataset], config: EvaluationConfig, runtime: Runtime
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, hits (bool [n]) and targets [n] of each dataset in turn."""
+) -> Iterator[tuple[str, Scored]]:
+    """The score of each dataset in turn."""
     model.network.eval()
     with parametrize.cached():
         for name, dataset in datasets.items():
-            samples = dataset.split(config.split)
-            weights = classifier(model, dataset.card, config.templates, runtime)
-            predicted = predictions(model, samples, weights, config.batch_size, runtime)
-            yield name, predicted == samples.targets, samples.targets
+            if dataset.card.kind not in TASKS:
+                raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
+            yield name, TASKS[dataset.card.kind](model, dataset, config, runtime)
 
 
 def evaluate(
@@ -122,12 +169,13 @@ def evaluate(
     num_samples: dict[str, int] = {}
     hits_per_task = np.zeros(len(stream.tasks) + 1)
     samples_per_task = np.zeros(len(stream.tasks) + 1)
-    for name, hits, targets in correct_per_dataset(model, stream.datasets, config, runtime):
+    for name, scored in scored_datasets(model, stream.datasets, config, runtime):
         on_dataset(name)
-        scores[name], num_samples[name] = 100 * float(hits.mean()), len(hits)
+        scores[name], num_samples[name] = scored.score, len(scored.values)
         if name in stream.adaptation:
-            tasks = stream.class_tasks(name)[targets]
-            hits_per_task += np.bincount(tasks, weights=hits, minlength=len(hits_per_task))
+            classed = scored.targets >= 0
+            tasks = stream.class_tasks(name)[scored.targets[classed]]
+            hits_per_task += np.bincount(tasks, weights=scored.values[classed], minlength=len(hits_per_task))
             samples_per_task += np.bincount(tasks, minlength=len(hits_per_task))
     tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1
     per_task = {int(task): float(100 * hits_per_task[task] / samples_per_task[task]) for task in tasks_scored}

@@ -19,7 +19,8 @@ from fomo.scores import Point, Scores, read_scores
 class Entry:
     """One method in one track: means over its seeds, and the sample standard deviation of GM (``None`` for one seed).
 
-    ``track`` names what may be compared: the stream, its number of updates, and the budget. Ranks count within it.
+    ``track`` names what may be compared: the stream, its data, its number of updates, and the budget. Ranks count within
+    it.
     """
 
     label: str
@@ -65,9 +66,11 @@ def leaderboard(folders: Sequence[Path]) -> Board:
 
 
 def track(scores: Scores) -> str:
-    """Runs of one track have the same datasets and the same number of updates."""
+    """Runs of one track have the same datasets, with the same data in them, and the same number of updates."""
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
-    return f"{scores.content['stream']['name']}, {scores.num_tasks} updates, datasets {names}"
+    stream = scores.content["stream"]
+    data = f", data {stream['data_sha256'][:6]}" if "data_sha256" in stream else ""
+    return f"{stream['name']}, {scores.num_tasks} updates, datasets {names}{data}"
 
 
 def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:

@@ -1,8 +1,10 @@
 """Batches of a run, each a pure function of (seed, task, step), whatever process makes it."""
 
+import logging
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,8 +16,9 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from fomo import rng
+from fomo.data.drawn import Skipped
 from fomo.data.images import random_crop
-from fomo.data.pools import POOLS, Pool, StreamPools
+from fomo.data.pools import POOLS, AnyPool, StreamPools
 from fomo.errors import FomoError
 from fomo.method import Batch
 from fomo.mixture import Counts, Mixture
@@ -23,14 +26,16 @@ from fomo.model import ClipModel, Tokenize
 from fomo.runtime import Runtime
 
 CROP_ATTEMPTS = 10
+_log = logging.getLogger(__name__)
 
 
 class RawBatch(NamedTuple):
-    """A batch as the loader makes it: uint8 images [b, 3, h, w] and tokens [b, l] on the CPU."""
+    """A batch as the loader makes it: uint8 images [b, 3, h, w] and tokens [b, l] on the CPU; what was left out."""
 
     images: Tensor
     tokens: Tensor
     counts: Counts
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Once(NamedTuple):
@@ -71,11 +76,11 @@ class BatchMaker(TorchDataset[RawBatch]):
         return {}
 
     @cached_property
-    def _at_hand(self) -> dict[int, dict[str, Pool]]:
+    def _at_hand(self) -> dict[int, dict[str, AnyPool]]:
         return {}
 
-    def _pools_of(self, task: int) -> dict[str, Pool]:
-        """The pools of a task, put together once per task: a late buffer has many parts."""
+    def _pools_of(self, task: int) -> dict[str, AnyPool]:
+        """The pools of a task, put together once per task: what a bounded buffer keeps is sought among all seen."""
         if task not in self._at_hand:
             self._at_hand.clear()
             self._at_hand[task] = self.pools.of_task(task)
@@ -90,21 +95,22 @@ class BatchMaker(TorchDataset[RawBatch]):
             return self._made([(pool, int(index)) for index in drawn], keys, (0, len(drawn), 0))
         task, step = key
         pools = self._pools_of(task)
-        draws = self.mixture.draws(task, step, [len(pools[name]) for name in POOLS])
+        draws = self.mixture.draws(task, step, [pools[name].size for name in POOLS])
         rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
-        return self._made(rows, key, self.mixture.counts(task))
+        return self._made(rows, key, self.mixture.counts(task, step))
 
     def _made(self, rows: Sequence[tuple[Pool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
-        tokens = []
+        tokens, skipped = [], dict[Skipped, None]()
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
         crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
         choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))
         for row, (pool, index) in enumerate(rows):
-            images[row] = random_crop(pool.image(index), self.image_size, crops[row], self.augmentation.scale)
-            captions = pool.captions(index)
+            image, captions, left_out = pool.draw(index)
+            images[row] = random_crop(image, self.image_size, crops[row], self.augmentation.scale)
             tokens.append(self._encoded(captions[int(choices[row] * len(captions))]))
-        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), counts)
+            skipped |= dict.fromkeys(left_out)
+        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), counts, tuple(skipped))
 
     def _encoded(self, text: str) -> Tensor:
         if text not in self._tokens:
@@ -132,6 +138,7 @@ class Batches:
 
     def __init__(self, maker: BatchMaker, model: ClipModel, runtime: Runtime) -> None:
         self._maker, self._model, self._runtime, self._steps = maker, model, runtime, _TaskSteps()
+        self.skipped: dict[Skipped, None] = {}
         self._loader = self._loading(self._steps, persistent=runtime.num_workers > 0)
 
     def _loading(self, keys: Sampler[tuple[int, int]] | Sequence[Key], persistent: bool) -> DataLoader[RawBatch]:
@@ -146,9 +153,15 @@ class Batches:
         )
 
     def of_task(self, task: int, num_steps: int) -> Iterator[Batch]:
-        """The batches of a task, in order."""
+        """The batches of a task, in order. What cannot be used is remembered in ``skipped`` and logged once a task."""
         self._steps.task, self._steps.num_steps = task, num_steps
-        yield from map(self._on_device, self._loader)
+        new: dict[Skipped, None] = {}
+        for raw in self._loader:
+            new |= {each: None for each in raw.skipped if each not in self.skipped}
+            yield self._on_device(raw)
+        self.skipped |= new
+        if new:
+            _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
 
     def num_update_samples(self, task: int) -> int:
         """|D_t|."""
@@ -165,3 +178,12 @@ class Batches:
         images = self._model.normalize(raw.images.to(device, non_blocking=True))
         pretraining, update, buffer = raw.counts  # the loader makes a list of it
         return Batch(images, raw.tokens.to(device, non_blocking=True), (pretraining, update, buffer))
+
+
+def summary(skipped: Collection[Skipped]) -> str:
+    """Counts by reason, and where the first one lies."""
+    counts: Counter[str] = Counter()
+    for each in skipped:
+        counts[each.reason] += each.number
+    listed = ", ".join(f"{number} × {reason}" for reason, number in counts.items())
+    return f"{listed} (first: {next(iter(skipped)).where})"

@@ -1,31 +1,42 @@
 """Which samples form a batch: exact counts per pool, seeded walks, nothing else.
 
 PROTOCOL: λ = (P, D, B); per batch ``floor(B·λ)`` samples of each pool in decimals, the remainder one by
-one in the order P, D, B. Roth et al. 2024, arXiv 2408.14471, section 3.
+one in the order P, D, B. Roth et al. 2024, arXiv 2408.14471, section 3. ``batches="unmixed"``, which is ours, fills
+each batch from one pool and shares out the steps instead.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
-from functools import lru_cache
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from math import floor
 
 import numpy as np
 
 from fomo import rng
-from fomo.errors import FomoError
+from fomo.errors import FomoError, unknown
 
 Counts = tuple[int, int, int]
+BATCHES = ("mixed", "unmixed")
 
 
 @dataclass(frozen=True)
 class MixtureWeights:
-    """Shares of a batch; they sum to 1 (thirds may be written as 0.3333, 0.3334, 0.3333)."""
+    """Shares of a batch, or of the steps where batches are ``unmixed``.
+
+    They sum to 1 (thirds may be written as 0.3333, 0.3334, 0.3333).
+    """
 
     pretraining: float
     update: float
     buffer: float
+    batches: str = "mixed"
 
     def __post_init__(self) -> None:
+        if self.batches not in BATCHES:
+            raise unknown("value of mixture.batches", self.batches, BATCHES)
         for name, weight in zip(("pretraining", "update", "buffer"), self.values, strict=True):
             if not 0 <= weight <= 1:
                 raise FomoError(f"mixture.{name}={weight}: allowed are 0 to 1.")
@@ -58,6 +69,40 @@ def first_task_counts(counts: Counts) -> Counts:
     return pretraining + to_pretraining, update + buffer - to_pretraining, 0
 
 
+def first_task_shares(shares: Sequence[Fraction]) -> tuple[Fraction, Fraction, Fraction]:
+    """Shares while the buffer is empty: its share goes to D and P alike, all to D where P has none."""
+    pretraining, update, buffer = shares
+    to_pretraining = buffer / 2 if pretraining else Fraction(0)
+    return pretraining + to_pretraining, update + buffer - to_pretraining, Fraction(0)
+
+
+def batches_per_pool(steps: Sequence[int], weights: MixtureWeights) -> tuple[Counts, ...]:
+    """Unmixed batches of P, D and B in each task: floor or ceiling of steps·λ, whatever is cut off being carried on.
+
+    Hence the totals of a task are exact to a batch, and the shares of a run are λ in the long run.
+    """
+    parts = [Fraction(str(weight)) for weight in weights.values]
+    shares = tuple(part / sum(parts) for part in parts)
+    due, planned = [Fraction(0)] * 3, []
+    for task, num_steps in enumerate(steps, start=1):
+        exact = [share * num_steps for share in (first_task_shares(shares) if task == 1 else shares)]
+        counts = [floor(amount) for amount in exact]
+        due = [old + amount - count for old, amount, count in zip(due, exact, counts, strict=True)]
+        for _ in range(num_steps - sum(counts)):
+            pool = max((i for i in range(3) if exact[i] > counts[i]), key=lambda i: due[i])
+            counts[pool], due[pool] = counts[pool] + 1, due[pool] - 1
+        planned.append((counts[0], counts[1], counts[2]))
+    return tuple(planned)
+
+
+@lru_cache(maxsize=8)
+def spread(seed: int, task: int, counts: Counts) -> np.ndarray:
+    """Pool (0, 1, 2) of each step of a task: the batches of a pool come at even distances, from a seeded phase."""
+    phases = rng.generator(seed, "unmixed", task).random(3)
+    places = [(np.arange(count) + phase) / max(count, 1) for count, phase in zip(counts, phases, strict=True)]
+    return np.repeat(np.arange(3), counts)[np.argsort(np.concatenate(places), kind="stable")]
+
+
 @lru_cache(maxsize=8)
 def _permutation(seed: int, walk: str, size: int, epoch: int) -> np.ndarray:
     return rng.generator(seed, "order", walk, epoch).permutation(size)
@@ -85,19 +130,61 @@ class Mixture:
     weights: MixtureWeights
     steps: tuple[int, ...]
 
-    def counts(self, task: int) -> Counts:
-        """Samples of P, D and B per batch of a task."""
+    @cached_property
+    def _totals(self) -> tuple[Counts, ...]:
+        """Samples of P, D and B of each task."""
+        if self.weights.batches == "unmixed":
+            planned = batches_per_pool(self.steps, self.weights)
+            return tuple((p * self.batch_size, d * self.batch_size, b * self.batch_size) for p, d, b in planned)
+        later = batch_counts(self.batch_size, self.weights)
+        per_step = [first_task_counts(later) if task == 0 else later for task in range(len(self.steps))]
+        return tuple((p * n, d * n, b * n) for (p, d, b), n in zip(per_step, self.steps, strict=True))
+
+    @cached_property
+    def _drawn_before(self) -> list[int]:
+        """Samples of P drawn before each task."""
+        return [0, *accumulate(total[0] for total in self._totals)]
+
+    def totals(self, task: int) -> Counts:
+        """Samples of P, D and B in the whole of a task."""
+        return self._totals[task - 1]
+
+    def counts(self, task: int, step: int) -> Counts:
+        """Samples of P, D and B in a batch."""
+        if self.weights.batches == "unmixed":
+            pool = self._schedule(task)[step]
+            return tuple(self.batch_size if i == pool else 0 for i in range(3))  # type: ignore[return-value]
         counts = batch_counts(self.batch_size, self.weights)
         return first_task_counts(counts) if task == 1 else counts
 
-    def draws(self, task: int, step: int, sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sample numbers in P, D_t and B for one batch; ``sizes`` are those of the three pools."""
-        counts = self.counts(task)
-        before = sum(self.counts(t)[0] * self.steps[t - 1] for t in range(1, task))
-        starts = (before + step * counts[0], step * counts[1], step * counts[2])
+    def _schedule(self, task: int) -> np.ndarray:
+        p, d, b = self.totals(task)
+        return spread(self.seed, task, (p // self.batch_size, d // self.batch_size, b // self.batch_size))
+
+    def starts(self, task: int, step: int) -> Counts:
+        """How many samples of P (in the run), D_t and B (in the task) were drawn before a batch."""
+        if self.weights.batches == "unmixed":
+            batches = np.bincount(self._schedule(task)[:step], minlength=3)
+            p, d, b = (int(number) * self.batch_size for number in batches)
+        else:
+            p, d, b = (step * count for count in self.counts(task, step))
+        return self._drawn_before[task - 1] + p, d, b
+
+    def draws(self, task: int, step: int, sizes: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sample numbers in P, D_t and B for one batch; ``sizes`` are those of the three pools.
+
+        A pool of size ``None`` has an order of its own: its positions are given as they are.
+        """
         names = ("pretraining", f"update {task}", f"buffer {task}")
         p, d, b = (
-            walk(self.seed, name, size, start, count) if count else np.empty(0, dtype=np.int64)
-            for name, size, start, count in zip(names, sizes, starts, counts, strict=True)
+            self._drawn(name, size, start, count)
+            for name, size, start, count in zip(
+                names, sizes, self.starts(task, step), self.counts(task, step), strict=True
+            )
         )
         return p, d, b
+
+    def _drawn(self, name: str, size: int | None, start: int, count: int) -> np.ndarray:
+        if size is None or count == 0:
+            return np.arange(start, start + count)
+        return walk(self.seed, name, size, start, count)

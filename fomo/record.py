@@ -89,8 +89,8 @@ def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def scores_header(stream: Stream, split: str, marks: list[str]) -> dict[str, Any]:
-    """What ``scores.json`` says of the stream and its datasets."""
+def scores_header(stream: Stream, split: str, marks: list[str], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What ``scores.json`` says of the stream, of its hashes and of its datasets."""
     datasets = {
         name: {
             "role": "adaptation" if name in stream.adaptation else "retention",
@@ -100,5 +100,5 @@ def scores_header(stream: Stream, split: str, marks: list[str]) -> dict[str, Any
         }
         for name, dataset in stream.datasets.items()
     }
-    about = {"name": stream.name, "sha256": stream.sha256}
+    about = {"name": stream.name, **hashes}
     return {"stream": about, "split": split, "marks": marks, "num_tasks": len(stream.tasks), "datasets": datasets}

@@ -14,6 +14,7 @@ from fomo.config import read_values
 from fomo.errors import FomoError
 from fomo.scores import Point, Scores, read_scores
 
+METRICS = {"accuracy": "zero-shot top-1 accuracy"}
 KA_COLOR, ZS_COLOR = "#c2410c", "#1d4ed8"
 
 
@@ -52,7 +53,9 @@ def _card(folder: Path) -> dict[str, Any]:
 def _caption(scores: Scores, card: dict[str, Any]) -> str:
     marks = f" · {', '.join(scores.marks)}" if scores.marks else ""
     seconds = f"{card['seconds']:.0f} s · " if card else ""
-    return f"zero-shot top-1 accuracy in percent · {seconds}{scores.content['split']} split{marks}"
+    found = {about.get("metric", "accuracy") for about in scores.datasets.values()}
+    metrics = " or ".join(METRICS.get(metric, metric) for metric in sorted(found))
+    return f"{metrics} in percent · {seconds}{scores.content['split']} split{marks}"
 
 
 def write_report(folder: Path) -> Path:

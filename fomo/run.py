@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from fomo.budget.plan import Plan
 from fomo.budget.planner import make_optimizer, parts_of, plan_run, without_recomputation
 from fomo.budget.utilisation import Usage, peak, utilisation
 from fomo.config import Config, Resolved
+from fomo.data.fingerprint import stream_data_sha256
 from fomo.data.pools import StreamPools
 from fomo.errors import FomoError
 from fomo.evaluation import evaluate
@@ -74,6 +76,12 @@ class Prepared:
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
         return [*self.plan.budget.marks, *validation]
 
+    @cached_property
+    def stream_hashes(self) -> dict[str, str]:
+        """Of the stream's definition, and of its data."""
+        data = stream_data_sha256(self.stream, self.resolved.config.evaluation.split)
+        return {"sha256": self.stream.sha256, "data_sha256": data}
+
 
 def prepare(resolved: Resolved) -> Prepared:
     """Build and check everything before long work starts. The pocket's pictures are drawn here if need be."""
@@ -87,8 +95,8 @@ def prepare(resolved: Resolved) -> Prepared:
     model.network.to(config.runtime.device)
     given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
-    pools = StreamPools.of(stream)
-    the_plan = plan_run(config, model, [len(pool) for pool in pools.updates])
+    pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
+    the_plan = plan_run(config, model, pools.update_sizes)
     mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
     for task, num_steps in enumerate(the_plan.steps, start=1):  # a schedule may refuse a task, at any end of it
@@ -123,14 +131,17 @@ def _learning_rate(config: Config) -> LearningRate:
 
 
 def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
-    if mixture.weights.pretraining > 0 and len(pools.pretraining) == 0:
+    if mixture.weights.pretraining > 0 and pools.pretraining.size == 0:
         share = mixture.weights.pretraining
         raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
-    for task in range(1, len(mixture.steps) + 1):
-        if sum(mixture.counts(task)) and mixture.counts(task)[1] == 0 and mixture.weights.update > 0:
-            raise FomoError(
-                f"batch_size={mixture.batch_size} leaves no sample for mixture.update: take a larger batch."
-            )
+    if mixture.weights.pretraining > 0:
+        pools.pretraining.draw(0)  # a pool that cannot be read is refused before long work
+    for task, num_steps in enumerate(mixture.steps, start=1):
+        if mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
+            mixed = mixture.weights.batches == "mixed"
+            few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
+            way_out = "take a larger batch" if mixed else "take more steps"
+            raise FomoError(f"{few} leave no sample for mixture.update={mixture.weights.update}: {way_out}.")
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
@@ -140,8 +151,8 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps), len(stream.datasets))
     start(folder, prepared.resolved)
     prepared.methods.work_in(folder / WORK)
-    write_json(folder / "stream.json", stream.definition() | {"sha256": stream.sha256})
-    header = scores_header(stream, config.evaluation.split, prepared.marks)
+    write_json(folder / "stream.json", stream.definition() | prepared.stream_hashes)
+    header = scores_header(stream, config.evaluation.split, prepared.marks, prepared.stream_hashes)
     record = Record(folder, header, progress.step)
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
@@ -205,7 +216,7 @@ def _card(prepared: Prepared, folder: Path, seconds: float, ledger: Ledger, usag
         "schema": "fomo.card/1",
         "label": prepared.resolved.config.label,
         "config_sha256": prepared.resolved.sha256,
-        "stream_sha256": prepared.stream.sha256,
+        **{f"stream_{key}": value for key, value in prepared.stream_hashes.items()},
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),

@@ -1,5 +1,6 @@
 """Every command that the docs print is run, or parsed where it needs a network; links lead somewhere."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,10 +10,16 @@ import pytest
 from PIL import Image
 
 from fomo.cli import COMMANDS, main
+from streams.prepare import RECIPES
+from tests.fomo.helpers import encoded, picture, put
+from tests.fomo.tars import tar
+from tests.streams.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+FLAGS = ("japan", "france", "germany", "italy", "poland", "ukraine")
+FILE = "stream=file"
 SMALL = [item for item in TINY if not item.startswith("stream.adaptation")]
 
 
@@ -23,7 +30,8 @@ def commands(page: Path) -> list[str]:
 
 
 def run_commands() -> list[tuple[str, str]]:
-    return [(page.name, line) for page in PAGES for line in commands(page) if "fomo run" in line or "fomo data" in line]
+    run = ("fomo run", "fomo data", "fomo stream")
+    return [(page.name, line) for page in PAGES for line in commands(page) if any(words in line for words in run)]
 
 
 def make_targets() -> set[str]:
@@ -41,6 +49,18 @@ def test_commands_exist(page: Path) -> None:
             assert words[1] in COMMANDS, line
 
 
+def make_foreign_data(folder: Path) -> None:
+    """What the imports of docs/data.md are pointed at."""
+    image = encoded(picture(1))
+    put(folder / "fomo_data" / "DTD" / "a.png", image)
+    entry = {"classname": "banded", "target": 0, "primer_caption": "A photo of a banded texture."}
+    put(folder / "fomo_info" / "DTD_test.json", json.dumps({"a.png": entry}))
+    put(folder / "fomo_info" / "DTD_classnames.json", json.dumps(["banded"]))
+    put(folder / "wds_pets" / "classnames.txt", "cat")
+    tar(folder / "wds_pets" / "test" / "0.tar", [("a.png", image), ("a.cls", b"0")])
+    tar(folder / "laion" / "00000.tar", [("a.png", image), ("a.txt", b"a cat")])
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with a tree of class folders in it and two datasets imported from it."""
@@ -52,22 +72,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(place)
     for name in ("NAME", "openclipart"):
         main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
+    make_foreign_data(tmp_path)
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
     (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
     monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
+    (tmp_path / "captions.txt").write_text("the flag of japan\n")
     return tmp_path
 
 
 @pytest.mark.parametrize(("page", "line"), run_commands(), ids=lambda value: re.sub(r"\W+", "-", value)[:60])
-def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path) -> None:
+def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line.replace("/usr/share/openclipart/png", "tree").replace(" PATH ", " tree "))
     words = words[words.index("fomo") + 1 :]
     if words[:2] == ["data", "import"]:
-        words[words.index("--name") + 1] = "another"
+        words[words.index("--out") + 1] = "another"
+    if words[:2] == ["data", "prepare"]:  # a small copy of the original files lies where they are looked for
+        recipe, _ = ORIGINALS[words[2]](folder / "site")
+        place(recipe, folder / "site", folder / "data" / ".sources" / words[2])
+        monkeypatch.setitem(RECIPES, words[2], recipe)
+        reference_info(folder / "INFO")
     if words[0] == "run":
-        words += [item for item in SMALL if item.split("=")[0] not in line]
-        if "stream.adaptation" not in line:
-            words.append("stream.adaptation=[pocket_flags]")
+        words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
+    if words[0] == "stream":
+        words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
+        words += [item for item in SMALL if item.startswith("stream.")]
+    if (
+        words[0] in ("run", "stream")
+        and "stream.adaptation" not in line
+        and "my.json" not in words
+        and FILE not in line
+    ):
+        words.append("stream.adaptation=[pocket_flags]")
     main(words)
     assert words[0] != "run" or list(Path("runs").glob("*/card.json"))
 

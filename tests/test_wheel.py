@@ -32,6 +32,7 @@ def test_it_holds_code_groups_models_and_template_and_nothing_else(unpacked: Pat
         "fomo/templates/report.html",
         "fomo/models/pocket/model.safetensors",
         "fomo/models/pocket_vit/card.json",
+        "streams/catalogue/datasets.yaml",
     ):
         assert (unpacked / name).is_file(), name
 

@@ -15,7 +15,8 @@ COMMANDS = {
     "leaderboard": "rank run folders",
     "budget": "what methods cost and the steps they get, without a GPU",
     "report": "one HTML page for a run folder",
-    "data": "list datasets, import your own images",
+    "stream": "order concepts, look at a stream, check it",
+    "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",
 }
 USAGE_ERROR = 2

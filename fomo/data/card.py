@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from fomo.errors import FomoError, check_keys
 
 SCHEMA = "fomo.dataset/1"
 SPLITS = ("train", "validation", "test")
-KINDS = {"classification": "accuracy", "retrieval": "recall@5"}
+KINDS = {"classification": "accuracy", "retrieval": "recall@5", "pairs": "none"}
+"""Metric of each kind. ``pairs``, pictures with texts and no task, serve as a pretraining pool."""
 ROLES = ("adaptation", "retention", "pool", "unassigned")
 
 
@@ -21,7 +23,9 @@ class DatasetCard:
     """What is known of a dataset. ``None`` or an empty text means unknown, never a guess.
 
     ``classes`` are in the order of the targets; ``templates`` are prompt templates with one ``{}``, the
-    first being the primer prompt; ``num_samples`` maps a split to its size.
+    first being the primer prompt; only classification needs them. ``primers`` holds the primer prompts that the first
+    template does not give, by class. ``num_samples`` maps a split to its size, ``caption_kinds`` names the kinds of
+    text there are, ``counts`` says what an import left out and why, ``hashes`` the SHA-256 of every file.
     """
 
     name: str
@@ -34,6 +38,9 @@ class DatasetCard:
     licence: str = ""
     source: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    primers: Mapping[str, str] = field(default_factory=dict)
+    caption_kinds: tuple[str, ...] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._require(bool(self.name) and self.name.isprintable() and "+++" not in self.name, "name", self.name)
@@ -42,12 +49,15 @@ class DatasetCard:
         self._require(self.kind in KINDS, f"kind (allowed: {', '.join(KINDS)})", self.kind)
         self._require(self.role in ROLES, f"role (allowed: {', '.join(ROLES)})", self.role)
         twice = [name for name, count in Counter(self.classes).items() if count > 1]
-        self._require(bool(self.classes) and not twice, "classes (distinct, not empty)", ", ".join(twice))
+        has_task = self.kind == "classification"
+        self._require(bool(self.classes or not has_task) and not twice, "classes (distinct, not empty)", str(twice))
         for name in self.classes:
-            self._require(bool(name.strip()) and "+++" not in name, "class name", name)
+            self._require(is_class_name(name), "class name (one line, no +++)", ascii(name))
         for template in self.templates:
             self._require(template.count("{}") == 1, "prompt template (exactly one {})", template)
-        self._require(bool(self.templates), "templates (at least one)", "")
+        self._require(bool(self.templates or not has_task), "templates (at least one)", "")
+        strays = sorted(set(self.primers) - set(self.classes))
+        self._require(not strays, "primers (keys are classes)", ", ".join(strays))
         for split, count in self.num_samples.items():
             self._require(split in SPLITS and count >= 0, f"split (allowed: {', '.join(SPLITS)})", f"{split}: {count}")
 
@@ -61,8 +71,9 @@ class DatasetCard:
         return KINDS[self.kind]
 
     def prompts(self, template: str) -> list[str]:
-        """One text per class."""
-        return [template.replace("{}", name) for name in self.classes]
+        """One text per class; the first template gives way to the ``primers``."""
+        known = self.primers if template == self.templates[0] else {}
+        return [known.get(name) or template.replace("{}", name) for name in self.classes]
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary with the schema's name."""
@@ -75,7 +86,7 @@ class DatasetCard:
             raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
         rest = {key: value for key, value in values.items() if key != "schema"}
         check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
-        lists: dict[str, Any] = {key: rest[key] for key in ("classes", "templates") if key in rest}
+        lists: dict[str, Any] = {key: rest[key] for key in ("classes", "templates", "caption_kinds") if key in rest}
         for key, value in lists.items():
             if not isinstance(value, list):
                 raise FomoError(f"{origin}: {key} is no list: {value!r}")
@@ -84,6 +95,12 @@ class DatasetCard:
             return cls(**(rest | lists))
         except TypeError as error:
             raise FomoError(f"{origin}: {error}") from None
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a concept can have this name: one line that can be stored, without the ``+++`` of concepts."""
+    whole = not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+    return bool(name.strip()) and "+++" not in name and whole
 
 
 def read_card(path: Path) -> DatasetCard:

@@ -1,82 +1,148 @@
 """The three pools that a batch is drawn from: P (pretraining), D_t (the task's new data), B (all earlier D)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-from fomo.data.samples import Samples
-from fomo.errors import FomoError
+from fomo.data.buffer import Buffer
+from fomo.data.card import DatasetCard
+from fomo.data.drawn import Drawn
+from fomo.data.joined import Joined, Part, primer_prompts
+from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
+from fomo.data.sequential import SequentialPool, Shards
+from fomo.errors import FomoError, unknown
 from fomo.stream import Stream
 
 POOLS = ("pretraining", "update", "buffer")
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of one split; ``prompts`` (one per class) serve samples that have no caption."""
+class Captions:
+    """Which kind of text P and D_t train on, B taking what D_t took; ``None``: the training texts.
 
-    samples: Samples
-    rows: np.ndarray
-    prompts: tuple[str, ...] = ()
+    A sample that lacks its kind takes the primer prompt of its class.
+    """
+
+    pretraining: str | None = None
+    update: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("pretraining", self.pretraining), ("update", self.update)):
+            if kind is not None and kind not in CAPTION_KINDS:
+                raise unknown(f"value of captions.{name}", kind, CAPTION_KINDS, "null takes the training texts.")
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Parts laid end to end, by reference: no sample is copied."""
+    """Some of ``samples``, by reference; ``kind`` of caption."""
 
-    parts: tuple[Part, ...]
-
-    @cached_property
-    def _edges(self) -> np.ndarray:
-        return np.cumsum([0] + [len(part.rows) for part in self.parts])
+    samples: Samples
+    rows: np.ndarray | range
+    kind: str | None = None
 
     def __len__(self) -> int:
-        return int(self._edges[-1])
+        return len(self.rows)
 
-    def _locate(self, index: int) -> tuple[Part, int]:
-        number = int(np.searchsorted(self._edges, index, side="right")) - 1
-        part = self.parts[number]
-        return part, int(part.rows[index - self._edges[number]])
+    @property
+    def size(self) -> int:
+        """Number of samples; a pool that is read in sequence has none."""
+        return len(self)
 
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""
-        part, row = self._locate(index)
-        return part.samples.image(row)
+        return self.samples.image(int(self.rows[index]))
 
     def captions(self, index: int) -> Sequence[str]:
-        """The texts of a sample: its captions, else the primer prompt of its class."""
-        part, row = self._locate(index)
-        return part.samples.captions(row) or (part.prompts[part.samples.targets[row]],)
+        """The texts of a sample."""
+        return self.samples.captions(int(self.rows[index]), self.kind)
+
+    def draw(self, index: int) -> Drawn:
+        """A sample that is to be trained on.
+
+        Raises:
+            FomoError: it has no text.
+        """
+        row = int(self.rows[index])
+        image, captions = self.samples.image(row), self.samples.captions(row, self.kind)
+        if not captions:
+            raise FomoError(f"sample {row} has no {self.kind or 'training'} text and no class prompt.")
+        return Drawn(image, captions)
+
+
+AnyPool = Pool | SequentialPool
 
 
 @dataclass(frozen=True)
 class StreamPools:
-    """P, and D_t of every task (from 1). B of task t is D_1 … D_{t-1}."""
+    """P, and all D laid end to end in the order of the tasks: D_t is a piece of it, B what stands before that piece.
 
-    pretraining: Pool
-    updates: tuple[Pool, ...]
+    ``edges`` [tasks + 1]: the sample with which each task begins.
+    """
+
+    pretraining: AnyPool
+    line: Joined
+    edges: np.ndarray
+    seed: int
+    buffer: Buffer
+    captions: Captions
 
     @classmethod
-    def of(cls, stream: Stream) -> "StreamPools":
+    def of(cls, stream: Stream, seed: int, buffer: Buffer, captions: Captions) -> "StreamPools":
         """Group the training samples of the adaptation datasets by the task of their class."""
         parts: list[list[Part]] = [[] for _ in stream.tasks]
+        first_class = 0
         for name, dataset in stream.adaptation.items():
-            samples, class_tasks = dataset.split("train"), stream.class_tasks(name)
-            prompts = tuple(dataset.card.prompts(dataset.card.templates[0]))
-            sample_tasks = class_tasks[samples.targets]
-            for task in np.unique(sample_tasks[sample_tasks > 0]):
-                parts[task - 1].append(Part(samples, np.flatnonzero(sample_tasks == task), prompts))
+            _check_kind(dataset.card, "update", captions.update)
+            for task, part in _parts(dataset, stream.class_tasks(name), first_class):
+                parts[task - 1].append(part)
+            first_class += len(dataset.card.classes)
         _refuse_empty(stream, parts)
-        pool = () if stream.pool is None else (Part(stream.pool, np.arange(len(stream.pool))),)
-        return cls(Pool(pool), tuple(Pool(tuple(task)) for task in parts))
+        line = Joined(tuple(part for task in parts for part in task))
+        edges = np.cumsum([0] + [sum(len(part.rows) for part in task) for task in parts])
+        return cls(_pretraining(stream, seed, captions.pretraining), line, edges, seed, buffer, captions)
 
-    def of_task(self, task: int) -> dict[str, Pool]:
-        """The pools of task ``task`` (from 1), by name."""
-        earlier = tuple(part for pool in self.updates[: task - 1] for part in pool.parts)
-        return dict(zip(POOLS, (self.pretraining, self.updates[task - 1], Pool(earlier)), strict=True))
+    def of_task(self, task: int) -> dict[str, AnyPool]:
+        """The pools of task ``task`` (from 1), by name. The cost does not depend on the number of tasks."""
+        start, stop = int(self.edges[task - 1]), int(self.edges[task])
+        update = Pool(self.line, range(start, stop), self.captions.update)
+        # A bounded buffer alone needs the classes, at the cost of a look at every sample.
+        limited = self.buffer.capacity is not None
+        kept = self.buffer.kept(self.seed, self.line.targets[:start]) if limited else range(start)
+        earlier = Pool(self.line, kept, self.captions.update)
+        return dict(zip(POOLS, (self.pretraining, update, earlier), strict=True))
+
+
+def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, Part]]:
+    """The training rows of each task that uses the dataset, ascending."""
+    samples, prompts = dataset.split("train"), primer_prompts(dataset)
+    # The appended 0 is what -1 finds: a sample without a class belongs to no task.
+    tasks = np.append(class_tasks, 0)[samples.targets]
+    by_task = np.argsort(tasks, kind="stable")
+    numbers, starts = np.unique(tasks[by_task], return_index=True)
+    for task, rows in zip(numbers, np.split(by_task, starts[1:]), strict=True):
+        if task > 0:
+            yield int(task), Part(samples, rows, prompts, first_class)
+
+
+def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
+    pool = Joined(()) if stream.pool is None else stream.pool
+    if isinstance(pool, Shards):
+        return SequentialPool(pool, seed, kind)
+    for part in pool.parts if isinstance(pool, Joined) else ():
+        if part.card is not None:
+            _check_kind(part.card, "pretraining", kind)
+    if kind is not None and len(pool) and not pool.captions(0, kind):
+        raise FomoError(f"captions.pretraining={kind}: the first sample of the pretraining pool has no such text.")
+    return Pool(pool, range(len(pool)), kind)
+
+
+def _check_kind(card: DatasetCard, pool: str, kind: str | None) -> None:
+    """Refuse a kind that a dataset does not have at all; its class prompts are primers."""
+    have = {*(card.caption_kinds or ("default",)), *(("primer",) if card.templates else ())}
+    if kind is not None and kind not in have:
+        raise unknown(f"caption kind of dataset '{card.name}'", kind, have, f"Choose captions.{pool} among them.")
 
 
 def _refuse_empty(stream: Stream, parts: list[list[Part]]) -> None:

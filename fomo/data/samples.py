@@ -13,6 +13,9 @@ from PIL import Image
 from fomo.data.card import DatasetCard
 from fomo.errors import unknown
 
+CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
+"""The kinds of text of FoMo-in-Flux; a sample without any such distinction has ``default`` captions."""
+
 
 class Samples(Protocol):
     """One split of one dataset, or a pool. Travels to loader workers, so it opens files lazily."""
@@ -21,15 +24,18 @@ class Samples(Protocol):
 
     @property
     def targets(self) -> np.ndarray:
-        """Class index of each sample: int64 [n]."""
+        """Class index of each sample, -1 where it has none: int64 [n]."""
         ...
 
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""
         ...
 
-    def captions(self, index: int) -> Sequence[str]:
-        """Every training text of a sample; empty where the class prompt must serve."""
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """The texts of one of :data:`CAPTION_KINDS`, else the training texts; empty where a sample has none.
+
+        The training texts are the default captions, else the merged synthetic ones, else none: the class prompt serves.
+        """
         ...
 
 
@@ -88,6 +94,6 @@ class ArraySamples:
         """The picture of a sample, RGB."""
         return Image.fromarray(np.asarray(self._images[index]))
 
-    def captions(self, index: int) -> Sequence[str]:
-        """Every training text of a sample."""
-        return self._captions[index]
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """Every text of a sample, all of them of the default kind."""
+        return self._captions[index] if kind in (None, "default") else ()

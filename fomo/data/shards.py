@@ -1,19 +1,21 @@
 """Datasets on disk: WebDataset shards with an index that makes them seekable.
 
-``FOLDER/SPLIT-000000.tar`` hold ``KEY.png|jpg|webp`` and ``KEY.json`` (class, captions);
-``index-SPLIT.npz`` the offset and size of every member; ``dataset.json``, written last, the card. The tars are
-byte-stable and any webdataset reader can use them.
+``FOLDER/SPLIT-000000.tar`` hold ``KEY.png|jpg|webp`` and ``KEY.json``: ``class`` (null where there is none),
+``captions`` (the training texts; empty where the class prompt serves), and where a sample has several kinds of text,
+``caption_kinds``, a mapping of kind to texts; ``pixels`` is the SHA-256 of size and pixels, ``path`` where the picture
+came from. ``index-SPLIT.npz`` holds the offset and size of every member; ``dataset.json``, written last, the card. The
+tars are byte-stable and any webdataset reader can use them.
 """
 
+import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,8 +25,8 @@ from fomo.data.images import BadImage, decode
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
 
-SHARD_BYTES = 256 * 2**20
-COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target")
+COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target", "digest")
+HEADER_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,70 @@ class ShardSamples:
 
     @property
     def targets(self) -> np.ndarray:
-        """Class index of each sample: int64 [n]."""
+        """Class index of each sample, -1 where it has none: int64 [n]."""
         return self._index["target"]
 
-    def _read(self, index: int, kind: str) -> bytes:
+    def column(self, name: str) -> np.ndarray:
+        """One of :data:`COLUMNS` of the index: int64 [n]."""
+        return self._index[name]
+
+    @property
+    def digests(self) -> np.ndarray:
+        """The first 64 bits of the SHA-256 of each picture's size and pixels, equal for equal pictures: int64 [n]."""
+        return self._index["digest"]
+
+    @cached_property
+    def _text_at_hand(self) -> dict[int, bytes]:
+        return {}
+
+    def _span(self, index: int, kind: str) -> tuple[int, int]:
+        start = int(self._index[f"{kind}_offset"][index])
+        return start, start + int(self._index[f"{kind}_size"][index])
+
+    def _read(self, index: int, start: int, stop: int) -> bytes:
         shard = int(self._index["shard"][index])
-        if shard not in self._files:
-            self._files[shard] = os.open(shard_path(self.folder, self.name, shard), os.O_RDONLY)
-        size, offset = int(self._index[f"{kind}_size"][index]), int(self._index[f"{kind}_offset"][index])
-        return os.pread(self._files[shard], size, offset)
+        try:
+            if shard not in self._files:
+                self._files[shard] = os.open(shard_path(self.folder, self.name, shard), os.O_RDONLY)
+            return os.pread(self._files[shard], stop - start, start)
+        except OSError as error:
+            path = shard_path(self.folder, self.name, shard)
+            raise FomoError(
+                f"{path}: cannot be read ({error.strerror}). `fomo data verify` says what is wrong."
+            ) from None
+
+    def _picture(self, index: int) -> bytes:
+        """The file of a picture. Its text lies behind it: one read fetches both, and training asks for it next."""
+        (start, stop), (text, end) = self._span(index, "image"), self._span(index, "json")
+        self._text_at_hand.clear()
+        if not stop <= text <= stop + 2 * HEADER_BYTES:
+            return self._read(index, start, stop)
+        both = self._read(index, start, end)
+        self._text_at_hand[index] = both[text - start :]
+        return both[: stop - start]
 
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""
         try:
-            return decode(self._read(index, "image"))
+            return decode(self._picture(index))
         except BadImage as error:
             raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': {error}") from error
 
-    def captions(self, index: int) -> Sequence[str]:
-        """Every training text of a sample."""
-        captions: list[str] = json.loads(self._read(index, "json"))["captions"]
-        return captions
+    def about(self, index: int) -> dict[str, Any]:
+        """What is stored beside the picture: class, captions, caption kinds, where it came from."""
+        about: dict[str, Any] = json.loads(
+            self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
+        )
+        return about
+
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """The texts of one of the caption kinds, else the training texts."""
+        about = self.about(index)
+        captions: list[str] = about["captions"]
+        if kind is None:
+            return captions
+        kinds: dict[str, list[str]] = about.get("caption_kinds", {"default": captions})
+        return kinds.get(kind, [])
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -79,55 +124,62 @@ def shard_path(folder: Path, split: str, number: int) -> Path:
     return folder / f"{split}-{number:06d}.tar"
 
 
-class SplitWriter:
-    """Writes the samples of one split into shards as they come, and the index when it is closed."""
+class Row(NamedTuple):
+    """A sample in a shard, as the index needs it."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder, self._split = folder, split
-        self._stack = ExitStack()
-        self._num_shards = self._bytes = 0
-        self._tar: Any = None
-
-    def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> None:
-        """Append a sample; ``about`` holds its class and captions."""
-        if self._tar is None or self._bytes >= SHARD_BYTES:
-            self._next_shard()
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode()
-        self._tar.write({"__key__": key, extension: image, "json": text})
-        self._bytes += len(image) + len(text)
-
-    def _next_shard(self) -> None:
-        from webdataset import TarWriter  # imports torch: only those who write pay for it
-
-        self._stack.close()
-        path = shard_path(self._folder, self._split, self._num_shards)
-        file = self._stack.enter_context(path.open("wb"))
-        self._tar = self._stack.enter_context(TarWriter(file, mtime=0, user="", group="", encoder=False))
-        self._num_shards, self._bytes = self._num_shards + 1, 0
-
-    def close(self, classes: Sequence[str]) -> int:
-        """Write the index, targets being positions in ``classes``; gives the number of samples."""
-        self._stack.close()
-        targets = {name: number for number, name in enumerate(classes)}
-        paths = [shard_path(self._folder, self._split, number) for number in range(self._num_shards)]
-        rows = [row for number, path in enumerate(paths) for row in _index_tar(path, number, targets)]
-        columns = np.array(rows, dtype=np.int64).reshape(-1, len(COLUMNS)).T
-        np.savez(self._folder / f"index-{self._split}.npz", **dict(zip(COLUMNS, columns, strict=True)))
-        return len(rows)
+    image_offset: int
+    image_size: int
+    json_offset: int
+    json_size: int
+    class_name: str | None
+    digest: str
 
 
-def _index_tar(path: Path, number: int, targets: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
-    found: dict[str, dict[str, tarfile.TarInfo]] = {}
-    with tarfile.open(path) as tar:
-        for member in tar:
-            key, extension = member.name.split(".", 1)
-            found.setdefault(key, {})["json" if extension == "json" else "image"] = member
-    with path.open("rb") as file:
-        for members in found.values():
-            image, about = members["image"], members["json"]
-            file.seek(about.offset_data)
-            target = targets[json.loads(file.read(about.size))["class"]]
-            yield number, image.offset_data, image.size, about.offset_data, about.size, target
+class ShardWriter:
+    """Writes one tar: its bytes depend on the samples alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see close)
+        self.num_bytes = 0
+
+    def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> Row:
+        """Append a sample; ``about`` is what is stored beside the picture."""
+        # Names of files and JSON of others may hold what is no text: it becomes question marks.
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
+        offsets = [self._append(f"{key}.{extension}", image), self._append(f"{key}.json", text)]
+        return Row(offsets[0], len(image), offsets[1], len(text), about["class"], about["pixels"])
+
+    def _append(self, name: str, data: bytes) -> int:
+        """Gives the offset of the data."""
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        offset = self._tar.offset + HEADER_BYTES
+        self._tar.addfile(member, io.BytesIO(data))
+        self._tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+        self.num_bytes += len(data)
+        return offset
+
+    def close(self) -> None:
+        """Write the end of the tar."""
+        self._tar.close()
+        self._file.close()
+
+
+def write_index(folder: Path, split: str, shards: Iterable[Sequence[Row]], classes: Sequence[str]) -> None:
+    """``index-SPLIT.npz`` of the rows of each shard, targets being positions in ``classes``."""
+    targets: dict[str | None, int] = {name: number for number, name in enumerate(classes)} | {None: -1}
+    parts = [
+        np.array([(number, *row[:4], targets[row.class_name], shortened(row.digest)) for row in shard], dtype=np.int64)
+        for number, shard in enumerate(shards)
+    ]
+    columns = np.concatenate([np.empty((0, len(COLUMNS)), dtype=np.int64), *filter(len, parts)]).T
+    np.savez(folder / f"index-{split}.npz", **dict(zip(COLUMNS, columns, strict=True)))
+
+
+def shortened(digest: str) -> int:
+    """The first 64 bits of a digest, as the index holds them."""
+    return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
 
 
 def open_dataset(folder: Path) -> Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from fomo.evaluation import EVALUATION_SPLITS, EvaluationConfig, correct_per_dataset
+from fomo.evaluation import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
 from fomo.model import ClipModel, compact, pocket, read_config
 from fomo.model_names import MODELS
 from fomo.record import write_json
@@ -35,8 +35,8 @@ def zero_shot_scores(model: ClipModel) -> Scores:
 def _scores(model: ClipModel, split: str) -> dict[str, Any]:
     opened = {name: datasets.open_pocket(name) for name in datasets.names()}
     config = EvaluationConfig(split=split)
-    hits = correct_per_dataset(model, opened, config, Runtime(device="cpu"))
-    scores = {name: 100 * float(correct.mean()) for name, correct, _ in hits}
+    scored = scored_datasets(model, opened, config, Runtime(device="cpu"))
+    scores = {name: result.score for name, result in scored}
     means = {f"mean_{role}": _mean(scores, role) for role in ("retention", "adaptation")}
     return means | {"datasets": scores}
 

@@ -39,6 +39,24 @@ def test_prompts_hold_the_class_name_as_it_is() -> None:
     assert card.prompts("a picture of {}") == ["a picture of {0} cat", "a picture of 100 % {name}"]
 
 
+def test_primers_stand_where_the_first_template_is_wrong() -> None:
+    card = DatasetCard(**GOOD, primers={"dog": "my dog"})
+    assert card.prompts("a picture of {}") == ["a picture of cat", "my dog"]
+    assert card.prompts("{}") == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("name", ['the "red" one', "it's", "猫 🐈‍⬛", "a + b", "water / carbon"])
+def test_a_class_may_have_any_name_of_one_line(name: str) -> None:
+    assert DatasetCard(**(GOOD | {"classes": (name,)})).prompts("a {}") == [f"a {name}"]
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "pairs"])
+def test_only_classification_needs_classes(kind: str) -> None:
+    assert DatasetCard("mine", (), (), {"train": 3}, kind=kind).classes == ()
+    with pytest.raises(FomoError, match="classes"):
+        DatasetCard("mine", (), (), {"train": 3})
+
+
 def test_the_metric_follows_the_kind() -> None:
     assert DatasetCard(**GOOD).metric == "accuracy"
     assert DatasetCard(**GOOD, kind="retrieval").metric == "recall@5"
@@ -59,7 +77,11 @@ def test_the_metric_follows_the_kind() -> None:
         ({"classes": ()}, "distinct, not empty"),
         ({"classes": ("cat", "cat")}, "distinct"),
         ({"classes": ("cat", " ")}, "class name"),
-        ({"classes": ("a+++b",)}, r"class name: 'a\+\+\+b'"),
+        ({"classes": ("a+++b",)}, r"class name .*: ''a\+\+\+b''"),
+        ({"classes": ("a\nb",)}, r"class name .*: ''a\\nb''"),
+        ({"classes": ("a\u2028b",)}, "class name"),
+        ({"classes": ("\ud800",)}, "class name"),
+        ({"primers": {"emu": "an emu"}}, "primers .*emu"),
         ({"templates": ()}, "at least one"),
         ({"templates": ("no slot",)}, "no slot"),
         ({"templates": ("{} and {}",)}, "exactly one"),

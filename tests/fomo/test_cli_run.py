@@ -59,6 +59,14 @@ def test_the_folder_of_another_experiment_is_refused_and_left_alone(capsys: pyte
     assert before == {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
 
 
+def test_tar_files_without_a_usable_sample_are_refused_before_anything_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("a.tar").write_bytes(b"\0" * 10240)
+    assert fails("run", *TINY, "run.dir=out", "stream.pool=['a.tar']") == 2
+    assert "no usable sample in the 1 tar files" in capsys.readouterr().err and not Path("out").exists()
+
+
 def test_a_folder_of_other_things_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     Path("mine/thesis.tex").write_text("x")
@@ -126,6 +134,13 @@ def test_a_sweep_runs_every_combination_in_folders_named_by_it(capsys: pytest.Ca
         ("schedule.warmup=long", ["schedule.warmup=long", "a number is expected"]),
         ("schedule.warmup=2", ["schedule.warmup=2", "0 to 1"]),
         ("stream.pool_size=0", ["pool_size=0"]),
+        ("stream.pool=['{0..3}.tar']", ["4 of 4", "0.tar"]),
+        ("stream.pool=['pipe:cat a.tar']", ["pipe:cat a.tar", "no path"]),
+        ("stream.pool=[pocket_counting]", ["pocket_counting", "held out"]),
+        ("stream.pool_windw=3", ["pool_windw", "Did you mean"]),
+        ("buffer.policy=rign", ["rign", "Did you mean 'ring'"]),
+        ("buffer.capacity=0", ["buffer.capacity=0", "null"]),
+        ("captions.update=synthetic", ["synthetic", "default, primer", "captions.update"]),
     ],
 )
 def test_bad_input_is_one_clear_error_before_any_work(

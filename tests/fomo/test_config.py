@@ -19,7 +19,10 @@ from fomo.parts import build
 from tests.fomo.helpers import error_of, put
 
 FILES = [(file.parent.name, file.stem) for file in sorted(config_dir().glob("*/*.yaml"))]
-NEEDED = {("stream", "images"): ["stream.adaptation=[mine]"]}
+NEEDED = {
+    ("stream", "images"): ["stream.adaptation=[mine]"],
+    ("stream", "file"): ["stream.path=stream.json"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +132,12 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("budget.scale", -1, ["budget.scale=-1"]),
         ("budget.rounding", "up", ["budget.rounding", "floor, nearest"]),
         ("budget.step", 3, ["budget", "Did you mean 'steps'"]),
+
+        ("mixture.batches", "mixt", ["mixture.batches", "Did you mean 'mixed'"]),
+        ("buffer.policy", "rings", ["buffer.policy", "Did you mean 'ring'"]),
+        ("buffer.capacity", -1, ["buffer.capacity=-1", "1 and above"]),
+        ("buffer.capacity", 0.5, ["buffer.capacity", "0.5"]),
+        ("captions.update", "primr", ["captions.update", "Did you mean 'primer'"]),
         ("evaluation.split", "train", ["evaluation.split", "test, validation"]),
         ("evaluation.templates", "al", ["evaluation.templates", "Did you mean 'all'"]),
         ("evaluation.batch_size", 0, ["evaluation.batch_size=0"]),

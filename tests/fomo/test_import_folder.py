@@ -3,7 +3,6 @@
 import os
 import re
 import tarfile
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 from PIL import Image
 
 from fomo import rng
-from fomo.data import import_folder as module
-from fomo.data import shards
+from fomo.data import sources, split_writer
 from fomo.data.card import SPLITS, DatasetCard
-from fomo.data.import_folder import Picture, captions_of, import_folder, listing, read_picture, split_of, words
+from fomo.data.import_folder import captions_of, examine, folder_source, split_of, words
+from fomo.data.importing import bring_in as bring_in_source
 from fomo.data.samples import Dataset
-from fomo.data.shards import open_dataset, present
+from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, error_of, picture, put, status
 
@@ -33,8 +32,7 @@ def out(tmp_path: Path) -> Path:
 
 def bring_in(root: Path, out: Path, name: str = "mine", size: int | None = None) -> DatasetCard:
     """The import, in this process."""
-    paths = listing(root, name, out, size)
-    return import_folder(root, name, out, (read_picture(path, size) for path in paths))
+    return bring_in_source(folder_source(root, name, size), out)
 
 
 def fill(root: Path, folder: str, numbers: range) -> None:
@@ -124,7 +122,7 @@ def test_equal_trees_give_equal_bytes_whatever_their_times(tmp_path: Path, out: 
 def test_several_shards_hold_the_same_samples(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root, "cats", range(30))
     bring_in(root, out, "whole")
-    monkeypatch.setattr(shards, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(split_writer, "SHARD_BYTES", 1000)
     bring_in(root, out, "cut")
     assert len(list((out / "cut").glob("train-*.tar"))) > 3
     assert contents(opened(out, "cut")) == contents(opened(out, "whole"))
@@ -173,14 +171,14 @@ def test_two_folders_of_one_class_name_are_refused_and_both_named(root: Path, ou
     fill(root, "big_cat", range(2))
     fill(root, "big-cat", range(2, 4))
     with pytest.raises(FomoError, match=r"big-cat.*big_cat.*'big cat'.*rename"):
-        listing(root, "mine", out, None)
+        folder_source(root, "mine")
 
 
 @pytest.mark.parametrize("folder", ["+++", " "])
 def test_a_folder_that_names_no_class_is_refused_before_long_work(root: Path, out: Path, folder: str) -> None:
     fill(root, folder, range(2))
     with pytest.raises(FomoError, match="class name"):
-        listing(root, "mine", out, None)
+        folder_source(root, "mine")
 
 
 def test_captions_come_from_the_text_beside_the_picture(root: Path, out: Path) -> None:
@@ -242,6 +240,19 @@ def test_unicode_names_come_through_whole(root: Path, out: Path) -> None:
     assert ["a picture of 猫, фото 🎉"] in captions(opened(out))
 
 
+def test_a_file_name_that_is_no_text_comes_in(root: Path, out: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(root) + b"/a/red \xff car.png")), picture(1))
+    put(Path(os.fsdecode(os.fsencode(root) + b"/a/\xff.png")), b"broken")
+    assert bring_in(root, out).counts == {"broken picture": 1}
+    assert captions(opened(out)) == [["a picture of a, red ? car"]]
+
+
+def test_a_folder_name_that_is_no_text_is_refused(root: Path, out: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(root) + b"/\xff/a.png")), picture(1))
+    with pytest.raises(FomoError, match="class name"):
+        bring_in(root, out)
+
+
 def test_keys_hold_no_dots_and_members_stay_plain(root: Path, out: Path) -> None:
     put(root / "v1.0" / "a.b.c.png", picture(1))
     put(root / "v1.0" / "x.tar.jpg", encoded(picture(2), "JPEG"))
@@ -251,7 +262,7 @@ def test_keys_hold_no_dots_and_members_stay_plain(root: Path, out: Path) -> None
     for path in (out / "mine").glob("*.tar"):
         with tarfile.open(path) as tar:
             names += tar.getnames()
-    assert len(names) == 4 and all(re.fullmatch(r"[0-9a-f]{32}\.(png|jpg|json)", name) for name in names)
+    assert len(names) == 4 and all(re.fullmatch(r"[0-9]{12}\.(png|jpg|json)", name) for name in names)
 
 
 def test_files_that_cannot_be_used_are_counted_by_reason(root: Path, out: Path) -> None:
@@ -285,7 +296,7 @@ def test_a_picture_under_a_wrong_extension_is_stored_as_what_it_is(root: Path, o
 def test_a_file_of_too_many_bytes_is_not_read(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root, "a", range(2))
     put(root / "a" / "fat.png", encoded(picture(9)) + b"\0" * 5000)
-    monkeypatch.setattr(module, "MAX_BYTES", 4000)
+    monkeypatch.setattr(sources, "MAX_BYTES", 4000)
     card = bring_in(root, out)
     assert card.counts == {"too many bytes": 1} and sum(card.num_samples.values()) == 2
 
@@ -300,8 +311,8 @@ def test_damaged_animations_never_stop_an_import(tmp_path: Path, kind: str) -> N
         damaged = bytearray(whole[: int(generator.integers(len(whole) // 2, len(whole) + 1))])
         for place in generator.integers(0, len(damaged), 2):
             damaged[place] = generator.integers(0, 256)
-        result = read_picture(put(tmp_path / f"{number}.png", bytes(damaged)), None)
-        reasons.add(result if isinstance(result, str) else "read")
+        ((_, reason),) = examine([put(tmp_path / f"{number}.png", bytes(damaged))])
+        reasons.add(reason or "read")
     assert "broken picture" in reasons and reasons <= {"broken picture", "read", "too many pixels", "empty picture"}
 
 
@@ -345,8 +356,8 @@ def test_a_linked_folder_is_counted_and_not_followed(root: Path, out: Path, tmp_
 def test_a_pipe_is_no_picture(root: Path, out: Path) -> None:
     fill(root, "a", range(2))
     os.mkfifo(root / "a" / "pipe.png")
-    assert [path.name for path in listing(root, "mine", out, None)] == ["picture_000.png", "picture_001.png"]
-    assert bring_in(root, out).counts == {"not a file": 1}
+    card = bring_in(root, out)
+    assert card.counts == {"not a file": 1} and sum(card.num_samples.values()) == 2
 
 
 def test_size_shrinks_the_shorter_side_and_never_enlarges(root: Path, out: Path) -> None:
@@ -381,36 +392,21 @@ def test_a_folder_without_pictures_says_what_there_was(root: Path, out: Path) ->
     put(root / "a" / "notes.pdf", "x")
     put(root / "b" / "notes.txt", "x")
     with pytest.raises(FomoError, match=r"no picture in .*1 × not a picture by name.*\.png"):
-        listing(root, "mine", out, None)
+        folder_source(root, "mine")
 
 
 def test_an_empty_folder_is_called_empty(root: Path, out: Path) -> None:
     put(root / "words.txt", "x")
     with pytest.raises(FomoError, match=r"no picture in .*: it is empty") as caught:
-        listing(root, "mine", out, None)
+        folder_source(root, "mine")
     assert "0 ×" not in str(caught.value)
-
-
-def test_what_is_interrupted_leaves_nothing_that_looks_finished(root: Path, out: Path) -> None:
-    fill(root, "a", range(6))
-
-    def pictures() -> Iterator[Picture | str]:
-        for number, path in enumerate(listing(root, "mine", out, None)):
-            if number == 4:
-                raise KeyboardInterrupt
-            yield read_picture(path, None)
-
-    with pytest.raises(KeyboardInterrupt):
-        import_folder(root, "mine", out, pictures())
-    assert left_in(out) == [] and present(out) == {}
-    assert sum(bring_in(root, out).num_samples.values()) == 6
 
 
 def test_an_existing_destination_is_refused_and_left_alone(root: Path, out: Path) -> None:
     fill(root, "a", range(2))
     kept = put(out / "mine" / "thesis.tex", "x")
     with pytest.raises(FomoError, match=r"out/mine' exists.*--name"):
-        listing(root, "mine", out, None)
+        bring_in(root, out)
     assert left_in(out / "mine") == [kept]
 
 
@@ -418,7 +414,7 @@ def test_an_existing_destination_is_refused_and_left_alone(root: Path, out: Path
 def test_a_bad_size_is_refused(root: Path, out: Path, size: int) -> None:
     fill(root, "a", range(2))
     with pytest.raises(FomoError, match=rf"--size {size}: allowed are 1 and above"):
-        listing(root, "mine", out, size)
+        folder_source(root, "mine", size)
 
 
 def test_captions_of_a_picture_without_a_name_are_empty(tmp_path: Path) -> None:

@@ -74,6 +74,25 @@ def test_ranks_count_within_a_track(tmp_path: Path) -> None:
     assert sorted(entry.rank for entry in ranked) == [1, 1, 1, 1, 2]
 
 
+def test_runs_on_other_data_are_another_track(tmp_path: Path) -> None:
+    last = evaluation(2, 40, 50, 60)
+    streams: list[dict[str, str]] = [
+        {"data_sha256": "a" * 64},
+        {"data_sha256": "b" * 64},
+        {"data_sha256": "a" * 64},
+        {},
+    ]
+    folders = [
+        run_folder(
+            tmp_path / str(number), *BASE, last, lr=number, stream={"name": "made_up", "sha256": "0" * 64, **data}
+        )
+        for number, data in enumerate(streams)
+    ]
+    ranked = entries(*folders)
+    assert len({entry.track for entry in ranked}) == 3
+    assert sorted(entry.rank for entry in ranked) == [1, 1, 1, 2]
+
+
 def test_runs_that_may_not_be_ranked_are_refused_with_the_reason(tmp_path: Path) -> None:
     good = made(tmp_path / "good", 36, 36)
     refused = {

@@ -1,26 +1,98 @@
 """Batches are a pure function of (seed, task, step)."""
 
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
-from fomo.data.pools import POOLS
+from fomo.cli import main
+from fomo.data.pools import POOLS, Pool
 from fomo.loader import Batches, BatchMaker
 from fomo.method import Batch
+
+from fomo.run import Prepared
 from fomo.runtime import Runtime
 from tests import tiny
+from tests.fomo import tars
+from tests.fomo.helpers import encoded, picture, put
+from tests.fomo.test_pools import texts
+from tests.fomo.test_tar_samples import Content
 
 
-def all_batches(num_workers: int) -> list[tuple[Tensor, Tensor]]:
-    prepared = tiny.prepared()
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``mine``, a dataset in indexed shards, and ``a.tar`` and ``b.tar`` made elsewhere, with one broken picture."""
+    root = tmp_path_factory.mktemp("data")
+    for number in range(40):
+        put(root / "tree" / f"kind {number % 4}" / f"{number}.png", picture(number, (40, 36)))
+    main(["data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root)])
+    pairs: dict[str, list[Content]] = {"a": [], "b": [("bad.png", b"x"), ("bad.txt", b"x")]}
+    for number in range(30):
+        pairs["ab"[number % 2]] += [(f"{number}.png", encoded(picture(number))), (f"{number}.txt", b"text %d" % number)]
+    for name, members in pairs.items():
+        tars.tar(root / f"{name}.tar", members)
+    return root
+
+
+KINDS_OF_RUN = {
+    "mixed": [],
+    "unmixed": ["mixture.batches=unmixed"],
+    "indexed": ["stream.root={data}", "stream.adaptation=[mine,pocket_solids]", "stream.pool=[mine]"],
+    "sequential": ["stream.pool=['{data}/[a,b].tar']", "stream.pool_window=7"],
+    "capped": ["buffer.capacity=20", "buffer.policy=class_balanced", "mixture.batches=unmixed"],
+}
+
+
+def prepared_as(kind: str, data: Path) -> Prepared:
+    texts = [text.replace("{data}", str(data)).replace("[a,b]", "{a,b}") for text in KINDS_OF_RUN[kind]]
+    return tiny.prepared(*texts)
+
+
+def all_batches(prepared: Prepared, num_workers: int) -> list[tuple[Tensor, Tensor, tuple[int, int, int]]]:
     batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=num_workers))
-    return [(b.images, b.tokens) for task in (1, 2) for b in batches.of_task(task, 3)]
+    return [(b.images, b.tokens, b.counts) for task in (1, 2) for b in batches.of_task(task, 3)]
 
 
-@pytest.mark.parametrize("num_workers", [1, 4])
-def test_workers_change_nothing(num_workers: int) -> None:
-    for alone, worked in zip(all_batches(0), all_batches(num_workers), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(alone, worked, strict=True))
+@pytest.mark.parametrize("kind", KINDS_OF_RUN)
+def test_workers_change_nothing(kind: str, data: Path) -> None:
+    prepared = prepared_as(kind, data)
+    alone = all_batches(prepared, 0)
+    for num_workers in (1, 4):
+        for (images, tokens, counts), other in zip(alone, all_batches(prepared, num_workers), strict=True):
+            assert torch.equal(images, other[0]) and torch.equal(tokens, other[1]) and counts == other[2]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_RUN)
+def test_a_batch_is_the_same_whatever_was_made_before_it(kind: str, data: Path) -> None:
+    prepared = prepared_as(kind, data)
+    used = prepared.maker
+    keys = [(task, step) for task in (2, 1) for step in (2, 0, 1)]
+    made = {key: used[key] for key in keys}
+    fresh = replace(used, pools=pickle.loads(pickle.dumps(used.pools)))
+    for key in reversed(keys):
+        again = fresh[key]
+        assert torch.equal(again.images, made[key].images) and torch.equal(again.tokens, made[key].tokens)
+
+
+def test_unmixed_batches_come_from_one_pool_each(data: Path) -> None:
+    prepared = prepared_as("unmixed", data)
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu"))
+    counts = [batch.counts for task in (1, 2) for batch in batches.of_task(task, 3)]
+    assert all(sorted(each) == [0, 0, 24] for each in counts)
+    assert tuple(map(sum, zip(*counts[3:], strict=True))) == prepared.maker.mixture.totals(2)
+
+
+def test_what_is_left_out_is_logged_once(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepared = prepared_as("sequential", data)
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=2))
+    for task in (1, 2):
+        list(batches.of_task(task, 3))
+    assert [each.reason for each in batches.skipped] == ["broken"]
+    (line,) = caplog.messages
+    assert "1 × broken" in line and "b.tar: bad" in line
 
 
 def test_a_batch_does_not_depend_on_what_was_made_before() -> None:
@@ -46,16 +118,16 @@ def test_rows_come_from_their_pools_in_exact_counts() -> None:
 def test_the_buffer_is_what_earlier_tasks_learned_from() -> None:
     pools = tiny.prepared().maker.pools
     first, second = pools.of_task(1), pools.of_task(2)
-    assert len(first["buffer"]) == 0 and len(second["buffer"]) == len(first["update"])
+    assert first["buffer"].size == 0 and second["buffer"].size == first["update"].size
     assert list(first) == list(POOLS)
-    texts = {second["buffer"].captions(i)[0] for i in range(len(second["buffer"]))}
-    assert texts == {first["update"].captions(i)[0] for i in range(len(first["update"]))}
+    assert texts(second["buffer"]) == texts(first["update"])
 
 
 def test_update_pools_hold_the_training_samples_of_their_concepts_alone() -> None:
     prepared = tiny.prepared()
     for number, concepts in enumerate(prepared.stream.tasks, start=1):
         pool = prepared.maker.pools.of_task(number)["update"]
+        assert isinstance(pool, Pool)
         assert len(pool) == 60 * len(concepts)
         names = {concept.name for concept in concepts}
         for index in range(0, len(pool), 17):

@@ -1,7 +1,8 @@
 """The mixture against PROTOCOL's words, written once more in fractions."""
 
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fomo.errors import FomoError
-from fomo.mixture import Mixture, MixtureWeights, batch_counts, first_task_counts, walk
+from fomo.mixture import (
+    Mixture,
+    MixtureWeights,
+    batch_counts,
+    batches_per_pool,
+    first_task_counts,
+    spread,
+    walk,
+)
 
 THIRDS = MixtureWeights(0.33, 0.34, 0.33)
 
@@ -88,9 +97,10 @@ def test_an_odd_buffer_share_goes_to_d_in_the_first_task() -> None:
         ((0.3, 0.3, 0.3), "sum to 1"),
         ((0.0, 0.0, 0.0), "sum to 1"),
         ((0.33, 0.33, 0.33), "0.99"),
+        ((0.33, 0.34, 0.33, "unmixt"), "mixture.batches 'unmixt'. Did you mean 'unmixed'"),
     ],
 )
-def test_bad_weights_are_refused_by_name(weights: tuple[float, float, float], name: str) -> None:
+def test_bad_weights_are_refused_by_name(weights: tuple[Any, ...], name: str) -> None:
     with pytest.raises(FomoError, match=name):
         MixtureWeights(*weights)
 
@@ -156,7 +166,7 @@ def test_another_seed_draws_otherwise() -> None:
 def test_draws_have_the_counts_of_their_task_and_stay_in_their_pool() -> None:
     for task, step in KEYS:
         drawn = mixture().draws(task, step, SIZES[task])
-        assert tuple(map(len, drawn)) == mixture().counts(task) == ((5, 5, 0) if task == 1 else (4, 3, 3))
+        assert tuple(map(len, drawn)) == mixture().counts(task, step) == ((5, 5, 0) if task == 1 else (4, 3, 3))
         for rows, size in zip(drawn, SIZES[task], strict=True):
             assert all(0 <= row < size for row in rows)
 
@@ -182,3 +192,94 @@ def test_a_pool_of_weight_zero_may_be_empty() -> None:
     only_new = Mixture(0, 8, MixtureWeights(0, 1, 0), steps=(2, 2))
     p, d, b = only_new.draws(2, 1, (0, 5, 0))
     assert (len(p), len(d), len(b)) == (0, 8, 0)
+
+
+def unmixed(exact: tuple[Fraction, ...]) -> MixtureWeights:
+    return MixtureWeights(*(float(share) for share in exact), batches="unmixed")
+
+
+def first(exact: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
+    """PROTOCOL's first task, in shares: the buffer's goes to D and P, all to D where P has none."""
+    p, d, b = exact
+    return (p + b / 2, d + b / 2, Fraction(0)) if p else (p, d + b, Fraction(0))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), shares())
+def test_unmixed_steps_of_a_task_are_its_shares_to_a_batch(
+    steps: list[int], both: tuple[tuple[Fraction, ...], MixtureWeights]
+) -> None:
+    exact, _ = both
+    for task, (num_steps, counts) in enumerate(zip(steps, batches_per_pool(steps, unmixed(exact)), strict=True), 1):
+        due = [share * num_steps for share in (first(exact) if task == 1 else exact)]
+        assert sum(counts) == num_steps
+        assert all(floor(d) <= c <= ceil(d) for d, c in zip(due, counts, strict=True))
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=60), shares())
+def test_unmixed_steps_never_fall_two_behind_their_shares_of_the_run(
+    steps: list[int], both: tuple[tuple[Fraction, ...], MixtureWeights]
+) -> None:
+    exact, _ = both
+    total, due = [0, 0, 0], [Fraction(0)] * 3
+    for task, counts in enumerate(batches_per_pool(steps, unmixed(exact)), 1):
+        shares_now = first(exact) if task == 1 else exact
+        due = [old + share * steps[task - 1] for old, share in zip(due, shares_now, strict=True)]
+        total = [old + count for old, count in zip(total, counts, strict=True)]
+        assert all(abs(d - n) < 2 for d, n in zip(due, total, strict=True))
+
+
+def test_unmixed_steps_by_hand() -> None:
+    # 4 steps: (1.98, 2.02, 0), then (1.32, 1.36, 1.32) with -0.02 due to P and 0.02 to D: the odd batch is D's, then
+    # P and B have 0.30 and 0.32 due, so that B's comes next, then P's.
+    weights = MixtureWeights(0.33, 0.34, 0.33, "unmixed")
+    assert batches_per_pool((4, 4, 4, 4), weights) == ((2, 2, 0), (1, 2, 1), (1, 1, 2), (2, 1, 1))
+
+
+@given(st.integers(0, 99), st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)).filter(any))
+def test_unmixed_batches_of_a_pool_come_at_even_distances(seed: int, counts: tuple[int, int, int]) -> None:
+    schedule = spread(seed, 3, counts)
+    num_steps = sum(counts)
+    assert tuple(np.bincount(schedule, minlength=3)) == counts
+    for pool, count in enumerate(counts):
+        before = np.cumsum(schedule == pool)
+        assert all(abs(before[step] - count * (step + 1) / num_steps) < 3 for step in range(num_steps))
+
+
+def test_the_seed_shifts_the_schedule() -> None:
+    assert len({spread(seed, 1, (20, 20, 20)).tobytes() for seed in range(6)}) > 1
+
+
+UNMIXED = Mixture(0, 10, MixtureWeights(0.33, 0.34, 0.33, "unmixed"), steps=(4, 30, 50))
+
+
+def test_an_unmixed_batch_comes_from_one_pool_and_totals_are_those_of_the_plan() -> None:
+    for task, num_steps in enumerate(UNMIXED.steps, 1):
+        counts = [UNMIXED.counts(task, step) for step in range(num_steps)]
+        assert all(sorted(each) == [0, 0, 10] for each in counts)
+        assert tuple(map(sum, zip(*counts, strict=True))) == UNMIXED.totals(task)
+    assert UNMIXED.totals(1)[2] == 0 and UNMIXED.totals(2) == (100, 100, 100)
+
+
+def test_totals_of_mixed_batches_are_counts_times_steps() -> None:
+    assert [mixture().totals(task) for task in (1, 2, 3)] == [(20, 20, 0), (12, 9, 9), (20, 15, 15)]
+
+
+@pytest.mark.parametrize("made", [UNMIXED, Mixture(0, 10, THIRDS, steps=(4, 30, 50))], ids=["unmixed", "mixed"])
+def test_every_pool_is_walked_without_a_gap(made: Mixture) -> None:
+    p_next = 0
+    for task, num_steps in enumerate(made.steps, 1):
+        expected = [p_next, 0, 0]
+        for step in range(num_steps):
+            starts, counts = made.starts(task, step), made.counts(task, step)
+            assert list(starts) == expected
+            expected = [start + count for start, count in zip(expected, counts, strict=True)]
+        p_next = expected[0]
+
+
+def test_a_pool_with_an_order_of_its_own_gets_its_positions() -> None:
+    for task, step in KEYS:
+        start, count = mixture().starts(task, step)[0], mixture().counts(task, step)[0]
+        drawn = mixture().draws(task, step, (None, *SIZES[task][1:]))
+        plain = mixture().draws(task, step, SIZES[task])
+        assert drawn[0].tolist() == list(range(start, start + count))
+        assert all(np.array_equal(a, b) for a, b in zip(drawn[1:], plain[1:], strict=True))

@@ -50,6 +50,15 @@ def test_the_page_shows_the_scores_the_ledger_and_the_configuration(tmp_path: Pa
     assert "not finished" not in text
 
 
+def test_the_table_names_the_metrics(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    assert str(result_table(folder).caption).startswith("zero-shot top-1 accuracy in percent")
+    content = json.loads((folder / "scores.json").read_text())
+    content["datasets"]["old"] |= {"kind": "retrieval", "metric": "recall@5"}
+    put(folder / "scores.json", json.dumps(content))
+    assert str(result_table(folder).caption).startswith("zero-shot top-1 accuracy or recall@5 in percent")
+
+
 def test_the_figure_is_a_png_inside_of_the_page(tmp_path: Path) -> None:
     (source,) = page_of(run_folder(tmp_path, *WHOLE)).links
     kind, data = source.split(",", 1)

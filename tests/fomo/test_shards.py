@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 import webdataset
 from PIL import Image
 
-from fomo.data import shards
+from fomo.data import shards, split_writer
 from fomo.data.card import DatasetCard
-from fomo.data.shards import SplitWriter, open_dataset, present, shard_path, write_card
+from fomo.data.pictures import pixel_digest
+from fomo.data.shards import ShardSamples, open_dataset, present, shard_path, shortened, write_card
+from fomo.data.split_writer import SplitWriter
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 
@@ -23,7 +26,11 @@ TARGETS = [2, 0, 1, 1, 2]
 
 
 def about(number: int) -> dict[str, object]:
-    return {"class": CLASSES[TARGETS[number]], "captions": CAPTIONS[number]}
+    return {"class": CLASSES[TARGETS[number]], "captions": CAPTIONS[number], "pixels": digest(number)}
+
+
+def digest(number: int) -> str:
+    return pixel_digest(picture(number))
 
 
 def write(folder: Path) -> Path:
@@ -32,8 +39,11 @@ def write(folder: Path) -> Path:
     writer = SplitWriter(folder, "train")
     kinds = [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG"), ("png", "PNG")]
     for number, (extension, kind) in enumerate(kinds):
-        writer.add(f"key{number}", extension, encoded(picture(number), kind), about(number))
-    assert writer.close(CLASSES) == 5
+        writer.add(extension, encoded(picture(number), kind), about(number))
+    writer.close()
+    assert writer.num_samples == 5
+    writer.write_index(CLASSES)
+    shutil.rmtree(folder / "records")
     write_card(folder, DatasetCard(folder.name, tuple(CLASSES), ("{}",), {"train": 5}))
     return folder
 
@@ -47,6 +57,8 @@ def check_samples(folder: Path) -> None:
     samples = open_dataset(folder).split("train")
     assert len(samples) == 5 and samples.targets.tolist() == TARGETS and samples.targets.dtype == np.int64
     assert [samples.captions(number) for number in range(5)] == CAPTIONS
+    assert isinstance(samples, ShardSamples)
+    assert samples.digests.tolist() == [shortened(digest(number)) for number in range(5)]
     for number in (4, 0, 3):
         assert samples.image(number).tobytes() == picture(number).tobytes()
     assert [samples.image(number).size for number in range(5)] == [(8, 6)] * 5
@@ -56,8 +68,24 @@ def test_samples_come_back(folder: Path) -> None:
     check_samples(folder)
 
 
+def test_every_kind_of_caption_comes_back_and_a_sample_may_have_no_class(tmp_path: Path) -> None:
+    kinds = {"synthetic": ["a", "b"], "synthetic_merged": ["a and b"]}
+    writer = SplitWriter(tmp_path, "train")
+    first = {"class": None, "captions": ["a and b"], "caption_kinds": kinds, "pixels": digest(1)}
+    writer.add("png", encoded(picture(1)), first)
+    writer.add("png", encoded(picture(2)), {"class": "emu", "captions": ["plain"], "pixels": digest(2)})
+    writer.close()
+    writer.write_index(CLASSES)
+    assert writer.caption_kinds == {"synthetic", "synthetic_merged", "default"} and writer.class_names == {"emu"}
+    samples = ShardSamples(tmp_path, "train")
+    assert samples.targets.tolist() == [-1, 2]
+    assert samples.captions(0) == ["a and b"] == samples.captions(0, "synthetic_merged")
+    assert samples.captions(0, "synthetic") == ["a", "b"] and samples.captions(0, "default") == []
+    assert samples.captions(1) == ["plain"] == samples.captions(1, "default") and not samples.captions(1, "primer")
+
+
 def test_samples_come_back_from_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 300)
+    monkeypatch.setattr(split_writer, "SHARD_BYTES", 300)
     made = write(tmp_path / "many")
     assert len(list(made.glob("train-*.tar"))) > 2
     assert shard_path(made, "train", 0).name == "train-000000.tar"
@@ -65,10 +93,10 @@ def test_samples_come_back_from_several_shards(tmp_path: Path, monkeypatch: pyte
 
 
 def test_webdataset_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 300)
+    monkeypatch.setattr(split_writer, "SHARD_BYTES", 300)
     urls = [str(path) for path in sorted(write(tmp_path / "many").glob("*.tar"))]
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
-    assert [sample["__key__"] for sample in samples] == [f"key{number}" for number in range(5)]
+    assert [sample["__key__"] for sample in samples] == sorted({sample["__key__"] for sample in samples})
     assert [json.loads(sample["json"]) for sample in samples] == [about(number) for number in range(5)]
     stored = Image.open(io.BytesIO(samples[0]["png"]))
     assert stored.tobytes() == picture(0).tobytes() and "webp" in samples[2]
@@ -105,8 +133,10 @@ def test_the_index_needs_no_pickle(folder: Path) -> None:
 
 def test_a_split_without_samples_has_an_index_and_no_shard(tmp_path: Path) -> None:
     writer = SplitWriter(tmp_path, "test")
-    assert writer.close(CLASSES) == 0
-    assert not list(tmp_path.glob("*.tar")) and len(shards.ShardSamples(tmp_path, "test")) == 0
+    writer.close()
+    writer.write_index(CLASSES)
+    assert writer.num_samples == 0
+    assert not list(tmp_path.glob("*.tar")) and len(ShardSamples(tmp_path, "test")) == 0
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:

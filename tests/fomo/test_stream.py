@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fomo.errors import FomoError
-from fomo.stream import Concept, Stream, chunk
+from fomo.stream import Concept, Stream, chunk, chunk_by_dataset
 from tests.fomo.helpers import dataset
 
 ANIMALS = ("cat", "dog", "emu")
@@ -40,6 +40,13 @@ def test_chunks_are_equal_and_the_first_ones_larger(count: int, data: st.DataObj
 def test_a_number_of_tasks_that_does_not_fit_is_refused(num_tasks: int) -> None:
     with pytest.raises(FomoError, match=rf"num_tasks={num_tasks}: allowed are 1 to 3"):
         chunk(animals(*ANIMALS), num_tasks)
+
+
+def test_one_dataset_per_task_ends_a_task_where_the_dataset_changes() -> None:
+    concepts = [*animals("cat", "emu"), Concept("colors", "red"), *animals("dog")]
+    assert chunk_by_dataset(concepts, 3) == (animals("cat", "emu"), (Concept("colors", "red"),), animals("dog"))
+    with pytest.raises(FomoError, match=r"num_tasks=2: one dataset per task makes 3. Write num_tasks=3"):
+        chunk_by_dataset(concepts, 2)
 
 
 def test_a_concept_that_stands_twice_is_named() -> None:

@@ -1,0 +1,163 @@
+"""What reading from indexed shards costs beside decoding alone: the same pictures, the same number of workers.
+
+    python benchmarks/data_throughput.py [--pictures N] [--workers W]
+
+Writes a set of JPEGs of about 224 pixels as shards into a temporary folder, and lets a stream's pools draw them by
+concept, in an order that is random over the files. Beside it a bare loop decodes the same files, in the same order,
+from a list of bytes in memory. Both run in the same DataLoader, in turns; each result is the median over rounds.
+Processor time is what a machine that does other work besides does not move.
+"""
+
+import argparse
+import hashlib
+import io
+import platform
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from fomo import rng
+from fomo.data.buffer import Buffer
+from fomo.data.card import DatasetCard
+from fomo.data.joined import Joined
+from fomo.data.pools import Captions, Pool, StreamPools
+from fomo.data.shards import open_dataset, write_card
+from fomo.data.split_writer import SplitWriter
+from fomo.mixture import walk
+from fomo.stream import Concept, Stream, chunk
+
+CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 41, 32
+Made = tuple[torch.Tensor, float]
+"""A batch, and the processor time that it took its worker."""
+
+
+def write_set(folder: Path, num_pictures: int) -> None:
+    """Photo-like JPEGs: soft blobs with fine noise, about 20 kB each."""
+    classes = tuple(f"class {number}" for number in range(CLASSES))
+    writer = SplitWriter(folder, "train")
+    for number in range(num_pictures):
+        draw = rng.generator("throughput", number)
+        blobs = Image.fromarray(draw.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        width, height = draw.integers(200, 260, 2)
+        pixels = np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noisy = np.clip(pixels + draw.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "JPEG", quality=88)
+        name = classes[number % CLASSES]
+        about = {"class": name, "captions": [f"a photo of {name}"], "pixels": hashlib.sha256(noisy).hexdigest()}
+        writer.add("jpg", buffer.getvalue(), about)
+    writer.close()
+    writer.write_index(classes)
+    write_card(folder, DatasetCard(folder.name, classes, ("a photo of {}",), {"train": num_pictures}))
+
+
+def last_buffer(folder: Path) -> Pool:
+    """Everything before the last task: what a late buffer looks like."""
+    dataset = open_dataset(folder)
+    concepts = [Concept(dataset.name, name) for name in dataset.card.classes]
+    tasks = chunk([concepts[i] for i in rng.generator("throughput").permutation(CLASSES)], TASKS)
+    stream = Stream("throughput", tasks, {dataset.name: dataset}, {}, None)
+    pool = StreamPools.of(stream, 0, Buffer(), Captions()).of_task(TASKS)["buffer"]
+    assert isinstance(pool, Pool)
+    return pool
+
+
+def files_of(folder: Path, pool: Pool) -> list[bytes]:
+    """The bytes of every picture of the pool, in the pool's order, read by the standard library."""
+    pictures: list[bytes] = []
+    for path in sorted(folder.glob("train-*.tar")):
+        with tarfile.open(path) as tar:
+            members = [member for member in tar if member.name.endswith(".jpg")]
+            pictures += [file.read() for file in map(tar.extractfile, members) if file is not None]
+    assert isinstance(pool.samples, Joined)
+    return [pictures[pool.samples.locate(int(row))[1]] for row in pool.rows]
+
+
+@dataclass(frozen=True)
+class Drawing(TorchDataset[Made]):
+    """The pictures at the keys, stacked after a cut to 192 pixels, which costs both sides the same."""
+
+    draw: Callable[[int], Image.Image]
+
+    def __getitem__(self, keys: list[int]) -> Made:
+        started = time.thread_time()
+        rows = [np.asarray(self.draw(key).crop((0, 0, 192, 192))) for key in keys]
+        return torch.from_numpy(np.stack(rows)), time.thread_time() - started
+
+
+@dataclass(frozen=True)
+class FromShards:
+    """A sample as training draws it: picture and texts."""
+
+    pool: Pool
+
+    def __call__(self, index: int) -> Image.Image:
+        return self.pool.draw(index).image
+
+
+@dataclass(frozen=True)
+class FromMemory:
+    """The same picture from bytes at hand."""
+
+    files: list[bytes]
+
+    def __call__(self, index: int) -> Image.Image:
+        return Image.open(io.BytesIO(self.files[index])).convert("RGB")
+
+
+def pictures_per_second(loader: "DataLoader[Made]", num_pictures: int) -> np.ndarray:
+    """One pass, by the clock and by the processor time of the workers: [2]."""
+    started = time.perf_counter()
+    worked = sum(seconds for _, seconds in loader)
+    return num_pictures / np.array([time.perf_counter() - started, worked])
+
+
+def both(loaders: "list[DataLoader[Made]]", num_pictures: int, backwards: bool) -> list[np.ndarray]:
+    """A pass of either side; who goes first changes, so that a machine that slows down slows both."""
+    speeds = [pictures_per_second(loader, num_pictures) for loader in loaders[:: -1 if backwards else 1]]
+    return speeds[:: -1 if backwards else 1]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=1200)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "throughput"
+        folder.mkdir()
+        write_set(folder, options.pictures)
+        pool = last_buffer(folder)
+        sides = [Drawing(FromMemory(files_of(folder, pool))), Drawing(FromShards(pool))]
+        order = walk(0, "throughput", len(pool), 0, len(pool)).tolist()
+        keys = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        loaders = [
+            DataLoader(
+                side, batch_size=None, sampler=keys, num_workers=options.workers, persistent_workers=options.workers > 0
+            )
+            for side in sides
+        ]
+        rows = [both(loaders, len(pool), backwards=bool(turn % 2)) for turn in range(ROUNDS + 1)][1:]
+    speeds = np.array(rows)  # [round, side, clock or processor]
+    ratios = np.median(speeds[:, 1] / speeds[:, 0], axis=0)
+    bare, ours = np.median(speeds, axis=0)
+    print(f"{date.today()}  {platform.machine()}, {options.workers} workers, {len(pool)} pictures of about 224 pixels")
+    print("pictures per second        by the clock   by processor time")
+    print(f"decoded from memory        {bare[0]:12.0f}   {bare[1]:17.0f}")
+    print(f"drawn from indexed shards  {ours[0]:12.0f}   {ours[1]:17.0f}")
+    print(f"ratio                      {ratios[0]:12.3f}   {ratios[1]:17.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""``fomo data verify`` and ``fomo data preview``: is a dataset whole, and what does it show?"""
+
+import argparse
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fomo.cli.data_import import progress_bar
+from fomo.data.card import SPLITS
+from fomo.errors import FomoError
+from fomo.workers import num_cores, runner
+
+SHOWN = 20
+EXTENSIONS = (".png", ".jpg", ".webp")
+
+
+def add_commands(commands: Any) -> None:
+    """Add both parsers."""
+    verify = commands.add_parser("verify", help="check imported datasets", description="Check imported datasets.")
+    verify.add_argument("path", type=Path, metavar="PATH", help="a dataset's folder, or the root of several")
+    verify.add_argument("--no-decode", action="store_true", help="leave the samples unread: files and index alone")
+    verify.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
+    verify.set_defaults(act=verify_data)
+    preview = commands.add_parser("preview", help="pictures with their texts", description="Draw a grid of samples.")
+    preview.add_argument("names", nargs="+", metavar="DATASET", help="names, as `fomo data list` shows them")
+    preview.add_argument("--out", type=Path, required=True, metavar="FILE", help="the picture; of several, FILE-NAME")
+    preview.add_argument("--root", type=Path, default=Path("data"), help="where imported datasets lie (default: data)")
+    preview.add_argument("--split", choices=SPLITS, help="default: the first that has samples")
+    preview.add_argument("--number", type=int, default=24, help="how many samples (default: 24)")
+    preview.set_defaults(act=preview_data)
+
+
+def verify_data(options: argparse.Namespace) -> None:
+    """Check each dataset; problems are shown, and end with status 2."""
+    from fomo.data.shards import present
+
+    if options.workers < 1:
+        raise FomoError(f"--workers {options.workers}: allowed are 1 and above.")
+    whole = (options.path / "dataset.json").is_file()
+    folders = [options.path] if whole else list(present(options.path).values())
+    if not folders:
+        raise FomoError(f"no dataset in '{options.path}': give a folder with a dataset.json, or the root of several.")
+    broken = [folder.name for folder in folders if not _is_whole(folder, options)]
+    if broken:
+        raise FomoError(f"not whole: {', '.join(broken)}. Import them anew, or restore the files.")
+
+
+def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
+    from fomo.data.card import read_card
+    from fomo.data.verify import verify
+
+    console, decode = Console(), not options.no_decode
+    total = sum(read_card(folder / "dataset.json").num_samples.values())
+    with progress_bar() as progress, runner(options.workers) as run:
+        bar = progress.add_task(f"verifying {folder.name}", total=total)
+        found = list(verify(folder, run, decode, lambda number: progress.advance(bar, number)))
+    for problem in islice(found, SHOWN):
+        console.print(f"{folder / problem.place}: {problem.what}", markup=False, soft_wrap=True, highlight=False)
+    more = f", {len(found) - SHOWN} more not shown" if len(found) > SHOWN else ""
+    what = f"{len(found)} problems{more}" if found else "whole"
+    read = f"{total} samples {'read' if decode else 'not read'}"
+    console.print(f"{folder.name}: {what} ({read})", markup=False, soft_wrap=True)
+    return not found
+
+
+def preview_data(options: argparse.Namespace) -> None:
+    """Draw a grid per dataset."""
+    from fomo.data.preview import preview
+    from streams import open_named
+
+    if options.out.suffix.lower() not in EXTENSIONS:
+        raise FomoError(f"--out '{options.out}': allowed are {', '.join(EXTENSIONS)}.")
+    if options.number < 1:
+        raise FomoError(f"--number {options.number}: allowed are 1 and above.")
+    datasets = [open_named(name, options.root) for name in options.names]
+    for dataset in datasets:
+        several = len(datasets) > 1
+        file = options.out.with_stem(f"{options.out.stem}-{dataset.name}") if several else options.out
+        split = options.split or next(split for split in SPLITS if dataset.card.num_samples.get(split))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        preview(dataset, split, options.number).save(file)
+        print(file)

@@ -1,0 +1,166 @@
+"""``fomo stream``: order concepts into a stream file, look at a stream, check that it is sound."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress
+
+from fomo.cli.stream_facts import Finder
+from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
+from fomo.compose import compose
+from fomo.errors import FomoError
+
+if TYPE_CHECKING:
+    from fomo.config import Config
+    from streams.build import Plan
+
+EPILOG = """examples:
+  fomo stream build ordering=similarity --out similar.json     order the default stream by its text embeddings
+  fomo stream build stream=images stream.adaptation=[NAME] ordering=frequency --captions captions.txt --out rare.json
+  fomo stream show similar.json num_tasks=6 --plot domains.png
+  fomo stream verify similar.json --perceptual
+  fomo run stream=file stream.path=similar.json num_tasks=6
+
+Overrides are those of `fomo run`; a file stands for stream=file stream.path=FILE, ordering= for stream.ordering=."""
+PER_CLASS, RADIUS, LARGEST_RADIUS = 50, 4, 16
+
+
+def main(arguments: list[str]) -> None:
+    """``fomo stream build | show | verify``."""
+    parser = argparse.ArgumentParser(
+        "fomo stream", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="build | show | verify")
+    for name, about, act in (
+        ("build", "order concepts and write them to a stream file", build),
+        ("show", "tasks, datasets, counts and hashes", show),
+        ("verify", "every concept available? nothing held out trained on?", verify),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument(
+            "overrides", nargs="*", metavar="FILE | KEY=VALUE", help="a stream file; values as Hydra reads"
+        )
+        command.set_defaults(act=act)
+        _add_options(name, command)
+    options, rest = parser.parse_known_args(arguments)
+    flags = [each for each in rest if each.startswith("-")]
+    if flags:
+        parser.error(f"unknown option {flags[0]}")
+    options.overrides += rest
+    options.act(options)
+
+
+def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
+    if name == "build":
+        parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: standard output)")
+        parser.add_argument(
+            "--captions", type=Path, metavar="SOURCE", help="a text, a table, shards (default: the pool)"
+        )
+        parser.add_argument("--time-groups", type=Path, metavar="FILE", help='JSON: {"DATASET": number}')
+        parser.add_argument("--per-class", type=int, default=PER_CLASS, help=f"pictures to score (default {PER_CLASS})")
+        return
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    if name == "show":
+        parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the domains of every task to a PNG")
+    else:
+        parser.add_argument("--perceptual", action="store_true", help="look for near duplicates too")
+        parser.add_argument(
+            "--radius", type=int, default=RADIUS, metavar="BITS", help=f"bits that may differ (default {RADIUS})"
+        )
+
+
+def configured(overrides: list[str]) -> "tuple[Config, Plan]":
+    """The configuration that ``fomo run`` would take, and the plan of its stream."""
+    values = compose([_expanded(override) for override in _with_file(overrides)])
+    from fomo.config import resolve
+    from streams.build import planned
+
+    config = resolve(values).config
+    return config, planned(config.stream)
+
+
+def _expanded(override: str) -> str:
+    return f"stream.{override}" if override.startswith("ordering=") else override
+
+
+def _with_file(items: list[str]) -> list[str]:
+    """A stream file among the overrides stands for ``stream=file stream.path=FILE``."""
+    files = [item for item in items if "=" not in item or Path(item).is_file()]
+    if len(files) > 1:
+        raise FomoError(f"one stream file at a time: {', '.join(files)}.")
+    if not files:
+        return items
+    quoted = files[0].replace("\\", "\\\\").replace("'", "\\'")
+    return ["stream=file", f"stream.path='{quoted}'", *(item for item in items if item not in files)]
+
+
+def build(options: argparse.Namespace) -> None:
+    """Order the concepts; what takes long starts when everything is checked."""
+    from streams.orderings import order
+    from streams.reference import as_text, check_new, write_concepts
+
+    if options.out is not None:
+        check_new(options.out)
+    if options.per_class < 1:
+        raise FomoError(f"--per-class {options.per_class}: allowed are 1 and above.")
+    config, plan = configured(options.overrides)
+    console = Console(stderr=options.out is None)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        sources = (options.captions, options.time_groups, options.per_class)
+        finder = Finder(config, plan, *sources, console, progress, progress.add_task("ordering", total=None))
+        concepts = order(plan.ordering, plan.concepts, config.seed, finder.facts())
+    if options.out is None:
+        sys.stdout.write(as_text(concepts) + "\n")
+        return
+    write_concepts(options.out, concepts)
+    about = f"{options.out}: {len(concepts)} concepts of {len(plan.adaptation)} datasets, ordering {plan.ordering}"
+    console.print(f"{about}, seed {config.seed}", soft_wrap=True, markup=False, highlight=False)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print, and plot where it is asked for."""
+    from streams.summary import plot_domains, summary
+
+    if options.plot is not None and not options.plot.parent.is_dir():
+        raise FomoError(f"--plot '{options.plot}': the folder '{options.plot.parent}' is not there.")
+    config, plan = configured(options.overrides)
+    shown = summary(plan, config.num_tasks, config.seed, config.evaluation.split)
+    if options.plot is not None:
+        plot_domains(shown, options.plot)
+    if options.json:
+        print(json.dumps(shown.to_json(), indent=1, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(task_table(shown), dataset_table(shown))
+    print_hashes(shown, console)
+    if options.plot is not None:
+        console.print(f"plot: {options.plot}", soft_wrap=True, markup=False, highlight=False)
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Print the report; status 2 if there is a fault."""
+    from streams.verify import HELD_OUT_SPLITS, refuse_unsound
+    from streams.verify import verify as examine
+
+    if not 0 <= options.radius <= LARGEST_RADIUS:
+        raise FomoError(f"--radius {options.radius}: allowed are 0 to {LARGEST_RADIUS} bits.")
+    plan = configured(options.overrides)[1]
+    console = Console(stderr=options.json)
+    with console.status("drawing pictures (once, then cached)"):
+        plan.draw_ahead(("train",), HELD_OUT_SPLITS)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("comparing pictures", total=None)
+
+        def moved(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        report = examine(plan, options.radius if options.perceptual else None, moved)
+    if options.json:
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print_report(plan.name, report, console)
+    refuse_unsound(report)

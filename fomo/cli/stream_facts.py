@@ -1,0 +1,110 @@
+"""What ``fomo stream build`` finds out for orderings: models, captions and time groups, each when it is asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from fomo.cli.stream_tables import lengths_table
+from fomo.errors import FomoError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fomo.config import Config
+    from fomo.model import ClipModel
+    from fomo.stream import Concept
+    from streams.build import Plan
+    from streams.orderings import Facts
+
+
+@dataclass(frozen=True)
+class Finder:
+    """``captions`` and ``time_groups`` are the user's files, if any; ``per_class`` pictures are scored."""
+
+    config: "Config"
+    plan: "Plan"
+    captions: Path | None
+    time_groups: Path | None
+    per_class: int
+    console: Console
+    progress: Progress
+    bar: TaskID
+
+    def facts(self) -> "Facts":
+        """All that orderings may ask for."""
+        from streams.orderings import Facts
+
+        return Facts(
+            self._time_groups,
+            self._accuracy,
+            self._occurrences,
+            self._features,
+            on_stage=self._tell,
+            on_lengths=lambda lengths: self.console.print(lengths_table(lengths)),
+        )
+
+    def _tell(self, stage: str, done: int = 0, total: int | None = None) -> None:
+        self.progress.update(self.bar, description=stage, completed=done, total=total)
+
+    def _model(self) -> "ClipModel":
+        from fomo.parts import build
+
+        model: ClipModel = build("model", self.config.model, self.config.runtime.allow_targets)
+        model.network.to(self.config.runtime.device)
+        return model
+
+    def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
+        from streams.opening import available, open_all
+        from streams.orderings.zero_shot import prompts, text_features
+
+        known = available(self.plan.root)
+        datasets = open_all((name for name in self.plan.adaptation if name in known), self.plan.root)
+        self._tell(f"embedding {len(concepts)} concepts")
+        return text_features(self._model(), prompts(concepts, datasets), self.config.runtime)
+
+    def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
+        from streams.opening import open_all
+        from streams.orderings.zero_shot import concept_accuracy
+        from streams.pocket import datasets as pocket
+
+        datasets = open_all(self.plan.adaptation, self.plan.root)
+        self._tell("drawing pictures (once, then cached)")
+        pocket.draw_ahead([(name, "train") for name in datasets], 0)
+        places = {name: number for number, name in enumerate(sorted(datasets))}
+
+        def seen(name: str) -> None:
+            self._tell(f"scoring {name}", places[name], len(places))
+
+        return concept_accuracy(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
+
+    def _occurrences(self, concepts: "Sequence[Concept]") -> "np.ndarray":
+        from streams.orderings.captions import count_captions, occurrences, texts_of
+
+        self._tell("counting captions")
+        if self.captions is not None:
+            return occurrences(concepts, self.captions)
+        pool = self.plan.open_pool()
+        if pool is None:
+            raise FomoError("the stream has no pool to count captions in: give them by --captions SOURCE.")
+        return count_captions(texts_of(pool), [concept.name for concept in concepts])
+
+    def _time_groups(self) -> Mapping[str, int]:
+        from streams.orderings import declared_time_groups
+
+        return declared_time_groups() | ({} if self.time_groups is None else read_groups(self.time_groups))
+
+
+def read_groups(path: Path) -> dict[str, int]:
+    """Time groups from a JSON object of whole numbers by dataset."""
+    try:
+        groups: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FomoError(f"--time-groups '{path}': cannot be read: {error}.") from None
+    if not isinstance(groups, dict) or not all(type(group) is int for group in groups.values()):
+        raise FomoError(f"--time-groups '{path}': a JSON object of whole numbers is expected: {{\"DATASET\": 3}}.")
+    return groups

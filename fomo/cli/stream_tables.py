@@ -1,0 +1,95 @@
+"""What ``fomo stream`` prints."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from streams.summary import Summary
+    from streams.verify import Report
+
+SHOWN = 10
+
+
+def lengths_table(lengths: Mapping[str, float]) -> Table:
+    """How much each stage of the search shortened the path; the first stage is the yardstick."""
+    table = Table("path", title="sum of 1 − cosine along the path")
+    table.add_column("length", justify="right")
+    table.add_column("of random", justify="right")
+    longest = next(iter(lengths.values()))
+    for name, length in lengths.items():
+        table.add_row(name, f"{length:.3f}", f"{100 * length / longest:.1f} %" if longest else "")
+    return table
+
+
+def task_table(shown: "Summary") -> Table:
+    """A row per task."""
+    table = Table(title=escape(f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(shown.tasks)} tasks"))
+    for column in ("task", "concepts", "samples", "datasets"):
+        table.add_column(column, justify="right")
+    for column in ("most concepts of", "from", "to"):
+        table.add_column(column, no_wrap=True)
+    for number, task in enumerate(shown.tasks):
+        datasets, samples = shown.datasets(number), shown.samples(number)
+        most = ", ".join(f"{name} {count}" for name, count in list(datasets.items())[:2])
+        counts = (str(number + 1), str(len(task)), "?" if samples is None else str(samples), str(len(datasets)))
+        table.add_row(*counts, escape(most), escape(task[0].name), escape(task[-1].name))
+    return table
+
+
+def dataset_table(shown: "Summary") -> Table:
+    """A row per dataset, those held out last."""
+    table = Table(title="datasets")
+    for column in ("dataset", "domain", "concepts", "samples", "tasks"):
+        table.add_column(column, justify="left" if column in ("dataset", "domain") else "right")
+    places: dict[str, list[int]] = {}
+    samples: Counter[str] = Counter()
+    for number, task in enumerate(shown.tasks, start=1):
+        for concept in task:
+            places.setdefault(concept.dataset, []).append(number)
+            samples[concept.dataset] += shown.num_samples.get(concept, 0)
+    for name, tasks in sorted(places.items()):
+        count = "absent" if name in shown.absent else str(samples[name])
+        span = f"{tasks[0]}–{tasks[-1]}"
+        table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, span)
+    table.add_section()
+    for name in shown.retention:
+        where = "absent" if name in shown.absent else ""
+        table.add_row(escape(name), escape(shown.domains[name]), "held out", where, "")
+    return table
+
+
+def print_hashes(shown: "Summary", console: Console) -> None:
+    """The hash of the definition, and that of the data or why there is none."""
+    if shown.data_sha256 is not None:
+        data = shown.data_sha256
+    elif shown.absent:
+        data = f"none yet: {len(shown.absent)} datasets are absent"
+    else:
+        data = "none yet: pictures are not drawn" if shown.retention else "none: no dataset is held out"
+    console.print(f"definition: {shown.sha256}\ndata:       {data}", soft_wrap=True, markup=False, highlight=False)
+
+
+def print_report(name: str, report: "Report", console: Console) -> None:
+    """Every check with its count, then the first findings of each kind."""
+    from streams.verify import FAULTS, NOTES
+
+    table = Table(title=escape(f"{name}: {report.num_concepts} concepts"), show_header=False)
+    skipped = () if report.radius is not None else ("near duplicate", "plain")
+    for kind, about in {**FAULTS, **NOTES}.items():
+        if kind not in skipped and (kind in FAULTS or kind in report.findings):
+            found = report.findings.get(kind, [])
+            mark = "note" if kind in NOTES else "FAULT" if found else "ok"
+            table.add_row(mark, about, str(len(found)))
+    table.add_section()
+    for side, count in report.num_pictures.items():
+        table.add_row("", f"pictures compared, {side}", str(count))
+    console.print(table)
+    for kind, found in report.findings.items():
+        lines = [*found[:SHOWN], *([f"… and {len(found) - SHOWN} more: --json has all"] if len(found) > SHOWN else [])]
+        for line in lines:
+            console.print(f"{kind}: {line}", soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,93 @@
+"""What a bounded buffer B keeps of the samples seen so far.
+
+Each policy is a pure function of (seed, samples seen): nothing is carried from task to task, so that a run resumes
+without state. All could be kept by a real buffer, which sees a sample once: what is dropped never comes back.
+Samples are numbered in the order of their tasks.
+
+- ``reservoir``: every sample seen is kept with the same probability capacity/n. The smallest of seeded keys, one per
+  sample, are what Vitter's algorithm R (1985, doi 10.1145/3147.3165) draws one by one.
+- ``class_balanced``: as many of each class as of any other, to one, while a class has them; within it a reservoir.
+  As in GDumb (Prabhu et al. 2020, doi 10.1007/978-3-030-58536-5_31), with a seeded choice in place of the first seen.
+- ``ring``: the latest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fomo import rng
+from fomo.errors import FomoError, unknown
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """``capacity``: samples of earlier tasks that B holds, ``None`` for all; ``policy``: one of :data:`POLICIES`."""
+
+    capacity: int | None = None
+    policy: str = "reservoir"
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise unknown("value of buffer.policy", self.policy, POLICIES)
+        if self.capacity is not None and self.capacity < 1:
+            raise FomoError(
+                f"buffer.capacity={self.capacity}: allowed are 1 and above (samples), or null for all; "
+                "mixture.buffer=0 trains without a buffer."
+            )
+
+    def kept(self, seed: int, classes: np.ndarray) -> np.ndarray | range:
+        """Numbers of the samples that are kept, ascending; ``classes`` [n] (from 0) are those of all seen so far."""
+        if self.capacity is None or self.capacity >= len(classes):
+            return range(len(classes))
+        return POLICIES[self.policy](seed, classes, self.capacity)
+
+
+def _keys(seed: int, count: int) -> np.ndarray:
+    """A key in [0, 1) for each sample; the keys of the first n do not depend on how many follow."""
+    return rng.generator(seed, "buffer").random(count)
+
+
+def reservoir(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
+    """A uniform choice of ``capacity`` among all."""
+    smallest = np.argpartition(_keys(seed, len(classes)), capacity - 1)[:capacity]
+    return np.sort(smallest)
+
+
+def ring(seed: int, classes: np.ndarray, capacity: int) -> range:
+    """The latest ``capacity``."""
+    return range(len(classes) - capacity, len(classes))
+
+
+def class_balanced(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
+    """The same number of each class, to one, where there are enough."""
+    counts = np.bincount(classes)
+    by_class = np.lexsort((_keys(seed, len(classes)), classes))
+    ranks = np.empty(len(classes), dtype=np.int64)
+    ranks[by_class] = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    quotas = class_quotas(counts, capacity, rng.generator(seed, "buffer classes").random(len(counts)))
+    return np.flatnonzero(ranks < quotas[classes])
+
+
+def class_quotas(counts: np.ndarray, capacity: int, keys: np.ndarray) -> np.ndarray:
+    """Samples to keep of each class: min(count, level), and one more of those with the smallest keys: int64 [classes].
+
+    ``level`` is the highest for which all fit into ``capacity``, which is below the sum of ``counts``.
+    """
+    ascending = np.sort(counts)
+    # Room that levels equal to each count take: classes up to it in full, the others up to that level.
+    taken = np.cumsum(ascending) + ascending * np.arange(len(counts) - 1, -1, -1)
+    full = int(np.searchsorted(taken, capacity, side="right"))
+    level = int((capacity - ascending[:full].sum()) // (len(counts) - full))
+    quotas = np.minimum(counts, level)
+    larger = np.flatnonzero(counts > level)
+    chosen = larger[np.argsort(keys[larger], kind="stable")]
+    quotas[chosen[: capacity - int(quotas.sum())]] += 1
+    return quotas
+
+
+POLICIES: dict[str, Callable[[int, np.ndarray, int], np.ndarray | range]] = {
+    "reservoir": reservoir,
+    "class_balanced": class_balanced,
+    "ring": ring,
+}

@@ -1,0 +1,83 @@
+"""Several splits, or some of their rows, laid end to end by reference: no sample is copied."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from PIL import Image
+
+from fomo.data.card import DatasetCard
+from fomo.data.samples import Dataset, Samples
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of one split.
+
+    ``prompts`` (one per class) serve samples that have no caption; ``first_class`` tells its classes from those of
+    other datasets; ``card`` is the dataset's.
+    """
+
+    samples: Samples
+    rows: np.ndarray | range
+    prompts: tuple[str, ...] = ()
+    first_class: int = 0
+    card: DatasetCard | None = None
+
+
+def part_of(dataset: Dataset, split: str) -> Part:
+    """A whole split of a dataset."""
+    samples = dataset.split(split)
+    return Part(samples, range(len(samples)), primer_prompts(dataset), card=dataset.card)
+
+
+def primer_prompts(dataset: Dataset) -> tuple[str, ...]:
+    """The primer prompt of each class; none where a dataset has no templates."""
+    templates = dataset.card.templates
+    return tuple(dataset.card.prompts(templates[0])) if templates else ()
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Parts laid end to end; itself :class:`Samples`. Looking up a sample takes O(log parts)."""
+
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def _edges(self) -> list[int]:
+        return [0, *accumulate(len(part.rows) for part in self.parts)]
+
+    def __len__(self) -> int:
+        return self._edges[-1]
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Class of each sample, numbered through all parts by ``first_class``, -1 where it has none: int64 [n]."""
+        columns = [np.empty(0, dtype=np.int64)]
+        for part in self.parts:
+            own = part.samples.targets[part.rows]
+            columns.append(np.where(own < 0, -1, own + part.first_class))
+        return np.concatenate(columns)
+
+    def locate(self, index: int) -> tuple[Part, int]:
+        """The part that holds a sample, and its row in the part's split."""
+        number = bisect_right(self._edges, index) - 1
+        part = self.parts[number]
+        return part, int(part.rows[index - self._edges[number]])
+
+    def image(self, index: int) -> Image.Image:
+        """The picture of a sample, RGB."""
+        part, row = self.locate(index)
+        return part.samples.image(row)
+
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """The texts of a sample, else the primer prompt of its class; empty where it has neither."""
+        part, row = self.locate(index)
+        return part.samples.captions(row, kind) or self._prompt(part, row)
+
+    def _prompt(self, part: Part, row: int) -> tuple[str, ...]:
+        target = int(part.samples.targets[row]) if part.prompts else -1
+        return (part.prompts[target],) if target >= 0 else ()

@@ -1,0 +1,60 @@
+"""Pictures as they are stored: checked by decoding, told apart by their pixels."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from fomo.data.images import BadImage, decode, format_if_still
+from fomo.data.sources import Unusable
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A usable picture: encoded as it will be stored, with the SHA-256 of its pixels."""
+
+    digest: str
+    extension: str
+    data: bytes
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """SHA-256 of size and pixels of an RGB picture: the same in whatever format it is stored."""
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def read_picture(data: bytes, size: int | None = None, digest: str | None = None) -> Picture:
+    """Decode, hash, and encode anew where the shorter side is above ``size`` or the format is not one of the shards'.
+
+    Where the ``digest`` is known and nothing is to be changed, nothing is decoded.
+
+    Raises:
+        Unusable: it is broken, empty, or of too many pixels.
+    """
+    kind = format_if_still(data)
+    if digest is not None and size is None and kind in KEPT:
+        return Picture(digest, KEPT[kind], data)
+    try:
+        image = decode(data)
+    except BadImage as error:
+        raise Unusable(f"{error} picture" if str(error) in ("broken", "empty") else str(error)) from None
+    shrink = size is not None and min(image.size) > size
+    if kind in KEPT and not shrink:
+        return Picture(pixel_digest(image), KEPT[kind], data)
+    return _as_png(_shrunk(image, size) if shrink and size is not None else image)
+
+
+def _shrunk(image: Image.Image, size: int) -> Image.Image:
+    factor = size / min(image.size)
+    sides = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(sides, Image.Resampling.BICUBIC)
+
+
+def _as_png(image: Image.Image) -> Picture:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return Picture(pixel_digest(image), "png", buffer.getvalue())

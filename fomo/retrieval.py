@@ -1,0 +1,60 @@
+"""Retrieval: mean of text-to-image and image-to-text recall@5 (Radford et al. 2021; Roth et al. 2024).
+
+Each caption seeks its picture among all pictures; each picture seeks any of its captions among all captions. Whoever
+scores as high as the right answer stands before it, so that a model that tells nothing apart earns nothing, and so
+does one whose scores are no numbers.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+RECALL_AT = 5
+BLOCK_ELEMENTS = 2**24
+"""Similarities held at a time."""
+
+
+def text_to_image_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RECALL_AT) -> Tensor:
+    """Whether the picture ``owner[i]`` of text i is among the first k: bool [m].
+
+    ``texts`` [m, d] and ``images`` [n, d] are unit features, ``owner`` int64 [m].
+    """
+    hits = []
+    for rows in _blocks(len(texts), len(images)):
+        scores = texts[rows] @ images.T
+        right = scores.gather(1, owner[rows, None])
+        before = (~(scores < right)).sum(dim=1) - 1
+        hits.append((before < k) & right[:, 0].isfinite())
+    return torch.cat(hits)
+
+
+def image_to_text_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RECALL_AT) -> Tensor:
+    """Whether any text that picture i owns is among the first k: bool [n]. Arguments as above."""
+    hits = []
+    numbers = torch.arange(len(images), device=images.device)
+    for rows in _blocks(len(images), len(texts)):
+        scores = images[rows] @ texts.T
+        own = numbers[rows, None] == owner[None]
+        right = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
+        before = (~own & ~(scores < right)).sum(dim=1)
+        hits.append((before < k) & right[:, 0].isfinite())
+    return torch.cat(hits)
+
+
+def _blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
+    size = max(1, BLOCK_ELEMENTS // num_columns)
+    return (slice(start, start + size) for start in range(0, num_rows, size))
+
+
+def recall(texts: Tensor, images: Tensor, owner: Tensor) -> tuple[float, Tensor]:
+    """The score in percent, and each picture's own share of it, in [0, 1]: float64 [n].
+
+    A picture's share is the mean of its hit and of the hit rate of its captions; where all pictures have equally many
+    captions, the shares have the score as their mean.
+    """
+    by_text = text_to_image_hits(texts, images, owner).double()
+    by_image = image_to_text_hits(texts, images, owner).double()
+    sums = torch.zeros_like(by_image).index_add_(0, owner, by_text)
+    captions = torch.zeros_like(by_image).index_add_(0, owner, torch.ones_like(by_text))
+    return 50 * float(by_text.mean() + by_image.mean()), (by_image + sums / captions) / 2

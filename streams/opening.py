@@ -1,0 +1,67 @@
+"""Finds and opens datasets by name: the pocket's, and imported ones below a root."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fomo.data.samples import Dataset
+from fomo.data.shards import open_dataset, present
+from fomo.errors import FomoError, unknown
+from fomo.stream import Concept
+from streams.pocket import datasets as pocket
+
+
+def available(root: Path) -> dict[str, Path | None]:
+    """Every dataset that a stream may name: the folder of an imported one, ``None`` for one of the pocket's."""
+    imported = present(root)
+    both = set(imported) & set(pocket.names())
+    if both:
+        raise FomoError(f"'{imported[min(both)]}' has the name of a pocket dataset: import it under another --name.")
+    return {**dict.fromkeys(pocket.names()), **imported}
+
+
+def open_named(name: str, root: Path) -> Dataset:
+    """A dataset by name."""
+    return open_all([name], root)[name]
+
+
+def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
+    """Datasets by name; all that are not there are named at once."""
+    known, names = available(root), list(dict.fromkeys(names))
+    absent = [name for name in names if name not in known]
+    way_out = f"Imported datasets are looked for in stream.root='{root}'."
+    if len(absent) == 1:
+        raise unknown("dataset", absent[0], known, way_out)
+    if absent:
+        shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+        raise FomoError(f"{len(absent)} of {len(names)} datasets are not there: {shown}. {way_out}")
+    return {name: open_at(name, known[name]) for name in names}
+
+
+def open_at(name: str, folder: Path | None) -> Dataset:
+    """A dataset where :func:`available` found it."""
+    return pocket.open_pocket(name) if folder is None else open_dataset(folder)
+
+
+def concepts_of(dataset: Dataset) -> list[Concept]:
+    """All classes that a dataset declares."""
+    return [Concept(dataset.name, each) for each in dataset.card.classes]
+
+
+def with_training(dataset: Dataset) -> list[Concept]:
+    """The classes of a dataset that have training samples."""
+    classes = concepts_of(dataset)
+    if not dataset.card.num_samples.get("train"):
+        return []
+    if dataset.name in pocket.names():  # all of them, and no picture has to be drawn to know it
+        return classes
+    trained = np.unique(dataset.split("train").targets)
+    return [classes[index] for index in trained if index >= 0]
+
+
+def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
+    """Concepts of ``datasets`` that have no training sample there."""
+    names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
+    trained = {concept for name in names for concept in with_training(datasets[name])}
+    return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]

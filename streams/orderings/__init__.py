@@ -1,0 +1,129 @@
+"""In which order a stream goes through its concepts: rows of data over a few pure functions.
+
+After Roth et al. 2024, arXiv 2408.14471, section 4.4 (data-centric orderings). ``reverse_NAME`` is the exact reverse of
+``NAME`` under the same seed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fomo.errors import FomoError, unknown
+from fomo.stream import Concept
+from streams.catalogue import load
+from streams.orderings.groups import by_dataset, by_time, shuffled
+from streams.orderings.path import short_path
+from streams.orderings.values import by_value
+
+Lookup = Callable[[Sequence[Concept]], np.ndarray]
+"""One row for each concept."""
+
+
+def declared_time_groups() -> dict[str, int]:
+    """Time group of each dataset of the catalogue that has one."""
+    groups = {name: declaration.time_group for name, declaration in load().items()}
+    return {name: group for name, group in groups.items() if group is not None}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What orderings ask about concepts, worked out when it is asked for; ``None``: not at hand.
+
+    ``accuracy`` [n] is the base model's, ``occurrences`` [n] counts captions, ``features`` [n, d] are unit text
+    embeddings. ``on_stage`` hears what goes on, ``on_lengths`` how long the similarity path became at each stage.
+    """
+
+    time_groups: Callable[[], Mapping[str, int]] = declared_time_groups
+    accuracy: Lookup | None = None
+    occurrences: Lookup | None = None
+    features: Lookup | None = None
+    on_stage: Callable[[str], None] = lambda stage: None
+    on_lengths: Callable[[Mapping[str, float]], None] = lambda lengths: None
+
+
+Rule = Callable[[Sequence[Concept], int, Facts], list[Concept]]
+
+
+def _given(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    return list(concepts)
+
+
+def _random(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    return shuffled(concepts, seed)
+
+
+def _performance(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """Easy to hard."""
+    assert facts.accuracy is not None
+    return by_value(concepts, seed, -facts.accuracy(concepts))
+
+
+def _frequency(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """Rare to frequent."""
+    assert facts.occurrences is not None
+    return by_value(concepts, seed, facts.occurrences(concepts))
+
+
+def _similarity(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    assert facts.features is not None
+    path = short_path(facts.features(concepts), seed, facts.on_stage)
+    facts.on_lengths(path.lengths)
+    return [concepts[index] for index in path.order]
+
+
+def _dataset(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    return by_dataset(concepts, seed)
+
+
+def _time(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """Old to new, concepts of one time group mixed."""
+    return by_time(concepts, seed, facts.time_groups(), whole_datasets=False)
+
+
+def _time_datasets(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """Old to new, datasets kept whole."""
+    return by_time(concepts, seed, facts.time_groups(), whole_datasets=True)
+
+
+def _reversed(rule: Rule) -> Rule:
+    return lambda concepts, seed, facts: rule(concepts, seed, facts)[::-1]
+
+
+FORWARD: dict[str, Rule] = {
+    "random": _random,
+    "given": _given,
+    "performance": _performance,
+    "frequency": _frequency,
+    "similarity": _similarity,
+    "dataset_incremental": _dataset,
+    "time_incremental": _time,
+    "time_incremental_datasets": _time_datasets,
+}
+ORDERINGS: dict[str, Rule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
+NEEDS = {
+    "performance": ("accuracy", "a model and the pictures"),
+    "frequency": ("occurrences", "captions (--captions SOURCE)"),
+    "similarity": ("features", "a model"),
+}
+WAY_OUT = "Build it with `fomo stream build … ordering={} --out FILE`, then run `stream=file stream.path=FILE`."
+
+
+def check_ordering_name(name: str) -> None:
+    """Refuse an unknown ordering."""
+    if name not in ORDERINGS:
+        raise unknown("value of stream.ordering", name, ORDERINGS)
+
+
+def check_ordering(name: str, facts: Facts) -> None:
+    """Refuse an unknown ordering, and one that asks for what is not at hand."""
+    check_ordering_name(name)
+    fact, what = NEEDS.get(name.removeprefix("reverse_"), ("", ""))
+    if fact and getattr(facts, fact) is None:
+        raise FomoError(f"stream.ordering={name} needs {what}. {WAY_OUT.format(name)}")
+
+
+def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """The concepts in the order ``name``; equal arguments give equal orders."""
+    check_ordering(name, facts)
+    return ORDERINGS[name](concepts, seed, facts)

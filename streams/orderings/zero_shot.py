@@ -1,0 +1,101 @@
+"""What a base model knows of concepts: their text embeddings, and its zero-shot accuracy on them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from fomo.data.card import DatasetCard
+from fomo.data.joined import Joined, Part
+from fomo.data.samples import Dataset
+from fomo.errors import FomoError
+from fomo.evaluation import classifier, predictions
+from fomo.model import ClipModel
+from fomo.runtime import Runtime
+from fomo.stream import Concept
+
+TEMPLATE = "a photo of a {}."
+"""CLIP's own prompt (Radford et al. 2021), for datasets that are not there to say theirs."""
+BATCH = 256
+
+
+def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[str]:
+    """The primer prompt of each concept, as evaluation asks."""
+    known: dict[Concept, str] = {}
+    for name, dataset in datasets.items():
+        card = _with_template(dataset.card)
+        texts = card.prompts(card.templates[0])
+        known |= {Concept(name, label): text for label, text in zip(card.classes, texts, strict=True)}
+    return [known.get(concept) or TEMPLATE.replace("{}", concept.name) for concept in concepts]
+
+
+@torch.inference_mode()
+def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> np.ndarray:
+    """Unit text embeddings: float32 [n, d]."""
+    model.network.eval()
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        tokens = model.tokenize(list(texts[start : start + BATCH])).to(runtime.device)
+        with runtime.autocast():
+            encoded = model.network.encode_text(tokens, normalize=True)
+        parts.append(F.normalize(encoded.float(), dim=-1).cpu())
+    return torch.cat(parts).numpy()
+
+
+def concept_accuracy(
+    model: ClipModel,
+    concepts: Sequence[Concept],
+    datasets: Mapping[str, Dataset],
+    per_class: int,
+    runtime: Runtime,
+    on_dataset: Callable[[str], None] = lambda name: None,
+) -> np.ndarray:
+    """Share of hits among the first ``per_class`` training samples of each concept, all classes competing: [n].
+
+    Training samples, because test data chooses nothing. One primer prompt per class, as in evaluation.
+
+    Raises:
+        FomoError: a concept has no training sample.
+    """
+    names = {concept.dataset for concept in concepts}
+    shares = dict(_accuracies(model, {name: datasets[name] for name in sorted(names)}, per_class, runtime, on_dataset))
+    found = np.array([shares.get(concept, np.nan) for concept in concepts])
+    if np.isnan(found).any():
+        first = concepts[int(np.isnan(found).argmax())]
+        raise FomoError(f"'{first}' has no training sample: `fomo stream verify` lists such concepts.")
+    return found
+
+
+def _with_template(card: DatasetCard) -> DatasetCard:
+    """Retrieval sets may have no prompt of their own."""
+    return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
+
+
+def _accuracies(
+    model: ClipModel,
+    datasets: Mapping[str, Dataset],
+    per_class: int,
+    runtime: Runtime,
+    on_dataset: Callable[[str], None],
+) -> Iterator[tuple[Concept, float]]:
+    model.network.eval()
+    for name, dataset in datasets.items():
+        on_dataset(name)
+        split = dataset.split("train")
+        samples = Joined((Part(split, first_per_class(split.targets, per_class)),))
+        weights = classifier(model, _with_template(dataset.card), "first", runtime)
+        hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
+        totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))
+        right = np.bincount(samples.targets, weights=hits, minlength=len(dataset.card.classes))
+        for index in np.flatnonzero(totals):
+            yield Concept(name, dataset.card.classes[index]), float(right[index] / totals[index])
+
+
+def first_per_class(targets: np.ndarray, count: int) -> np.ndarray:
+    """Rows of the first ``count`` samples of every class, in order; samples without class are left out."""
+    order = np.argsort(targets, kind="stable")
+    ordered = targets[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return np.sort(order[(place < count) & (ordered >= 0)])

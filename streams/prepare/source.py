@@ -1,0 +1,177 @@
+"""The original files of a dataset: fetched, checked, unpacked, each step safe to interrupt.
+
+A file under its final name is whole: a download has the suffix ``.part`` until its checksum fits. While an archive is
+unpacked a marker stands beside it; where the marker is found again, unpacking starts over.
+"""
+
+import gzip
+import http.client
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path
+
+import rich.progress
+from filelock import FileLock
+from rich.console import Console
+from torchvision.datasets.utils import download_url
+
+from fomo.data.sources import is_inside
+from fomo.errors import FomoError
+
+CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file of the original distribution.
+
+    ``urls`` are mirrors, tried in order; ``md5`` is torchvision's, ``None`` where it has none (the archive is then
+    read to its end); ``gives`` is what is there once it is unpacked, below the source folder, and ``folder`` where
+    file and content lie. ``inner`` is an archive inside, ``unpacked_as`` the name that ``gives`` has inside.
+    """
+
+    urls: tuple[str, ...]
+    md5: str | None
+    gives: str
+    folder: str = "."
+    filename: str = ""
+    unpack: bool = True
+    inner: str = ""
+    unpacked_as: str = ""
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self.filename or self.urls[0].rsplit("/", 1)[-1]
+
+    def path(self, root: Path) -> Path:
+        """Where the file lies, ``root`` being the source folder."""
+        return root / self.folder / self.file
+
+    def is_there(self, root: Path) -> bool:
+        """Whether the content is there, whole as far as can be told."""
+        return (root / self.gives).exists() and not self.marker(root).exists()
+
+    def marker(self, root: Path) -> Path:
+        """Exists while the archive is being unpacked."""
+        return self.path(root).with_name(f".{self.file}.unpacking")
+
+    def shown(self, root: Path) -> str:
+        """Which file to put where."""
+        checked = f"md5 {self.md5}" if self.md5 else "no published checksum"
+        return f"  {self.path(root)} ({checked}) from {self.urls[0]}"
+
+
+def obtain(archives: Sequence[Archive], root: Path) -> None:
+    """Make every content be there below ``root``; files that already lie there are used.
+
+    Raises:
+        FomoError: a file cannot be downloaded, has another checksum or does not unpack; it names all missing files.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        _obtain(archives, root)
+
+
+def _obtain(archives: Sequence[Archive], root: Path) -> None:
+    for archive in archives:
+        if archive.is_there(root) and archive.unpack:
+            continue
+        path = archive.path(root)
+        if path.exists():
+            _require_whole(path, archive.md5)
+        else:
+            _download(archive, archives, root)
+        if archive.unpack:
+            _unpack(archive, root)
+
+
+def _download(archive: Archive, archives: Sequence[Archive], root: Path) -> None:
+    path = archive.path(root)
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in archive.urls:
+        part.unlink(missing_ok=True)
+        try:
+            download_url(url, path.parent, part.name, archive.md5)
+            _require_whole(part, archive.md5)
+        except (OSError, RuntimeError, http.client.HTTPException, FomoError) as error:
+            reasons.append(f"{url}: {error}")
+        else:
+            part.rename(path)
+            return
+    part.unlink(missing_ok=True)
+    missing = [each for each in archives if not each.is_there(root) and not each.path(root).exists()]
+    files = "\n".join(each.shown(root) for each in missing)
+    raise FomoError(
+        f"cannot download {archive.file} ({'; '.join(reasons)}). Without a network, fetch on another machine and put "
+        f"in place, then run the same command again:\n{files}"
+    )
+
+
+def _require_whole(path: Path, checksum: str | None) -> None:
+    """Refuse a file of another checksum, or one that cannot be read to its end where no checksum is known."""
+    if checksum is None:
+        try:
+            with tarfile.open(path) as tar:
+                for _ in tar:
+                    pass
+        except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+            raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
+        return
+    digest = md5(usedforsecurity=False)
+    console, about = Console(stderr=True), f"checking {path.name}"
+    silent = not console.is_terminal
+    with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != checksum:
+        raise FomoError(
+            f"'{path}' has md5 {digest.hexdigest()}, expected {checksum}: remove it and run the same command again."
+        )
+
+
+def _unpack(archive: Archive, root: Path) -> None:
+    path, content, marker = archive.path(root), root / archive.gives, archive.marker(root)
+    marker.touch()
+    if content.is_dir() and archive.unpacked_as:  # cut short after the renaming
+        shutil.rmtree(content)
+    try:
+        with Console(stderr=True).status(f"unpacking {path.name}"):
+            extract(path, path.parent)
+            if archive.inner:
+                extract(path.parent / archive.inner, path.parent)
+    except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+        raise FomoError(f"'{path}' cannot be unpacked ({error}): remove it and run the same command again.") from error
+    if archive.unpacked_as:
+        (root / archive.unpacked_as).rename(content)
+    if not content.exists():
+        raise FomoError(f"'{path}' holds no '{archive.gives}': it is not the file that torchvision knows.")
+    marker.unlink()
+
+
+def extract(path: Path, folder: Path) -> None:
+    """Unpack a zip, a tar or one compressed file. Nothing gets outside of ``folder``, whatever torchvision's age."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)  # it drops ``..`` and leading slashes, and makes no links
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(folder, members=_plain(tar), **safely)  # type: ignore[arg-type]
+    else:
+        with gzip.open(path) as packed, (folder / path.stem).open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+
+
+def _plain(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Files and folders. No original has anything else in its archive."""
+    for member in tar:
+        if not (member.isreg() or member.isdir()) or not is_inside(member.name):
+            raise ValueError(f"member '{member.name}' is a link, a device or leads out of the folder")
+        yield member
