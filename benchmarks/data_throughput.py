@@ -4,8 +4,8 @@
 
 Writes a set of JPEGs of about 224 pixels as shards into a temporary folder, and lets a stream's pools draw them by
 concept, in an order that is random over the files. Beside it a bare loop decodes the same files, in the same order,
-from a list of bytes in memory. Both run in the same DataLoader, in turns; each result is the median over rounds.
-Processor time is what a machine that does other work besides does not move.
+from a list of bytes in memory. Both run in the same DataLoader, in turns; results are those of all rounds
+together. Processor time is moved less than the clock by other work on the machine.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from fomo.data.split_writer import SplitWriter
 from fomo.mixture import walk
 from fomo.stream import Concept, Stream, chunk
 
-CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 41, 32
+CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 30, 32
 Made = tuple[torch.Tensor, float]
 """A batch, and the processor time that it took its worker."""
 
@@ -115,17 +115,13 @@ class FromMemory:
         return Image.open(io.BytesIO(self.files[index])).convert("RGB")
 
 
-def pictures_per_second(loader: "DataLoader[Made]", num_pictures: int) -> np.ndarray:
-    """One pass, by the clock and by the processor time of the workers: [2]."""
+def seconds(loader: "DataLoader[Made]") -> np.ndarray:
+    """A pass, by the clock (workers at work) and by the processor time of the workers: [2]."""
+    batches = iter(loader)
+    worked = next(batches)[1]
     started = time.perf_counter()
-    worked = sum(seconds for _, seconds in loader)
-    return num_pictures / np.array([time.perf_counter() - started, worked])
-
-
-def both(loaders: "list[DataLoader[Made]]", num_pictures: int, backwards: bool) -> list[np.ndarray]:
-    """A pass of either side; who goes first changes, so that a machine that slows down slows both."""
-    speeds = [pictures_per_second(loader, num_pictures) for loader in loaders[:: -1 if backwards else 1]]
-    return speeds[:: -1 if backwards else 1]
+    worked += sum(seconds for _, seconds in batches)
+    return np.array([time.perf_counter() - started, worked])
 
 
 def main() -> None:
@@ -142,16 +138,13 @@ def main() -> None:
         sides = [Drawing(FromMemory(files_of(folder, pool))), Drawing(FromShards(pool))]
         order = walk(0, "throughput", len(pool), 0, len(pool)).tolist()
         keys = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-        loaders = [
-            DataLoader(
-                side, batch_size=None, sampler=keys, num_workers=options.workers, persistent_workers=options.workers > 0
-            )
-            for side in sides
-        ]
-        rows = [both(loaders, len(pool), backwards=bool(turn % 2)) for turn in range(ROUNDS + 1)][1:]
-    speeds = np.array(rows)  # [round, side, clock or processor]
-    ratios = np.median(speeds[:, 1] / speeds[:, 0], axis=0)
-    bare, ours = np.median(speeds, axis=0)
+        # New workers in every round: how well a process's memory lies moves its speed by a quarter.
+        loaders = [DataLoader(side, batch_size=None, sampler=keys, num_workers=options.workers) for side in sides]
+        # [round, side, clock or processor]; who goes first changes, so that a machine that slows down slows both.
+        turns = [[seconds(loader) for loader in loaders[:: 1 - 2 * (turn % 2)]] for turn in range(ROUNDS)]
+        spent = np.array([both[:: 1 - 2 * (turn % 2)] for turn, both in enumerate(turns)]).sum(axis=0)
+    bare, ours = ROUNDS * len(pool) / spent
+    ratios = ours / bare
     print(f"{date.today()}  {platform.machine()}, {options.workers} workers, {len(pool)} pictures of about 224 pixels")
     print("pictures per second        by the clock   by processor time")
     print(f"decoded from memory        {bare[0]:12.0f}   {bare[1]:17.0f}")

@@ -1,7 +1,9 @@
 """The three pools that a batch is drawn from: P (pretraining), D_t (the task's new data), B (all earlier D)."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -103,10 +105,15 @@ class StreamPools:
         edges = np.cumsum([0] + [sum(len(part.rows) for part in task) for task in parts])
         return cls(_pretraining(stream, seed, captions.pretraining), line, edges, seed, buffer, captions)
 
+    @cached_property
+    def updates(self) -> tuple[Pool, ...]:
+        """D_t of every task (from 0), each a piece of the line."""
+        edges = itertools.pairwise(map(int, self.edges))
+        return tuple(Pool(self.line, range(start, stop), self.captions.update) for start, stop in edges)
+
     def of_task(self, task: int) -> dict[str, AnyPool]:
         """The pools of task ``task`` (from 1), by name. The cost does not depend on the number of tasks."""
-        start, stop = int(self.edges[task - 1]), int(self.edges[task])
-        update = Pool(self.line, range(start, stop), self.captions.update)
+        start, update = int(self.edges[task - 1]), self.updates[task - 1]
         # A bounded buffer alone needs the classes, at the cost of a look at every sample.
         limited = self.buffer.capacity is not None
         kept = self.buffer.kept(self.seed, self.line.targets[:start]) if limited else range(start)
