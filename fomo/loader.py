@@ -99,7 +99,7 @@ class BatchMaker(TorchDataset[RawBatch]):
         rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
         return self._made(rows, key, self.mixture.counts(task, step))
 
-    def _made(self, rows: Sequence[tuple[Pool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
+    def _made(self, rows: Sequence[tuple[AnyPool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
         tokens, skipped = [], dict[Skipped, None]()
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
@@ -165,7 +165,7 @@ class Batches:
 
     def num_update_samples(self, task: int) -> int:
         """|D_t|."""
-        return len(self._maker.pools.updates[task - 1])
+        return self._maker.pools.update_sizes[task - 1]
 
     def once(self, task: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
         """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""

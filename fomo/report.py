@@ -25,7 +25,7 @@ def result_table(folder: Path) -> Table:
     label = read_values(folder / "config.yaml").get("label", "")
     table = Table(
         title=escape(f"{label} on {scores.content['stream']['name']}, {scores.num_tasks} updates"),
-        caption="\n".join([*([compute_line(ledger)] if ledger else []), _caption(scores, card)]),
+        caption="\n".join([_caption(scores, card), *([compute_line(ledger)] if ledger else [])]),
     )
     for column in ("dataset", "role"):
         table.add_column(column)

@@ -45,15 +45,21 @@ def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> 
         max_logit_scale=config.max_logit_scale,
         mixed_precision=config.runtime.mixed_on_gpu,
         image_size=model.image_size,
-        counts=partial(_counts, config),
+        kinds=partial(_kinds, config),
         num_samples=num_samples,
         seed=config.seed,
     )
 
 
-def _counts(config: Config, task: int) -> Counts:
-    counts = batch_counts(config.batch_size, config.mixture)
-    return first_task_counts(counts) if task == 1 else counts
+def _kinds(config: Config, task: int) -> list[Counts]:
+    """The counts of P, D and B that a batch of a task may have."""
+    size, weights = config.batch_size, config.mixture
+    counts = batch_counts(size, weights)
+    counts = first_task_counts(counts) if task == 1 else counts
+    if weights.batches == "mixed":
+        return [counts]
+    whole = [(size, 0, 0), (0, size, 0), (0, 0, size)]
+    return [kind for kind, count in zip(whole, counts, strict=True) if count]
 
 
 def plan_run(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Plan:
@@ -80,7 +86,7 @@ def without_checkpointing(setting: Setting) -> Setting:
 
 def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools: StreamPools) -> int:
     """FLOPs of the run, had it kept every activation: what MFU counts."""
-    setting = without_checkpointing(setting_of(config, model, [len(pool) for pool in pools.updates]))
+    setting = without_checkpointing(setting_of(config, model, pools.update_sizes))
     cost = rehearse(setting)
     every = cost.refresh_every
     return sum(task_flops(task, steps, every) for task, steps in zip(cost.tasks, planned.steps, strict=True))
@@ -130,7 +136,7 @@ def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, dev
 
 
 def _blank_batch(config: Config, model: ClipModel) -> Batch:
-    counts, size = _counts(config, 1), config.batch_size
+    counts, size = _kinds(config, 1)[0], config.batch_size
     images = torch.zeros(size, 3, model.image_size, model.image_size, device=config.runtime.device)
     length: int = model.network.context_length
     return Batch(images, torch.zeros(size, length, dtype=torch.long, device=images.device), counts)

@@ -36,7 +36,8 @@ class Setting:
     max_logit_scale: float | None
     mixed_precision: bool
     image_size: int
-    counts: Callable[[int], Counts]
+    kinds: Callable[[int], Sequence[Counts]]
+    """Of a task, the counts of P, D and B that a batch may have."""
     num_samples: Sequence[int]
     """|D_t| of every task."""
     seed: int
@@ -113,6 +114,7 @@ class _Rehearsal:
         if optimizer:
             first = self._step(optimizer, number)
             ordinary = like.ordinary if like and like.first == first else self._step(optimizer, number)
+            self._same_for_all_kinds(optimizer, number, ordinary)
         with self.phases() as end:
             methods.end_task(network, task)
             with methods.deployed(network):
@@ -140,12 +142,21 @@ class _Rehearsal:
         hooks = self.by_size.get(size, third)
         return replace(third, begin=hooks.begin, end=hooks.end)
 
-    def _step(self, optimizer: torch.optim.Optimizer, task: int) -> Phases:
+    def _same_for_all_kinds(self, optimizer: torch.optim.Optimizer, task: int, ordinary: Phases | None) -> None:
+        """Batches of one pool each have to cost the same, since the budget knows one cost of a step."""
+        for kind in range(1, len(self.setting.kinds(task))):
+            if self._step(optimizer, task, kind) != ordinary:
+                raise FomoError(
+                    "mixture.batches=unmixed: steps of this method cost differently by the pool of their batch, so a "
+                    "budget of FLOPs cannot plan them. Take mixture.batches=mixed, or budget=steps."
+                )
+
+    def _step(self, optimizer: torch.optim.Optimizer, task: int, kind: int = 0) -> Phases:
         if isinstance(optimizer, PeriodicOptimizer):
             self.refresh_every = optimizer.refresh_every
         train_mode(self.learner.network)
         with self.phases() as phases:
-            self.learner.step(optimizer, self._batch(self.setting.counts(task)), self._with_arithmetic)
+            self.learner.step(optimizer, self._batch(self.setting.kinds(task)[kind]), self._with_arithmetic)
         return phases
 
     @contextmanager

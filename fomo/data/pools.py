@@ -111,6 +111,11 @@ class StreamPools:
         edges = itertools.pairwise(map(int, self.edges))
         return tuple(Pool(self.line, range(start, stop), self.captions.update) for start, stop in edges)
 
+    @property
+    def update_sizes(self) -> list[int]:
+        """|D_t| of every task."""
+        return [int(size) for size in np.diff(self.edges)]
+
     def of_task(self, task: int) -> dict[str, AnyPool]:
         """The pools of task ``task`` (from 1), by name. The cost does not depend on the number of tasks."""
         start, update = int(self.edges[task - 1]), self.updates[task - 1]

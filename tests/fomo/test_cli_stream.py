@@ -38,7 +38,7 @@ def test_an_order_is_written_and_runs_as_a_stream(ordering: str, capsys: pytest.
 
 def test_a_built_stream_is_run_with_both_hashes_in_its_results(capsys: pytest.CaptureFixture[str]) -> None:
     status("stream", "build", *SMALL, "ordering=random", "--out", "my.json")
-    settings = ("num_tasks=2", "batch_size=24", "budget.total=2", *SMALL[1:])
+    settings = ("num_tasks=2", "batch_size=24", "budget=steps", "budget.steps=2", *SMALL[1:])
     assert status("run", "stream=file", "stream.path=my.json", *settings, "run.dir=out") == 0
     capsys.readouterr()
     assert status("stream", "show", "my.json", *settings, "--json") == 0

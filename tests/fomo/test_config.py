@@ -132,7 +132,6 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("budget.scale", -1, ["budget.scale=-1"]),
         ("budget.rounding", "up", ["budget.rounding", "floor, nearest"]),
         ("budget.step", 3, ["budget", "Did you mean 'steps'"]),
-
         ("mixture.batches", "mixt", ["mixture.batches", "Did you mean 'mixed'"]),
         ("buffer.policy", "rings", ["buffer.policy", "Did you mean 'ring'"]),
         ("buffer.capacity", -1, ["buffer.capacity=-1", "1 and above"]),

@@ -12,7 +12,6 @@ from fomo.cli import main
 from fomo.data.pools import POOLS, Pool
 from fomo.loader import Batches, BatchMaker
 from fomo.method import Batch
-
 from fomo.run import Prepared
 from fomo.runtime import Runtime
 from tests import tiny

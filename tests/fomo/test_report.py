@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from fomo.errors import FomoError
 from fomo.report import result_table, write_report
-from tests.fomo.helpers import DATASETS, error_of, evaluation, run_folder, status
+from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))
 NASTY = "<script>alert(\"x\")</script> & 'quotes'"

@@ -186,7 +186,7 @@ def test_galore_keeps_its_moments_in_the_subspace() -> None:
 @pytest.mark.parametrize("name", ["sgd", "lamb", "galore", "timm optimizer.name=lion"])
 def test_an_optimizer_of_the_group_trains(name: str, tmp_path: Path) -> None:
     base = tiny.snapshot(tiny.prepared().model.network)
-    prepared = tiny.prepared(*f"optimizer={name}".split(), "budget.total=2", "num_tasks=1")
+    prepared = tiny.prepared(*f"optimizer={name}".split(), "budget.steps=2", "num_tasks=1")
     execute(prepared, tmp_path / "run", tiny.Silent())
     assert "visual.conv1.weight" in tiny.changed(base, tiny.snapshot(prepared.model.network))
 

@@ -229,9 +229,9 @@ def test_settings_of_a_schedule_reach_its_meta_schedule() -> None:
     [
         (["meta_schedule=recovered"], "has no such form"),
         (["schedule=rsqrt", "meta_schedule=dynamic"], "has no such form"),
-        (["schedule=rsqrt", "budget.total=2"], "exceed the 1 steps of a task"),
-        (["schedule=rsqrt", "meta_schedule=recovered", "budget.total=4"], "leave none between"),
-        (["meta_schedule=autoregressive", "budget.total=2"], "needs steps after its warm-up"),
+        (["schedule=rsqrt", "budget.steps=2"], "exceed the 1 steps of a task"),
+        (["schedule=rsqrt", "meta_schedule=recovered", "budget.steps=4"], "leave none between"),
+        (["meta_schedule=autoregressive", "budget.steps=2"], "needs steps after its warm-up"),
         (["schedule.warmup=2"], r"schedule\.warmup=2"),
     ],
 )
@@ -241,7 +241,7 @@ def test_nonsense_is_refused_before_training(settings: list[str], text: str) -> 
 
 
 def test_a_run_follows_the_schedule_through_its_tasks(tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run", "schedule=rsqrt", "meta_schedule=continued", "budget.total=20")
+    run = tiny.run(tmp_path / "run", "schedule=rsqrt", "meta_schedule=continued", "budget.steps=20")
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     rates = [event["lr"] for event in events if event["event"] == "step"]
     # S = 10, w = c = 1, η = 1e-3, η_min = 1e-6; task 1: √(1/9) = ⅓
