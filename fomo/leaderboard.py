@@ -19,7 +19,7 @@ from fomo.scores import Point, Scores, read_scores
 class Entry:
     """One method in one track: means over its seeds, and the sample standard deviation of GM (``None`` for one seed).
 
-    ``track`` names what may be compared: the stream, its data, its number of updates, the budget. Ranks count within it.
+    ``track`` names what may be compared: stream, data, number of updates, budget. Ranks count within it.
     """
 
     label: str
