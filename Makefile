@@ -32,6 +32,7 @@ format: $(READY)  ## let ruff write
 
 benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/loop_overhead.py
+	$(BIN)/python benchmarks/merging.py
 
 clean:  ## the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from fomo import FomoError
 
-CHUNK = {"cpu": 2**18}
+CHUNK = {"cpu": 2**17}
 """Entries that are worked on at once; few enough that the steps of a merge find them in the processor's cache."""
 CHUNK_ELSEWHERE = 2**24
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -88,21 +88,16 @@ def parts(shape: tuple[int, ...], device: str) -> Iterator[slice]:
 
 
 def read(model: Model, name: str, part: slice) -> Tensor:
-    """Rows of a tensor as a flat fp32 vector; a view where it can be one, so not to be written to.
-
-    Raises:
-        FomoError: an entry is NaN or infinite.
-    """
+    """Rows of a tensor as a flat fp32 vector; a view where it can be one, so not to be written to."""
     if not shape_of(model, name):
         value = model[name]
     else:
         value = model.rows(name, part) if isinstance(model, Stored) else model[name][part]
-    flat = value.detach().reshape(-1).float()
-    _check_finite(name, flat)
-    return flat
+    return value.detach().reshape(-1).float()
 
 
-def _check_finite(name: str, flat: Tensor) -> None:
+def check_finite(name: str, flat: Tensor) -> None:
+    """Refuse a NaN or infinite entry of a model to merge."""
     if isinstance(flat, FakeTensor):  # a model without values, of which only the cost is counted
         return
     if not isfinite(float(flat.sum())) and not torch.isfinite(flat).all():  # a sum alone may overflow

@@ -1,7 +1,8 @@
 """How the same piece of several models becomes one: pure functions that read the models one after the other, once.
 
 Every rule takes flat fp32 pieces, whole weights or task vectors θ − θ₀ (see ``techniques.py``), the weight of each
-model, and for each a generator, which only the random rule draws from. Memory: a few pieces, however many models.
+model, for each a generator, which only the random rule draws from, and memory for the result, which may be that of the
+first model and which a rule is free to use. Memory: a few pieces, however many models.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor
 Draws = Sequence[np.random.Generator]
 SMALLEST = 1e-30
 """Below every weight that a model may have, above 0."""
-Rule = Callable[[Iterator[Tensor], Sequence[float], Draws], Tensor]
+Rule = Callable[[Iterator[Tensor], Sequence[float], Draws, Tensor], Tensor]
 
 
 def shares(weights: Sequence[float]) -> list[float]:
@@ -23,15 +24,15 @@ def shares(weights: Sequence[float]) -> list[float]:
     return [float(weight / total) if total else 1.0 for weight, total in zip(weights, totals, strict=True)]
 
 
-def interpolate(values: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def interpolate(values: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """Σ wᵢ θᵢ as a running mean, so that equal models give the model bit for bit."""
     merged = next(values)
     for value, share in zip(values, shares(weights)[1:], strict=True):
-        merged = torch.lerp(merged, value, share)
+        merged = torch.lerp(merged, value, share, out=out)
     return merged
 
 
-def slerp(values: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def slerp(values: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """Shoemake 1985: along the arc between two vectors; more than two are merged in turn, each by its share."""
     merged = next(values)
     for value, share in zip(values, shares(weights)[1:], strict=True):
@@ -57,7 +58,7 @@ def _angle(a: Tensor, b: Tensor) -> float:
     return 2 * math.atan2(float(torch.linalg.vector_norm(a - b)), float(torch.linalg.vector_norm(a + b)))
 
 
-def weighted_sum(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def weighted_sum(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): Σ wᵢ τᵢ."""
     merged = next(vectors) * weights[0]
     for vector, weight in zip(vectors, weights[1:], strict=True):
@@ -65,7 +66,7 @@ def weighted_sum(vectors: Iterator[Tensor], weights: Sequence[float], draws: Dra
     return merged
 
 
-def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """TIES (Yadav et al. 2023, arXiv 2306.01708), after the trimming: elect a sign, average those that have it.
 
     Per entry the sign of Σ wᵢ τᵢ wins, and the weighted mean goes over the models whose entry has it, zeros left
@@ -75,19 +76,19 @@ def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> 
     vector = next(vectors)
     total, size, sign = vector * weights[0], vector.abs().mul_(weights[0]), vector.sign()
     signs, count = sign * weights[0], sign.abs_().mul_(weights[0])
+    sign, magnitude = torch.empty_like(vector), torch.empty_like(vector)
     for vector, weight in zip(vectors, weights[1:], strict=True):
         total.add_(vector, alpha=weight)
-        size.add_(vector.abs(), alpha=weight)
-        sign = vector.sign()
-        signs.add_(sign, alpha=weight)
+        size.add_(torch.abs(vector, out=magnitude), alpha=weight)
+        signs.add_(torch.sign(vector, out=sign), alpha=weight)
         count.add_(sign.abs_(), alpha=weight)
     # of the elected sign s: Σ wᵢ τᵢ = s·(Σ wᵢ|τᵢ| + |Σ wᵢ τᵢ|)/2 and Σ wᵢ = (Σ wᵢ|sᵢ| + s·Σ wᵢ sᵢ)/2
-    elected = total.sign()
+    elected = torch.sign(total, out=sign)
     count.add_(signs.mul_(elected)).clamp_min_(SMALLEST)
     return size.add_(total.abs_()).mul_(elected).div_(count)
 
 
-def largest(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def largest(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """MagMax (Marczak et al. 2024, arXiv 2407.06322): per entry the task vector of largest magnitude, the earlier
     one where they are equal."""
     merged = next(vectors)
@@ -96,7 +97,7 @@ def largest(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -
     return merged
 
 
-def stock(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def stock(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """Model Stock (Jang et al. 2024, arXiv 2403.19522): t · mean τ, t = k·cos Ω / (1 + (k−1)·cos Ω), in [0, 1].
 
     cos Ω is the mean cosine over pairs of the k models, from ‖Σ τ̂ᵢ‖² = k + k(k−1)·cos Ω. Differs from the paper in
@@ -125,7 +126,7 @@ def _stock_ratio(count: int, norm_of_directions: float) -> float:
     return min(count * cosine / (1 + (count - 1) * cosine), 1.0)
 
 
-def choose(values: Iterator[Tensor], weights: Sequence[float], draws: Draws) -> Tensor:
+def choose(values: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
     """A control without meaning: each entry is that of one model, drawn with the models' weights."""
     merged = next(values)
     for value, share, draw in zip(values, shares(weights)[1:], list(draws)[1:], strict=True):

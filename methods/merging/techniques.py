@@ -10,10 +10,10 @@ too); DARE (Yu et al. 2024, arXiv 2311.03099) keeps at random and divides by ``d
 Belilovsky 2024, arXiv 2312.06795, there per layer) first leaves out the largest ``outliers``. No rescaling but DARE's.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isclose, isfinite, prod
 
 import numpy as np
 import torch
@@ -24,17 +24,23 @@ from fomo import FomoError, rng, unknown
 from fomo.weights import Weights
 from methods.merging import rules
 from methods.merging.lines import factors
-from methods.merging.reading import Model, dtype_of, floating, parts, read, shape_of
+from methods.merging.reading import Model, check_finite, dtype_of, floating, parts, read, shape_of
 from methods.merging.thresholds import magnitudes
 
+SAMPLED = 64
+"""One row in so many is looked at to guess a threshold, from a tensor's middle on."""
+EVERYTHING = (0.0, float("inf"))
 Keys = tuple[int | str, ...]
 """What the random draws for a model are folded from."""
 
 
 @dataclass(frozen=True)
 class Technique:
-    """``vectors``: the rule sees task vectors. ``whole``: it sees each tensor as a whole. ``convex``: weights must sum
-    to 1. ``weighted``: weights have a meaning. ``trim``: what is set to 0 before, by ``magnitude`` or ``chance``.
+    """What a rule needs, and what its settings mean.
+
+    ``vectors``: it sees task vectors; ``whole``: each tensor as a whole; ``convex``: weights must sum to 1;
+    ``weighted``: weights have a meaning; ``draws``: it is random; ``carries``: an entry that is not finite leaves one
+    in the result, so that looking there is enough; ``trim``: what is set to 0 before, by ``magnitude`` or ``chance``.
     """
 
     rule: rules.Rule
@@ -42,17 +48,19 @@ class Technique:
     whole: bool = False
     convex: bool = True
     weighted: bool = True
+    draws: bool = False
+    carries: bool = False
     trim: str | None = None
     outliers: float = 0.0
 
 
 TECHNIQUES = {
-    "interpolate": Technique(rules.interpolate, vectors=False),
+    "interpolate": Technique(rules.interpolate, vectors=False, carries=True),
     "slerp": Technique(rules.slerp, vectors=False, whole=True),
-    "random": Technique(rules.choose, vectors=False),
-    "task_arithmetic": Technique(rules.weighted_sum, convex=False),
+    "random": Technique(rules.choose, vectors=False, draws=True),
+    "task_arithmetic": Technique(rules.weighted_sum, convex=False, carries=True),
     "ties": Technique(rules.elect, trim="magnitude"),
-    "dare_ties": Technique(rules.elect, trim="chance"),
+    "dare_ties": Technique(rules.elect, draws=True, trim="chance"),
     "breadcrumbs_ties": Technique(rules.elect, trim="magnitude", outliers=0.01),
     "model_stock": Technique(rules.stock, whole=True),
     "magmax": Technique(rules.largest, weighted=False),
@@ -121,10 +129,9 @@ class _Job:
 
     def cuts(self, names: Sequence[str]) -> list[tuple[float, float]]:
         """Per model the smallest and the largest magnitude that is kept."""
-        everything = (0.0, float("inf"))
         if self.row.trim != "magnitude" or (self.density == 1 and not self.row.outliers):
-            return [everything] * len(self.models)
-        size = sum(prod(shape_of(self.models[0], name)) for name in names)
+            return [EVERYTHING] * len(self.models)
+        size = self._size(names)
         left_out = int(Decimal(str(self.row.outliers)) * size)
         lowest = min(left_out + max(1, int(Decimal(str(self.density)) * size)), size)
         return [self._cut(model, names, left_out, lowest) for model in self.models]
@@ -133,25 +140,38 @@ class _Job:
         def vector() -> Iterator[Tensor]:
             for name in names:
                 for part in self._parts(name):
-                    yield self._value(model, name, part)
+                    yield self._value(model, name, part, check=True)
 
-        if not left_out:
-            return magnitudes(vector, [lowest])[0], float("inf")
-        low, high = magnitudes(vector, [lowest, left_out + 1])
-        return low, high
+        def sample() -> Iterator[Tensor]:
+            for name in names:
+                num_rows = (shape_of(model, name) or (1,))[0]
+                start, rows = num_rows // 2, math.ceil(num_rows / SAMPLED)
+                yield self._value(model, name, slice(start, start + rows), check=False)
+
+        ranks = [lowest, left_out + 1] if left_out else [lowest]
+        found = magnitudes(vector, ranks, sample, self._size(names))
+        return found[0], found[1] if left_out else float("inf")
+
+    def _size(self, names: Sequence[str]) -> int:
+        return sum(math.prod(shape_of(self.models[0], name)) for name in names)
 
     def tensor(self, name: str, cuts: Sequence[tuple[float, float]], scale: float, out: Tensor | None) -> Tensor:
         """The merged tensor, in ``out`` if given."""
         first, shape = self.models[0], shape_of(self.models[0], name)
         if out is None:
             out = torch.empty(shape, dtype=dtype_of(first, name), device=self._device(name))
-        draws = [rng.generator(*key, name) for key in self.keys]
+        draws = [rng.generator(*key, name) for key in self.keys] if self.row.draws else []
         for part in [slice(None)] if self.row.whole else self._parts(name):
-            merged = self.row.rule(self._trimmed(name, part, cuts, draws), self.weights, draws)
-            if self.base is not None and self.row.vectors:
-                merged = torch.add(read(self.base, name, part), merged, alpha=scale)
             target = out[part] if shape else out
-            target.copy_(merged.view(target.shape))
+            direct = target.dtype == torch.float32 and target.is_contiguous()
+            flat = target.view(-1) if direct else torch.empty(target.numel(), device=target.device)
+            merged = self.row.rule(self._trimmed(name, part, cuts, draws), self.weights, draws, flat)
+            if self.row.carries:
+                check_finite(name, merged)
+            if self.base is not None and self.row.vectors:
+                merged = torch.add(read(self.base, name, part), merged, alpha=scale, out=flat)
+            if not direct or merged is not flat:
+                target.copy_(merged.view(target.shape))
         return out
 
     def _parts(self, name: str) -> Iterator[slice]:
@@ -163,17 +183,22 @@ class _Job:
                 return model[name].device
         return torch.device("cpu")
 
-    def _value(self, model: Model, name: str, part: slice) -> Tensor:
+    def _value(self, model: Model, name: str, part: slice, check: bool) -> Tensor:
         value = read(model, name, part)
-        return value - read(self.base, name, part) if self.base is not None and self.row.vectors else value
+        if self.base is not None and self.row.vectors:
+            value = value - read(self.base, name, part)
+        if check:
+            check_finite(name, value)
+        return value
 
     def _trimmed(
         self, name: str, part: slice, cuts: Sequence[tuple[float, float]], draws: Sequence[np.random.Generator]
     ) -> Iterator[Tensor]:
-        for model, (low, high), draw in zip(self.models, cuts, draws, strict=True):
-            value = self._value(model, name, part)
+        for index, (model, (low, high)) in enumerate(zip(self.models, cuts, strict=True)):
+            # what a cut was looked for in is checked already
+            value = self._value(model, name, part, check=(low, high) == EVERYTHING and not self.row.carries)
             if self.row.trim == "chance":
-                value = value * rules.kept(draw, value, self.density) / self.density
+                value = value * rules.kept(draws[index], value, self.density) / self.density
             yield between(value, low, high)
 
 
@@ -198,7 +223,7 @@ def _check(
         raise FomoError(f"merging.technique={technique} works on task vectors: it needs the base model.")
     if len(weights) != len(models):
         raise FomoError(f"{len(weights)} weights for {len(models)} models to merge: give one for each.")
-    if row.convex and not (isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
+    if row.convex and not (math.isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
         total = f"{' + '.join(map(str, weights))} = {sum(weights):g}"
         raise FomoError(f"weights of a merge: {total}, but with {technique} they must be 0 or more and sum to 1.")
     check_factors(technique, scale, lines)
@@ -209,9 +234,9 @@ def _check(
 
 def check_factors(technique: str, scale: float, lines: Sequence[float] | None) -> None:
     """Refuse factors of a task vector that are none, or that a technique without task vectors cannot use."""
-    if not isfinite(scale):
+    if not math.isfinite(scale):
         raise FomoError(f"merging.scale={scale}: allowed are finite numbers.")
-    if lines is not None and (len(lines) != 2 or not all(map(isfinite, lines))):
+    if lines is not None and (len(lines) != 2 or not all(map(math.isfinite, lines))):
         raise FomoError(f"merging.lines={list(lines)}: give two numbers, [α, β], or null.")
     if not technique_of(technique).vectors and (lines is not None or scale != 1):
         key = "lines" if lines is not None else "scale"

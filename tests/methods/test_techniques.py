@@ -296,8 +296,23 @@ def test_the_streamed_rank_is_the_sorted_one(values: list[float], data: st.DataO
     def pieces() -> Iterator[Tensor]:
         yield from (vector[:cut], vector[cut:])
 
-    order = torch.sort(vector.abs(), descending=True).values
-    assert magnitudes(pieces, ranks) == [float(order[rank - 1]) for rank in ranks]
+    expected = [float(torch.sort(vector.abs(), descending=True).values[rank - 1]) for rank in ranks]
+    assert magnitudes(pieces, ranks) == expected
+    sample = vector[data.draw(st.integers(0, len(values))) :]  # whatever it holds, or nothing
+    assert magnitudes(pieces, ranks, lambda: [sample], len(values)) == expected
+
+
+def test_a_good_sample_needs_one_pass_and_a_bad_one_three() -> None:
+    vector, passes = torch.randn(100_000, generator=torch.Generator().manual_seed(0)), []
+
+    def pieces() -> Iterator[Tensor]:
+        passes.append(1)
+        yield from vector.split(999)
+
+    for sample, num_passes in ((vector[:5000], 1), (vector[:5000] * 9, 3), (torch.full((5000,), 0.5), 3)):
+        passes.clear()
+        (found,) = magnitudes(pieces, [30_000], lambda sample=sample: [sample], len(vector))  # type: ignore[misc]
+        assert found == float(torch.sort(vector.abs(), descending=True).values[29_999]) and len(passes) == num_passes
 
 
 @pytest.mark.parametrize("low", [0.0, 0.1, 1e-40, 0.3])
