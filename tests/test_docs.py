@@ -30,7 +30,7 @@ def commands(page: Path) -> list[str]:
 
 
 def run_commands() -> list[tuple[str, str]]:
-    run = ("fomo run", "fomo data", "fomo stream")
+    run = ("fomo run", "fomo data", "fomo stream", "fomo budget")
     return [(page.name, line) for page in PAGES for line in commands(page) if any(words in line for words in run)]
 
 
@@ -93,6 +93,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         monkeypatch.setitem(RECIPES, words[2], recipe)
         reference_info(folder / "INFO")
     if words[0] == "run":
+        words = [word for word in words if not word.startswith("budget")]
         words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
     if words[0] == "stream":
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]

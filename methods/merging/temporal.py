@@ -160,8 +160,9 @@ class TemporalMerge(fomo.Method):
             yield
 
     def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
-        """Merging is element-wise: no products. Said where it reads files or thresholds, which a rehearsal has not."""
-        reads = self.deploy == "all" or technique_of(self.technique).trim is not None
+        """Merging is element-wise: no products. Said where it reads files, norms, thresholds or draws of NumPy."""
+        row = technique_of(self.technique)
+        reads = self.deploy == "all" or row.whole or row.draws or row.trim is not None
         return 0 if reads and hook == "end_task" else None
 
     def state_dict(self) -> dict[str, Tensor]:
