@@ -6,6 +6,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is a matter of the machine, not of the code under test.
+settings.register_profile("fomo", deadline=None)
+settings.load_profile("fomo")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

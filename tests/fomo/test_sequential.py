@@ -46,7 +46,7 @@ def numbers(pool: SequentialPool, start: int, stop: int) -> list[int]:
     return [int(pool.draw(position).captions[0]) for position in range(start, stop)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 5), st.integers(1, 40), st.integers(0, 60), st.integers(0, 20))
 def test_draws_are_a_slice_of_the_draws_from_the_start(
     folder: Path, seed: int, window: int, start: int, count: int
@@ -55,7 +55,7 @@ def test_draws_are_a_slice_of_the_draws_from_the_start(
     assert numbers(pool(folder, window, seed), start, start + count) == whole[start:]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from([0, 1, 2, 4]), st.integers(0, 30), st.integers(1, 7), st.integers(1, 12))
 def test_workers_that_share_the_steps_draw_what_one_draws(
     folder: Path, num_workers: int, first_step: int, batch_size: int, window: int
@@ -70,7 +70,7 @@ def test_workers_that_share_the_steps_draw_what_one_draws(
 
 
 @given(st.integers(0, 3), st.integers(1, 40), st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_pass_shows_every_sample_once(folder: Path, seed: int, window: int, epoch: int) -> None:
     drawn = numbers(pool(folder, window, seed), epoch * TOTAL, (epoch + 1) * TOTAL)
     assert sorted(drawn) == list(range(TOTAL))

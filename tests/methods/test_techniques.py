@@ -287,7 +287,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(numbers, min_size=1, max_size=60), st.data())
 def test_the_streamed_rank_is_the_sorted_one(values: list[float], data: st.DataObject) -> None:
     vector = torch.tensor(values)

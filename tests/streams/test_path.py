@@ -22,7 +22,7 @@ def length(features: np.ndarray, path: np.ndarray) -> float:
     return float(sum(1 - points[a] @ points[b] for a, b in itertools.pairwise(path)))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(3, 7))
 def test_no_path_is_shorter_than_the_best_and_ours_is_near_it(seed: int, count: int) -> None:
     features = directions(seed, count)
