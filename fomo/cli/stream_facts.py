@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fomo.config import Config
     from fomo.model import ClipModel
     from fomo.stream import Concept
-    from streams.build import Plan
     from streams.orderings import Facts
+    from streams.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Finder:
 
     def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.opening import available, open_all
-        from streams.orderings.zero_shot import prompts, text_features
+        from streams.orderings.zero_shot import concept_features
 
         known = available(self.plan.root)
         datasets = open_all((name for name in self.plan.adaptation if name in known), self.plan.root)
         self._tell(f"embedding {len(concepts)} concepts")
-        return text_features(self._model(), prompts(concepts, datasets), self.config.runtime)
+        return concept_features(self._model(), concepts, datasets, self.config.runtime)
 
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.opening import open_all

@@ -4,14 +4,13 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
 from torch.nn import functional as F
 
 from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, Part
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation import classifier, predictions
+from fomo.evaluation import classifier, predictions, text_features
 from fomo.model import ClipModel
 from fomo.runtime import Runtime
 from fomo.stream import Concept
@@ -31,17 +30,14 @@ def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> lis
     return [known.get(concept) or TEMPLATE.replace("{}", concept.name) for concept in concepts]
 
 
-@torch.inference_mode()
-def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> np.ndarray:
-    """Unit text embeddings: float32 [n, d]."""
+def concept_features(
+    model: ClipModel, concepts: Sequence[Concept], datasets: Mapping[str, Dataset], runtime: Runtime
+) -> np.ndarray:
+    """Unit embeddings of the concepts' prompts: float32 [n, d]."""
     model.network.eval()
-    parts = []
-    for start in range(0, len(texts), BATCH):
-        tokens = model.tokenize(list(texts[start : start + BATCH])).to(runtime.device)
-        with runtime.autocast():
-            encoded = model.network.encode_text(tokens, normalize=True)
-        parts.append(F.normalize(encoded.float(), dim=-1).cpu())
-    return torch.cat(parts).numpy()
+    # In half precision they are normalised to three digits only.
+    features = F.normalize(text_features(model, prompts(concepts, datasets), runtime), dim=-1)
+    return features.cpu().numpy()
 
 
 def concept_accuracy(

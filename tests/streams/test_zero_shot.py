@@ -13,7 +13,7 @@ from fomo.model import ClipModel, pocket
 from fomo.runtime import Runtime
 from fomo.stream import Concept, Stream
 from streams import open_named
-from streams.orderings.zero_shot import concept_accuracy, first_per_class, prompts, text_features
+from streams.orderings.zero_shot import concept_accuracy, concept_features, first_per_class, prompts
 from tests.streams.helpers import shards
 
 RUNTIME = Runtime(device="cpu")
@@ -24,9 +24,9 @@ def model() -> ClipModel:
     return pocket("pocket")
 
 
-def test_features_are_unit_vectors_one_per_text_whatever_the_batch(model: ClipModel) -> None:
-    texts = [f"a photo of a {name}" for name in ("cat", "dog", "cat")]
-    features = text_features(model, texts, RUNTIME)
+def test_features_are_unit_vectors_one_per_concept(model: ClipModel) -> None:
+    concepts = [Concept(dataset, name) for dataset, name in (("a", "cat"), ("a", "dog"), ("b", "cat"))]
+    features = concept_features(model, concepts, {}, RUNTIME)
     assert features.shape == (3, 128) and np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
     assert np.allclose(features[0], features[2], atol=1e-6) and not np.allclose(features[0], features[1], atol=1e-2)
 
