@@ -18,6 +18,8 @@ from fomo.data.sources import Member as TarMember
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
+DOTTED = "dot in a picture's key"
+"""WebDataset ends the key at the first dot: a file ``v1.5.jpg`` would be of the kind ``5.jpg``."""
 MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys(TEXTS, 2**22)}
 
 
@@ -59,7 +61,7 @@ def _sort_in(member: TarMember, found: dict[str, dict[str, Span]]) -> str:
     """Put a member to its sample, or say why it cannot be used; what is none of a sample's is passed over."""
     key, extension = split_name(member.name)
     if not key or extension not in MAX_BYTES:
-        return ""
+        return DOTTED if extension.rpartition(".")[2] in IMAGES else ""
     offset, size = member.location.offset, member.location.size or 0
     if not 0 < size <= MAX_BYTES[extension]:
         return "too many bytes" if size > 0 else "empty file"

@@ -61,6 +61,7 @@ def test_webdataset_finds_the_same_samples(tmp_path: Path) -> None:
         ([("e.png", b"x")], "picture without a text"),
         ([("e.txt", b"x")], "text without a picture"),
         ([("e.png", b"x"), ("e.txt", b"x"), ("e.jpg", b"x")], "second member of a key"),
+        ([("v1.5.png", b"x"), ("v1.5.txt", b"x")], "dot in a picture's key"),
         ([("t.png", b"x"), ("t.txt", b"x" * (2**22 + 1))], "too many bytes"),
     ],
 )
