@@ -5,19 +5,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fomo.cli.screen import is_wide, screen
 from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
 
 if TYPE_CHECKING:
     from streams.catalogue import Declaration
 
-PIPE_WIDTH = 160
-"""Columns of the table where no terminal says how many there are."""
-WIDE = 110
-"""Columns from which on there is room for domain and licence."""
 HEADINGS = ("train", "val", "test")
 LEGEND = """here: yes; differs (here, but not of FoMo-in-Flux's split sizes); else how to get it:
   prepare: fomo data prepare NAME --out ROOT; page: its address is in --json; unknown.
@@ -39,10 +35,8 @@ def show(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
-    console.print(_table(rows, is_wide=console.width >= WIDE))
+    console = screen()
+    console.print(_table(rows, is_wide(console)))
     console.print(LEGEND, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -100,19 +94,19 @@ def _wanted(row: dict[str, Any], role: str | None, kind: str | None) -> bool:
     return role in (None, row["role"]) and kind in (None, row["kind"])
 
 
-def _table(rows: list[dict[str, Any]], is_wide: bool) -> Table:
+def _table(rows: list[dict[str, Any]], wide: bool) -> Table:
     table = Table(title="datasets")
     table.add_column("name", no_wrap=True)
     table.add_column("role")
     for column in ("classes", *HEADINGS):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("domain", "licence", "here") if is_wide else ("here",):
+    for column in ("domain", "licence", "here") if wide else ("here",):
         table.add_column(column)
     for row in rows:
         counts = [str(row["num_samples"].get(split, 0)) for split in SPLITS]
         domain = row["domain"] or "unknown"
         more = [domain if row["kind"] == "classification" else f"{domain}; {row['kind']}", row["licence"] or "unknown"]
-        texts = [*(more if is_wide else ()), _place(row)]
+        texts = [*(more if wide else ()), _place(row)]
         table.add_row(escape(row["name"]), row["role"], str(row["num_classes"]), *counts, *map(escape, texts))
     return table
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
+from fomo.cli.screen import is_wide, screen
 from fomo.cli.stream_facts import Finder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
 from fomo.compose import compose
@@ -16,7 +17,7 @@ from fomo.errors import FomoError
 
 if TYPE_CHECKING:
     from fomo.config import Config
-    from streams.build import Plan
+    from streams.plan import Plan
 
 EPILOG = """examples:
   fomo stream build ordering=similarity --out similar.json     order the default stream by its text embeddings
@@ -134,8 +135,8 @@ def show(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(shown.to_json(), indent=1, ensure_ascii=False))
         return
-    console = Console()
-    console.print(task_table(shown), dataset_table(shown))
+    console = screen()
+    console.print(task_table(shown, is_wide(console)), dataset_table(shown))
     print_hashes(shown, console)
     if options.plot is not None:
         console.print(f"plot: {options.plot}", soft_wrap=True, markup=False, highlight=False)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.verify import Report
 
 SHOWN = 10
+LONGEST_NAME = 32
 
 
 def lengths_table(lengths: Mapping[str, float]) -> Table:
@@ -26,26 +27,32 @@ def lengths_table(lengths: Mapping[str, float]) -> Table:
     return table
 
 
-def task_table(shown: "Summary") -> Table:
-    """A row per task."""
+def task_table(shown: "Summary", wide: bool) -> Table:
+    """A row per task; its first and last concept where the table may be wide."""
     table = Table(title=escape(f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(shown.tasks)} tasks"))
     for column in ("task", "concepts", "samples", "datasets"):
-        table.add_column(column, justify="right")
-    for column in ("most concepts of", "from", "to"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("most concepts of", *(("from", "to") if wide else ())):
+        table.add_column(column)
     for number, task in enumerate(shown.tasks):
         datasets, samples = shown.datasets(number), shown.samples(number)
         most = ", ".join(f"{name} {count}" for name, count in list(datasets.items())[:2])
         counts = (str(number + 1), str(len(task)), "?" if samples is None else str(samples), str(len(datasets)))
-        table.add_row(*counts, escape(most), escape(task[0].name), escape(task[-1].name))
+        ends = [_shortened(concept.name) for concept in (task[0], task[-1])]
+        table.add_row(*counts, *map(escape, [most, *(ends if wide else ())]))
     return table
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def dataset_table(shown: "Summary") -> Table:
     """A row per dataset, those held out last."""
     table = Table(title="datasets")
     for column in ("dataset", "domain", "concepts", "samples", "tasks"):
-        table.add_column(column, justify="left" if column in ("dataset", "domain") else "right")
+        is_text = column in ("dataset", "domain")
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
     places: dict[str, list[int]] = {}
     samples: Counter[str] = Counter()
     for number, task in enumerate(shown.tasks, start=1):

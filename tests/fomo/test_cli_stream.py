@@ -1,13 +1,19 @@
 """``fomo stream`` as a user types it."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from fomo.cli.screen import is_wide
+from fomo.cli.stream_tables import dataset_table, task_table
+from streams import plan_file
 from streams.reference import read_concepts
+from streams.summary import summary
 from tests.fomo.helpers import error_of, put, status
 from tests.streams.helpers import shards
 
@@ -79,6 +85,20 @@ def test_a_stream_is_shown_and_plotted_before_its_data_is_there(capsys: pytest.C
     pixels = np.asarray(Image.open("plot.png"))
     assert pixels.shape[:2] == (600, 1200) and len(np.unique(pixels.reshape(-1, 4), axis=0)) > 5
     assert not list(Path().glob(".*partial"))
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_numbers_are_shown_beside_long_names_however_narrow_the_screen(width: int) -> None:
+    names = [" ".join(["Animalia Chordata Aves"] * 5 + [str(number)]) for number in range(1234)]
+    plan = Path("long.json")
+    put(plan, json.dumps([f"DTD_with_a_name_as_long_as_any+++{name}" for name in names]))
+    shown = summary(plan_file("long", str(plan), "data"), 2, 0, "test")
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(task_table(shown, is_wide(console)), dataset_table(shown))
+    text = console.export_text()
+    for words in ("617", "1234", "1–2", "absent"):
+        assert words in text.replace("│", " ").split(), words
+    assert ("Animalia" in text) == is_wide(console)
 
 
 def test_a_sound_stream_is_verified_and_a_leak_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
