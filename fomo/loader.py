@@ -163,6 +163,11 @@ class Batches:
         if new:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Counts by reason of what could not be used so far."""
+        return counted(self.skipped)
+
     def num_update_samples(self, task: int) -> int:
         """|D_t|."""
         return self._maker.pools.update_sizes[task - 1]
@@ -180,10 +185,15 @@ class Batches:
         return Batch(images, raw.tokens.to(device, non_blocking=True), (pretraining, update, buffer))
 
 
-def summary(skipped: Collection[Skipped]) -> str:
-    """Counts by reason, and where the first one lies."""
+def counted(skipped: Collection[Skipped]) -> dict[str, int]:
+    """Counts by reason."""
     counts: Counter[str] = Counter()
     for each in skipped:
         counts[each.reason] += each.number
-    listed = ", ".join(f"{number} × {reason}" for reason, number in counts.items())
+    return dict(counts)
+
+
+def summary(skipped: Collection[Skipped]) -> str:
+    """Counts by reason, and where the first one lies."""
+    listed = ", ".join(f"{number} × {reason}" for reason, number in counted(skipped).items())
     return f"{listed} (first: {next(iter(skipped)).where})"

@@ -156,15 +156,17 @@ def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
     record = Record(folder, header, progress.step)
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
+    experiment = _experiment(prepared, record, progress, usage)
     try:
-        run(_experiment(prepared, record, progress, usage), ledger, record)
+        run(experiment, ledger, record)
     finally:
         record.close()
     usage.stop()
     write_json(folder / "ledger.json", ledger.to_json())
     _save_weights(prepared, folder / WEIGHTS)
     write_report(folder)
-    write_json(folder / "card.json", _card(prepared, folder, time.perf_counter() - started, ledger, usage))
+    card = _card(prepared, folder, time.perf_counter() - started, ledger, usage)
+    write_json(folder / "card.json", card | {"left_out": experiment.batches.left_out})
 
 
 def _experiment(prepared: Prepared, record: Record, progress: Progress, usage: Usage) -> Experiment:

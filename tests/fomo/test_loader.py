@@ -1,5 +1,6 @@
 """Batches are a pure function of (seed, task, step)."""
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from fomo.cli import main
 from fomo.data.pools import POOLS, Pool
 from fomo.loader import Batches, BatchMaker
 from fomo.method import Batch
-from fomo.run import Prepared
+from fomo.run import Prepared, execute
 from fomo.runtime import Runtime
 from tests import tiny
 from tests.fomo import tars
@@ -92,6 +93,11 @@ def test_what_is_left_out_is_logged_once(data: Path, caplog: pytest.LogCaptureFi
     assert [each.reason for each in batches.skipped] == ["broken"]
     (line,) = caplog.messages
     assert "1 × broken" in line and "b.tar: bad" in line
+
+
+def test_the_results_count_what_was_left_out(data: Path, tmp_path: Path) -> None:
+    execute(prepared_as("sequential", data), tmp_path / "run", tiny.Silent())
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["left_out"] == {"broken": 1}
 
 
 def test_a_batch_does_not_depend_on_what_was_made_before() -> None:
