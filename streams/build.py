@@ -1,91 +1,21 @@
-"""Builds a stream from names: datasets of the pocket, imported ones, single concepts, or a stream file.
-
-A :class:`Plan` is a stream before its data: it can be ordered, shown and written where no picture lies.
-"""
+"""Builds a stream from names: datasets of the pocket, imported ones, single concepts, or a stream file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fomo.data.samples import Dataset, Samples
-from fomo.data.sequential import Shards
+from fomo.data.samples import Dataset
 from fomo.errors import FomoError, unknown
 from fomo.parts import build
-from fomo.stream import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
+from fomo.stream import Concept, Stream
 from streams.catalogue import load
-from streams.opening import available, concepts_of, open_all, open_at, open_named, untrained, with_training
-from streams.orderings import Facts, check_ordering, check_ordering_name, order
+from streams.opening import available, concepts_of, open_all, open_at, with_training
+from streams.orderings import Facts, check_ordering, check_ordering_name
+from streams.plan import Plan, empty_list
 from streams.pocket import datasets as pocket
-from streams.pools import named_pool
 from streams.reference import read_concepts
 
-CHUNKS = {"equal": chunk, "dataset": chunk_by_dataset}
 POCKET_POOL_SIZE, POOL_WINDOW = 16_000, 10_000
-Tasks = tuple[tuple[Concept, ...], ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a stream is to hold, by name.
-
-    ``concepts`` are as they were listed, not ordered yet; ``left_out`` those that a dataset declares without having a
-    training sample of. ``pool`` names the data of P, see :func:`streams.pools.named_pool`; ``None``: the first
-    ``pool_size`` samples of the pocket's pool.
-    """
-
-    name: str
-    concepts: tuple[Concept, ...]
-    retention: tuple[str, ...]
-    pool: tuple[str, ...] | None
-    pool_size: int
-    pool_window: int
-    ordering: str
-    chunks: str
-    root: Path
-    left_out: tuple[Concept, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.chunks not in CHUNKS:
-            raise unknown("value of stream.chunks", self.chunks, CHUNKS)
-        if self.pool_size < 0:
-            raise FomoError(f"stream.pool_size={self.pool_size}: allowed are 0 (no pretraining pool) and above.")
-        refuse_repeated(self.concepts, f"stream '{self.name}'")
-
-    @property
-    def adaptation(self) -> tuple[str, ...]:
-        """Names of the datasets to adapt to, in the order of their first concept."""
-        return tuple(dict.fromkeys(concept.dataset for concept in self.concepts))
-
-    def tasks(self, num_tasks: int, seed: int, facts: Facts | None = None) -> Tasks:
-        """The concepts in order, cut into tasks."""
-        return CHUNKS[self.chunks](order(self.ordering, self.concepts, seed, facts or Facts()), num_tasks)
-
-    def open(self, num_tasks: int, seed: int, split: str) -> Stream:
-        """The stream with its data. Pictures of the pocket are drawn here; ``split`` will be evaluated."""
-        if not self.retention:
-            raise FomoError(_empty("retention"))
-        tasks = self.tasks(num_tasks, seed)
-        adapted, held_out = open_all(self.adaptation, self.root), open_all(self.retention, self.root)
-        stream = Stream(self.name, tasks, adapted, held_out, None)
-        _refuse_untrained(self.concepts, adapted)
-        self.draw_ahead(("train", split), (split,))
-        return replace(stream, pool=self.open_pool())
-
-    def draw_ahead(self, adapted: Sequence[str], held_out: Sequence[str]) -> None:
-        """Draw the pocket's pictures of these splits, and its pool where it is P, if they are not cached."""
-        splits = [(name, each) for name in self.adaptation for each in adapted]
-        splits += [(name, each) for name in self.retention for each in held_out]
-        drawn = {name: pocket.open_pocket(name).card for name, _ in splits if name in pocket.names()}
-        wanted = [(name, each) for name, each in splits if name in drawn and drawn[name].num_samples.get(each)]
-        pocket.draw_ahead(wanted, self.pool_size if self.pool is None else 0)
-
-    def open_pool(self) -> Samples | Shards | None:
-        """The pretraining pool P."""
-        if self.pool is not None:
-            return named_pool(self.pool, self.pool_window, partial(open_named, root=self.root), self.retention)
-        return pocket.open_pool(self.pool_size) if self.pool_size else None
 
 
 def plan_named(
@@ -104,7 +34,7 @@ def plan_named(
     for key, entries in (("adaptation", adaptation), ("retention", retention)):
         _check_list(key, entries)
         if not entries:
-            raise FomoError(_empty(key))
+            raise FomoError(empty_list(key))
     datasets = open_all((entry.split("+++")[0] for entry in adaptation), Path(root))
     open_all(retention, Path(root))
     whole = {entry: with_training(datasets[entry]) for entry in adaptation if entry in datasets}
@@ -228,11 +158,6 @@ def _pool_names(pool: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(pool)
 
 
-def _empty(key: str) -> str:
-    way_out = f"Write stream.{key}=[NAME]; `fomo data list` shows the names."
-    return f"stream.{key} is empty: KA and ZS need a dataset in both lists. {way_out}"
-
-
 def _held_out(named: set[str], root: Path) -> list[str]:
     with_pocket = bool(named & set(pocket.names()))
     known = {name: folder for name, folder in available(root).items() if folder is not None or with_pocket}
@@ -249,10 +174,3 @@ def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, S
     if concept.name not in classes:
         raise unknown(f"class of dataset '{concept.dataset}'", concept.name, classes)
     return [concept]
-
-
-def _refuse_untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> None:
-    missing = untrained(concepts, datasets)
-    if missing:
-        way_out = "`fomo stream verify` lists them: take them out of the stream."
-        raise FomoError(f"{len(missing)} concepts have no training sample, the first is '{missing[0]}'. {way_out}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, present
+from fomo.data.validation import with_validation
 from fomo.errors import FomoError, unknown
 from fomo.stream import Concept
 from streams.pocket import datasets as pocket
@@ -37,6 +38,12 @@ def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
         shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
         raise FomoError(f"{len(absent)} of {len(names)} datasets are not there: {shown}. {way_out}")
     return {name: open_at(name, known[name]) for name in names}
+
+
+def open_scored(names: Iterable[str], root: Path, split: str) -> dict[str, Dataset]:
+    """Datasets by name for a run that is scored on ``split``: where it is validation, all hold out some samples."""
+    datasets = open_all(names, root)
+    return {name: with_validation(each) for name, each in datasets.items()} if split == "validation" else datasets
 
 
 def open_at(name: str, folder: Path | None) -> Dataset:

@@ -10,9 +10,9 @@ import numpy as np
 
 from fomo.data.fingerprint import stream_data_sha256
 from fomo.stream import Concept, definition, definition_sha256
-from streams.build import Plan, Tasks
 from streams.catalogue import load
 from streams.opening import available, open_all
+from streams.plan import Plan, Tasks
 from streams.pocket import cache
 from streams.pocket import datasets as pocket
 

@@ -16,8 +16,8 @@ from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
 from fomo.stream import Concept
 from fomo.workers import Run, batched, num_cores, runner
-from streams.build import Plan
 from streams.opening import available, open_all, untrained
+from streams.plan import Plan
 
 FAULTS = {
     "absent dataset": "datasets that are not there",

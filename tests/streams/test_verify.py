@@ -11,7 +11,7 @@ from PIL import Image
 from fomo.errors import FomoError
 from fomo.stream import Concept
 from streams import plan_file, plan_named
-from streams.build import Plan
+from streams.plan import Plan
 from streams.verify import FAULTS, NOTES, Report, refuse_unsound, verify
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
