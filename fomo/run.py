@@ -137,7 +137,7 @@ def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
     if mixture.weights.pretraining > 0:
         pools.pretraining.draw(0)  # a pool that cannot be read is refused before long work
     for task, num_steps in enumerate(mixture.steps, start=1):
-        if mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
+        if num_steps and mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
             mixed = mixture.weights.batches == "mixed"
             few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
             way_out = "take a larger batch" if mixed else "take more steps"

@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_intermixed_args(arguments)
     jobs = [compose(job) for job in sweep(options.overrides)]
-    found = list(track(rows(jobs), "counting", total=len(jobs), console=Console(stderr=True), transient=True))
+    errors = Console(stderr=True)
+    bar = track(rows(jobs), "counting", total=len(jobs), console=errors, transient=True, disable=not errors.is_terminal)
+    found = list(bar)
     if options.json:
         print(json.dumps(found, indent=1))
     else:

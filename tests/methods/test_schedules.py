@@ -150,8 +150,12 @@ def test_no_step_falls_further_than_warm_ups_rise(
     if meta is recovered and num_steps < 3:
         return
     rates = [meta(schedule, at(step, num_steps, task)) for step in range(num_steps)]
-    largest = PEAK / -(-num_steps // 10)  # the steepest is WSD's cool-down, by η/c a step
-    assert all(abs(after - before) <= largest * (1 + 1e-9) for before, after in pairwise(rates))
+    warmup = -(-num_steps // 10)
+    largest = PEAK / warmup  # the steepest is WSD's cool-down, by η/c a step
+    moves = [abs(after - before) for before, after in pairwise(rates)]
+    if meta is recovered and task > 0 and len(moves) >= warmup:
+        del moves[warmup - 1]  # by its definition it steps down once, where its warm-up ends
+    assert all(move <= largest * (1 + 1e-9) for move in moves)
 
 
 @pytest.mark.parametrize(("meta", "schedule"), [(continued, rsqrt), (autoregressive, cosine), (recovered, rsqrt)])

@@ -32,7 +32,7 @@ def test_what_lives_at_once_is_added_up_and_views_are_free() -> None:
 
 
 def test_a_linear_layer_by_hand() -> None:
-    """Weight, gradient, Adam's two moments: 4 × 64 KiB; input and output of 128 rows; their gradient."""
+    """At the peak, in the forward pass of the second step: weight, Adam's two moments, input and output of 128 rows."""
     with FakeTensorMode(), PeakMemory() as memory:
         layer = nn.Linear(128, 128, bias=False)
         memory.add(layer.weight)
@@ -45,7 +45,8 @@ def test_a_linear_layer_by_hand() -> None:
             optimizer.step()
     weight = 128 * 128 * 4
     assert memory.live == 4 * weight + 512, "the step counter of Adam is a block"
-    assert 6 * weight <= memory.peak <= 8 * weight
+    blocks = memory.peak - 5 * weight
+    assert 0 < blocks <= 4 * 512, "the step counter, the sum, its gradient"
 
 
 def test_layer_norm_is_in_full_precision_as_cuda_takes_it() -> None:
@@ -84,7 +85,7 @@ def test_published_memory() -> None:
 def test_checkpointing_trades_memory_for_flops() -> None:
     plain = settings.cost("model=ViT-S-32-alt", "batch_size=64", num_samples=[1])
     less = settings.cost("model=ViT-S-32-alt", "batch_size=64", "runtime.grad_checkpointing=true", num_samples=[1])
-    assert less.peak_bytes < 0.75 * plain.peak_bytes
+    assert less.peak_bytes < 0.85 * plain.peak_bytes
     step, more = plain.tasks[0].ordinary, less.tasks[0].ordinary
     assert step and more and more["forward"] == step["forward"]
     assert step["backward"].counted < more["backward"].counted < step["backward"].counted + step["forward"].counted

@@ -106,7 +106,8 @@ def ledger_of(prepared: Prepared, folder: Path) -> dict[str, Any]:
 def test_charged_is_planned_to_the_digit(method: str, model: str, tmp_path: Path) -> None:
     if model == "pocket" and method not in ("finetune", "lora", "ewc"):
         pytest.skip("the convolutional tower is covered by three methods")
-    prepared = tiny.prepared(f"method={method}", f"model={model}", *tiny.COUNTED)
+    few = ["regularizer.num_samples=50"] if method == "ewc" else []
+    prepared = tiny.prepared(f"method={method}", f"model={model}", *tiny.COUNTED, *few)
     ledger = ledger_of(prepared, tmp_path / "run")
     assert ledger["charged"] == ledger["planned"]
     assert method == "frozen" or ledger["charged"]["steps"] > 0
