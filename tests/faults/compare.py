@@ -15,7 +15,9 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 def differences(one: Path, other: Path) -> list[str]:
     """Names of the files that differ, or that are in one folder alone."""
-    missing = [name for name in (*COMPARED, "events.jsonl", "card.json") for f in (one, other) if not (f / name).exists()]
+    missing = [
+        name for name in (*COMPARED, "events.jsonl", "card.json") for f in (one, other) if not (f / name).exists()
+    ]
     if missing:
         return missing
     differing = [name for name in COMPARED if (one / name).read_bytes() != (other / name).read_bytes()]
