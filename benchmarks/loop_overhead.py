@@ -69,7 +69,8 @@ def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
     task = Task(2, 6, STEPS, 0)
     prepared.methods.begin_task(prepared.model.network, task)
     record = Record(folder, {}, lambda task, step, loss: None)
-    train(experiment, task, Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), record)
+    ledger, optimizer = Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), experiment.learner.optimizer()
+    train(experiment, task, ledger, record, optimizer)
     record.close()
 
 

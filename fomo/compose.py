@@ -21,7 +21,7 @@ from yaml import YAMLError
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model_names import open_clip_names
 
-UNLABELLED = ("seed", "run", "runtime", "stream", "num_tasks", "evaluation")
+UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
 """Keys that do not tell entries of one leaderboard track apart."""
 
 

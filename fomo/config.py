@@ -14,14 +14,16 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationEr
 from fomo.budget import Budget
 from fomo.data.buffer import Buffer
 from fomo.data.pools import Captions
-from fomo.errors import FomoError, check_keys
+from fomo.errors import FomoError, check_keys, unknown
 from fomo.evaluation import EvaluationConfig
 from fomo.loader import Augmentation
 from fomo.mixture import MixtureWeights
 from fomo.runtime import Runtime
+from fomo.saver import CheckpointConfig
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
-UNHASHED = ("run", "label")
+UNHASHED = ("run", "label", "resume", "checkpoint")
+RESUME = ("auto", "must", "never")
 UNHASHED_RUNTIME = ("num_workers",)
 Part = dict[str, Any]
 
@@ -58,9 +60,13 @@ class Config:
     buffer: Buffer = field(default_factory=Buffer)
     captions: Captions = field(default_factory=Captions)
     run: RunConfig = field(default_factory=RunConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    resume: str = "auto"
     label: str = ""
 
     def __post_init__(self) -> None:
+        if self.resume not in RESUME:
+            raise unknown("value of resume", self.resume, RESUME)
         for name in ("num_tasks", "batch_size"):
             if getattr(self, name) < 1:
                 raise FomoError(f"{name}={getattr(self, name)}: allowed are 1 and above.")

@@ -8,6 +8,14 @@ class FomoError(Exception):
     """A mistake in what the user asked for or gave. The command line shows its text alone and exits with 2."""
 
 
+class Stopped(Exception):
+    """The process was asked to stop, by a signal. What was saved, and where, is added on the way out."""
+
+    def __init__(self, by: str, status: int, saved: str = "nothing more was to be saved") -> None:
+        super().__init__(f"stopped by {by}: {saved}. The same command goes on.")
+        self.by, self.status = by, status
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """``Did you mean 'x'? `` for the closest allowed name, or nothing."""
     by_folded = {name.casefold(): name for name in allowed}

@@ -20,6 +20,7 @@ from fomo.model import ClipModel
 from fomo.retrieval import recall
 from fomo.runtime import Runtime
 from fomo.stream import Stream
+from fomo.workers import leave_signals_to_parent
 
 EVALUATION_SPLITS = ("test", "validation")
 TEMPLATES = ("first", "all")
@@ -101,6 +102,7 @@ def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime:
         batch_size=batch_size,
         num_workers=runtime.num_workers,
         generator=torch.Generator(),
+        worker_init_fn=leave_signals_to_parent,
     )
     return (_encode(model, images, runtime) for images in loader)
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from fomo.config import Resolved, comparable, differences, read_values
 from fomo.errors import FomoError
+from fomo.lock import LOCK
 
 FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
-WEIGHTS = Path("checkpoint") / "final.safetensors"
+CHECKPOINTS = Path("checkpoint")
+WEIGHTS = CHECKPOINTS / "final.safetensors"
+PARTIAL = ".config.yaml.partial"
 WORK = Path("work")
 """Where methods keep files of their own, such as one expert per task."""
 
@@ -35,8 +38,10 @@ def state_of(folder: Path, resolved: Resolved) -> State:
     """
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir() or not set(_names(folder)) - {LOCK, PARTIAL}:
         return State.NEW
+    if resolved.config.resume == "never":
+        raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, or resume=auto.")
     if not (folder / "config.yaml").is_file():
         raise FomoError(f"run.dir={folder} is not empty and holds no run: choose another folder.")
     changed = differences(comparable(read_values(folder / "config.yaml")), comparable(resolved.values))
@@ -46,10 +51,21 @@ def state_of(folder: Path, resolved: Resolved) -> State:
     return State.FINISHED if (folder / "card.json").is_file() else State.UNFINISHED
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def check_resumable(folder: Path, resolved: Resolved, found: bool) -> None:
+    """Refuse to start anew where ``resume=must`` says so; ``found``: there is a checkpoint, or a finished run."""
+    if resolved.config.resume == "must" and not found:
+        raise FomoError(f"resume=must: run.dir={folder} holds no checkpoint to go on from. Take resume=auto.")
+
+
 def start(folder: Path, resolved: Resolved) -> None:
     """Make the folder, without the files of an unfinished run, and store the configuration."""
-    for name in reversed(FILES):
+    for name in reversed(FILES[1:]):  # the configuration, which says whose folder it is, is replaced at once
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / WEIGHTS.parent, ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(resolved.to_yaml(), encoding="utf-8")
+    (folder / PARTIAL).write_text(resolved.to_yaml(), encoding="utf-8")
+    (folder / PARTIAL).replace(folder / "config.yaml")

@@ -24,6 +24,7 @@ from fomo.method import Batch
 from fomo.mixture import Counts, Mixture
 from fomo.model import ClipModel, Tokenize
 from fomo.runtime import Runtime
+from fomo.workers import leave_signals_to_parent
 
 CROP_ATTEMPTS = 10
 _log = logging.getLogger(__name__)
@@ -124,13 +125,13 @@ class _TaskSteps(Sampler[tuple[int, int]]):
     """The (task, step) keys of the task at hand; the loader's workers live on from task to task."""
 
     def __init__(self) -> None:
-        self.task, self.num_steps = 0, 0
+        self.task, self.steps = 0, range(0)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.task, step) for step in range(self.num_steps))
+        return ((self.task, step) for step in self.steps)
 
     def __len__(self) -> int:
-        return self.num_steps
+        return len(self.steps)
 
 
 class Batches:
@@ -150,11 +151,15 @@ class Batches:
             persistent_workers=persistent,
             pin_memory=self._runtime.device != "cpu",
             generator=torch.Generator(),
+            worker_init_fn=leave_signals_to_parent,
         )
 
-    def of_task(self, task: int, num_steps: int) -> Iterator[Batch]:
-        """The batches of a task, in order. What cannot be used is remembered in ``skipped`` and logged once a task."""
-        self._steps.task, self._steps.num_steps = task, num_steps
+    def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of a task from step ``start`` on, in order.
+
+        What cannot be used is remembered in ``skipped`` and logged once a task.
+        """
+        self._steps.task, self._steps.steps = task, range(start, num_steps)
         new: dict[Skipped, None] = {}
         for raw in self._loader:
             new |= {each: None for each in raw.skipped if each not in self.skipped}

@@ -32,9 +32,20 @@ class Record:
     def __init__(self, folder: Path, header: Mapping[str, Any], on_step: Callable[[int, int, float], None]) -> None:
         self._folder, self._on_step = folder, on_step
         self._scores = {"schema": SCHEMA, **header, "evaluations": []}
-        self._events = (folder / "events.jsonl").open("w", encoding="utf-8")
+        self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
         self._pending: list[tuple[int, int, Tensor, Tensor, float]] = []
-        self.evaluations: list[Evaluation] = []
+
+    def state(self) -> dict[str, Any]:
+        """Where the events end, and the evaluations. Steps noted so far are written first."""
+        self.flush()
+        return {"events_bytes": os.fstat(self._events.fileno()).st_size, "evaluations": self._scores["evaluations"]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`: later events are cut off, ``scores.json`` is what it was."""
+        self._events.truncate(state["events_bytes"])
+        self._scores["evaluations"] = state["evaluations"]
+        if state["evaluations"]:
+            write_json(self._folder / "scores.json", self._scores)
 
     def step(self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
         """Note a step. Values stay on the device until a handful is fetched at once."""
@@ -62,7 +73,6 @@ class Record:
 
     def evaluation(self, task: int, evaluation: Evaluation) -> None:
         """Add an evaluation and rewrite ``scores.json``."""
-        self.evaluations.append(evaluation)
         entry = {
             "task": task,
             "subset": 1.0,

@@ -3,7 +3,6 @@
 import hashlib
 import platform
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,14 +19,16 @@ from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
 from fomo.budget.planner import make_optimizer, parts_of, plan_run, without_recomputation
 from fomo.budget.utilisation import Usage, peak, utilisation
-from fomo.config import Config, Resolved
+from fomo.checkpoint import Damaged, latest, numbered, read_identity
+from fomo.config import Config, Resolved, comparable
 from fomo.data.fingerprint import stream_data_sha256
 from fomo.data.pools import StreamPools
-from fomo.errors import FomoError
+from fomo.errors import FomoError, Stopped
 from fomo.evaluation import evaluate
-from fomo.folder import WEIGHTS, WORK, start
+from fomo.folder import CHECKPOINTS, WEIGHTS, WORK, State, check_resumable, start, state_of
 from fomo.loader import Batches, BatchMaker
-from fomo.loop import Experiment, Learner, LearningRate, run
+from fomo.lock import locked
+from fomo.loop import Experiment, Keeper, Learner, LearningRate, run
 from fomo.method import Methods
 from fomo.mixture import Mixture
 from fomo.model import ClipModel, checkpoint_activations
@@ -35,7 +36,11 @@ from fomo.parts import build
 from fomo.position import Position
 from fomo.record import Record, scores_header, write_json
 from fomo.report import write_report
+from fomo.resume import Checkpoints, refuse_other
+from fomo.saver import Saver
+from fomo.stopping import Stop
 from fomo.stream import Stream
+from fomo.version import __version__
 
 FLOOR = 0.001
 """Share of the learning rate that schedules end at."""
@@ -82,9 +87,22 @@ class Prepared:
         data = stream_data_sha256(self.stream, self.resolved.config.evaluation.split)
         return {"sha256": self.stream.sha256, "data_sha256": data}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint has to share with the run that goes on from it."""
+        return {
+            "code": {"major version": __version__.split(".")[0]},
+            "config": comparable(self.resolved.values),
+            "stream": self.stream_hashes,
+            "plan": {"steps": list(self.plan.steps)},
+        }
 
-def prepare(resolved: Resolved) -> Prepared:
-    """Build and check everything before long work starts. The pocket's pictures are drawn here if need be."""
+
+def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Prepared:
+    """Build and check everything before long work starts. The pocket's pictures are drawn here if need be.
+
+    ``kept_steps`` are those of each task of a run that goes on: a budget of seconds would be timed anew without them.
+    """
     config = resolved.config
     allow = config.runtime.allow_targets
     learning_rate = _learning_rate(config)
@@ -96,7 +114,8 @@ def prepare(resolved: Resolved) -> Prepared:
     given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
     pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
-    the_plan = plan_run(config, model, pools.update_sizes)
+    timed_before = kept_steps is not None and config.budget.unit == "wall_seconds"
+    the_plan = Plan(config.budget, kept_steps or ()) if timed_before else plan_run(config, model, pools.update_sizes)
     mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
     for task, num_steps in enumerate(the_plan.steps, start=1):  # a schedule may refuse a task, at any end of it
@@ -144,46 +163,87 @@ def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
             raise FomoError(f"{few} leave no sample for mixture.update={mixture.weights.update}: {way_out}.")
 
 
-def execute(prepared: Prepared, folder: Path, progress: Progress) -> None:
-    """Run it, and write the folder; ``card.json``, written last, says that it is finished."""
-    started = time.perf_counter()
-    config, stream = prepared.resolved.config, prepared.stream
-    progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps), len(stream.datasets))
-    start(folder, prepared.resolved)
+def kept_steps(folder: Path) -> tuple[int, ...] | None:
+    """The plan of the run in ``folder``, from its newest readable checkpoint."""
+    for place in reversed(numbered(folder / CHECKPOINTS).values()):
+        try:
+            return tuple(read_identity(place)["plan"]["steps"])
+        except Damaged:
+            continue
+    return None
+
+
+def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:
+    """Run it, or go on with it, and write the folder; ``card.json``, written last, says that it is finished.
+
+    Raises:
+        Stopped: ``stop`` heard a signal; what is saved is in its text.
+        FomoError: another process runs in ``folder``, or what lies there is of another run.
+    """
+    with locked(folder):
+        if state_of(folder, prepared.resolved) is not State.FINISHED:  # it may be by now
+            _execute(prepared, folder, progress, stop or Stop())
+
+
+def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -> None:
+    config, stream, checkpoints = prepared.resolved.config, prepared.stream, folder / CHECKPOINTS
+    found = latest(checkpoints, folder / "events.jsonl")
+    check_resumable(folder, prepared.resolved, found is not None)
+    if found:
+        refuse_other(found, prepared.identity)
+    else:
+        start(folder, prepared.resolved)
     prepared.methods.work_in(folder / WORK)
     write_json(folder / "stream.json", stream.definition() | prepared.stream_hashes)
     header = scores_header(stream, config.evaluation.split, prepared.marks, prepared.stream_hashes)
     record = Record(folder, header, progress.step)
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
-    experiment = _experiment(prepared, record, progress, usage)
+    learner = _learner(prepared)
+    saver = Saver(checkpoints, prepared.identity, config.checkpoint, found.place if found else None)
+    keeper = Checkpoints(saver, stop, learner, ledger, record, usage, found)
+    del found  # and with it a copy of all tensors
+    experiment = _experiment(prepared, learner, keeper, record, progress, usage)
+    progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps) - sum(ledger.steps), len(stream.datasets))
     try:
         run(experiment, ledger, record)
+    except Stopped as stopped:
+        saver.close()
+        raise keeper.told(stopped) from None
     finally:
+        saver.close()
         record.close()
     usage.stop()
     write_json(folder / "ledger.json", ledger.to_json())
     _save_weights(prepared, folder / WEIGHTS)
     write_report(folder)
-    card = _card(prepared, folder, time.perf_counter() - started, ledger, usage)
+    card = _card(prepared, folder, ledger, usage)
     write_json(folder / "card.json", card | {"left_out": experiment.batches.left_out})
+    saver.discard()
 
 
-def _experiment(prepared: Prepared, record: Record, progress: Progress, usage: Usage) -> Experiment:
+def _learner(prepared: Prepared) -> Learner:
     config = prepared.resolved.config
+    return Learner(
+        prepared.model.network,
+        prepared.methods,
+        make_optimizer(config),
+        config.max_grad_norm,
+        config.max_logit_scale,
+        config.runtime.autocast,
+    )
+
+
+def _experiment(
+    prepared: Prepared, learner: Learner, keeper: Keeper, record: Record, progress: Progress, usage: Usage
+) -> Experiment:
     return Experiment(
-        seed=config.seed,
-        learner=Learner(
-            prepared.model.network,
-            prepared.methods,
-            make_optimizer(config),
-            config.max_grad_norm,
-            config.max_logit_scale,
-            config.runtime.autocast,
-        ),
-        batches=Batches(prepared.maker, prepared.model, config.runtime),
+        seed=prepared.resolved.config.seed,
+        learner=learner,
+        batches=Batches(prepared.maker, prepared.model, prepared.resolved.config.runtime),
         learning_rate=prepared.learning_rate,
         evaluate=_evaluator(prepared, record, progress, usage),
+        keeper=keeper,
     )
 
 
@@ -210,7 +270,7 @@ def _save_weights(prepared: Prepared, path: Path) -> None:
     scratch.replace(path)
 
 
-def _card(prepared: Prepared, folder: Path, seconds: float, ledger: Ledger, usage: Usage) -> dict[str, Any]:
+def _card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dict[str, Any]:
     """Everything that depends on time and machine, and the hashes that the result rests on."""
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
@@ -223,7 +283,7 @@ def _card(prepared: Prepared, folder: Path, seconds: float, ledger: Ledger, usag
         "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
         "marks": prepared.marks,
-        "seconds": round(seconds, 2),
+        "seconds": round(usage.elapsed, 2),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "num_threads": torch.get_num_threads(),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),

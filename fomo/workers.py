@@ -55,6 +55,12 @@ def runner(num_workers: int) -> Iterator[Run]:
         executor.shutdown(cancel_futures=True)
 
 
+def leave_signals_to_parent(worker: int = 0) -> None:
+    """Ignore what asks a run to stop: terminals and schedulers send it to workers too, but the parent heeds it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end_with_parent() -> None:
     """Idle workers outlive a parent that was killed: each waits for its end in a thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, but is the parent's matter

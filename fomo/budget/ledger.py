@@ -5,7 +5,7 @@ or later step), at each task's first, second and last step, and at seeded steps 
 their kind costs. Hooks outside of steps are always counted. Another cost than the known one is an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,6 +94,21 @@ class Ledger:
             before = of_task.get(name, Flops(0, 0))
             of_task[name] = Flops(before.counted + flops.counted, before.decomposed + flops.decomposed)
 
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
+        return {
+            "steps": list(self.steps),
+            "phases": [dict(phases) for phases in self.phases],
+            "samples": dict(self.samples),
+            "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.steps, self.samples = state["steps"], state["samples"]
+        self.phases = [_flops_of(phases) for phases in state["phases"]]
+        self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
+
     @property
     def charged_flops(self) -> int:
         """FLOPs of the whole run so far."""
@@ -150,3 +165,7 @@ class Ledger:
     def _by_phase(self) -> dict[str, int]:
         names = dict.fromkeys(name for phases in self.phases for name in phases)
         return {name: sum(p.get(name, Flops(0, 0)).charged for p in self.phases) for name in names}
+
+
+def _flops_of(phases: Mapping[str, tuple[int, int]]) -> dict[str, Flops]:
+    return {name: Flops(*flops) for name, flops in phases.items()}

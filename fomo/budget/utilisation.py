@@ -7,7 +7,7 @@ per second, over the peak; recomputed activations are left out. HFU, hardware FL
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -91,10 +91,14 @@ def utilisation(
 
 
 class Usage:
-    """Training time and energy of a run: a clock that stands still while the model is evaluated."""
+    """Training time and energy of a run: a clock that stands still while the model is evaluated.
+
+    ``elapsed`` are the seconds of the whole run. All three go on where an earlier process left them.
+    """
 
     def __init__(self, device: str) -> None:
         self._device, self.seconds, self._joules = device, 0.0, 0.0
+        self._began = time.perf_counter()
         self._told = energy(device) is not None
         self._resume()
 
@@ -102,6 +106,22 @@ class Usage:
     def joules(self) -> float | None:
         """Energy of the training, ``None`` where the device does not tell."""
         return round(self._joules, 3) if self._told else None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start, evaluations included."""
+        return time.perf_counter() - self._began
+
+    def state(self) -> dict[str, float]:
+        """What has been used until now."""
+        self.stop()
+        self._resume()
+        return {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Go on from :meth:`state`."""
+        self.seconds, self._joules = state["seconds"], state["joules"]
+        self._began = time.perf_counter() - state["elapsed"]
 
     @contextmanager
     def paused(self) -> Iterator[None]:

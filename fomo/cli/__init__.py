@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, Stopped, unknown
 from fomo.version import __version__
 
 COMMANDS = {
@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     except FomoError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

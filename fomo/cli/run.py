@@ -55,21 +55,29 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) 
 
 def run_one(resolved: "Resolved", console: Console) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
-    from fomo.folder import State, run_folder, state_of
+    from fomo.checkpoint import numbered
+    from fomo.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
+    from fomo.lock import check_free
     from fomo.report import result_table
-    from fomo.run import execute, prepare
+    from fomo.run import execute, kept_steps, prepare
+    from fomo.stopping import Stop
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
+    checkpoints = numbered(folder / CHECKPOINTS)
     if state is State.FINISHED:
         console.print(f"{folder} is finished: nothing to do.", markup=False)
     else:
+        check_resumable(folder, resolved, bool(checkpoints))
+        check_free(folder)
         if state is State.UNFINISHED:
-            console.print(f"{folder} holds an unfinished run of this experiment: it starts again.", markup=False)
-        with console.status("preparing models and pictures (drawn once, then cached)"):
-            prepared = prepare(resolved)
-        with RunProgress(console) as progress:
-            execute(prepared, folder, progress)
+            goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
+            console.print(f"{folder} holds an unfinished run of this experiment: {goes_on}.", markup=False)
+        with Stop().listening() as stop:
+            with console.status("preparing models and pictures (drawn once, then cached)"):
+                prepared = prepare(resolved, kept_steps(folder))
+            with RunProgress(console) as progress:
+                execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 

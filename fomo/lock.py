@@ -1,0 +1,57 @@
+"""One process per run folder: a lock that the operating system drops with its holder, however that ends.
+
+A POSIX record lock (``fcntl``), which forked workers do not inherit. On one machine it always holds; over NFS it holds
+between machines where the mount has locking (NFSv4, or v3 with lockd; not with ``nolock``). A file system that has no
+locks is used without one, with a warning: then it is up to you to start a run once.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from fomo.errors import FomoError
+
+LOCK = ".lock"
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, which is made if need be.
+
+    Raises:
+        FomoError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+", encoding="utf-8") as file:
+        _take(file, folder)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that another process holds, before anything long starts."""
+    if (folder / LOCK).is_file():
+        with (folder / LOCK).open("a+", encoding="utf-8") as file:
+            _take(file, folder)
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            file.seek(0)
+            holder = file.read(200).strip() or "another process"
+            raise FomoError(
+                f"run.dir={folder} is in use by {holder}: wait for it, or choose another run.dir."
+            ) from None
+        _log.warning("%s: this file system has no locks (%s); see to it that one process runs here", folder, error)

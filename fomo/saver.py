@@ -1,0 +1,103 @@
+"""When checkpoints are written, and by whom: a thread beside the run, from a snapshot, one at a time."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomo.checkpoint import Packed, numbered, snapshot, write
+from fomo.errors import FomoError
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Within a task, a checkpoint every ``every_steps`` steps and every ``every_minutes``; ``None`` switches one off.
+
+    One more is written when a task's last step is made, and one after every evaluation.
+    """
+
+    every_steps: int | None = None
+    every_minutes: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("every_steps", 1), ("every_minutes", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise FomoError(f"checkpoint.{name}={value}: allowed are numbers from {least}, or null for none.")
+
+
+class Saver:
+    """Writes the checkpoints of a run and keeps the last two; ``good`` is the one that the run goes on from."""
+
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], config: CheckpointConfig, good: Path | None = None
+    ) -> None:
+        self._folder, self._identity, self._config = folder, identity, config
+        self._number = max(numbered(folder), default=0)
+        self._good = [good] if good else []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._steps, self._since = 0, time.monotonic()
+        for left in folder.glob(".*.partial"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    @property
+    def newest(self) -> Path | None:
+        """The last one that is on the disk."""
+        return self._good[-1] if self._good else None
+
+    def is_due(self) -> bool:
+        """Called after each step: whether to save now. What is saved when depends on the clock, no result does."""
+        self._steps += 1
+        every, minutes = self._config.every_steps, self._config.every_minutes
+        by_clock = minutes is not None and time.monotonic() - self._since >= 60 * minutes
+        return by_clock or (every is not None and self._steps >= every)
+
+    def save(self, tree: Mapping[str, Any]) -> None:
+        """Copy the state and have it written; returns as soon as it is copied."""
+        self.wait()
+        self._number += 1
+        self._steps, self._since = 0, time.monotonic()
+        place = self._folder / f"{self._number:06d}"
+        self._writing = self._thread.submit(self._write, place, snapshot(tree))
+
+    def _write(self, place: Path, packed: Packed) -> None:
+        write(place, packed, self._identity)
+        self._good = [*self._good, place][-KEPT:]
+        for old in set(numbered(self._folder).values()) - set(self._good):
+            shutil.rmtree(old)
+
+    def wait(self) -> None:
+        """Until what is being written is written.
+
+        Raises:
+            FomoError: it could not be; the last whole checkpoint is named.
+        """
+        writing, self._writing = self._writing, None
+        try:
+            if writing:
+                writing.result()
+        except OSError as error:
+            way_out = (
+                f"{self.newest} is whole: the same command goes on from it" if self.newest else "There is none yet"
+            )
+            reason = error.strerror or error
+            raise FomoError(f"{self._folder}: a checkpoint could not be written ({reason}). {way_out}.") from error
+
+    def close(self) -> None:
+        """End the thread, its work done."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def discard(self) -> None:
+        """Remove all checkpoints: the run is finished."""
+        self.wait()
+        for place in numbered(self._folder).values():
+            shutil.rmtree(place)

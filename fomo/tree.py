@@ -1,0 +1,55 @@
+"""State as data that cannot run code: nested dicts, lists and numbers for JSON, tensors by name for safetensors.
+
+What a plain JSON would lose is kept: the order of dicts, their whole-number keys, tuples, and of every tensor the order
+of its dimensions in memory and whether it lies on the host. Sums and products may depend on them in the last bit.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fomo.errors import FomoError
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def pack(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
+    """``tree`` as JSON has it; copies of its tensors, on the host, go to ``tensors``.
+
+    Raises:
+        FomoError: something that is neither plain, nor a container, nor a tensor.
+    """
+    if type(tree) in PLAIN:
+        return tree
+    if isinstance(tree, Tensor):
+        return _packed(tree, tensors, path)
+    if isinstance(tree, Mapping) and all(type(key) in (str, int) for key in tree):
+        return {"dict": [[key, pack(value, tensors, f"{path}/{key}")] for key, value in tree.items()]}
+    if isinstance(tree, (list, tuple)):
+        kind = "tuple" if isinstance(tree, tuple) else "list"
+        return {kind: [pack(value, tensors, f"{path}/{number}") for number, value in enumerate(tree)]}
+    raise FomoError(f"a checkpoint cannot keep {path}, which is of type {type(tree).__name__}: no pickle is written.")
+
+
+def _packed(tensor: Tensor, tensors: dict[str, Tensor], path: str) -> dict[str, Any]:
+    name = f"{len(tensors):05d}{path}"
+    strides = tensor.stride()
+    order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
+    copy = tensor.detach().to("cpu", copy=True).permute(order).contiguous()
+    tensors[name] = copy
+    return {"tensor": name, "order": order, "host": tensor.device.type == "cpu"}
+
+
+def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str) -> Any:
+    """The tree that :func:`pack` was given; tensors are copies, where they were: on the host or on ``device``."""
+    if type(node) in PLAIN:
+        return node
+    if "tensor" in node:
+        inverse = sorted(range(len(node["order"])), key=node["order"].__getitem__)
+        return tensors[node["tensor"]].to("cpu" if node["host"] else device, copy=True).permute(inverse)
+    if "dict" in node:
+        return {key: unpack(value, tensors, device) for key, value in node["dict"]}
+    kind, values = next(iter(node.items()))
+    return {"list": list, "tuple": tuple}[kind](unpack(value, tensors, device) for value in values)
