@@ -38,9 +38,10 @@ def plan_named(
     datasets = open_all((entry.split("+++")[0] for entry in adaptation), Path(root))
     open_all(retention, Path(root))
     whole = {entry: with_training(datasets[entry]) for entry in adaptation if entry in datasets}
+    bare = [name for name, concepts in whole.items() if not concepts]
+    if bare:
+        raise FomoError(f"stream.adaptation={list(adaptation)}: no class of '{bare[0]}' has a training sample.")
     listed = [c for entry in dict.fromkeys(adaptation) for c in _concepts(entry, datasets, whole)]
-    if not listed:
-        raise FomoError(f"stream.adaptation={list(adaptation)}: no class of it has a training sample.")
     used = {concept for concepts in whole.values() for concept in concepts}
     left_out = [concept for name in whole for concept in concepts_of(datasets[name]) if concept not in used]
     pool_data = (_pool_names(pool), pool_size, pool_window)

@@ -16,7 +16,19 @@ from itertools import chain
 from pathlib import Path
 
 from fomo.data.card import SPLITS, DatasetCard
-from fomo.data.importing import CHUNK, NOTES, Plan, Raw, Source, Tick, check_size, fingerprint, resumed, shown
+from fomo.data.importing import (
+    CHUNK,
+    NO_PICTURE,
+    NOTES,
+    Plan,
+    Raw,
+    Source,
+    Tick,
+    check_size,
+    fingerprint,
+    resumed,
+    shown,
+)
 from fomo.data.pictures import EXTENSIONS, read_picture
 from fomo.data.sources import LeftOut, Location, Unusable
 from fomo.errors import FomoError
@@ -84,8 +96,9 @@ def _planned(
     if not used:
         counts = Counter(item.reason for item in [*left_out, *splits["train"]] if isinstance(item, LeftOut))
         raise FomoError(f"no usable picture in '{root}': {shown(counts)}.")
+    bare = [LeftOut(path.relative_to(root).as_posix(), NO_PICTURE) for path in names if names[path] not in used]
     card = DatasetCard(name, tuple(used), TEMPLATES, {}, source=root.resolve().name)
-    return Plan(card, {split: partial(_entries, entries) for split, entries in splits.items()}, left_out)
+    return Plan(card, {split: partial(_entries, entries) for split, entries in splits.items()}, [*left_out, *bare])
 
 
 def _entries(entries: list[FolderEntry | LeftOut], run: Run) -> list[FolderEntry | LeftOut]:
@@ -142,7 +155,7 @@ def class_names(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def find(root: Path) -> tuple[dict[Path, list[Path]], list[LeftOut]]:
-    """Pictures by folder, in sorted order, and the files that are none or lead out of the root."""
+    """Pictures by folder, in sorted order; files that are none or lead out of the root, and folders without any."""
     found: dict[Path, list[Path]] = {}
     left_out: list[LeftOut] = []
     inside = root.resolve()
@@ -156,6 +169,8 @@ def find(root: Path) -> tuple[dict[Path, list[Path]], list[LeftOut]]:
                 found.setdefault(Path(folder), []).append(path)
             elif path.suffix.lower() != ".txt":
                 left_out.append(LeftOut(path.relative_to(root).as_posix(), reason))
+        if not subfolders and Path(folder) not in found and Path(folder) != root:
+            left_out.append(LeftOut(Path(folder).relative_to(root).as_posix(), NO_PICTURE))
     return found, left_out
 
 

@@ -33,6 +33,7 @@ from fomo.workers import Run, WorkerDied, batched, runner
 FORMAT = 1
 CHUNK = 8
 """Entries that a worker takes at a time: all that is under way is held in memory."""
+NO_PICTURE = "class without any picture"
 LEFT_OUT_FILE = "left_out.jsonl"
 NOTES = "notes"
 """A folder for what a plan wants to find again after an interruption."""
@@ -234,7 +235,7 @@ def _finish(plan: Plan, splits: Mapping[str, SplitWriter], folder: Path) -> Data
         counts = Counter(item.reason for item in left_out)
         raise FomoError(f"no usable picture for '{plan.card.name}': {shown(counts)}.")
     used = {name for writer in splits.values() for name in writer.class_names}
-    left_out += [LeftOut(name, "class without any picture") for name in plan.card.classes if name not in used]
+    left_out += [LeftOut(name, NO_PICTURE) for name in plan.card.classes if name not in used]
     for writer in splits.values():
         writer.write_index(plan.card.classes)
     if left_out:

@@ -1,5 +1,6 @@
 """A tree of class folders becomes a dataset, whatever lies in the tree."""
 
+import json
 import os
 import re
 import tarfile
@@ -284,6 +285,17 @@ def test_files_that_cannot_be_used_are_counted_by_reason(root: Path, out: Path) 
     assert counts.pop("empty file") == 1 and counts.pop("broken picture") == 2
     assert counts.pop("too many pixels") == 1 and counts.pop("not a picture by name") == 2
     assert list(counts.values()) == [1], "the link to nowhere"
+
+
+def test_classes_without_a_usable_picture_are_counted_and_no_classes(root: Path, out: Path) -> None:
+    fill(root, "a", range(3))
+    (root / "b" / "empty").mkdir(parents=True)
+    put(root / "broken" / "text.png", "not a picture")
+    put(root / "notes" / "readme.md", "x")
+    card = bring_in(root, out)
+    listed = map(json.loads, (out / "mine" / "left_out.jsonl").read_text().splitlines())
+    assert card.classes == ("a",) and card.counts["class without any picture"] == 3
+    assert {each["path"] for each in listed if "class" in each["reason"]} == {"b/empty", "broken", "notes"}
 
 
 def test_a_picture_under_a_wrong_extension_is_stored_as_what_it_is(root: Path, out: Path) -> None:
