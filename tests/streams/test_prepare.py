@@ -24,7 +24,7 @@ from fomo.errors import FomoError
 from streams import catalogue
 from streams.prepare import RECIPES, Recipe, prepared
 from streams.prepare.plan import num_test
-from streams.prepare.readers import distinct, fixed, spaced, spaced_caltech256, translated
+from streams.prepare.readers import fixed, spaced, spaced_caltech256, translated
 from tests.fomo.helpers import encoded, error_of, picture, put, status
 from tests.streams.originals import ORIGINALS, Samples, at, pack, place, red, reference_info
 
@@ -392,7 +392,6 @@ def test_class_names_are_words_and_each_its_own() -> None:
         "airplanes",
         "american flag",
     ]
-    assert distinct(["crane", "ibis", "crane", "crane"]) == ("crane", "ibis", "crane (2)", "crane (3)")
     signs = fixed("gtsrb")(None)
     flowers = fixed("flowers102")(None)
     assert len(set(flowers)) == 102 and flowers[59] == "pink-yellow dahlia" and flowers[101] == "blackberry lily"
