@@ -1,10 +1,11 @@
 """The declaration of a dataset: validated metadata, the same for generated and for imported data."""
 
 import dataclasses
+import itertools
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ def is_class_name(name: str) -> bool:
     """Whether a concept can have this name: one line that can be stored, without the ``+++`` of concepts."""
     whole = not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
     return bool(name.strip()) and "+++" not in name and whole
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Concepts are told apart by name: the second "crane" becomes "crane (2)"."""
+    made: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        made[name if name not in made else next(each for each in numbered if each not in made)] = None
+    return tuple(made)
 
 
 def read_card(path: Path) -> DatasetCard:

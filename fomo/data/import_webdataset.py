@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from fomo.data.card import DatasetCard
+from fomo.data.card import DatasetCard, distinct
 from fomo.data.import_folder import TEMPLATES
 from fomo.data.importing import Listed, Plan, Raw, Source, Tick, check_size, fingerprint
 from fomo.data.pictures import EXTENSIONS
-from fomo.data.reference_info import TWICE, distinct
+from fomo.data.reference_info import TWICE
 from fomo.data.sources import LeftOut, Location, Member, Unusable, tar_members
 from fomo.errors import FomoError
 from fomo.workers import Run

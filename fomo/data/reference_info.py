@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fomo.data.card import is_class_name
+from fomo.data.card import distinct, is_class_name
 from fomo.data.primers import recover_template
 from fomo.data.samples import CAPTION_KINDS
 from fomo.errors import FomoError, unknown
@@ -117,16 +117,6 @@ def _class_list(path: Path) -> list[str]:
     if bad:
         raise FomoError(f"{path}: {bad[0]!a} cannot name a class: a name is one line without '+++'.")
     return names
-
-
-def distinct(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Concepts are told apart by name: the second "crane" becomes "crane (2)"."""
-    seen: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(distinct)
 
 
 def _checked(path: Path, entries: Any) -> dict[str, dict[str, Any]]:

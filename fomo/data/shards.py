@@ -183,8 +183,15 @@ def shortened(digest: str) -> int:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """The dataset in ``folder``; its card is its proof of completeness."""
-    return Dataset(read_card(folder / "dataset.json"), lambda split: ShardSamples(folder, split))
+    """The dataset in ``folder``; its card is its proof of completeness.
+
+    Raises:
+        FomoError: the folder has another name, so that two of one name could stand side by side.
+    """
+    card, name = read_card(folder / "dataset.json"), folder.absolute().name
+    if card.name != name:
+        raise FomoError(f"'{folder}' holds the dataset '{card.name}': name the folder so, or import it as '{name}'.")
+    return Dataset(card, lambda split: ShardSamples(folder, split))
 
 
 def present(root: Path) -> dict[str, Path]:

@@ -55,8 +55,8 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
     """
     card = read_card(folder / "dataset.json")
     _opened.cache_clear()
-    if card.name != folder.resolve().name:
-        yield Problem("dataset.json", f"the dataset is named '{card.name}', its folder '{folder.resolve().name}'")
+    if card.name != folder.absolute().name:
+        yield Problem("dataset.json", f"the dataset is named '{card.name}', its folder '{folder.absolute().name}'")
     yield from _check_files(folder, card, run)
     for split, num_samples in card.num_samples.items():
         check = SplitCheck(folder, split, card)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo import rng
-from fomo.data.card import DatasetCard
+from fomo.data.card import DatasetCard, distinct
 from fomo.data.entries import ArrayEntry, FileEntry
 from fomo.data.import_folder import examine
 from fomo.data.import_reference import reference_source
@@ -22,7 +22,7 @@ from fomo.data.sources import LeftOut
 from fomo.errors import FomoError
 from fomo.workers import Run, batched
 from streams.catalogue import Declaration
-from streams.prepare.readers import arrays, distinct
+from streams.prepare.readers import arrays
 from streams.prepare.recipes import Recipe
 from streams.prepare.source import obtain
 

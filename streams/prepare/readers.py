@@ -5,7 +5,6 @@ attributes that differ from class to class: the functions here make the accessor
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -83,16 +82,6 @@ def spaced_caltech256(raw: str) -> str:
 def binomial(raw: str) -> str:
     """``00000_Animalia_…_Lumbricus_terrestris`` is "Lumbricus terrestris"."""
     return " ".join(raw.split("_")[-2:])
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Equal names are numbered from the second on, so that each class has its own."""
-    seen: Counter[str] = Counter()
-    made = []
-    for name in names:
-        seen[name] += 1
-        made.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(made)
 
 
 @cache

@@ -11,18 +11,15 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 
-import rich.progress
 from filelock import FileLock
 from rich.console import Console
-from torchvision.datasets.utils import download_url
 
 from fomo.data.sources import is_inside
 from fomo.errors import FomoError
-
-CHUNK = 2**20
+from streams.prepare.checksum import require_whole
+from streams.prepare.download import fetch
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def _obtain(archives: Sequence[Archive], root: Path) -> None:
             continue
         path = archive.path(root)
         if path.exists():
-            _require_whole(path, archive.md5)
+            require_whole(path, archive.md5)
         else:
             _download(archive, archives, root)
         if archive.unpack:
@@ -96,44 +93,22 @@ def _download(archive: Archive, archives: Sequence[Archive], root: Path) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
     for url in archive.urls:
-        part.unlink(missing_ok=True)
         try:
-            download_url(url, path.parent, part.name, archive.md5)
-            _require_whole(part, archive.md5)
-        except (OSError, RuntimeError, http.client.HTTPException, FomoError) as error:
+            fetch(url, part, archive.md5)
+        except (OSError, http.client.HTTPException) as error:
+            reasons.append(f"{url}: {error}")
+        except (RuntimeError, FomoError) as error:
+            part.unlink(missing_ok=True)
             reasons.append(f"{url}: {error}")
         else:
             part.rename(path)
             return
-    part.unlink(missing_ok=True)
     missing = [each for each in archives if not each.is_there(root) and not each.path(root).exists()]
     files = "\n".join(each.shown(root) for each in missing)
     raise FomoError(
         f"cannot download {archive.file} ({'; '.join(reasons)}). Without a network, fetch on another machine and put "
         f"in place, then run the same command again:\n{files}"
     )
-
-
-def _require_whole(path: Path, checksum: str | None) -> None:
-    """Refuse a file of another checksum, or one that cannot be read to its end where no checksum is known."""
-    if checksum is None:
-        try:
-            with tarfile.open(path) as tar:
-                for _ in tar:
-                    pass
-        except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-            raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
-        return
-    digest = md5(usedforsecurity=False)
-    console, about = Console(stderr=True), f"checking {path.name}"
-    silent = not console.is_terminal
-    with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != checksum:
-        raise FomoError(
-            f"'{path}' has md5 {digest.hexdigest()}, expected {checksum}: remove it and run the same command again."
-        )
 
 
 def _unpack(archive: Archive, root: Path) -> None:

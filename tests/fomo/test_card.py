@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fomo.data.card import DatasetCard, read_card
+from fomo.data.card import DatasetCard, distinct, read_card
 from fomo.errors import FomoError
 from tests.fomo.helpers import put
 
@@ -132,3 +134,15 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:
     del content["classes"]
     with pytest.raises(FomoError, match="classes"):
         read_card(put(tmp_path / "dataset.json", json.dumps(content)))
+
+
+def test_equal_names_are_numbered() -> None:
+    assert distinct(["crane", "ibis", "crane", "crane"]) == ("crane", "ibis", "crane (2)", "crane (3)")
+
+
+@given(st.lists(st.sampled_from(["a", "a (2)", "a (3)", "a (2) (2)", "b"])))
+def test_names_become_distinct_and_the_first_of_each_stays(names: list[str]) -> None:
+    made = distinct(names)
+    assert len(set(made)) == len(made) == len(names)
+    assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
+    assert made == distinct(made)

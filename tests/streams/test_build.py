@@ -1,6 +1,7 @@
 """Streams from names: orders, single concepts, imported datasets beside the pocket's."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,17 @@ def test_datasets_without_anything_to_learn_are_refused(tmp_path: Path) -> None:
         for others in ([], ["pocket_flags"]):
             with pytest.raises(FomoError, match=f"no class of '{name}' has a training sample"):
                 built(tmp_path, adaptation=[*others, name])
+
+
+def test_a_copy_under_another_name_is_refused_and_a_link_is_followed(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    stored = shards(tmp_path / "elsewhere", "new", {"train": [("owl", 1), ("emu", 2)], "test": [("owl", 3)]})
+    shutil.copytree(stored, root / "copy")
+    with pytest.raises(FomoError, match="holds the dataset 'new': name the folder so"):
+        built(tmp_path, adaptation=["copy"])
+    stored.rename(stored.with_name("stored"))
+    (root / "new").symlink_to(stored.with_name("stored"))
+    assert len(list(built(tmp_path, adaptation=["new"], num_tasks=2).concepts)) == 2
 
 
 def test_one_dataset_per_task_in_a_named_stream(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from torchvision import datasets as tv
@@ -24,7 +25,7 @@ from fomo.errors import FomoError
 from streams import catalogue
 from streams.prepare import RECIPES, Recipe, prepared
 from streams.prepare.plan import num_test
-from streams.prepare.readers import distinct, fixed, spaced, spaced_caltech256, translated
+from streams.prepare.readers import fixed, spaced, spaced_caltech256, translated
 from tests.fomo.helpers import encoded, error_of, picture, put, status
 from tests.streams.originals import ORIGINALS, Samples, at, pack, place, red, reference_info
 
@@ -40,7 +41,26 @@ def site(tmp_path: Path) -> Path:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder without a word."""
+    """Serves a folder without a word, and files from the middle on; ``starts`` are the places asked for."""
+
+    starts: ClassVar[list[int]] = []
+
+    def do_GET(self) -> None:
+        """A whole file, or what lies behind the place that is asked for."""
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if asked is None or not path.is_file():
+            super().do_GET()
+            return
+        content, start = path.read_bytes(), int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.starts.append(start)
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
 
     def log_message(self, *arguments: object) -> None:
         """Nothing."""
@@ -264,7 +284,28 @@ def test_a_damaged_file_is_refused_and_left_alone(fabricate: Fabricate, site: Pa
 
 
 @pytest.mark.parametrize("name", ["DTD", "FGVCAircraft"])
-def test_a_download_cut_short_starts_again(name: str, fabricate: Fabricate, site: Path, root: Path, out: Path) -> None:
+@pytest.mark.parametrize("left", ["some", "all", "rubbish"])
+def test_a_download_cut_short_goes_on(
+    name: str, left: str, fabricate: Fabricate, site: Path, root: Path, out: Path
+) -> None:
+    recipe, _ = fabricate(name)
+    (archive,) = recipe.archives
+    whole, part = (site / archive.file).read_bytes(), archive.path(root).with_name(f"{archive.file}.part")
+    put(part, {"some": whole[:100], "all": whole, "rubbish": b"x" * 100}[left])
+    gone = recipe if left == "rubbish" else unreachable(recipe)
+    if gone is not recipe:
+        with pytest.raises(FomoError, match="cannot download"):
+            make(name, gone, root, out)
+    Quiet.starts.clear()
+    assert sum(make(name, recipe, root, out).num_samples.values()) > 0
+    assert Quiet.starts == [len(whole) if left == "all" else 100]
+    assert archive.path(root).read_bytes() == whole and not part.exists()
+
+
+@pytest.mark.parametrize("name", ["DTD", "FGVCAircraft"])
+def test_what_is_no_beginning_of_the_file_is_fetched_anew(
+    name: str, fabricate: Fabricate, site: Path, root: Path, out: Path
+) -> None:
     recipe, _ = fabricate(name)
     (archive,) = recipe.archives
     whole = (site / archive.file).read_bytes()
@@ -392,7 +433,6 @@ def test_class_names_are_words_and_each_its_own() -> None:
         "airplanes",
         "american flag",
     ]
-    assert distinct(["crane", "ibis", "crane", "crane"]) == ("crane", "ibis", "crane (2)", "crane (3)")
     signs = fixed("gtsrb")(None)
     flowers = fixed("flowers102")(None)
     assert len(set(flowers)) == 102 and flowers[59] == "pink-yellow dahlia" and flowers[101] == "blackberry lily"
