@@ -33,6 +33,7 @@ format: $(READY)  ## let ruff write
 benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/loop_overhead.py
 	$(BIN)/python benchmarks/merging.py
+	$(BIN)/python benchmarks/checkpoint_overhead.py
 	$(BIN)/python benchmarks/data_throughput.py
 	$(BIN)/python benchmarks/stream_scale.py
 

@@ -188,7 +188,8 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
         for key, value in leaves(made.values)
         if Resolved(made.config, changed(dict(made.values), key, other(value))).sha256 == made.sha256
     }
-    assert ignored == {"run.dir", "label", "runtime.num_workers"}
+    saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume"}
+    assert ignored == {"run.dir", "label", "runtime.num_workers", *saving}
 
 
 def test_the_hash_without_the_seed_ignores_the_seed_too() -> None:
