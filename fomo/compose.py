@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from fomo import plugins
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model_names import open_clip_names
 
@@ -39,13 +40,50 @@ def register_models() -> None:
         store.store(group="model", name=name, node=node)
 
 
-def groups() -> dict[str, list[str]]:
-    """The options of every group."""
+def register_plugins(parsed: Sequence[Override]) -> None:
+    """Every plug-in that an override chooses becomes an option of its group; the others are not imported.
+
+    A method is an option of the group that its class declares, and ``method=NAME`` is full fine-tuning with it.
+    """
+    store = ConfigStore.instance()
+    for group, name in [(each.key_or_group, name) for each in parsed for name in _chosen(each)]:
+        kind = "schedules" if group == "schedule" else "methods" if group in ("method", *plugins.PARTS) else ""
+        plugin = plugins.named(kind).get(name)
+        if plugin is None:
+            continue
+        found = plugin.load()
+        if kind == "schedules":
+            node = {"_target_": plugin.target, "_partial_": True, **plugins.defaults_of(found, skip=1)}
+            store.store(group=group, name=name, node=node)
+            continue
+        if group not in ("method", found.group):
+            raise FomoError(f"{group}={name}: the {plugin} is a {found.group}. Write {found.group}={name}.")
+        store.store(group=found.group, name=name, node={"_target_": plugin.target, **plugins.defaults_of(found)})
+        chosen = {"trainable": "full"} | {found.group: name}
+        overrides = [{f"override /{part}": option} for part, option in chosen.items()]
+        store.store(group="method", name=name, node={"defaults": overrides}, package="_global_")
+
+
+def builtin_groups() -> dict[str, list[str]]:
+    """The options of every group that come with the benchmark."""
     files = sorted(config_dir().glob("*/*.yaml"))
     found: dict[str, list[str]] = {}
     for file in files:
         found.setdefault(file.parent.name, []).append(file.stem)
     found["model"] = [*found["model"], *open_clip_names()]
+    return found
+
+
+def groups() -> dict[str, list[str]]:
+    """The options of every group, plug-ins among them; a method's own group is known when it is imported.
+
+    Raises:
+        FomoError: a plug-in has the name of a built-in option.
+    """
+    found = builtin_groups()
+    for group in ("method", *plugins.PARTS):
+        found[group] += plugins.named("methods", found[group])
+    found["schedule"] += plugins.named("schedules", found["schedule"])
     return found
 
 
@@ -122,8 +160,10 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     """
     folder, name = (config_dir(), "config") if file is None else (file.parent, file.stem)
     if file is None:
-        _refuse_several(parse(overrides))
+        parsed = parse(overrides)
+        _refuse_several(parsed)
         register_models()
+        register_plugins(parsed)
     elif not file.is_file():
         raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
     GlobalHydra.instance().clear()

@@ -16,11 +16,17 @@ class Stopped(Exception):
         self.by, self.status = by, status
 
 
+def close_to(value: str, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The allowed name that is closest, if one is close enough."""
+    by_folded = {name.casefold(): name for name in allowed}
+    match = difflib.get_close_matches(value.casefold(), list(by_folded), n=1, cutoff=cutoff)
+    return by_folded[match[0]] if match else None
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """``Did you mean 'x'? `` for the closest allowed name, or nothing."""
-    by_folded = {name.casefold(): name for name in allowed}
-    match = difflib.get_close_matches(value.casefold(), list(by_folded), n=1, cutoff=0.5)
-    return f"Did you mean '{by_folded[match[0]]}'? " if match else ""
+    match = close_to(value, allowed)
+    return f"Did you mean '{match}'? " if match else ""
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str], way_out: str = "") -> FomoError:

@@ -102,6 +102,12 @@ class Method:
         network.load_state_dict(…); optimizer.load_state_dict(…)
     """
 
+    group = "regularizer"
+    """The group that a plug-in of this class is an option of: ``trainable``, ``regularizer`` or ``merging``."""
+
+    grows_with_tasks = False
+    """Whether it needs memory for every task by definition; then say so. Files in ``workdir`` do not count."""
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 

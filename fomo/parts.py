@@ -1,4 +1,7 @@
-"""Builds the parts that a config names by ``_target_``: only from packages that are allowed, only with known keys."""
+"""Builds the parts that a config names by ``_target_``: only from packages that are allowed, only with known keys.
+
+Allowed are our own packages, those of ``runtime.allow_targets``, and exactly what installed entry points name.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,6 +10,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
+from fomo import plugins
 from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
@@ -38,8 +42,12 @@ def build(
         return partial(target, **keys, **given)
     try:
         return target(**keys, **given)
-    except (TypeError, ValueError) as error:
-        raise FomoError(f"{section}._target_ = {node['_target_']}: {type(error).__name__}: {error}") from error
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        if target.__module__.split(".")[0] in OWN_PACKAGES and not isinstance(error, (TypeError, ValueError)):
+            raise  # a fault of ours
+        raise FomoError(f"{section}._target_ = {node['_target_']}: {plugins.described(error, target)}") from error
 
 
 def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
@@ -59,7 +67,7 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
 
 
 def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
-    if package not in (*OWN_PACKAGES, *allow):
+    if package not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):
         way_out = f"To trust it: runtime.allow_targets=[{package}]."
         raise unknown(f"package in {section}._target_ = {name}: package", package, (*OWN_PACKAGES, *allow), way_out)
 

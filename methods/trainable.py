@@ -55,6 +55,8 @@ class Trainable(fomo.Method):
         FomoError: an unknown row, or a model that has no such parameter.
     """
 
+    group = "trainable"
+
     def __init__(self, what: str) -> None:
         if what not in TRAINED:
             raise fomo.unknown("value of trainable.what", what, TRAINED)

@@ -161,7 +161,11 @@ def _pool_names(pool: Sequence[str] | None) -> tuple[str, ...] | None:
 
 def _held_out(named: set[str], root: Path) -> list[str]:
     with_pocket = bool(named & set(pocket.names()))
-    known = {name: folder for name, folder in available(root).items() if folder is not None or with_pocket}
+    known = {
+        name: folder
+        for name, folder in available(root).items()
+        if folder is not None or (with_pocket and name in pocket.names())
+    }
     roles = {name: open_at(name, folder).card.role for name, folder in known.items() if name not in named}
     return [name for name, role in roles.items() if role == "retention"]
 

@@ -9,17 +9,19 @@ from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, present
 from fomo.data.validation import with_validation
 from fomo.errors import FomoError, unknown
+from fomo.plugins import Plugin, described, named
 from fomo.stream import Concept
 from streams.pocket import datasets as pocket
 
 
 def available(root: Path) -> dict[str, Path | None]:
-    """Every dataset that a stream may name: the folder of an imported one, ``None`` for one of the pocket's."""
+    """Every dataset that a stream may name: the folder of an imported one, ``None`` for the pocket's and plug-ins'."""
     imported = present(root)
     both = set(imported) & set(pocket.names())
     if both:
         raise FomoError(f"'{imported[min(both)]}' has the name of a pocket dataset: import it under another --name.")
-    return {**dict.fromkeys(pocket.names()), **imported}
+    plugged = named("datasets", [*pocket.names(), *imported])
+    return {**dict.fromkeys([*pocket.names(), *plugged]), **imported}
 
 
 def open_named(name: str, root: Path) -> Dataset:
@@ -48,7 +50,24 @@ def open_scored(names: Iterable[str], root: Path, split: str) -> dict[str, Datas
 
 def open_at(name: str, folder: Path | None) -> Dataset:
     """A dataset where :func:`available` found it."""
-    return pocket.open_pocket(name) if folder is None else open_dataset(folder)
+    if folder is not None:
+        return open_dataset(folder)
+    return pocket.open_pocket(name) if name in pocket.names() else _plugged(named("datasets")[name])
+
+
+def _plugged(plugin: Plugin) -> Dataset:
+    """What a plug-in's function gives: a dataset of its own name."""
+    make = plugin.load()
+    try:
+        dataset = make()
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        raise FomoError(f"{plugin}: {described(error, make)}") from error
+    if not isinstance(dataset, Dataset) or dataset.name != plugin.name:
+        what = f"dataset '{dataset.name}'" if isinstance(dataset, Dataset) else type(dataset).__name__
+        raise FomoError(f"{plugin} gave the {what}: a fomo.data.samples.Dataset named '{plugin.name}' is expected.")
+    return dataset
 
 
 def concepts_of(dataset: Dataset) -> list[Concept]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from fomo.cli import COMMANDS, main
 from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
+from tests.plugin import install_template, seen
 from tests.streams.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
@@ -30,7 +32,7 @@ def commands(page: Path) -> list[str]:
 
 
 def run_commands() -> list[tuple[str, str]]:
-    run = ("fomo run", "fomo data", "fomo stream", "fomo budget")
+    run = ("fomo run", "fomo data", "fomo stream", "fomo budget", "fomo methods", "fomo check")
     return [(page.name, line) for page in PAGES for line in commands(page) if any(words in line for words in run)]
 
 
@@ -62,7 +64,7 @@ def make_foreign_data(folder: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder with a tree of class folders in it and two datasets imported from it."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -75,10 +77,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_foreign_data(tmp_path)
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
     (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
-    monkeypatch.syspath_prepend(tmp_path)
+    install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
-    return tmp_path
+    with seen(tmp_path, monkeypatch):
+        yield tmp_path
 
 
 @pytest.mark.parametrize(("page", "line"), run_commands(), ids=lambda value: re.sub(r"\W+", "-", value)[:60])

@@ -19,14 +19,22 @@ from fomo.method import Batch, Method, Methods, Task
 from fomo.mixture import Counts, batch_counts, first_task_counts
 from fomo.model import ClipModel, checkpoint_activations, train_mode
 from fomo.parts import build
+from fomo.plugins import check_method
 
 PARTS = ("trainable", "regularizer", "merging")
 TRIED_STEPS = 4
 
 
 def parts_of(config: Config) -> dict[str, Method]:
-    """Fresh parts of the configured method, in the order in which their hooks are called."""
-    return {part: build(part, getattr(config, part), config.runtime.allow_targets) for part in PARTS}
+    """Fresh parts of the configured method, in the order in which their hooks are called.
+
+    Raises:
+        FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
+    """
+    parts = {part: build(part, getattr(config, part), config.runtime.allow_targets) for part in PARTS}
+    for name, part in parts.items():
+        check_method(type(part), f"{name}._target_ = {getattr(config, name)['_target_']}")
+    return parts
 
 
 def make_optimizer(config: Config) -> MakeOptimizer:

@@ -18,6 +18,8 @@ COMMANDS = {
     "stream": "order concepts, look at a stream, check it",
     "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",
+    "methods": "what is installed: presets, parts, plug-ins",
+    "check": "the conformance kit: does a method keep the contract?",
 }
 USAGE_ERROR = 2
 

@@ -24,6 +24,8 @@ class Adapters(fomo.Method):
         FomoError: ``rank`` below 1 or above the smaller side of a matrix, an unknown placement, nothing to adapt.
     """
 
+    group = "trainable"
+
     def __init__(self, rank: int, placement: str) -> None:
         if placement not in PLACEMENTS:
             raise fomo.unknown("value of trainable.placement", placement, PLACEMENTS)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardshrink
 
-from fomo import FomoError, rng, unknown
+from fomo import FomoError, plugins, rng, unknown
 from fomo.weights import Weights
 from methods.merging import rules
 from methods.merging.lines import factors
@@ -68,10 +68,18 @@ TECHNIQUES = {
 
 
 def technique_of(name: str) -> Technique:
-    """The row of a technique; an error with the nearest name if there is none."""
-    if name not in TECHNIQUES:
-        raise unknown("value of merging.technique", name, TECHNIQUES)
-    return TECHNIQUES[name]
+    """The row of a technique, a plug-in's among them; an error with the nearest name if there is none."""
+    if name in TECHNIQUES:
+        return TECHNIQUES[name]
+    plugged = plugins.named("merges", TECHNIQUES)
+    if name not in plugged:
+        raise unknown("value of merging.technique", name, [*TECHNIQUES, *plugged])
+    found = plugged[name].load()
+    if not callable(found) and not isinstance(found, Technique):
+        raise FomoError(
+            f"{plugged[name]} is of type {type(found).__name__}: give a rule, or a Technique with its needs."
+        )
+    return found if isinstance(found, Technique) else Technique(found)
 
 
 @torch.no_grad()

@@ -56,6 +56,8 @@ class TemporalMerge(fomo.Method):
         FomoError: an unknown name, a value out of range, a setting without meaning for the rest.
     """
 
+    group = "merging"
+
     def __init__(
         self,
         init: str,

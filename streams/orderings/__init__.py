@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fomo.errors import FomoError, unknown
+from fomo.plugins import Plugin, named
 from fomo.stream import Concept
 from streams.catalogue import load
 from streams.orderings.groups import by_dataset, by_time, shuffled
@@ -111,8 +112,33 @@ WAY_OUT = "Build it with `fomo stream build … ordering={} --out FILE`, then ru
 
 def check_ordering_name(name: str) -> None:
     """Refuse an unknown ordering."""
-    if name not in ORDERINGS:
-        raise unknown("value of stream.ordering", name, ORDERINGS)
+    _rule_of(name)
+
+
+def _rule_of(name: str) -> Rule:
+    """The rule of an ordering, a plug-in's among them."""
+    if name in ORDERINGS:
+        return ORDERINGS[name]
+    plugged = named("orderings", ORDERINGS)
+    forward = name.removeprefix("reverse_")
+    if forward not in plugged:
+        reversible = [f"{prefix}{each}" for each in plugged for prefix in ("", "reverse_")]
+        raise unknown("value of stream.ordering", name, [*ORDERINGS, *reversible])
+    rule = _permuting(plugged[forward])
+    return rule if forward == name else _reversed(rule)
+
+
+def _permuting(plugin: Plugin) -> Rule:
+    """A plug-in's rule, whose concepts have to be those that it was given."""
+    rule: Rule = plugin.load()
+
+    def checked(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+        found = list(rule(concepts, seed, facts))
+        if len(found) != len(concepts) or set(found) != set(concepts):
+            raise FomoError(f"{plugin} gave {len(found)} concepts for {len(concepts)}: it has to give each one once.")
+        return found
+
+    return checked
 
 
 def check_ordering(name: str, facts: Facts) -> None:
@@ -126,4 +152,4 @@ def check_ordering(name: str, facts: Facts) -> None:
 def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
     """The concepts in the order ``name``; equal arguments give equal orders."""
     check_ordering(name, facts)
-    return ORDERINGS[name](concepts, seed, facts)
+    return _rule_of(name)(concepts, seed, facts)

@@ -1,0 +1,89 @@
+"""``fomo check``: does a method keep the contract? Trains, stops, resumes and counts it on the pocket model."""
+
+import argparse
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from fomo.compose import parse
+from fomo.errors import FomoError
+
+if TYPE_CHECKING:
+    from fomo.testing import Finding
+
+BESIDE = ("trainable", "regularizer", "merging", "model")
+"""Groups that may be set too: what the method stands beside, and on."""
+MARKS = {"ok": "green", "failed": "red", "not run": "yellow"}
+EPILOG = """examples:
+  fomo check pull:Pull strength=0.1         class Pull of pull.py, here or installed; settings of its constructor
+  fomo check pull:Pull trainable=lora       the same beside another part
+  fomo check ema_merge                      what method=ema_merge is"""
+
+
+def main(arguments: list[str]) -> None:
+    """Print every check; status 2 if one is not ok."""
+    parser = argparse.ArgumentParser(
+        "fomo check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("method", metavar="MODULE:CLASS | NAME", help="a class, or an option of method=")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
+    options = parser.parse_intermixed_args(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+
+    def seen(finding: "Finding") -> None:
+        from fomo.testing import CHECKS
+
+        why = f": {finding.why}" if finding.why else ""
+        mark = f"[{MARKS[finding.status]}]{finding.status:>7}[/]"
+        console.print(f"{mark}  {escape(f'{finding.check:<13} {CHECKS[finding.check]}{why}')}")
+
+    with console.status("the pocket's pictures are drawn once, then cached"):
+        report = checked(options.method, options.overrides, seen)
+    if not report.passed:
+        raise FomoError(f"{options.method} does not conform: {', '.join(report.failed)}. The contract: fomo.Method.")
+
+
+def checked(method: str, overrides: list[str], seen: Any) -> Any:
+    """The report on a class, or on a named method."""
+    if ":" not in method:
+        parse([f"method={method}"])  # refuses an unknown name
+        from fomo.testing import conformance_of
+
+        return conformance_of([f"method={method}", *overrides], seen)
+    parsed = [(each, line) for each, line in zip(parse(overrides), overrides, strict=True)]
+    settings = {each.key_or_group: each.value() for each, _ in parsed if not _beside(each.key_or_group)}
+    found = find(method)
+    from fomo.testing import conformance
+
+    others = [line for each, line in parsed if _beside(each.key_or_group)]
+    return conformance(found, *others, seen=seen, settings=settings)
+
+
+def _beside(key: str) -> bool:
+    return key.split(".")[0] in BESIDE
+
+
+def find(method: str) -> Any:
+    """The class ``MODULE:CLASS``; modules of the folder at hand are found too.
+
+    Raises:
+        FomoError: there is no such module or class, or the import fails.
+    """
+    from fomo.errors import nearest
+    from fomo.plugins import described
+
+    module, _, name = method.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        imported = importlib.import_module(module)
+    except Exception as error:  # whatever the module raises
+        raise FomoError(f"{method}: '{module}' cannot be imported: {described(error)}.") from error
+    if not hasattr(imported, name):
+        names = [each for each in vars(imported) if isinstance(getattr(imported, each), type)]
+        raise FomoError(f"{method}: {module} has no '{name}'. {nearest(name, names)}Write MODULE:CLASS.")
+    return getattr(imported, name)

@@ -1,0 +1,101 @@
+"""``fomo methods``: what is installed: presets of ``method=``, the parts that they are made of, plug-ins."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fomo.compose import builtin_groups, config_dir
+from fomo.errors import FomoError
+from fomo.plugins import PARTS, installed
+
+GROUPS = (*PARTS, "schedule", "meta_schedule", "optimizer")
+
+
+def main(arguments: list[str]) -> None:
+    """Print three tables, or JSON."""
+    parser = argparse.ArgumentParser("fomo methods", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(arguments)
+    made, options_of, plugged = presets(), parts(), plugins()
+    if options.json:
+        print(json.dumps({"presets": made, "parts": options_of, "plugins": plugged}, indent=1, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(_table("presets: method=NAME", made), _table("parts: GROUP=NAME", _lines(options_of)))
+    if plugged:
+        console.print(_table("plug-ins", plugged))
+    else:
+        console.print("no plug-ins are installed: docs/methods.md says how to write one.")
+
+
+def presets() -> list[dict[str, Any]]:
+    """Every preset, what it is, and the parts it chooses."""
+    rows = []
+    for name in builtin_groups()["method"]:
+        file = config_dir() / "method" / f"{name}.yaml"
+        chosen = [each for each in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]]
+        of_group = {key.removeprefix("override /"): option for each in chosen for key, option in each.items()}
+        rows.append({"name": name, "parts": of_group, "about": _about(file)})
+    return rows
+
+
+def parts() -> dict[str, list[str]]:
+    """The options of every group that a method is made of."""
+    return {group: builtin_groups()[group] for group in GROUPS}
+
+
+def plugins() -> list[dict[str, Any]]:
+    """Every entry point, the package that brings it, how it is used, and what is wrong with it."""
+    rows = []
+    for plugin in installed():
+        use, problem = "", ""
+        try:
+            found = plugin.load()
+            use = _use(plugin.kind, plugin.name, found)
+        except FomoError as error:
+            problem = str(error)
+        if not problem and plugin.name in _taken(plugin.kind):
+            problem = "the name is built in: nothing is composed while it is installed"
+        row = {"kind": plugin.kind, "name": plugin.name, "package": plugin.package, "target": plugin.target}
+        rows.append(row | {"use": use, "problem": problem})
+    return rows
+
+
+def _use(kind: str, name: str, found: Any) -> str:
+    uses = {
+        "merges": f"merging.technique={name}",
+        "schedules": f"schedule={name}",
+        "datasets": f"stream.adaptation=[{name}]",
+        "orderings": f"stream.ordering={name}",
+    }
+    return uses.get(kind) or f"method={name}, {found.group}={name}"
+
+
+def _taken(kind: str) -> list[str]:
+    groups = builtin_groups()
+    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",)}
+    return [name for group in of_kind.get(kind, ()) for name in groups[group]]
+
+
+def _about(file: Path) -> str:
+    """The first comment of a YAML file that is no instruction to Hydra."""
+    lines = (line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
+    return next((line[2:] for line in lines if not line.startswith("# @")), "")
+
+
+def _lines(groups: dict[str, list[str]]) -> list[dict[str, Any]]:
+    return [{"group": f"{group}=", "options": ", ".join(options)} for group, options in groups.items()]
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        cells = (", ".join(f"{k}={v}" for k, v in c.items()) if isinstance(c, dict) else str(c) for c in row.values())
+        table.add_row(*map(escape, cells))
+    return table

@@ -1,0 +1,175 @@
+"""Parts from other people's packages, named by entry points. Installed packages are trusted.
+
+=====================  ===========================================  ==================================================
+group                  the entry point is                           used as
+=====================  ===========================================  ==================================================
+``fomo.methods``       a subclass of ``fomo.Method``                ``GROUP=NAME``, its ``group``, and ``method=NAME``
+``fomo.merges``        a merging rule, or a row of them             ``merging.technique=NAME``
+``fomo.schedules``     a function of a ``fomo.Position``            ``schedule=NAME``
+``fomo.datasets``      a function that gives a dataset              in lists of datasets
+``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
+=====================  ===========================================  ==================================================
+
+Metadata is read once; a plug-in's code is imported when it is named. Its name must not be one that is built in.
+"""
+
+import inspect
+import linecache
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from fomo.errors import FomoError, close_to, unknown
+
+KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
+PARTS = ("trainable", "regularizer", "merging")
+HOOKS = {
+    "beside": ("parts",),
+    "begin_run": ("network", "seed"),
+    "begin_task": ("network", "task"),
+    "loss": ("network", "batch", "loss"),
+    "after_backward": ("network",),
+    "after_step": ("network",),
+    "end_task": ("network", "task"),
+    "deployed": ("network",),
+    "flops": ("hook", "network", "task"),
+    "state_dict": (),
+    "load_state_dict": ("network", "state"),
+}
+"""What each hook is called with, by position."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed entry point; ``kind`` is its group without ``fomo.``."""
+
+    kind: str
+    name: str
+    entry: EntryPoint
+
+    @property
+    def target(self) -> str:
+        """What it names, dotted, as a ``_target_``."""
+        return self.entry.value.split("[")[0].strip().replace(":", ".")
+
+    @property
+    def package(self) -> str:
+        """The package that brings it, and its version."""
+        return f"{self.entry.dist.name} {self.entry.dist.version}" if self.entry.dist else "?"
+
+    def __str__(self) -> str:
+        return f"plug-in fomo.{self.kind} '{self.name}' of {self.package}"
+
+    def load(self) -> Any:
+        """Import it.
+
+        Raises:
+            FomoError: it cannot be imported, or is not what its group asks for.
+        """
+        try:
+            found = self.entry.load()
+        except Exception as error:  # whatever its module raises
+            raise FomoError(f"{self}: {self.entry.value} cannot be imported: {described(error)}.") from error
+        if self.kind == "methods":
+            check_method(found, str(self))
+        elif self.kind != "merges" and not callable(found):
+            raise FomoError(f"{self}: {self.entry.value} is of type {type(found).__name__}, not a function.")
+        return found
+
+
+@cache
+def installed() -> tuple[Plugin, ...]:
+    """All plug-ins, by kind and name.
+
+    Raises:
+        FomoError: two packages give one name.
+    """
+    found = entry_points()
+    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in found.select(group=f"fomo.{kind}")]
+    unique: dict[tuple[str, str], Plugin] = {}
+    for plugin in plugins:
+        other = unique.setdefault((plugin.kind, plugin.name), plugin)
+        if other.entry.value != plugin.entry.value:
+            raise FomoError(f"{other} and {plugin} have one name: uninstall one of them.")
+    return tuple(unique.values())
+
+
+def named(kind: str, builtin: Iterable[str] = ()) -> dict[str, Plugin]:
+    """Plug-ins of a kind, by name.
+
+    Raises:
+        FomoError: one has a name in ``builtin``.
+    """
+    found = {plugin.name: plugin for plugin in installed() if plugin.kind == kind}
+    for name in sorted(found.keys() & set(builtin)) if found else ():
+        raise FomoError(f"{found[name]}: the name is built in. Uninstall the package, or rename its entry point.")
+    return found
+
+
+def trusted(target: str) -> bool:
+    """Whether an installed entry point names exactly this."""
+    return any(plugin.target == target for plugin in installed())
+
+
+def check_method(found: Any, origin: str) -> None:
+    """Refuse what is no subclass of ``fomo.Method``, or has hooks that cannot be called as the loop calls them."""
+    from fomo.method import Method
+
+    if not (inspect.isclass(found) and issubclass(found, Method)):
+        what = f"the class {found.__qualname__}" if inspect.isclass(found) else f"of type {type(found).__name__}"
+        raise FomoError(
+            f"{origin} is {what}, not a subclass of fomo.Method: derive it, and override the hooks you need."
+        )
+    for hook, arguments in HOOKS.items():
+        _check_hook(found, hook, arguments, origin)
+    for name in vars(found):
+        near = None if name.startswith("_") or hasattr(Method, name) else close_to(name, HOOKS, cutoff=0.85)
+        if near:
+            raise FomoError(f"{origin}: nobody calls {found.__name__}.{name}. Did you mean the hook '{near}'?")
+    if found.group not in PARTS:
+        raise unknown(f"value of {found.__name__}.group", found.group, PARTS)
+
+
+def _check_hook(found: type, hook: str, arguments: tuple[str, ...], origin: str) -> None:
+    function, called = getattr(found, hook), f"{hook}({', '.join(arguments)})"
+    try:
+        inspect.signature(function).bind(None, *arguments)
+    except TypeError as error:
+        takes = f"{found.__name__}.{hook}{inspect.signature(function)}"
+        raise FomoError(f"{origin}: {takes} cannot be called as {called}: {error}.") from None
+
+
+def defaults_of(target: Any, skip: int = 0) -> dict[str, Any]:
+    """The settings of a plug-in as an option holds them: its keyword defaults; ``???`` where it has none."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = [each for each in inspect.signature(target).parameters.values() if each.kind not in kinds][skip:]
+    return {each.name: "???" if each.default is each.empty else _plain(each.default) for each in parameters}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def described(error: BaseException, near: object = None) -> str:
+    """An error in one line, with the line of code that it comes from: the last one of ``near``'s own package."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_file()]
+    folder = _folder(near)
+    own = [each for each in frames if folder and Path(each.filename).resolve().is_relative_to(folder)]
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if not frames:
+        return text
+    last = (own or frames)[-1]
+    line = linecache.getline(last.filename, last.lineno or 0).strip()
+    return f"{text} ({Path(last.filename).name}, line {last.lineno}: {line})"
+
+
+def _folder(near: object) -> Path | None:
+    try:
+        file = inspect.getsourcefile(near)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return Path(file).resolve().parent if file else None

@@ -1,0 +1,363 @@
+"""The checks, one by one: each has a name, says why it failed, and has a plug-in in the tests that fails it alone."""
+
+import gc
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fomo import weights
+from fomo.budget.ledger import Ledger
+from fomo.budget.plan import Plan
+from fomo.budget.planner import make_optimizer, parts_of, setting_of
+from fomo.budget.rehearsal import rehearse
+from fomo.config import Config
+from fomo.errors import FomoError
+from fomo.method import Method
+from fomo.plugins import check_method, described
+from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, random_states_kept, without_temperature
+from fomo.testing.world import NUM_STEPS, NUM_TASKS, World, config_of, world
+
+CHECKS = {
+    "contract": "is a fomo.Method whose hooks can be called",
+    "training": "trains on the pocket model: finite losses and weights",
+    "scalars": "handles the temperature and integer buffers",
+    "inputs": "leaves batches as they are",
+    "surroundings": "leaves random states, torch's settings and what is not trained as they are",
+    "determinism": "gives the same bits again",
+    "seed": "moves with the seed",
+    "resume": "goes on from a checkpoint bit for bit",
+    "budget": "is charged what was planned",
+    "memory": "takes no more memory with every task",
+    "precision": "works in bf16 autocast",
+}
+NEEDS = {"contract": (), "training": ("contract",), "resume": ("training", "determinism")}
+"""What a check takes for granted; without it, it is not run. By default that the method trains."""
+MANY_TASKS = 4
+LISTED = 3
+
+
+class Failed(Exception):
+    """A check failed; its text says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check."""
+
+    check: str
+    status: Literal["ok", "failed", "not run"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of all checks."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was run and is ok."""
+        return all(finding.status == "ok" for finding in self.findings)
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the checks that failed."""
+        return [finding.check for finding in self.findings if finding.status == "failed"]
+
+    def require(self) -> None:
+        """Raise an AssertionError that lists what failed and why."""
+        if not self.passed:
+            raise AssertionError("\n".join(f"{f.check}: {f.status}: {f.why}" for f in self.findings if f.why))
+
+
+Seen = Callable[[Finding], None]
+
+
+def conformance(
+    method: Any, *overrides: str, settings: Mapping[str, Any] | None = None, seen: Seen = lambda finding: None
+) -> Report:
+    """Check a class that derives from ``fomo.Method``.
+
+    ``overrides`` choose what stands beside it and the model, as in ``trainable=lora model=pocket_vit``; ``settings``
+    are the arguments of its constructor; ``seen`` hears of every check when it is done.
+    """
+
+    def parts(config: Config) -> dict[str, Method]:
+        return parts_of(config) | {method.group: method(**(settings or {}))}
+
+    return _report(partial(check_method, method, getattr(method, "__qualname__", repr(method))), overrides, parts, seen)
+
+
+def conformance_of(overrides: Sequence[str], seen: Seen = lambda finding: None) -> Report:
+    """Check what is configured, as in ``["method=ewc", "trainable=lora"]``."""
+    return _report(lambda: None, tuple(overrides), parts_of, seen)
+
+
+def _report(
+    contract: Callable[[], None],
+    overrides: tuple[str, ...],
+    parts: Callable[[Config], dict[str, Method]],
+    seen: Seen,
+) -> Report:
+    config, findings = config_of(overrides), dict[str, Finding]()
+    of_model = tuple(each for each in overrides if each.split("=")[0].split(".")[0] == "model")
+    with tempfile.TemporaryDirectory() as folder, random_states_kept():
+        kit = Kit(contract, config, of_model, partial(parts, config), Path(folder))
+        for check in CHECKS:
+            missing = [each for each in NEEDS.get(check, ("training",)) if findings[each].status != "ok"]
+            finding = Finding(check, "not run", f"it takes {missing[0]} for granted") if missing else kit.run(check)
+            findings[check] = finding
+            seen(finding)
+    return Report(tuple(findings.values()))
+
+
+@dataclass
+class Unbroken:
+    """Two tasks in one go, and what was there on the way."""
+
+    trial: Trial
+    boundary: Saved
+    middle: Saved
+    final: State
+    deployed: weights.Weights
+
+
+@dataclass
+class Kit:
+    """The checks on one method. Trials are shared: what one check has run, another one looks at."""
+
+    contract_of: Callable[[], None]
+    config: Config
+    of_model: tuple[str, ...]
+    make_parts: MakeParts
+    folder: Path
+    scalar_fault: str = ""
+    _number: int = field(default=0, init=False)
+
+    def run(self, check: str) -> Finding:
+        """One check."""
+        try:
+            with random_states_kept():
+                getattr(self, f"check_{check}")()
+        except Failed as failure:
+            return Finding(check, "failed", str(failure))
+        except FomoError as error:
+            return Finding(check, "failed", str(error))
+        except Exception as error:  # whatever a plug-in's code raises
+            return Finding(check, "failed", self.line(error))
+        return Finding(check, "ok")
+
+    def line(self, error: BaseException) -> str:
+        """An error with the line of the method's own code."""
+        classes = {type(part) for part in self.make_parts().values()} - {Method}
+        foreign = [each for each in classes if not each.__module__.startswith(("fomo.", "methods."))]
+        return described(error, (foreign or [Method])[0])
+
+    def trial(self, seed: int = 0, **more: Any) -> Trial:
+        """A fresh one in a folder of its own."""
+        self._number += 1
+        given = {"folder": self.folder / str(self._number)} | more
+        return Trial(self.world(seed), self.make_parts, make_optimizer(self.config), **given)
+
+    def world(self, seed: int = 0) -> World:
+        """Model and data."""
+        return world(self.of_model, seed)
+
+    def check_contract(self) -> None:
+        """Class, hooks, constructor."""
+        self.contract_of()
+        try:
+            self.make_parts()
+        except FomoError:
+            raise
+        except Exception as error:  # whatever a plug-in's code raises
+            raise Failed(f"it cannot be constructed: {described(error)}") from error
+
+    @cached_property
+    def unbroken(self) -> Unbroken:
+        """The run that the others are compared with; where the temperature is what fails, one that freezes it."""
+        try:
+            return self._unbroken()
+        except Exception as error:
+            with_temperature, self.make_parts = self.make_parts, partial(without_temperature, self.make_parts)
+            try:
+                run = self._unbroken()
+            except Exception:
+                self.make_parts = with_temperature
+                raise error from None
+            self.scalar_fault = self.line(error)
+            return run
+
+    def _unbroken(self) -> Unbroken:
+        trial = self.trial()
+        trial.whole(1)
+        boundary = trial.save(self.folder / f"boundary_{self._number}")
+        trial.begin(2)
+        trial.steps(2, 0, NUM_STEPS - 1)
+        middle = trial.save(self.folder / f"middle_{self._number}")
+        trial.steps(2, NUM_STEPS - 1)
+        deployed = trial.end(2)
+        return Unbroken(trial, boundary, middle, trial.final(), deployed)
+
+    def check_training(self) -> None:
+        """Losses and weights are finite, and something moves if it is trained."""
+        run = self.unbroken
+        _require_finite(run.trial.losses, run.deployed)
+        if run.trial.optimizer and not run.trial.losses:
+            raise Failed("no step was taken")
+
+    def check_scalars(self) -> None:
+        """Shapes and types of the network's state are what they were."""
+        if self.scalar_fault:
+            raise Failed(f"it fails where the temperature, a scalar, is trained: {self.scalar_fault}")
+        base = weights.folded(self.world().model.network)
+        for where, state in (
+            ("left", weights.folded(self.unbroken.trial.network)),
+            ("deployed", self.unbroken.deployed),
+        ):
+            _require_alike(base, state, where)
+
+    def check_inputs(self) -> None:
+        """What was lent came back as it was."""
+        _require_none(self.unbroken.trial.altered, "it altered")
+
+    def check_surroundings(self) -> None:
+        """Every hook left what is not the method's."""
+        run = self.unbroken
+        base = weights.folded(self.world().model.network)
+        for state in (run.deployed, weights.folded(run.trial.network)):
+            moved = [n for n in base if n not in run.trial.trained and n in state and not _close(base[n], state[n])]
+            _require_none(moved, "not trained, yet moved:")
+        _require_none(run.trial.faults, "")
+
+    def check_determinism(self) -> None:
+        """The same again."""
+        again = self._unbroken()
+        _require_none(differing(self.unbroken.deployed, again.deployed), "differs when it is run again:")
+        _require_none(differing(self.unbroken.final, again.final), "differs when it is run again:")
+
+    def check_seed(self) -> None:
+        """Another seed has other batches: weights that are trained on them are others."""
+        if not self.unbroken.trial.trained:
+            return
+        trial = self.trial(seed=1)
+        trial.whole(1)
+        if not differing(self.unbroken.deployed, trial.whole(2)):
+            raise Failed("another seed, hence other batches, and the very same weights: training has no effect")
+
+    def check_resume(self) -> None:
+        """From the end of a task, and from between two steps."""
+        boundary, middle = (self._resumed(name) for name in ("boundary", "middle"))
+        for where, resumed in (("between tasks", boundary), ("between steps", middle)):
+            text = f"resumed {where}, it ends elsewhere (what is missing in state_dict?):"
+            _require_none(differing(self.unbroken.final, resumed), text)
+
+    def _resumed(self, point: str) -> State:
+        saved: Saved = getattr(self.unbroken, point)
+        trial = self.trial(folder=saved.folder)
+        if point == "boundary":
+            trial.load(saved)
+            trial.whole(2)
+        else:
+            trial.begin(2)
+            trial.load(saved)
+            trial.steps(2, NUM_STEPS - 1)
+            trial.end(2)
+        return trial.final()
+
+    def check_budget(self) -> None:
+        """The rehearsal's plan, and the real run under the ledger."""
+        here = self.world()
+        setting = setting_of(self.config, here.model, here.num_samples)
+        cost = rehearse(replace(setting, make_parts=self.make_parts))
+        num_steps = [2 if task.first else 0 for task in cost.tasks]  # a first one and an ordinary one
+        plan = Plan(self.config.budget, tuple(num_steps), cost)
+        trial = self.trial(num_steps=2, ledger=Ledger(plan, 0, cost.begin_run))
+        trial.ledger = ledger = Ledger(plan, 0, trial.begin_phases)
+        for number in range(1, NUM_TASKS + 1):
+            trial.whole(number)
+        planned = sum(map(plan.flops, range(1, NUM_TASKS + 1)))
+        if ledger.charged_flops != planned:
+            raise Failed(f"planned were {planned} FLOPs, charged {ledger.charged_flops}")
+
+    def check_memory(self) -> None:
+        """State and live tensors do not grow from task to task, if the method does not say that they do."""
+        if any(part.grows_with_tasks for part in self.make_parts().values()):
+            return
+        with _tensors_made_since() as live:
+            trial = self.trial(num_tasks=MANY_TASKS, num_steps=1)
+            sizes = []
+            for number in range(1, MANY_TASKS + 1):
+                trial.whole(number)
+                sizes.append((_bytes(trial.methods.state_dict().values()), live()))
+        for what, grown in zip(("its state", "tensors alive"), zip(*sizes, strict=True), strict=True):
+            if grown[1] < grown[2] < grown[3]:
+                raise Failed(f"{what} grew from task to task: {' → '.join(f'{size:,}' for size in grown)} bytes")
+
+    def check_precision(self) -> None:
+        """A step of each task in bf16."""
+        trial = self.trial(num_steps=1, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+        trial.whole(1)
+        deployed = trial.whole(2)
+        _require_finite(trial.losses, deployed)
+        _require_alike(weights.folded(self.world().model.network), deployed, "deployed", shapes=False)
+
+
+def _require_none(found: Mapping[str, Any] | Sequence[str], text: str) -> None:
+    names = list(found)
+    if names:
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        raise Failed(f"{text} {', '.join(names[:LISTED])}{more}".strip())
+
+
+def _require_finite(losses: Sequence[float], state: State) -> None:
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise Failed(f"the loss is {loss} in step {step} of {len(losses)}")
+    _require_none([name for name, value in state.items() if not value.isfinite().all()], "not finite:")
+
+
+def _require_alike(base: State, state: State, where: str, shapes: bool = True) -> None:
+    _require_none(sorted(set(base) ^ set(state)), f"{where} is another set of tensors:")
+    for name, value in base.items():
+        shape, dtype = (list(state[name].shape) if shapes else list(value.shape)), state[name].dtype
+        if (shape, dtype) != (list(value.shape), value.dtype):
+            raise Failed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Equal but for the rounding of a merge of equal weights."""
+    if one.shape != other.shape:
+        return True  # which another check says
+    return torch.allclose(one.float(), other.float(), rtol=1e-4, atol=1e-6)
+
+
+def _bytes(tensors: Any) -> int:
+    """Bytes of distinct storages."""
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    return sum(storages.values())
+
+
+@contextmanager
+def _tensors_made_since() -> Iterator[Callable[[], int]]:
+    """Gives what counts the bytes of the tensors that were made since, and live."""
+    gc.collect()
+    gc.freeze()
+
+    def live() -> int:
+        gc.collect()
+        return _bytes(each for each in gc.get_objects() if issubclass(type(each), Tensor))
+
+    try:
+        yield live
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,251 @@
+"""The documented loop led by hand, so that the kit may stop it, look in, and go on with fresh objects."""
+
+import copy
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fomo import weights
+from fomo.budget.flops import FlopMeter, Meter, unmetered
+from fomo.budget.ledger import Ledger
+from fomo.loop import Learner, MakeOptimizer
+from fomo.method import Batch, Method, Methods, Task
+from fomo.model import train_mode
+from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, trained_names
+
+State = dict[str, Tensor]
+IN_STEP = ("loss", "after_backward", "after_step")
+
+
+def stored(state: Mapping[str, Tensor]) -> State:
+    """What comes back of a state that was written to a file."""
+    return safetensors.torch.load(safetensors.torch.save({k: v.contiguous().clone() for k, v in state.items()}))
+
+
+def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Names that are in one alone, or not bit for bit the same in both; NaN equals NaN."""
+    return sorted(n for n in {**one, **other} if n not in one or n not in other or not _same(one[n], other[n]))
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    bits = (each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other))
+    return torch.equal(*bits)
+
+
+def surroundings() -> dict[str, Any]:
+    """What belongs to the benchmark and to nobody's method: random states, and settings of torch."""
+    numpy_state: Any = np.random.get_state()
+    return {
+        "torch's random state": torch.get_rng_state().numpy().tobytes(),
+        "NumPy's random state": (numpy_state[1].tobytes(), *numpy_state[2:]),
+        "Python's random state": random.getstate(),
+        "the grad mode": torch.is_grad_enabled(),
+        "the default dtype": torch.get_default_dtype(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "the number of threads": torch.get_num_threads(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cuDNN's benchmark mode": torch.backends.cudnn.benchmark,
+    }
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Put the global random states back afterwards."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+
+
+class Watched(Methods):
+    """Parts whose surroundings are looked at before and after each hook; ``faults`` says who changed what."""
+
+    def __init__(self, parts: Mapping[str, Method]) -> None:
+        super().__init__(parts)
+        self.faults: dict[str, None] = {}
+
+    def call(self, name: str, hook: str, *arguments: Any) -> Any:
+        """One hook of one part."""
+        modules = arguments[0] if hook in IN_STEP else None
+        before = surroundings() | _modes(modules)
+        try:
+            return super().call(name, hook, *arguments)
+        finally:
+            after = surroundings() | _modes(modules)
+            changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
+            self.faults |= dict.fromkeys(changed)
+
+
+def _modes(network: nn.Module | None) -> dict[str, Any]:
+    """What is set between the start and the end of a task."""
+    if network is None:
+        return {}
+    training = [module.training for module in network.modules()]
+    return {
+        "the training mode of modules": training,
+        "requires_grad": [p.requires_grad for p in network.parameters()],
+    }
+
+
+class _FrozenTemperature(Method):
+    """Takes the parameter that is a scalar out of training."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self._freeze(network)
+
+    def begin_task(self, network: nn.Module, task: Task) -> None:
+        self._freeze(network)
+
+    def _freeze(self, network: nn.Module) -> None:
+        for parameter in network.parameters():
+            parameter.requires_grad_(parameter.requires_grad and parameter.ndim > 0)
+
+
+MakeParts = Callable[[], dict[str, Method]]
+
+
+def without_temperature(make_parts: MakeParts) -> dict[str, Method]:
+    """The parts, none of which gets to train a scalar."""
+    parts = make_parts()
+    return {"trainable": parts.pop("trainable"), "temperature": _FrozenTemperature(), **parts}
+
+
+@dataclass
+class Saved:
+    """A run that was stopped: the states of network and parts, the optimizer's, and a copy of the working folder."""
+
+    network: State
+    method: State
+    optimizer: dict[str, Any] | None
+    folder: Path
+
+
+@dataclass
+class Trial:
+    """An experiment of a few steps on a copy of the model; parts that need disk work in ``folder``."""
+
+    world: World
+    make_parts: MakeParts
+    make_optimizer: MakeOptimizer
+    folder: Path
+    num_tasks: int = NUM_TASKS
+    num_steps: int = NUM_STEPS
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+    ledger: Ledger | None = None
+    losses: list[float] = field(default_factory=list)
+    faults: dict[str, None] = field(default_factory=dict)
+    altered: dict[str, None] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.network: nn.Module = copy.deepcopy(self.world.model.network)
+        self.methods, self.lender = Watched(self.make_parts()), Lender()
+        self.methods.faults = self.faults
+        make_optimizer, autocast = self.make_optimizer, self.autocast
+        self.learner = Learner(self.network, self.methods, make_optimizer, 1.0, None, autocast)
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.methods.work_in(self.folder)
+        self.methods.meter = meter = FlopMeter() if self.ledger else unmetered
+        self.methods.begin_run(self.network, self.world.config.seed)
+        self.begin_phases = meter.phases if isinstance(meter, FlopMeter) else {}
+
+    def task(self, number: int) -> Task:
+        """As the loop gives it; the data of the two tasks come in turn."""
+        data = (number - 1) % NUM_TASKS + 1
+
+        def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:
+            return self.lender.lend_all(self.world.once(data, size, max_samples))
+
+        num_samples, seed = self.world.num_samples[data - 1], self.world.config.seed
+        return Task(number, self.num_tasks, self.num_steps, seed, num_samples, once, self.autocast)
+
+    @contextmanager
+    def _hooks(self, number: int, when: str) -> Iterator[None]:
+        """Metered, if there is a ledger; what was lent is looked at."""
+        with self.ledger.hooks(number, when) if self.ledger else nullcontext(unmetered) as self.methods.meter:
+            yield
+        self._look(f"at the {when} of a task")
+
+    def _look(self, when: str) -> None:
+        self.altered |= dict.fromkeys(f"{name} of a batch, {when}" for name in self.lender.altered())
+
+    def begin(self, number: int) -> None:
+        """The start of a task: the method, then a fresh optimizer."""
+        with self._hooks(number, "begin"):
+            self.methods.begin_task(self.network, self.task(number))
+        self.trained |= trained_names(self.network)
+        self.optimizer = self.learner.optimizer()
+        train_mode(self.network)
+
+    def steps(self, number: int, start: int = 0, stop: int | None = None) -> None:
+        """Steps ``start`` to ``stop`` of a task; none where nothing is trained."""
+        batches = self.world.of_task[(number - 1) % NUM_TASKS][: self.num_steps]
+        for step, batch in list(enumerate(batches))[start:stop] if self.optimizer else ():
+            self._step(number, step, self.lender.lend(batch))
+            self._look("in a step")
+
+    def _step(self, number: int, step: int, batch: Batch) -> None:
+        assert self.optimizer is not None
+        metered: AbstractContextManager[Meter] = (
+            self.ledger.step(number, step, batch) if self.ledger else nullcontext(unmetered)
+        )
+        with metered as meter:
+            loss, _ = self.learner.step(self.optimizer, batch, meter)
+        self.losses.append(float(loss.detach()))
+
+    def end(self, number: int) -> weights.Weights:
+        """The end of a task; the weights that are deployed."""
+        with self._hooks(number, "end"):
+            self.methods.end_task(self.network, self.task(number))
+            before = {name: value.clone() for name, value in self.network.state_dict().items()}
+            around = surroundings()
+            with self.methods.deployed(self.network):
+                deployed = weights.folded(self.network)
+        after = surroundings()
+        faults = [f"deployed changed {what}" for what in around if around[what] != after[what]]
+        moved = differing(before, self.network.state_dict())
+        faults += [f"deployed left {moved[0]} another than before ({len(moved)} in all)"] if moved else []
+        self.faults |= dict.fromkeys(faults)
+        return deployed
+
+    def whole(self, number: int) -> weights.Weights:
+        """A task; the weights that are deployed after it."""
+        self.begin(number)
+        self.steps(number)
+        return self.end(number)
+
+    def save(self, place: Path) -> Saved:
+        """All that a checkpoint keeps, as files give it back."""
+        if self.folder.is_dir():
+            shutil.copytree(self.folder, place)
+        optimizer = copy.deepcopy(self.optimizer.state_dict()) if self.optimizer else None
+        return Saved(stored(self.network.state_dict()), stored(self.methods.state_dict()), optimizer, place)
+
+    def load(self, saved: Saved) -> None:
+        """In the documented order."""
+        self.methods.load_state_dict(self.network, saved.method)
+        self.network.load_state_dict(saved.network)
+        if self.optimizer and saved.optimizer:
+            self.optimizer.load_state_dict(copy.deepcopy(saved.optimizer))
+
+    def final(self) -> State:
+        """Everything that a later task depends on."""
+        method = {f"the method's {name}": value for name, value in stored(self.methods.state_dict()).items()}
+        return stored(self.network.state_dict()) | method

@@ -1,0 +1,110 @@
+"""What the kit's experiments share: the pocket model, two tasks of drawn pictures, and their batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+
+import torch
+from torch import nn
+
+from fomo.compose import compose
+from fomo.config import Config, resolve
+from fomo.data.pools import StreamPools
+from fomo.loader import Batches, BatchMaker
+from fomo.method import Batch
+from fomo.mixture import Mixture
+from fomo.model import ClipModel
+from fomo.parts import build
+from fomo.stream import Stream
+
+NUM_TASKS, NUM_STEPS = 2, 3
+SETTING = (
+    "stream.adaptation=[pocket_flags,pocket_solids]",
+    "stream.retention=[pocket_counting]",
+    "stream.pool_size=500",
+    f"num_tasks={NUM_TASKS}",
+    "batch_size=12",
+    "budget=gflops",
+    "budget.total_gflops=1",
+    "runtime.device=cpu",
+    "runtime.precision=fp32",
+)
+
+
+def config_of(overrides: tuple[str, ...]) -> Config:
+    """The kit's configuration with overrides."""
+    return resolve(compose([*SETTING, *overrides])).config
+
+
+@dataclass(frozen=True)
+class World:
+    """Model and data of one seed, made once; a trial gets copies."""
+
+    config: Config
+    model: ClipModel
+    batches: Batches
+    num_samples: tuple[int, ...]
+    _passes: dict[tuple[int, int, int | None], list[Batch]] = field(default_factory=dict)
+
+    @cached_property
+    def of_task(self) -> tuple[list[Batch], ...]:
+        """The batches of the two tasks."""
+        return tuple(list(self.batches.of_task(number, NUM_STEPS)) for number in range(1, NUM_TASKS + 1))
+
+    def once(self, task: int, size: int, max_samples: int | None = None) -> list[Batch]:
+        """D_t once."""
+        key = (task, size, max_samples)
+        if key not in self._passes:
+            self._passes[key] = list(self.batches.once(*key))
+        return self._passes[key]
+
+
+@cache
+def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
+    """The world of a model, which ``overrides`` choose, and of a seed."""
+    config = config_of((*overrides, f"seed={seed}"))
+    model: ClipModel = build("model", config.model)
+    stream: Stream = build("stream", config.stream, num_tasks=NUM_TASKS, seed=seed, split="test")
+    pools = StreamPools.of(stream, seed, config.buffer, config.captions)
+    mixture = Mixture(seed, config.batch_size, config.mixture, (NUM_STEPS,) * NUM_TASKS)
+    maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
+    return World(config, model, Batches(maker, model, config.runtime), tuple(pools.update_sizes))
+
+
+class Lender:
+    """Lends copies of batches, and tells whether one of them was altered."""
+
+    def __init__(self) -> None:
+        self._lent: list[tuple[Batch, Batch]] = []
+
+    def lend(self, batch: Batch) -> Batch:
+        """A copy."""
+        copy = replace(batch, images=batch.images.clone(), tokens=batch.tokens.clone())
+        self._lent.append((batch, copy))
+        return copy
+
+    def lend_all(self, batches: list[Batch]) -> Iterator[Batch]:
+        """Copies, one after the other."""
+        return map(self.lend, batches)
+
+    def altered(self) -> list[str]:
+        """Which tensors of what was lent are not as they were; all is taken back."""
+        pairs, self._lent = self._lent, []
+        names = ("images", "tokens")
+        return [
+            name
+            for name in names
+            if any(not torch.equal(getattr(one, name), getattr(other, name)) for one, other in pairs)
+        ]
+
+
+def trained_names(network: nn.Module) -> set[str]:
+    """Plain names of the tensors that training moves; with adapters, of the tensors that they adapt."""
+    names = (name for name, parameter in network.named_parameters() if parameter.requires_grad)
+    return {plain_name(name) for name in names}
+
+
+def plain_name(name: str) -> str:
+    """``a.parametrizations.weight.0.b`` is part of ``a.weight``."""
+    before, mark, after = name.partition("parametrizations.")
+    return before + after.split(".")[0] if mark else name

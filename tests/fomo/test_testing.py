@@ -1,0 +1,248 @@
+"""Every check of the conformance kit can fail: for each there is a plug-in that fails it and no other."""
+
+import importlib
+import random
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fomo
+from fomo.cli import main
+from fomo.method import Method
+from fomo.testing import CHECKS, conformance
+from fomo.testing.trial import differing
+from fomo.testing.world import plain_name
+from tests.fomo.helpers import put
+
+QUICK = "trainable=lnfit"
+
+
+class Good(Method):
+    """Holds the squared norm of what is trained, by a strength."""
+
+    def __init__(self, strength: float = 0.1) -> None:
+        self.strength = strength
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return loss + self.strength * torch.stack([each.square().sum() for each in trained]).sum()
+
+
+class WrongHook(Method):
+    """``loss`` lacks an argument."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch) -> Tensor:  # type: ignore[override]
+        return torch.zeros([])
+
+
+class NoNumber(Method):
+    """The loss is not a number."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss * float("nan")
+
+
+class Matrices(Method):
+    """Takes every parameter for an array that has rows."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return loss + 1e-4 * torch.stack([each.square().sum() / each.shape[0] for each in trained]).sum()
+
+
+class Flattens(Method):
+    """Leaves the temperature as a vector in what is deployed."""
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        scale = network.get_parameter("logit_scale")
+        value, scale.data = scale.data, scale.data.reshape(1)
+        yield
+        scale.data = value
+
+
+class Blackens(Method):
+    """Uses the memory of its batches."""
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        for batch in task.update_batches(20, 40):
+            batch.images.zero_()
+
+
+class Reseeds(Method):
+    """Sets the global random state."""
+
+    def after_step(self, network: nn.Module) -> None:
+        torch.manual_seed(0)
+
+
+class MovesStatistics(Method):
+    """Lets BatchNorm follow the batches."""
+
+    def after_backward(self, network: nn.Module) -> None:
+        for name, value in network.named_buffers():
+            if name.endswith("running_mean"):
+                value.mul_(0.9)
+
+
+class Dice(Method):
+    """Draws from a source that no seed determines."""
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        for parameter in network.parameters():
+            parameter.data.mul_(1 + 1e-3 * parameter.requires_grad * secrets.randbelow(1000) / 1000)
+
+
+class Forgets(Method):
+    """Throws away what was trained."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self.start = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        for name, parameter in network.named_parameters():
+            parameter.data.copy_(self.start[name])
+
+
+class Counts(Method):
+    """Its steps matter, and are in no state."""
+
+    num_steps = 0
+
+    def after_step(self, network: nn.Module) -> None:
+        self.num_steps += 1
+        for parameter in network.parameters():
+            parameter.data.mul_(1 + 1e-4 * self.num_steps * parameter.requires_grad)
+
+
+class Asks(Method):
+    """Wants to know the loss, which a rehearsal does not."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss * (2 if loss.item() > 100 else 1)
+
+
+class Hoards(Method):
+    """Keeps the weights of every task."""
+
+    def __init__(self) -> None:
+        self.kept: list[Tensor] = []
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.kept.append(network.get_parameter("token_embedding.weight").detach().clone())
+
+
+class SinglePrecision(Method):
+    """Mixes features with numbers that are in fp32 always."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        assert batch.features is not None
+        torch.zeros(128).lerp_(batch.features.images.detach().mean(0), 0.5)
+        return loss
+
+
+BAD: Sequence[tuple[str, type[Method], str]] = (
+    ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
+    ("training", NoNumber, "the loss is nan in step 0"),
+    ("scalars", Matrices, r"temperature.*IndexError.*test_testing.py, line \d+: return loss \+ 1e-4"),
+    ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
+    ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
+    ("surroundings", Reseeds, "regularizer.after_step changed torch's random state"),
+    ("surroundings", MovesStatistics, "not trained, yet moved:.*running_mean"),
+    ("determinism", Dice, "differs when it is run again"),
+    ("seed", Forgets, "training has no effect"),
+    ("resume", Counts, "resumed between tasks, it ends elsewhere"),
+    ("budget", Asks, "regularizer.loss.*fake tensors.*`flops`"),
+    ("memory", Hoards, "tensors alive grew from task to task"),
+    ("precision", SinglePrecision, "RuntimeError.*dtype"),
+)
+
+
+def test_every_check_has_a_plug_in_that_fails_it() -> None:
+    assert {check for check, _, _ in BAD} == set(CHECKS)
+
+
+@pytest.mark.parametrize(("check", "method", "why"), BAD, ids=[method.__name__ for _, method, _ in BAD])
+def test_a_fault_fails_its_check_and_no_other(check: str, method: type[Method], why: str) -> None:
+    trainable = "trainable=full" if check == "scalars" else QUICK
+    before = random.getstate(), torch.get_rng_state()
+    report = conformance(method, trainable)
+    assert report.failed == [check] and not report.passed
+    with pytest.raises(AssertionError, match=f"{check}: failed: (?s:.*){why}"):
+        report.require()
+    assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_a_good_one_passes_with_its_settings() -> None:
+    conformance(Good, QUICK, settings={"strength": 0.2}).require()
+
+
+def test_what_grows_by_definition_says_so() -> None:
+    class Declared(Hoards):
+        grows_with_tasks = True
+
+    conformance(Declared, QUICK).require()
+
+
+@pytest.mark.parametrize("found", [Good(), dict, lambda: Good(), "Good"])
+def test_what_is_no_method_class_is_refused(found: object) -> None:
+    report = conformance(found)
+    assert report.failed == ["contract"] and "not a subclass of fomo.Method" in report.findings[0].why
+    assert {finding.status for finding in report.findings[1:]} == {"not run"}
+
+
+def test_bits_are_compared_not_numbers() -> None:
+    nan = torch.tensor([float("nan")])
+    assert differing({"a": nan}, {"a": nan.clone()}) == []
+    assert differing({"a": torch.tensor([0.0])}, {"a": torch.tensor([-0.0])}) == ["a"]
+    assert differing({"a": nan}, {"a": nan.bfloat16(), "b": nan}) == ["a", "b"]
+    assert differing({"a": torch.ones(1)}, {"a": torch.ones([])}) == ["a"]
+
+
+def test_plain_names_of_adapted_weights() -> None:
+    assert plain_name("a.b.parametrizations.weight.0.down") == "a.b.weight"
+    assert plain_name("parametrizations.weight.original") == "weight"
+    assert plain_name("logit_scale") == "logit_scale"
+
+
+SOURCE = """import fomo
+
+
+class Fine(fomo.Method):
+    def __init__(self, strength: float = 1.0) -> None:
+        self.strength = 1 / strength
+
+    def after_steps(self, network):
+        pass
+"""
+
+
+def test_the_command_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "someones_part.py", SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for arguments, texts in (
+        (["someones_part:Fine"], ["failed  contract", "Did you mean the hook 'after_step'?", "not run  training"]),
+        (["someones_part:Fin"], ["has no 'Fin'", "Did you mean 'Fine'?"]),
+        (["someones_parts:Fine"], ["'someones_parts' cannot be imported"]),
+        (["finetun"], ["unknown option of method 'finetun'", "Did you mean 'finetune'?"]),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(["check", *arguments])
+        printed = "".join(capsys.readouterr())
+        assert left.value.code == 2 and all(text in printed for text in texts), printed
+
+
+def test_an_error_in_a_constructor_names_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "divides.py", SOURCE.replace("after_steps", "after_step"))
+    monkeypatch.syspath_prepend(tmp_path)
+    divides = importlib.import_module("divides")
+    why = conformance(divides.Fine, settings={"strength": 0}).findings[0].why
+    assert "ZeroDivisionError: division by zero (divides.py, line 6: self.strength = 1 / strength)" in why
