@@ -37,13 +37,15 @@ class Learner:
     def optimizer(self) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
         named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        return self.make_optimizer(named) if named else None
+        with self.methods.meter("optimizer"):
+            return self.make_optimizer(named) if named else None
 
     def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter) -> tuple[Tensor, Tensor]:
         """One optimizer step; its loss and gradient norm. ``meter`` hears the phases."""
         network, methods = self.network, self.methods
         methods.meter = meter
-        optimizer.zero_grad()
+        with meter("optimizer"):
+            optimizer.zero_grad()
         with parametrize.cached():
             with self.autocast():
                 with meter("forward"):
@@ -135,7 +137,7 @@ def begin(experiment: Experiment, task: Task, ledger: Ledger) -> tuple[torch.opt
         return experiment.keeper.resume(task), start.steps
     with ledger.hooks(task.number, "begin") as learner.methods.meter:
         learner.methods.begin_task(learner.network, task)
-    return learner.optimizer(), 0
+        return learner.optimizer(), 0
 
 
 def tasks(experiment: Experiment, ledger: Ledger) -> Iterator[Task]:

@@ -160,7 +160,7 @@ def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
             mixed = mixture.weights.batches == "mixed"
             few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
             way_out = "take a larger batch" if mixed else "take more steps"
-            raise FomoError(f"{few} leave no sample for mixture.update={mixture.weights.update}: {way_out}.")
+            raise FomoError(f"{few}: no sample is left for mixture.update={mixture.weights.update}: {way_out}.")
 
 
 def kept_steps(folder: Path) -> tuple[int, ...] | None:

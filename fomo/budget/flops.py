@@ -1,25 +1,27 @@
-"""Counting FLOPs: torch's counter, and formulas for what it does not see.
+"""Counting FLOPs: torch's formulas, and more for what they do not cover (``formulas.py``).
 
 A multiply-add is 2 FLOPs. Counted are matrix products, convolutions and fused attention, forward and backward: the
 convention of Roth et al. 2024 (arXiv 2408.14471), whose figures it gives to all printed digits. Decompositions (SVD,
-QR, …) are counted apart by the formulas below and charged too; element-wise arithmetic is neither.
+QR, …) are counted apart and charged too; element-wise arithmetic is neither.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from math import prod
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch._C import DispatchKey
+from torch.utils._python_dispatch import TorchDispatchMode
 
-aten = torch.ops.aten
+from fomo.budget.formulas import DECOMPOSITIONS, FORMULAS, WITHOUT_FORMULA, refuse
+
 Meter = Callable[[str], AbstractContextManager[None]]
 """``with meter("optimizer"): …`` notes what is done inside under that name."""
 
 
 class Flops(NamedTuple):
-    """``counted`` by torch's counter, ``decomposed`` by the formulas of matrix decompositions; both are charged."""
+    """``counted`` in products, ``decomposed`` by the formulas of matrix decompositions; both are charged."""
 
     counted: int
     decomposed: int
@@ -49,50 +51,47 @@ def counted(phases: Phases) -> int:
     return sum(flops.counted for flops in phases.values())
 
 
-def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *rest: Any, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+class _Counter(TorchDispatchMode):
+    """While active, adds up FLOPs by operation.
+
+    What torch's ``FlopCounterMode`` does, without following modules and without trying to decompose every operation,
+    which makes a counted step half as long again.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_operation: dict[Any, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count it."""
+        kwargs, operation = kwargs or {}, getattr(func, "overloadpacket", func)
+        formula = FORMULAS.get(operation)
+        if formula is None:
+            return self._without_formula(func, args, kwargs)
+        result = func(*args, **kwargs)
+        flops = int(formula(*args, **kwargs, out_val=result))
+        self.by_operation[operation] = self.by_operation.get(operation, 0) + flops
+        return result
+
+    def _without_formula(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Nothing to count, or made of others: inference mode gives such operations whole."""
+        kind = _kind(func)
+        if kind == "refused":
+            raise refuse(str(func))
+        if kind == "composed":
+            with self:
+                return func.decompose(*args, **kwargs)
+        return func(*args, **kwargs)
 
 
-def _attention_backward(
-    grad: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int], *rest: Any, **kwargs: Any
-) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
-
-
-def _native_attention(
-    query: Sequence[int], key: Sequence[int], value: Sequence[int], width: int, *rest: Any, **kwargs: Any
-) -> int:
-    """The whole attention layer in one call, as inference without gradients uses it: projections and attention."""
-    batch, length = query[0], query[1]
-    return 8 * batch * length * width * width + 4 * batch * length * length * width
-
-
-def _per_matrix(formula: Callable[[int, int], float]) -> Callable[..., int]:
-    """A formula for one matrix, long side first, over all matrices of a batch."""
-
-    def of_shape(shape: Sequence[int], *rest: Any, **kwargs: Any) -> int:
-        m, n = max(shape[-2:]), min(shape[-2:])
-        return prod(shape[:-2]) * round(formula(m, n))
-
-    return of_shape
-
-
-DECOMPOSITIONS: dict[Any, Callable[..., int]] = {
-    # Golub and Van Loan, Matrix Computations (4th ed.): 8.6.4 (thin SVD with both sides), 5.2 (QR, thin Q formed),
-    # 8.3.3 (symmetric QR with vectors), 4.2 (Cholesky), 3.2 (LU).
-    aten._linalg_svd: _per_matrix(lambda m, n: 6 * m * n**2 + 20 * n**3),
-    aten.linalg_qr: _per_matrix(lambda m, n: 4 * m * n**2 - 4 / 3 * n**3),
-    aten._linalg_eigh: _per_matrix(lambda m, n: 9 * n**3),
-    aten.linalg_cholesky_ex: _per_matrix(lambda m, n: n**3 / 3),
-    aten.linalg_lu_factor_ex: _per_matrix(lambda m, n: m * n**2 - n**3 / 3),
-    aten.linalg_inv_ex: _per_matrix(lambda m, n: 2 * n**3),
-}
-FORMULAS: dict[Any, Callable[..., int]] = DECOMPOSITIONS | {
-    # torch before 2.8 does not count these
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    aten._native_multi_head_attention: _native_attention,
-}
+@cache
+def _kind(func: Any) -> str:
+    if not isinstance(func, torch._ops.OpOverload) or func.overloadpacket.__name__ in WITHOUT_FORMULA:
+        return "refused"
+    composed = func.namespace == "aten" and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd)
+    return "composed" if composed else "free"
 
 
 class FlopMeter:
@@ -100,14 +99,14 @@ class FlopMeter:
 
     def __init__(self) -> None:
         self.phases: dict[str, Flops] = {}
-        self._counter: FlopCounterMode | None = None
+        self._counter: _Counter | None = None
         self._repeated = NOTHING
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Count a phase."""
         self._repeated = NOTHING
-        with FlopCounterMode(display=False, custom_mapping=FORMULAS) as self._counter:
+        with _Counter() as self._counter:
             yield
         flops, self._counter = self.so_far(), None
         before = self.phases.get(name, NOTHING)
@@ -119,7 +118,7 @@ class FlopMeter:
         """What the phase at hand has cost until now."""
         if self._counter is None:
             return NOTHING
-        by_operation = self._counter.get_flop_counts().get("Global", {})
+        by_operation = self._counter.by_operation
         decomposed = sum(flops for operation, flops in by_operation.items() if operation in DECOMPOSITIONS)
         counted = sum(by_operation.values()) - decomposed
         return Flops(counted + self._repeated.counted, decomposed + self._repeated.decomposed)

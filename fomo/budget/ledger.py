@@ -16,7 +16,7 @@ from fomo.errors import FomoError
 from fomo.method import Batch
 
 SCHEMA = "fomo.ledger/1"
-CHECKED_SHARE = 0.005
+CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
 POOLS = ("pretraining", "update", "buffer")
 

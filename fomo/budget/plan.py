@@ -126,10 +126,15 @@ def typed_in(budget: Budget, num_tasks: int, batch_size: int, seconds_per_step: 
         FomoError: less than one step per task.
     """
     cost = {"steps": 1.0, "samples": float(batch_size), "wall_seconds": seconds_per_step}[budget.unit]
-    steps = int(budget.total / num_tasks / cost)
-    if steps < 1:
+    planned = in_steps(budget, num_tasks, cost)
+    if planned.steps[0] < 1:
         raise FomoError(
             f"{budget} affords less than one step for each of {num_tasks} tasks: give "
             f"budget.{budget.unit}={num_tasks * cost / budget.scale:g} at least, or fewer tasks."
         )
-    return Plan(budget, (steps,) * num_tasks)
+    return planned
+
+
+def in_steps(budget: Budget, num_tasks: int, cost: float) -> Plan:
+    """Equal tasks of steps that take ``cost`` of the budget's unit each; maybe of none."""
+    return Plan(budget, (int(budget.total / num_tasks / cost),) * num_tasks)

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from fomo.budget.flops import unmetered
-from fomo.budget.plan import Memory, Plan, plan, task_flops, typed_in
+from fomo.budget.plan import Memory, Plan, plan, typed_in
 from fomo.budget.rehearsal import Setting, full_fine_tuning, rehearse
 from fomo.budget.utilisation import synchronize
 from fomo.config import Config
@@ -96,8 +96,8 @@ def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools
     """FLOPs of the run, had it kept every activation: what MFU counts."""
     setting = without_checkpointing(setting_of(config, model, pools.update_sizes))
     cost = rehearse(setting)
-    every = cost.refresh_every
-    return sum(task_flops(task, steps, every) for task, steps in zip(cost.tasks, planned.steps, strict=True))
+    unchecked = replace(planned, cost=cost)
+    return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
 
 
 def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int]) -> float:

@@ -109,7 +109,8 @@ class _Rehearsal:
         task = Task(number, setting.num_tasks, 2, setting.seed, size, once, autocast)
         with self.phases() as begin:
             methods.begin_task(network, task)
-        optimizer = None if hooks_only else self.learner.optimizer()
+            made = self.learner.optimizer()
+        optimizer = None if hooks_only else made
         first = ordinary = None
         if optimizer:
             first = self._step(optimizer, number)
@@ -153,17 +154,26 @@ class _Rehearsal:
 
     def _step(self, optimizer: torch.optim.Optimizer, task: int, kind: int = 0) -> Phases:
         if isinstance(optimizer, PeriodicOptimizer):
-            self.refresh_every = optimizer.refresh_every
+            self.refresh_every = _period(optimizer)
         train_mode(self.learner.network)
         with self.phases() as phases:
-            self.learner.step(optimizer, self._batch(self.setting.kinds(task)[kind]), self._with_arithmetic)
+            try:
+                self.learner.step(optimizer, self._batch(self.setting.kinds(task)[kind]), self._with_arithmetic)
+            except FomoError:
+                raise
+            except Exception as error:  # whatever the optimizer's or the model's code raises
+                raise FomoError(
+                    f"a step of {type(optimizer).__name__} failed while it was rehearsed on fake tensors, to count its "
+                    f"FLOPs: {type(error).__name__}: {str(error).splitlines()[0]} If the optimizer reads values or "
+                    f"compiles its code, take another one, or budget=steps."
+                ) from error
         return phases
 
     @contextmanager
     def _with_arithmetic(self, name: str) -> Iterator[None]:
         with self.meter(name), Arithmetic() if name == "optimizer" else nullcontext() as arithmetic:
             yield
-        self.arithmetic = arithmetic.flops if arithmetic else self.arithmetic
+        self.arithmetic = arithmetic.flops if arithmetic else self.arithmetic  # the last is that of the step
 
     def _batch(self, counts: Counts) -> Batch:
         size, side = sum(counts), self.setting.image_size
@@ -185,6 +195,13 @@ class _Rehearsal:
                 yield self._batch((0, rest, 0))
 
         return update_batches
+
+
+def _period(optimizer: PeriodicOptimizer) -> int:
+    every = optimizer.refresh_every
+    if not isinstance(every, int) or every < 1:
+        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are whole numbers from 1.")
+    return every
 
 
 def rehearse(setting: Setting) -> Cost:

@@ -9,7 +9,7 @@ import torch
 
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import NOTHING, Flops, charged, counted
-from fomo.budget.plan import GIGA, Memory, Plan, affords, typed_in
+from fomo.budget.plan import GIGA, Memory, Plan, affords, in_steps
 from fomo.budget.planner import measure, setting_of, without_checkpointing
 from fomo.budget.rehearsal import full_fine_tuning, rehearse
 from fomo.config import Config
@@ -30,6 +30,7 @@ class Row:
     cost: Cost
     memory: Memory
     plans: dict[int, Plan]
+    """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
     measured_bytes: int | None
 
     @property
@@ -53,6 +54,8 @@ class Row:
         step, extra = self.step, [self.typical.begin, self.typical.end]
         other = sum(flops.decomposed for phases in [step, *extra] for flops in phases.values())
         measured = self.measured_bytes
+        timed = self.plans[min(self.plans)].budget.unit == "wall_seconds"
+        steps = {str(length): None if timed else plan.steps for length, plan in self.plans.items()}
         return {
             "method": self.label.split()[0],
             "label": self.label,
@@ -67,9 +70,9 @@ class Row:
             "measured_peak_memory_gib": measured and measured / GIB,
             "memory_multiplier": float(self.memory.multiplier),
             "mafs_per_step": float(charged(step) * self.memory.multiplier / GIGA),
-            "steps_per_task": {str(length): plan.steps[-1] for length, plan in self.plans.items()},
-            "total_steps": {str(length): sum(plan.steps) for length, plan in self.plans.items()},
-            "total_samples": {str(length): sum(plan.steps) * self.batch_size for length, plan in self.plans.items()},
+            "steps_per_task": {length: each and each[-1] for length, each in steps.items()},
+            "total_steps": {length: each and sum(each) for length, each in steps.items()},
+            "total_samples": {length: each and sum(each) * self.batch_size for length, each in steps.items()},
         }
 
 
@@ -116,7 +119,10 @@ def _shapes(config: Config) -> ClipModel:
 def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> Plan:
     if config.budget.needs_rehearsal:
         return affords(config.budget, cost, memory)
-    return replace(typed_in(config.budget, num_tasks, config.batch_size), cost=cost, memory=memory)
+    if config.budget.unit == "wall_seconds":
+        return Plan(config.budget, (0,) * num_tasks, cost, memory)
+    per_step = 1 if config.budget.unit == "steps" else config.batch_size
+    return replace(in_steps(config.budget, num_tasks, per_step), cost=cost, memory=memory)
 
 
 _references: dict[str, int] = {}

@@ -26,7 +26,7 @@ CAPTION = (
     "MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all tensors at the peak, mixed precision as on a GPU. "
     "Other: optimizer arithmetic and decompositions. See docs/budget.md."
 )
-WIDTH = 110
+WIDEST = 400
 EPILOG = """examples:
   fomo budget                                                    the default run
   fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
@@ -48,9 +48,9 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        screen = Console()
-        screen.width = max(screen.width, WIDTH)
-        screen.print(table(found))
+        screen, shown = Console(), table(found)
+        screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(WIDEST)).maximum)
+        screen.print(shown)  # a line that wraps is easier to read than digits that are cut off
 
 
 def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -109,7 +109,7 @@ def _cells(row: dict[str, Any], lengths: list[str]) -> list[str]:
     costs = [_short(row[f"gflops_{name}"]) for name in ("per_step", "per_task_extra", "other")]
     measured = row["measured_peak_memory_gib"]
     memory = _short(row["peak_memory_gib"]) + (f"\n({_short(measured)} measured)" if measured else "")
-    steps = [f"{row['steps_per_task'][length]:,}" for length in lengths]
+    steps = ["–" if each is None else f"{each:,}" for each in map(row["steps_per_task"].get, lengths)]
     return [*costs, memory, f"{row['memory_multiplier']:.4f}", _short(row["mafs_per_step"]), *steps]
 
 

@@ -79,7 +79,7 @@ class Distillation(fomo.Method):
         if rows < 2:
             raise fomo.FomoError(
                 f"regularizer: {rows} of the batch's rows are of the pretraining pool; distillation compares 2 at "
-                "least. Give mixture.pretraining a share, or take regularizer=lwf."
+                "least. Give mixture.pretraining a share of mixture.batches=mixed, or take regularizer=lwf."
             )
         images, texts, scale = batch.features or encode(network, batch)
         with torch.no_grad():

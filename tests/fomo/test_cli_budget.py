@@ -44,9 +44,32 @@ def test_the_official_budget_is_sixty_steps_of_full_fine_tuning(capsys: pytest.C
     assert json.loads(capsys.readouterr().out)[0]["steps_per_task"]["6"] == 60
 
 
-def test_planning_does_not_refuse_a_budget_that_is_too_small(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["budget", "--json", "budget.total_mafs=1e-6"])
+@pytest.mark.parametrize(
+    "overrides",
+    [["budget.total_mafs=1e-6"], ["budget=steps", "budget.steps=5"], ["budget=samples", "budget.samples=5"]],
+)
+def test_planning_does_not_refuse_a_budget_that_is_too_small(
+    overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["budget", "--json", *overrides])
     assert json.loads(capsys.readouterr().out)[0]["total_steps"]["20"] == 0
+
+
+def test_steps_of_a_budget_in_seconds_are_left_open(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "--json", "budget=wall_seconds"])
+    row = json.loads(capsys.readouterr().out)[0]
+    assert set(row["total_steps"].values()) == {None} and row["gflops_per_step"] > 0
+    main(["budget", "budget=wall_seconds"])
+    assert "–" in capsys.readouterr().out
+
+
+def test_no_digit_is_cut_off_on_a_narrow_screen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    main(["budget", "budget=mafs"])
+    shown = capsys.readouterr().out
+    assert "…" not in shown and "1.0000" in shown and "T = 100" in shown
 
 
 @pytest.mark.parametrize(
