@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 PLACEMENTS = ("paper", "all")
 PACKED = {"in_proj_weight": 3, "qkv": 3, "kv": 2}
@@ -57,7 +58,8 @@ def matrices(network: nn.Module, placement: str) -> Iterator[Matrix]:
                 yield Matrix(name, module, "weight", PACKED.get(leaf, 1))
             continue
         for weight in (*ATTENTION, *(PROJECTIONS if placement == "all" else ())):
-            if isinstance(getattr(module, weight, None), Tensor):
+            # an adapted weight is computed when it is looked at: ask for its adapter first
+            if parametrize.is_parametrized(module, weight) or isinstance(getattr(module, weight, None), Tensor):
                 own = name if weight == "in_proj_weight" else f"{name}.{weight}".lstrip(".")
                 yield Matrix(own, module, weight, PACKED.get(weight, 1), weight in PROJECTIONS)
 

@@ -16,6 +16,7 @@ from methods.lora import DoRA, LoRA, VeRA
 from methods.lora.matrices import matrices
 from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair
 from tests import tiny
+from tests.fomo.budget import settings
 
 KINDS = {"lora": LoRA, "dora": DoRA, "vera": VeRA}
 TRAINED = {"lora": {"A", "B"}, "dora": {"A", "B", "magnitude"}, "vera": {"b", "d"}}
@@ -240,3 +241,10 @@ def test_unknown_placement_is_refused_with_the_nearest() -> None:
 def test_a_model_without_linear_maps_is_refused() -> None:
     with pytest.raises(fomo.FomoError, match="no matrix to adapt"):
         LoRA().begin_run(nn.Sequential(nn.Conv2d(3, 3, 1)), 0)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "vera"])
+def test_looking_for_the_matrices_computes_no_weight(method: str) -> None:
+    """Else every start of a task would cost a product, and be charged for it."""
+    cost = settings.cost(f"method={method}", "model=pocket_vit", "batch_size=4", num_samples=[9, 9, 9])
+    assert all(not task.begin and not task.end for task in cost.tasks[1:])
