@@ -6,6 +6,7 @@ def test_my_method_conforms():
     conformance(MyMethod, settings={"strength": 0.1}).require()
 """
 
-from fomo.testing.kit import CHECKS, Finding, Report, conformance, conformance_of
+from fomo.testing.kit import CHECKS, conformance, conformance_of
+from fomo.testing.report import Finding, Report
 
 __all__ = ["CHECKS", "Finding", "Report", "conformance", "conformance_of"]

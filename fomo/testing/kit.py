@@ -1,17 +1,13 @@
 """The checks, one by one: each has a name, says why it failed, and has a plug-in in the tests that fails it alone."""
 
-import gc
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from fomo import weights
 from fomo.budget.ledger import Ledger
@@ -22,6 +18,16 @@ from fomo.config import Config
 from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.plugins import check_method, described
+from fomo.testing.report import Finding, Report
+from fomo.testing.require import (
+    Failed,
+    bytes_of,
+    close,
+    require_alike,
+    require_finite,
+    require_none,
+    tensors_made_since,
+)
 from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, random_states_kept, without_temperature
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, World, config_of, world
 
@@ -41,42 +47,6 @@ CHECKS = {
 NEEDS = {"contract": (), "training": ("contract",), "resume": ("training", "determinism")}
 """What a check takes for granted; without it, it is not run. By default that the method trains."""
 MANY_TASKS = 4
-LISTED = 3
-
-
-class Failed(Exception):
-    """A check failed; its text says why."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of a check."""
-
-    check: str
-    status: Literal["ok", "failed", "not run"]
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of all checks."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check was run and is ok."""
-        return all(finding.status == "ok" for finding in self.findings)
-
-    @property
-    def failed(self) -> list[str]:
-        """Names of the checks that failed."""
-        return [finding.check for finding in self.findings if finding.status == "failed"]
-
-    def require(self) -> None:
-        """Raise an AssertionError that lists what failed and why."""
-        if not self.passed:
-            raise AssertionError("\n".join(f"{f.check}: {f.status}: {f.why}" for f in self.findings if f.why))
 
 
 Seen = Callable[[Finding], None]
@@ -211,7 +181,7 @@ class Kit:
     def check_training(self) -> None:
         """Losses and weights are finite, and something moves if it is trained."""
         run = self.unbroken
-        _require_finite(run.trial.losses, run.deployed)
+        require_finite(run.trial.losses, run.deployed)
         if run.trial.optimizer and not run.trial.losses:
             raise Failed("no step was taken")
 
@@ -224,26 +194,26 @@ class Kit:
             ("left", weights.folded(self.unbroken.trial.network)),
             ("deployed", self.unbroken.deployed),
         ):
-            _require_alike(base, state, where)
+            require_alike(base, state, where)
 
     def check_inputs(self) -> None:
         """What was lent came back as it was."""
-        _require_none(self.unbroken.trial.altered, "it altered")
+        require_none(self.unbroken.trial.altered, "it altered")
 
     def check_surroundings(self) -> None:
         """Every hook left what is not the method's."""
         run = self.unbroken
         base = weights.folded(self.world().model.network)
         for state in (run.deployed, weights.folded(run.trial.network)):
-            moved = [n for n in base if n not in run.trial.trained and n in state and not _close(base[n], state[n])]
-            _require_none(moved, "not trained, yet moved:")
-        _require_none(run.trial.faults, "")
+            moved = [n for n in base if n not in run.trial.trained and n in state and not close(base[n], state[n])]
+            require_none(moved, "not trained, yet moved:")
+        require_none(run.trial.faults, "")
 
     def check_determinism(self) -> None:
         """The same again."""
         again = self._unbroken()
-        _require_none(differing(self.unbroken.deployed, again.deployed), "differs when it is run again:")
-        _require_none(differing(self.unbroken.final, again.final), "differs when it is run again:")
+        require_none(differing(self.unbroken.deployed, again.deployed), "differs when it is run again:")
+        require_none(differing(self.unbroken.final, again.final), "differs when it is run again:")
 
     def check_seed(self) -> None:
         """Another seed has other batches: weights that are trained on them are others."""
@@ -259,7 +229,7 @@ class Kit:
         boundary, middle = (self._resumed(name) for name in ("boundary", "middle"))
         for where, resumed in (("between tasks", boundary), ("between steps", middle)):
             text = f"resumed {where}, it ends elsewhere (what is missing in state_dict?):"
-            _require_none(differing(self.unbroken.final, resumed), text)
+            require_none(differing(self.unbroken.final, resumed), text)
 
     def _resumed(self, point: str) -> State:
         saved: Saved = getattr(self.unbroken, point)
@@ -293,12 +263,12 @@ class Kit:
         """State and live tensors do not grow from task to task, if the method does not say that they do."""
         if any(part.grows_with_tasks for part in self.make_parts().values()):
             return
-        with _tensors_made_since() as live:
+        with tensors_made_since() as live:
             trial = self.trial(num_tasks=MANY_TASKS, num_steps=1)
             sizes = []
             for number in range(1, MANY_TASKS + 1):
                 trial.whole(number)
-                sizes.append((_bytes(trial.methods.state_dict().values()), live()))
+                sizes.append((bytes_of(trial.methods.state_dict().values()), live()))
         for what, grown in zip(("its state", "tensors alive"), zip(*sizes, strict=True), strict=True):
             if grown[1] < grown[2] < grown[3]:
                 raise Failed(f"{what} grew from task to task: {' → '.join(f'{size:,}' for size in grown)} bytes")
@@ -308,56 +278,5 @@ class Kit:
         trial = self.trial(num_steps=1, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
         trial.whole(1)
         deployed = trial.whole(2)
-        _require_finite(trial.losses, deployed)
-        _require_alike(weights.folded(self.world().model.network), deployed, "deployed", shapes=False)
-
-
-def _require_none(found: Mapping[str, Any] | Sequence[str], text: str) -> None:
-    names = list(found)
-    if names:
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        raise Failed(f"{text} {', '.join(names[:LISTED])}{more}".strip())
-
-
-def _require_finite(losses: Sequence[float], state: State) -> None:
-    for step, loss in enumerate(losses):
-        if not math.isfinite(loss):
-            raise Failed(f"the loss is {loss} in step {step} of {len(losses)}")
-    _require_none([name for name, value in state.items() if not value.isfinite().all()], "not finite:")
-
-
-def _require_alike(base: State, state: State, where: str, shapes: bool = True) -> None:
-    _require_none(sorted(set(base) ^ set(state)), f"{where} is another set of tensors:")
-    for name, value in base.items():
-        shape, dtype = (list(state[name].shape) if shapes else list(value.shape)), state[name].dtype
-        if (shape, dtype) != (list(value.shape), value.dtype):
-            raise Failed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
-
-
-def _close(one: Tensor, other: Tensor) -> bool:
-    """Equal but for the rounding of a merge of equal weights."""
-    if one.shape != other.shape:
-        return True  # which another check says
-    return torch.allclose(one.float(), other.float(), rtol=1e-4, atol=1e-6)
-
-
-def _bytes(tensors: Any) -> int:
-    """Bytes of distinct storages."""
-    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
-    return sum(storages.values())
-
-
-@contextmanager
-def _tensors_made_since() -> Iterator[Callable[[], int]]:
-    """Gives what counts the bytes of the tensors that were made since, and live."""
-    gc.collect()
-    gc.freeze()
-
-    def live() -> int:
-        gc.collect()
-        return _bytes(each for each in gc.get_objects() if issubclass(type(each), Tensor))
-
-    try:
-        yield live
-    finally:
-        gc.unfreeze()
+        require_finite(trial.losses, deployed)
+        require_alike(weights.folded(self.world().model.network), deployed, "deployed", shapes=False)

@@ -1,0 +1,71 @@
+"""What the checks ask of tensors and names, and how they say that it is not so."""
+
+import gc
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, allclose
+
+from fomo.testing.trial import State
+
+LISTED = 3
+
+
+class Failed(Exception):
+    """A check failed; its text says why."""
+
+
+def require_none(found: Mapping[str, Any] | Sequence[str], text: str) -> None:
+    """Names that should not be there: the first ones are said."""
+    names = list(found)
+    if names:
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        raise Failed(f"{text} {', '.join(names[:LISTED])}{more}".strip())
+
+
+def require_finite(losses: Sequence[float], state: State) -> None:
+    """Every loss and every entry is a number."""
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise Failed(f"the loss is {loss} in step {step} of {len(losses)}")
+    require_none([name for name, value in state.items() if not value.isfinite().all()], "not finite:")
+
+
+def require_alike(base: State, state: State, where: str, shapes: bool = True) -> None:
+    """The same names and types, and shapes where they are asked for."""
+    require_none(sorted(set(base) ^ set(state)), f"{where} is another set of tensors:")
+    for name, value in base.items():
+        shape, dtype = (list(state[name].shape) if shapes else list(value.shape)), state[name].dtype
+        if (shape, dtype) != (list(value.shape), value.dtype):
+            raise Failed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """Equal but for the rounding of a merge of equal weights."""
+    if one.shape != other.shape:
+        return True  # which another check says
+    return allclose(one.float(), other.float(), rtol=1e-4, atol=1e-6)
+
+
+def bytes_of(tensors: Any) -> int:
+    """Bytes of distinct storages."""
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    return sum(storages.values())
+
+
+@contextmanager
+def tensors_made_since() -> Iterator[Callable[[], int]]:
+    """Gives what counts the bytes of the tensors that were made since, and live."""
+    gc.collect()
+    gc.freeze()
+
+    def live() -> int:
+        gc.collect()
+        return bytes_of(each for each in gc.get_objects() if issubclass(type(each), Tensor))
+
+    try:
+        yield live
+    finally:
+        gc.unfreeze()
