@@ -8,6 +8,14 @@ class FomoError(Exception):
     """A mistake in what the user asked for or gave. The command line shows its text alone and exits with 2."""
 
 
+class NotFinite(FomoError):
+    """A loss that is NaN or infinite, and where."""
+
+    def __init__(self, task: int, step: int, loss: float) -> None:
+        super().__init__(f"task {task}, step {step}: the loss is {loss}. Lower optimizer.lr, or see events.jsonl.")
+        self.task, self.step = task, step
+
+
 class Stopped(Exception):
     """The process was asked to stop, by a signal. What was saved, and where, is added on the way out."""
 

@@ -1,5 +1,7 @@
 """The run folder: whose it is, and whether the run in it is finished."""
 
+import errno
+import os
 import shutil
 from enum import Enum
 from pathlib import Path
@@ -11,6 +13,8 @@ from fomo.lock import LOCK
 FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
+BAD_BATCH = Path("bad_batch.safetensors")
+"""The batch whose loss was not finite."""
 PARTIAL = ".config.yaml.partial"
 WORK = Path("work")
 """Where methods keep files of their own, such as one expert per task."""
@@ -59,6 +63,13 @@ def check_resumable(folder: Path, resolved: Resolved, found: bool) -> None:
     """Refuse to start anew where ``resume=must`` says so; ``found``: there is a checkpoint, or a finished run."""
     if resolved.config.resume == "must" and not found:
         raise FomoError(f"resume=must: run.dir={folder} holds no checkpoint to go on from. Take resume=auto.")
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a file could not be written for want of room: disk, quota or limit. safetensors has it in words alone."""
+    kinds = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    number = getattr(error, "errno", None)
+    return number in kinds if number else any(os.strerror(kind) in str(error) for kind in kinds)
 
 
 def start(folder: Path, resolved: Resolved) -> None:

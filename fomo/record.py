@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fomo.errors import FomoError
+from fomo.errors import NotFinite
 from fomo.evaluation import Evaluation
 from fomo.scores import SCHEMA
 from fomo.stream import Stream
@@ -57,7 +57,7 @@ class Record:
         """Write the steps noted so far.
 
         Raises:
-            FomoError: a loss is not finite: going on would score a broken model.
+            NotFinite: a loss is not finite: going on would score a broken model.
         """
         if not self._pending:
             return
@@ -65,9 +65,7 @@ class Record:
         for (task, step, _, _, rate), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
             self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate)
             if not math.isfinite(loss):
-                raise FomoError(
-                    f"task {task}, step {step}: the loss is {loss}. Lower optimizer.lr, or see events.jsonl."
-                )
+                raise NotFinite(task, step, loss)
             self._on_step(task, step, loss)
         self._pending.clear()
 

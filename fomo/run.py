@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from fomo import weights
@@ -23,9 +24,9 @@ from fomo.checkpoint import Damaged, latest, numbered, read_identity
 from fomo.config import Config, Resolved, comparable
 from fomo.data.fingerprint import stream_data_sha256
 from fomo.data.pools import StreamPools
-from fomo.errors import FomoError, Stopped
+from fomo.errors import FomoError, NotFinite, Stopped
 from fomo.evaluation import evaluate
-from fomo.folder import CHECKPOINTS, WEIGHTS, WORK, State, check_resumable, start, state_of
+from fomo.folder import BAD_BATCH, CHECKPOINTS, WEIGHTS, WORK, State, check_resumable, is_full, start, state_of
 from fomo.loader import Batches, BatchMaker
 from fomo.lock import locked
 from fomo.loop import Experiment, Keeper, Learner, LearningRate, run
@@ -181,8 +182,14 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
         FomoError: another process runs in ``folder``, or what lies there is of another run.
     """
     with locked(folder):
-        if state_of(folder, prepared.resolved) is not State.FINISHED:  # it may be by now
+        if state_of(folder, prepared.resolved) is State.FINISHED:  # it may be by now
+            return
+        try:
             _execute(prepared, folder, progress, stop or Stop())
+        except (OSError, SafetensorError) as error:
+            if not is_full(error):
+                raise
+            raise FomoError(f"{folder}: no room left ({error}). Make some; the same command goes on.") from error
 
 
 def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -> None:
@@ -210,6 +217,9 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     except Stopped as stopped:
         saver.close()
         raise keeper.told(stopped) from None
+    except NotFinite as error:
+        path = _save_batch(prepared, folder, error.task, error.step)
+        raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     finally:
         saver.close()
         record.close()
@@ -259,6 +269,13 @@ def _evaluator(prepared: Prepared, record: Record, progress: Progress, usage: Us
             record.evaluation(task, result)
 
     return score
+
+
+def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
+    """Make the batch of a step again, and keep it."""
+    raw, path = prepared.maker[(task, step)], folder / BAD_BATCH
+    save_file({"images": raw.images.contiguous(), "tokens": raw.tokens}, path)
+    return path
 
 
 def _save_weights(prepared: Prepared, path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from fomo.checkpoint import Packed, numbered, snapshot, write
 from fomo.errors import FomoError
 
@@ -82,12 +84,9 @@ class Saver:
         try:
             if writing:
                 writing.result()
-        except OSError as error:
-            way_out = (
-                f"{self.newest} is whole: the same command goes on from it" if self.newest else "There is none yet"
-            )
-            reason = error.strerror or error
-            raise FomoError(f"{self._folder}: a checkpoint could not be written ({reason}). {way_out}.") from error
+        except (OSError, SafetensorError) as error:  # the latter is what safetensors makes of a full disk
+            whole = f"{self.newest} is whole: the same command goes on from it" if self.newest else "There is none yet"
+            raise FomoError(f"{self._folder}: a checkpoint could not be written ({error}). {whole}.") from error
 
     def close(self) -> None:
         """End the thread, its work done."""

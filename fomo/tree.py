@@ -13,6 +13,7 @@ from torch import Tensor
 from fomo.errors import FomoError
 
 PLAIN = (bool, int, float, str, type(None))
+DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
@@ -25,6 +26,8 @@ def pack(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
         return tree
     if isinstance(tree, Tensor):
         return _packed(tree, tensors, path)
+    if isinstance(tree, torch.dtype):
+        return {"dtype": str(tree)}
     if isinstance(tree, Mapping) and all(type(key) in (str, int) for key in tree):
         return {"dict": [[key, pack(value, tensors, f"{path}/{key}")] for key, value in tree.items()]}
     if isinstance(tree, (list, tuple)):
@@ -51,5 +54,7 @@ def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str)
         return tensors[node["tensor"]].to("cpu" if node["host"] else device, copy=True).permute(inverse)
     if "dict" in node:
         return {key: unpack(value, tensors, device) for key, value in node["dict"]}
+    if "dtype" in node:
+        return DTYPES[node["dtype"]]
     kind, values = next(iter(node.items()))
     return {"list": list, "tuple": tuple}[kind](unpack(value, tensors, device) for value in values)

@@ -82,7 +82,8 @@ class ShardSamples:
         except OSError as error:
             path = shard_path(self.folder, self.name, shard)
             raise FomoError(
-                f"{path}: cannot be read ({error.strerror}). `fomo data verify` says what is wrong."
+                f"{path}: cannot be read ({error.strerror}); dataset '{self.folder.name}', sample {index} of split "
+                f"'{self.name}' lies in it. `fomo data verify` says what is wrong."
             ) from None
 
     def _picture(self, index: int) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from open_clip.loss import ClipLoss
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import fomo
@@ -93,10 +94,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_it_unfinished(tmp_pa
 
     prepared = tiny.prepared()
     broken = replace(prepared, methods=Methods({**prepared.methods.parts, "spoiler": Spoiler()}))
-    with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss is nan"):
+    with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss is nan.*bad_batch"):
         execute(broken, tmp_path / "run", tiny.Silent())
     assert not (tmp_path / "run" / "card.json").exists()
     assert not read_scores(tmp_path / "run").finished
+    saved, raw = load_file(tmp_path / "run" / "bad_batch.safetensors"), prepared.maker[(1, 0)]
+    assert torch.equal(saved["images"], raw.images) and torch.equal(saved["tokens"], raw.tokens)
 
 
 def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:

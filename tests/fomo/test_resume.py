@@ -75,14 +75,13 @@ OTHERS = [
     ("method=ewc", "regularizer.num_samples=60"),
     ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket_vit"),
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
-    ("optimizer=timm", "optimizer.name=kron"),
     ("method=frozen",),
 ]
 
 
 @pytest.mark.parametrize("overrides", OTHERS, ids="-".join)
 def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """Experts in files, importances, folded adapters, known costs, an optimizer with a generator, no optimizer."""
+    """Experts in files, importances, folded adapters, known costs, no optimizer."""
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert cut_run(tmp_path / "run", [6, 3, 3], *overrides, OFTEN) >= 2
     assert differences(whole, tmp_path / "run") == []
@@ -215,3 +214,15 @@ def test_must_and_never(tmp_path: Path) -> None:
 
 def test_when_to_save_makes_no_other_experiment() -> None:
     assert tiny.resolved(OFTEN, "resume=must").sha256 == tiny.resolved().sha256
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole(whole: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the network alone fits, not the optimizer too."""
+    folder, limit = tmp_path / "run", 30 * 2**20
+    code = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); from fomo.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", *tiny.TINY, OFTEN, f"run.dir={folder}"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 2, process.stderr
+    assert "could not be written" in process.stderr and f"{folder}/checkpoint/000001 is whole" in process.stderr
+    assert [path.name for path in (folder / CHECKPOINTS).iterdir()] == ["000001"]
+    assert differences(whole, tiny.run(folder, OFTEN)) == []

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import timm.optim
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +12,38 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fomo.errors import FomoError
+from fomo.resume import load_optimizer
 from fomo.tree import pack, unpack
+from methods.optimizers import from_timm
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+PLAIN = (
+    st.sampled_from([torch.float32, torch.bfloat16])
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+)
 KEYS = st.integers() | st.text()
 TREES = st.recursive(
     PLAIN,
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner),
     max_leaves=20,
 )
+
+
+def usable(name: str) -> bool:
+    """Whether an optimizer can be made here (some need packages, a GPU or second derivatives) and run in the loop.
+
+    Kron cannot: it compiles itself, which the counter of FLOPs does not allow.
+    """
+    if "kron" in name:
+        return False
+    try:
+        from_timm([("p", torch.nn.Parameter(torch.ones(2, 2)))], name, 0.01, 0.1)
+    except (FomoError, RuntimeError):
+        return False
+    return True
 
 
 def there_and_back(tree: Any) -> Any:
@@ -81,3 +105,26 @@ def test_a_snapshot_does_not_change_with_the_run() -> None:
 def test_what_is_no_data_is_refused_by_its_place() -> None:
     with pytest.raises(FomoError, match=r"/optimizer/state/0.*of type Generator: no pickle"):
         pack({"optimizer": {"state": [torch.Generator()]}}, {})
+
+
+def stepped(name: str, steps: int, stored_after: int | None = None) -> list[Tensor]:
+    """Small parameters after some steps of an optimizer; it is stored and loaded into a fresh one on the way."""
+    drawn = torch.Generator().manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(shape, generator=drawn)) for shape in ((8, 6), (6,), ())]
+    made = [(f"p{number}", parameter) for number, parameter in enumerate(parameters)]
+    optimizer = from_timm(made, name, 0.01, 0.1)
+    for step in range(steps):
+        if step == stored_after:
+            state = there_and_back(optimizer.state_dict())
+            optimizer = from_timm(made, name, 0.01, 0.1)
+            load_optimizer(optimizer, state)
+        for parameter in parameters:
+            parameter.grad = torch.randn(parameter.shape, generator=drawn)
+        optimizer.step()
+    return parameters
+
+
+@pytest.mark.parametrize("name", [n for n in timm.optim.list_optimizers() if usable(n)])
+def test_every_optimizer_of_timm_goes_on_as_it_was(name: str) -> None:
+    for one, other in zip(stepped(name, 5), stepped(name, 5, stored_after=3), strict=True):
+        assert torch.equal(one, other)
