@@ -1,5 +1,6 @@
 """Work over all cores, results in the order of the jobs, so that what comes of them depends on no worker count."""
 
+import atexit
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias, TypeVar
 
@@ -59,6 +60,16 @@ def leave_signals_to_parent(worker: int = 0) -> None:
     """Ignore what asks a run to stop: terminals and schedulers send it to workers too, but the parent heeds it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_loader_workers() -> None:
+    """After an error they may still be there, deaf to the request to end that Python waits for at its own end."""
+    children = [child for child in active_children() if child.daemon]
+    if children:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident
+    for child in children:
+        child.kill()
 
 
 def _end_with_parent() -> None:
