@@ -15,6 +15,7 @@ from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import COLUMNS, ShardSamples, shard_path, shortened
 from fomo.data.sources import LeftOut, tar_members
 from fomo.data.split_writer import file_digest
+from fomo.data.verified import Verified
 from fomo.errors import FomoError
 from fomo.workers import Run, batched
 
@@ -57,7 +58,9 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
     _opened.cache_clear()
     if card.name != folder.absolute().name:
         yield Problem("dataset.json", f"the dataset is named '{card.name}', its folder '{folder.absolute().name}'")
-    yield from _check_files(folder, card, run)
+    damaged = list(_check_files(folder, card, run))
+    yield from damaged
+    verified = Verified(folder / "dataset.json")
     for split, num_samples in card.num_samples.items():
         check = SplitCheck(folder, split, card)
         problem = _check_index(check, num_samples)
@@ -67,10 +70,24 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
         shards = np.unique(check.samples.column("shard")).tolist()
         for problems in run(partial(_check_shard, check), shards):
             yield from problems
-        batches = list(batched(range(num_samples), CHUNK)) if decode else []
-        for batch, problems in zip(batches, run(partial(_check_samples, check), batches), strict=True):
-            tick(len(batch))
-            yield from problems
+        if decode:
+            yield from _read_all(check, num_samples, run, tick, None if damaged else verified)
+    verified.finish()
+
+
+def _read_all(
+    check: SplitCheck, num_samples: int, run: Run, tick: Tick, verified: Verified | None
+) -> Iterator[Problem]:
+    """Decode every sample; those that an interrupted verification of the same bytes found whole are passed over."""
+    start = min(verified.rows(check.split), num_samples) if verified else 0
+    tick(start)
+    batches = list(batched(range(start, num_samples), CHUNK))
+    for batch, problems in zip(batches, run(partial(_check_samples, check), batches), strict=True):
+        tick(len(batch))
+        yield from problems
+        verified = None if problems else verified  # what comes after a problem is read again
+        if verified:
+            verified.advance(check.split, batch[-1] + 1)
 
 
 def _check_files(folder: Path, card: DatasetCard, run: Run) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 
 from fomo import rng
+from fomo.cache import cache_home
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
 from streams.pocket import sets
@@ -50,8 +51,7 @@ Block = tuple[np.ndarray, np.ndarray, list[list[str]]]
 
 def cache_root() -> Path:
     """The folder of this version of the pictures."""
-    home = os.environ.get("FOMO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fomo"
-    return Path(home) / f"pocket-{fingerprint()}"
+    return cache_home() / f"pocket-{fingerprint()}"
 
 
 @lru_cache(maxsize=1)

@@ -3,8 +3,9 @@
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,3 +198,61 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "train-000000.tar: has changed" in captured.out and "not whole: mine" in captured.err
     assert "no dataset in" in error_of(capsys, "data", "verify", str(tmp_path / "nowhere"))
     assert "--workers 0" in error_of(capsys, "data", "verify", str(folder), "--workers", "0")
+
+
+class Interrupted(Exception):
+    """Somebody pressed a key."""
+
+
+def read_rows(folder: Path, stop_after: int | None = None) -> list[int]:
+    """Rows of the training split that a verification decodes; interrupted after so many batches."""
+    rows: list[int] = []
+
+    def run(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        for number, job in enumerate(jobs):
+            if isinstance(job, list):
+                if stop_after is not None and number >= stop_after:
+                    raise Interrupted
+                rows.extend(job)
+            yield work(job)
+
+    try:
+        assert not list(verify(folder, run))
+    except Interrupted:
+        assert stop_after is not None
+    return rows
+
+
+@pytest.fixture
+def noted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The dataset; progress is noted after every batch of 8."""
+    monkeypatch.setenv("FOMO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("fomo.data.verified.SECONDS", 0.0)
+    monkeypatch.setattr("fomo.data.verify.CHUNK", 8)
+    return folder
+
+
+def test_an_interrupted_verification_goes_on(noted: Path) -> None:
+    everything = read_rows(noted)
+    first = read_rows(noted, stop_after=2)
+    assert first == everything[:16]
+    assert read_rows(noted) == everything[16:], "what was found whole is not read again"
+    assert read_rows(noted) == everything, "a finished one leaves no note"
+
+
+def test_a_note_counts_for_the_very_bytes_alone(noted: Path) -> None:
+    everything = read_rows(noted)
+    read_rows(noted, stop_after=2)
+    change_tar(noted, b"IDAT", b"IDAX")
+    assert {problem.place for problem in verify(noted, map)} >= {"train-000000.tar", "sample 0 of train"}
+    accept(noted)
+    assert any("sample" in problem.place for problem in verify(noted, map))
+    assert everything
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"train": "x"}', '{"train": -5}'])
+def test_a_note_that_is_none_of_ours_does_no_harm(text: str, noted: Path, tmp_path: Path) -> None:
+    read_rows(noted, stop_after=1)
+    (note,) = (tmp_path / "cache" / "verified").iterdir()
+    note.write_text(text)
+    assert not list(verify(noted, map))
