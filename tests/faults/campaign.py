@@ -114,10 +114,13 @@ class Campaign:
 
 def _run(place: Path, setting: Setting) -> None:
     """Never returns. The process is forked, so that importing torch is not what is killed most often."""
+    import torch
+
     from fomo.cli import main
 
     status = 1
     try:
+        torch.set_num_threads(1)  # the parent's threads are not there after a fork, and would be waited for
         log = os.open(place.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)

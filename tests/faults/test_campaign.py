@@ -13,7 +13,7 @@ def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, seed=1)
     for number in range(3):
         campaign.trial(number, Setting(("method=lora_ema", "trainable.rank=2"), ("checkpoint.every_steps=1",)))
-    assert campaign.kills >= 3 and not campaign.differing, campaign.summary()
+    assert campaign.kills and not campaign.differing, campaign.summary()
 
 
 PLANTED = '''
