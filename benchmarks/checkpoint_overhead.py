@@ -19,12 +19,12 @@ import torch
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import make_optimizer
+from fomo.budget.planner import learner_of
 from fomo.budget.utilisation import Usage
 from fomo.compose import compose
 from fomo.config import resolve
 from fomo.loader import Batches
-from fomo.loop import Experiment, Learner, Place, train
+from fomo.loop import Experiment, Place, train
 from fomo.method import Task
 from fomo.record import Record
 from fomo.resume import Checkpoints
@@ -40,8 +40,7 @@ def main() -> None:
     """Measure and print."""
     prepared = prepare(resolve(compose(sys.argv[1:])))
     config, network = prepared.resolved.config, prepared.model.network
-    autocast, make = config.runtime.autocast, make_optimizer(config)
-    learner = Learner(network, prepared.methods, make, config.max_grad_norm, config.max_logit_scale, autocast)
+    learner = learner_of(config, network, prepared.methods)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
     experiment = Experiment(0, learner, batches, prepared.learning_rate, lambda task: None)
     task = Task(2, 6, STEPS, 0)

@@ -17,11 +17,10 @@ import torch
 
 from fomo.budget.flops import FlopMeter, unmetered
 from fomo.budget.ledger import CHECKED_SHARE
-from fomo.budget.planner import make_optimizer, plan_run
+from fomo.budget.planner import learner_of, plan_run
 from fomo.compose import compose
 from fomo.config import resolve
 from fomo.loader import Batches
-from fomo.loop import Learner
 from fomo.method import Task
 from fomo.model import train_mode
 from fomo.run import prepare
@@ -41,14 +40,7 @@ def main() -> None:
     started = time.process_time()
     plan_run(config, prepared.model, prepared.maker.pools.update_sizes)
     rehearsal = time.process_time() - started
-    learner = Learner(
-        network,
-        methods,
-        make_optimizer(config),
-        config.max_grad_norm,
-        config.max_logit_scale,
-        config.runtime.autocast,
-    )
+    learner = learner_of(config, network, methods)
     methods.begin_task(network, Task(2, config.num_tasks, ROUNDS, config.seed))
     optimizer = learner.optimizer()
     assert optimizer is not None

@@ -21,11 +21,11 @@ from torch import nn
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import make_optimizer
+from fomo.budget.planner import learner_of
 from fomo.compose import compose
 from fomo.config import resolve
 from fomo.loader import Batches
-from fomo.loop import Experiment, Learner, train
+from fomo.loop import Experiment, train
 from fomo.method import Task
 from fomo.model import train_mode
 from fomo.record import Record
@@ -54,14 +54,7 @@ def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
     config = prepared.resolved.config
     experiment = Experiment(
         seed=0,
-        learner=Learner(
-            prepared.model.network,
-            prepared.methods,
-            make_optimizer(config),
-            config.max_grad_norm,
-            config.max_logit_scale,
-            config.runtime.autocast,
-        ),
+        learner=learner_of(config, prepared.model.network, prepared.methods),
         batches=batches,
         learning_rate=prepared.learning_rate,
         evaluate=lambda task: None,

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fomo.digest import file_digest
 from fomo.tree import pack, unpack
 
 SCHEMA = "fomo.checkpoint/1"
@@ -71,7 +72,7 @@ def write(place: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
     scratch.mkdir(parents=True)
     try:
         save_file(dict(packed.tensors), scratch / TENSORS)
-        content = {"schema": SCHEMA, "identity": identity, "tensors_sha256": _sha256(scratch / TENSORS)}
+        content = {"schema": SCHEMA, "identity": identity, "tensors_sha256": file_digest(scratch / TENSORS)}
         text = _text(content | {"state": packed.state})
         digest = hashlib.sha256(text.encode()).hexdigest()
         (scratch / STATE).write_text(f'{{"sha256": "{digest}", "content":\n{text}\n}}\n', encoding="utf-8")
@@ -105,7 +106,7 @@ def read(place: Path) -> Checkpoint:
     """
     content = _content(place / STATE)
     try:
-        if _sha256(place / TENSORS) != content["tensors_sha256"]:
+        if file_digest(place / TENSORS) != content["tensors_sha256"]:
             raise Damaged(f"{TENSORS} is not as it was written")
         with safe_open(place / TENSORS, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -151,11 +152,3 @@ def _check_events(checkpoint: Checkpoint, events: Path) -> None:
     state = dict(checkpoint.packed.state["dict"])
     if size < dict(state["record"]["dict"])["events_bytes"]:
         raise Damaged(f"{events.name} ends before it")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -18,7 +18,7 @@ from fomo import weights
 from fomo.budget.flops import FlopMeter, Phases
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import make_optimizer, parts_of, plan_run, without_recomputation
+from fomo.budget.planner import learner_of, parts_of, plan_run, without_recomputation
 from fomo.budget.utilisation import Usage, peak, utilisation
 from fomo.checkpoint import Damaged, latest, numbered, read_identity
 from fomo.config import Config, Resolved, comparable
@@ -206,7 +206,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     record = Record(folder, header, progress.step)
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
-    learner = _learner(prepared)
+    learner = learner_of(config, prepared.model.network, prepared.methods)
     saver = Saver(checkpoints, prepared.identity, config.checkpoint, found.place if found else None)
     keeper = Checkpoints(saver, stop, learner, ledger, record, usage, found)
     del found  # and with it a copy of all tensors
@@ -230,18 +230,6 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     card = _card(prepared, folder, ledger, usage)
     write_json(folder / "card.json", card | {"left_out": experiment.batches.left_out})
     saver.discard()
-
-
-def _learner(prepared: Prepared) -> Learner:
-    config = prepared.resolved.config
-    return Learner(
-        prepared.model.network,
-        prepared.methods,
-        make_optimizer(config),
-        config.max_grad_norm,
-        config.max_logit_scale,
-        config.runtime.autocast,
-    )
 
 
 def _experiment(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from fomo.budget.flops import unmetered
 from fomo.budget.plan import Memory, Plan, plan, typed_in
@@ -41,6 +42,12 @@ def make_optimizer(config: Config) -> MakeOptimizer:
     """Makes a fresh optimizer over named parameters."""
     make: MakeOptimizer = build("optimizer", config.optimizer, config.runtime.allow_targets)
     return make
+
+
+def learner_of(config: Config, network: nn.Module, methods: Methods) -> Learner:
+    """What takes the steps of a run, on the device at hand."""
+    make, autocast = make_optimizer(config), config.runtime.autocast
+    return Learner(network, methods, make, config.max_grad_norm, config.max_logit_scale, autocast)
 
 
 def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Setting:
@@ -120,14 +127,7 @@ def measure(config: Config) -> int:
 def _trial(config: Config, model: ClipModel, num_samples: Sequence[int]) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed."""
     network, methods = model.network, Methods(parts_of(config))
-    learner = Learner(
-        network,
-        methods,
-        make_optimizer(config),
-        config.max_grad_norm,
-        config.max_logit_scale,
-        config.runtime.autocast,
-    )
+    learner = learner_of(config, network, methods)
     methods.begin_run(network, config.seed)
     methods.begin_task(network, Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0]))
     optimizer, batch = learner.optimizer(), _blank_batch(config, model)

@@ -26,7 +26,8 @@ from fomo.data.pictures import read_picture
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
-from fomo.data.split_writer import SplitWriter, file_digest
+from fomo.data.split_writer import SplitWriter
+from fomo.digest import file_digest
 from fomo.errors import FomoError
 from fomo.workers import Run, WorkerDied, batched, runner
 

@@ -1,6 +1,5 @@
 """Writes the samples of one split into shards, and can go on where it was interrupted."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from fomo.data.shards import Row, ShardWriter, shard_path, write_index
 from fomo.data.sources import LeftOut
+from fomo.digest import file_digest
 
 SHARD_BYTES = 256 * 2**20
 
@@ -132,12 +132,3 @@ class SplitWriter:
                 return
             yield record
             number += 1
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -14,8 +14,8 @@ from fomo.data.pictures import KEPT, pixel_digest
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import COLUMNS, ShardSamples, shard_path, shortened
 from fomo.data.sources import LeftOut, tar_members
-from fomo.data.split_writer import file_digest
 from fomo.data.verified import Verified
+from fomo.digest import file_digest
 from fomo.errors import FomoError
 from fomo.workers import Run, batched
 

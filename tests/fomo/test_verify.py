@@ -14,8 +14,8 @@ from fomo.data import split_writer
 from fomo.data.card import read_card
 from fomo.data.import_folder import folder_source
 from fomo.data.importing import bring_in
-from fomo.data.split_writer import file_digest
 from fomo.data.verify import Problem, verify
+from fomo.digest import file_digest
 from fomo.workers import runner
 from tests.fomo.helpers import error_of, picture, put, status
 from tests.fomo.tars import tar
