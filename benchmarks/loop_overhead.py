@@ -31,7 +31,7 @@ from fomo.model import train_mode
 from fomo.record import Record
 from fomo.run import Prepared, prepare
 
-STEPS, ROUNDS = 20, 9
+STEPS, ROUNDS = 60, 5
 
 
 def bare_loop(prepared: Prepared, batches: Batches) -> None:
