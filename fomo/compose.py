@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -16,7 +17,6 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fomo import plugins
 from fomo.errors import FomoError, nearest, unknown
@@ -24,6 +24,8 @@ from fomo.model_names import open_clip_names
 
 UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
 """Keys that do not tell entries of one leaderboard track apart."""
+STUDY = "study/"
+"""Experiments in this folder are sweeps; their name is no part of a label."""
 
 
 def config_dir() -> Path:
@@ -66,10 +68,10 @@ def register_plugins(parsed: Sequence[Override]) -> None:
 
 def builtin_groups() -> dict[str, list[str]]:
     """The options of every group that come with the benchmark."""
-    files = sorted(config_dir().glob("*/*.yaml"))
     found: dict[str, list[str]] = {}
-    for file in files:
-        found.setdefault(file.parent.name, []).append(file.stem)
+    for file in sorted(config_dir().glob("*/**/*.yaml")):
+        group, *option = file.relative_to(config_dir()).with_suffix("").parts
+        found.setdefault(group, []).append("/".join(option))
     found["model"] = [*found["model"], *open_clip_names()]
     return found
 
@@ -125,12 +127,28 @@ def _chosen(override: Override) -> list[str]:
     return [str(override.value())]
 
 
+def study(overrides: Sequence[str]) -> str:
+    """The chosen experiment, if it is a study: a sweep by itself, with a table and a figure at its end; else empty."""
+    chosen = [name for each in parse(overrides) if each.key_or_group == "experiment" for name in _chosen(each)]
+    return next((name for name in chosen if name.startswith(STUDY)), "")
+
+
+def _swept_by(name: str) -> dict[str, str]:
+    """What a study sweeps over, as Hydra writes it: ``hydra.sweeper.params``, KEY: VALUES."""
+    text = (config_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    params: dict[str, str] = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
+    return params
+
+
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """The jobs of a sweep: every combination of the listed values, as overrides.
+    """The jobs of a sweep: every combination of the listed values, as overrides; a study lists values of its own.
 
     ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
     """
     parsed = parse(overrides)
+    if name := study(overrides):
+        own = {key: values for key, values in _swept_by(name).items() if key not in {p.key_or_group for p in parsed}}
+        parsed = parse([f"{key}={values}" for key, values in own.items()]) + parsed
     folders = [each for each in parsed if each.key_or_group == "run.dir"]
     _refuse_several(folders)
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
@@ -173,7 +191,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error) from None
-    except (YAMLError, OSError, ValueError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:
         raise FomoError(f"{folder / name}.yaml: cannot be read: {str(error).splitlines()[0]}") from None
     values["label"] = label(overrides, str(values.get("label", "")))
     return values
@@ -183,6 +201,8 @@ def label(overrides: Sequence[str], replayed: str = "") -> str:
     """What a run is called in tables: its method (``replayed`` is a saved run's label) and what else was changed."""
     pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
     chosen = {key: value for key, value in pairs if key.split(".")[0] not in UNLABELLED}
+    if chosen.get("experiment", "").startswith(STUDY):
+        del chosen["experiment"]
     name = chosen.pop("method", replayed or "finetune")
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fomo.budget.units import NEAREST
 from fomo.config import read_values, sha256_without_seed
@@ -17,9 +17,10 @@ from fomo.scores import Point, Scores, read_scores
 
 @dataclass(frozen=True)
 class Entry:
-    """One method in one track: means over its seeds, and the sample standard deviation of GM (``None`` for one seed).
+    """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
-    ``track`` names what may be compared: stream, data, number of updates, budget. Ranks count within it.
+    ``track`` names what may be compared: stream, data, number of updates, budget. Ranks count within it. ``folders``
+    are the runs behind the means, in the order of ``seeds``.
     """
 
     label: str
@@ -29,7 +30,10 @@ class Entry:
     ka: float
     zs: float
     gm: float
+    ka_deviation: float | None
+    zs_deviation: float | None
     gm_deviation: float | None
+    folders: tuple[str, ...]
     marks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -45,9 +49,16 @@ class Board:
     refused: dict[str, str]
 
 
+class _Run(NamedTuple):
+    seed: int
+    label: str
+    scores: Scores
+    folder: Path
+
+
 def leaderboard(folders: Sequence[Path]) -> Board:
     """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason."""
-    groups: dict[tuple[str, str], list[tuple[int, str, Scores]]] = {}
+    groups: dict[tuple[str, str], list[_Run]] = {}
     refused: dict[str, str] = {}
     for folder in dict.fromkeys(folders):
         try:
@@ -58,7 +69,7 @@ def leaderboard(folders: Sequence[Path]) -> Board:
             refused[str(folder)] = str(error)
             continue
         key = (f"{track(scores)}, {budget}", sha256_without_seed(values))
-        groups.setdefault(key, []).append((values["seed"], values.get("label", ""), scores))
+        groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
     made = (_entry(name, runs) for (name, _), runs in groups.items())
     entries = sorted(made, key=lambda entry: (entry.track, -entry.gm))
     return Board(tuple(_with_ranks(entries)), refused)
@@ -118,18 +129,27 @@ def _budget(folder: Path) -> str:
     return f"{unit} {total:,.9g}"
 
 
-def _entry(name: str, runs: list[tuple[int, str, Scores]]) -> Entry:
-    by_seed = {seed: scores for seed, _, scores in sorted(runs, key=lambda run: run[0])}
-    points: list[Point] = [scores.final for scores in by_seed.values()]
-    gms = [point.gm for point in points]
+def _entry(name: str, runs: list[_Run]) -> Entry:
+    by_seed = {run.seed: run for run in sorted(runs, key=lambda run: run.seed)}
+    points: list[Point] = [run.scores.final for run in by_seed.values()]
+    ka, ka_deviation = _mean_and_deviation([point.ka for point in points])
+    zs, zs_deviation = _mean_and_deviation([point.zs for point in points])
+    gm, gm_deviation = _mean_and_deviation([point.gm for point in points])
     return Entry(
-        label=runs[0][1],
+        label=runs[0].label,
         track=name,
         rank=0,
         seeds=tuple(by_seed),
-        ka=statistics.fmean(point.ka for point in points),
-        zs=statistics.fmean(point.zs for point in points),
-        gm=statistics.fmean(gms),
-        gm_deviation=statistics.stdev(gms) if len(gms) > 1 else None,
-        marks=tuple(runs[0][2].marks),
+        ka=ka,
+        zs=zs,
+        gm=gm,
+        ka_deviation=ka_deviation,
+        zs_deviation=zs_deviation,
+        gm_deviation=gm_deviation,
+        folders=tuple(str(run.folder) for run in by_seed.values()),
+        marks=tuple(runs[0].scores.marks),
     )
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.table import Table
 from fomo.config import read_values
 from fomo.errors import FomoError
 from fomo.scores import Point, Scores, read_scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METRICS = {"accuracy": "zero-shot top-1 accuracy"}
 KA_COLOR, ZS_COLOR = "#c2410c", "#1d4ed8"
@@ -125,9 +128,14 @@ def figure(scores: Scores) -> str:
     left, right = drawing.subplots(1, 2)
     _plot_path(left, scores.points)
     _plot_plane(right, scores.points)
+    return base64.b64encode(png(drawing)).decode()
+
+
+def png(drawing: "Figure") -> bytes:
+    """The picture as a file."""
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png", dpi=120)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def _plot_path(axes: Any, points: list[Point]) -> None:

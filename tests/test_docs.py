@@ -98,6 +98,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
     if words[0] == "run":
         words = [word for word in words if not word.startswith("budget")]
         words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
+        words += ["method=frozen,lora", "seed=0"] if "experiment=study" in line else []
     if words[0] == "stream":
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
         words += [item for item in SMALL if item.startswith("stream.")]

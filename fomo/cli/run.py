@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fomo.compose import compose, sweep
+from fomo.compose import compose, study, sweep
 
 if TYPE_CHECKING:
     from fomo.config import Resolved
@@ -20,6 +20,7 @@ EPILOG = """examples:
   fomo run method=ema_merge seed=1               another method, another seed
   fomo run method=ema_merge trainable=lora       a preset with one part changed
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
+  fomo run experiment=study/methods              a study: a sweep that ends with a table and a figure
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
 
 
@@ -33,24 +34,37 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
     parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     options = parser.parse_intermixed_args(arguments)
-    jobs = sweep(options.overrides) if options.multirun else [options.overrides]
-    run_jobs(jobs, options.config, options.show, named=options.multirun)
+    name = study(options.overrides)
+    several = options.multirun or bool(name)
+    jobs = sweep(options.overrides) if several else [options.overrides]
+    folders = run_jobs(jobs, options.config, options.show, named=several)
+    if name and folders:
+        conclude(name, folders)
 
 
-def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) -> None:
-    """Check every job before the first one starts, then run them one after the other."""
+def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) -> list[Path]:
+    """Check every job before the first one starts, then run them one after the other; their folders."""
     composed = [compose(job, file) for job in jobs]
     from fomo.config import resolve  # imports torch: what Hydra refuses is refused without it
+    from fomo.folder import run_folder
 
     resolved = [resolve(values) for values in composed]
     if show:
         print("---\n".join(each.to_yaml() for each in resolved), end="")
-        return
+        return []
     console = Console()
     for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
             console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
         run_one(each, console)
+    return [run_folder(each) for each in resolved]
+
+
+def conclude(name: str, folders: list[Path]) -> None:
+    """Write the table and the figure of a study below ``runs/``, and print where they are."""
+    from fomo.study import write_study
+
+    print(write_study(folders, Path("runs") / name))
 
 
 def run_one(resolved: "Resolved", console: Console) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fomo import config as module
-from fomo.compose import compose, config_dir, groups, label, sweep
+from fomo.compose import builtin_groups, compose, config_dir, groups, label, sweep
 from fomo.config import Config, Resolved, comparable, differences, read_values, resolve, sha256_without_seed
 from fomo.errors import FomoError
 from fomo.folder import State, run_folder, start, state_of
@@ -18,7 +18,8 @@ from fomo.mixture import MixtureWeights
 from fomo.parts import build
 from tests.fomo.helpers import error_of, put
 
-FILES = [(file.parent.name, file.stem) for file in sorted(config_dir().glob("*/*.yaml"))]
+FILES = [(group, option) for group, options in builtin_groups().items() for option in options if group != "model"]
+FILES += [("model", file.stem) for file in sorted((config_dir() / "model").glob("*.yaml"))]
 NEEDED = {
     ("stream", "images"): ["stream.adaptation=[mine]"],
     ("stream", "file"): ["stream.path=stream.json"],

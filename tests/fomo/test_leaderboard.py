@@ -30,6 +30,9 @@ def test_means_and_deviation_over_seeds_by_hand(tmp_path: Path) -> None:
     assert entry.seeds == (0, 1, 2) and entry.rank == 1
     assert entry.ka == pytest.approx((36 + 49 + 64) / 3) and entry.zs == pytest.approx((36 + 25 + 25) / 3)
     assert entry.gm == pytest.approx(37) and entry.gm_deviation == pytest.approx(statistics.stdev(gms))
+    assert entry.ka_deviation == pytest.approx(statistics.stdev([36, 49, 64]))
+    assert entry.zs_deviation == pytest.approx(statistics.stdev([36, 25, 25]))
+    assert entry.folders == tuple(str(tmp_path / str(seed)) for seed in range(3))
     assert entry.marks == ("not budgeted",)
 
 
