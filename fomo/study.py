@@ -109,11 +109,9 @@ def plane(entries: Sequence[Entry]) -> bytes:
 
 
 def _draw_gm(axes: Any) -> None:
-    """Lines of equal geometric mean inside of what the points take up."""
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    ka = np.linspace(max(left, 0.1), right, 200)
-    for gm in range(10, 100, 10):
-        zs = gm**2 / ka
-        inside = (zs > low) & (zs < high)
-        axes.plot(ka[inside], zs[inside], color="0.85", zorder=0)
-    axes.set(xlim=(left, right), ylim=(low, high))
+    """Lines of equal geometric mean over what the points take up."""
+    limits = axes.get_xlim(), axes.get_ylim()
+    ka, zs = np.meshgrid(*(np.linspace(max(low, 0), high, 200) for low, high in limits))
+    lines = axes.contour(ka, zs, np.sqrt(ka * zs), levels=range(10, 100, 10), colors="0.8", linewidths=1, zorder=0)
+    axes.clabel(lines, fontsize="small")
+    axes.set(xlim=limits[0], ylim=limits[1])
