@@ -16,7 +16,7 @@ from rich.table import Table
 from fomo.cli.screen import screen
 from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
-from fomo.doctor.verdict import Level, Verdict
+from fomo.doctor.verdict import Level, Verdict, duration
 
 if TYPE_CHECKING:
     from fomo.doctor.facts import Facts
@@ -120,4 +120,4 @@ def _outlook(facts: "Facts | None") -> str | None:
         return None
     hidden = job.num_workers > 0
     step = max(job.step_seconds, job.loading_seconds) if hidden else job.step_seconds + job.loading_seconds
-    return f"{job.num_steps:,} steps: about {job.num_steps * step / 60:.2g} min of training, evaluations not counted"
+    return f"{job.num_steps:,} steps: about {duration(job.num_steps * step)} of training, evaluations not counted"

@@ -115,8 +115,8 @@ class Clock:
 class Job:
     """What the job asks for. Bytes at the peak are the rehearsal's, or ``None`` where it cannot be rehearsed.
 
-    ``process_bytes`` are those of a process with everything built. ``step_seconds`` is measured, or a least value from
-    the FLOPs where a step takes long (``estimated``), or ``None``: ``untried`` says why.
+    ``process_bytes`` are those of a process with everything built. ``step_seconds`` is measured, or follows from
+    its FLOPs where a step takes long (``estimated``), or is ``None``: ``untried`` says why.
     """
 
     label: str

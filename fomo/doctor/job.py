@@ -1,7 +1,9 @@
 """What the job asks for, and its real loading and training, tried: parts are built as `fomo run` builds them."""
 
+import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -41,7 +43,21 @@ def measured(resolved: Resolved, bounds: Bounds) -> Job:
     Raises:
         FomoError: `fomo run` would refuse the job.
     """
-    prepared = prepare(_random_weights(resolved))
+    with _without_warnings():
+        return _measured(prepare(_random_weights(resolved)), bounds)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """open_clip warns that a model has no weights: it needs none here."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _measured(prepared: Prepared, bounds: Bounds) -> Job:
     job = _asked(prepared)
     try:
         cost, model = _rehearsed(prepared)
@@ -86,12 +102,12 @@ def _rehearsed(prepared: Prepared) -> tuple[Cost, ClipModel]:
 
 
 def _stepped(job: Job, config: Config, model: ClipModel, cost: Cost, bounds: Bounds) -> Job:
-    """Seconds of a step: the fastest of a few that are taken, or a least value by its FLOPs."""
+    """Seconds of a step: the fastest of a few, or what its FLOPs take at the rate of a matrix product."""
     if job.device == "cpu" and cost.peak_bytes > bounds.memory_bytes:
         return replace(job, untried="there is too little memory.")
-    least = charged(cost.tasks[-1].ordinary or {}) / bounds.flops_per_second
-    if least > LONGEST_STEP:
-        return replace(job, step_seconds=least, estimated=True)
+    by_flops = charged(cost.tasks[-1].ordinary or {}) / bounds.flops_per_second
+    if by_flops > LONGEST_STEP:
+        return replace(job, step_seconds=by_flops, estimated=True)
     try:
         seconds = trial(config, model, [config.batch_size] * config.num_tasks)
     except torch.OutOfMemoryError as error:

@@ -3,7 +3,7 @@
 import math
 
 from fomo.doctor.facts import Compute, Disk, Job, Rate
-from fomo.doctor.verdict import Level, Verdict, graded, judged, rate
+from fomo.doctor.verdict import Level, Verdict, duration, graded, judged, rate, short
 
 MATMUL, COPY, UPLOAD = (0.6, 0.45), (0.6, 0.4), (0.5, 0.25)
 """Shares of the listed figure for green and yellow. Cards that are held at a power limit reach half of it."""
@@ -76,7 +76,7 @@ def disk_speed(disk: Disk, job: Job | None) -> Verdict:
     found = f"{rate(disk.write, 'B')} written, {rate(disk.read, 'B')} read"
     if job is not None:
         seconds = job.checkpoint_bytes / disk.write
-        found += f"; {seconds:.2g} s a checkpoint"
+        found += f"; {duration(seconds)} a checkpoint"
         if job.checkpoint_minutes:
             level = max(level, graded(60 * job.checkpoint_minutes / max(seconds, 1e-9), 10, 1))
     advice = "a faster disk for run.dir; or fewer checkpoints: checkpoint.every_minutes=30"
@@ -95,8 +95,8 @@ def loading(job: Job, cores: float) -> Verdict | None:
     ratio = job.step_seconds / job.loading_seconds
     hidden = job.num_workers > 0 or job.device == "cpu"
     green = LOADING[0] if hidden else UNHIDDEN
-    step = f"{job.step_seconds:.2g} s a step" + (" at least, by its FLOPs" if job.estimated else "")
-    found = f"{ratio:.2g} × as fast as training ({step})"
+    step = f"{duration(job.step_seconds)} a step" + (", by its FLOPs" if job.estimated else "")
+    found = f"{short(ratio)} × as fast as training ({step})"
     level = graded(ratio, green, LOADING[1])
     return judged(check, found, f"{green:g} × or more", level, _more_workers(job, ratio, math.floor(cores)))
 

@@ -31,7 +31,8 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**vars(self), "level": self.level.name.lower()}
+        texts = {"check": self.check, "found": self.found, "expected": self.expected}
+        return {**texts, "verdict": self.level.name.lower(), "advice": self.advice}
 
 
 def judged(check: str, found: str, expected: str, level: Level, advice: str) -> Verdict:
@@ -50,6 +51,19 @@ def size(num_bytes: float) -> str:
         if num_bytes >= unit:
             return f"{num_bytes / unit:.3g} {name}"
     return f"{num_bytes / 1024:.3g} KiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{short(seconds / unit)} {name}"
+    return f"{short(seconds)} s"
+
+
+def short(number: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def rate(per_second: float, unit: str) -> str:

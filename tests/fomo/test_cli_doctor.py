@@ -45,10 +45,10 @@ def test_the_command_judges_this_machine_and_leaves_nothing(tmp_path: Path) -> N
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)  # and nothing else is on standard output
     assert said["schema"] == "fomo.doctor/1" and {each["check"] for each in said["checks"]} >= {*CHECKS}
-    levels = {each["check"]: each["level"] for each in said["checks"]}
+    levels = {each["check"]: each["verdict"] for each in said["checks"]}
     assert done.returncode == ("red" in levels.values()), done.stderr
     assert said["verdict"] == next(name for name in ("red", "yellow", "green") if name in levels.values())
-    assert all(bool(each["advice"]) == (each["level"] != "green") for each in said["checks"])
+    assert all(bool(each["advice"]) == (each["verdict"] != "green") for each in said["checks"])
     assert all(map(math.isfinite, numbers(said["facts"]))) and said["facts"]["job"]["step_seconds"] > 0
     assert levels["job"] == levels["versions"] == "green" and not list(tmp_path.iterdir())
 
@@ -71,7 +71,7 @@ def test_a_job_that_fomo_run_would_refuse_is_red_and_status_1(
     assert status("doctor", "--json", *TINY, f"run.dir={tmp_path}") == 1
     said = json.loads(capsys.readouterr().out)
     job = next(each for each in said["checks"] if each["check"] == "job")
-    assert said["verdict"] == job["level"] == "red" and "holds no run" in job["advice"]
+    assert said["verdict"] == job["verdict"] == "red" and "holds no run" in job["advice"]
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 

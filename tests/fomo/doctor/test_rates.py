@@ -90,7 +90,7 @@ def test_checkpoints_that_take_longer_than_their_interval() -> None:
 def test_loading_against_training(device: str, num_workers: int, ratio: float, level: Level) -> None:
     job = replace(JOB, device=device, num_workers=num_workers, loading_seconds=0.25, step_seconds=0.25 * ratio)
     said = rates.loading(job, 16)
-    assert said and said.level is level and f"{ratio:.2g} × as fast" in said.found
+    assert said and said.level is level and f"{ratio:g} × as fast" in said.found
     assert ("runtime.num_workers=" in said.advice) == (level is not GREEN)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fomo.doctor import room
 from fomo.doctor.examine import examine
 from fomo.doctor.facts import Disk, Limits
-from fomo.doctor.verdict import Level, Verdict, rate, size
+from fomo.doctor.verdict import Level, Verdict, duration, rate, size
 from tests.fomo.doctor.settings import CPU, FACTS, GIB, H100, JOB
 
 GREEN, YELLOW, RED = Level
@@ -100,4 +100,5 @@ def test_no_verdict_without_advice_but_green_ones() -> None:
 
 def test_numbers_as_people_read_them() -> None:
     assert [size(n) for n in (512, 64 * 2**20, 1.5 * GIB, 2 * 2**40)] == ["0.5 KiB", "64 MiB", "1.5 GiB", "2 TiB"]
+    assert [duration(n) for n in (0.117, 77, 200, 32_640, 5e6)] == ["0.12 s", "77 s", "3.3 min", "9.1 h", "1,389 h"]
     assert [rate(n, "B") for n in (5, 12_300, 4.8e12)] == ["5 B/s", "12.3 kB/s", "4.8 TB/s"]
