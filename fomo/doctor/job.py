@@ -27,6 +27,7 @@ from fomo.run import Prepared, prepare
 LONGEST_STEP = 5.0
 """Seconds: a step that takes longer by its FLOPs is not tried."""
 LONGEST_LOADING = 10.0
+SOME_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,14 @@ def measured(resolved: Resolved, bounds: Bounds) -> Job:
     Raises:
         FomoError: `fomo run` would refuse the job.
     """
+    resolved = _random_weights(resolved)
+    budget = resolved.config.budget
     with _without_warnings():
-        return _measured(prepare(_random_weights(resolved)), bounds)
+        # A budget of seconds would be timed here, before it is known whether a step fits.
+        job = _measured(prepare(resolved, kept_steps=(SOME_STEPS,) * resolved.config.num_tasks), bounds)
+    if budget.unit == "wall_seconds" and job.step_seconds:
+        return replace(job, num_steps=int(budget.total / job.step_seconds))
+    return job
 
 
 @contextmanager

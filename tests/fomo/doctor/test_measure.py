@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
 from fomo.compose import compose
 from fomo.config import resolve
@@ -77,6 +78,21 @@ def test_a_job_is_not_tried_where_it_would_not_fit_or_would_take_long() -> None:
     assert small.step_seconds is None and "too little memory" in small.untried
     slow = job.measured(resolved(), replace(BOUNDS, flops_per_second=1e6))
     assert slow.estimated and slow.step_seconds and slow.step_seconds > job.LONGEST_STEP
+
+
+def test_a_budget_of_seconds_is_timed_once_it_is_known_to_fit() -> None:
+    seconds = ("budget=wall_seconds", "budget.steps=null", "budget.wall_seconds=60")
+    found = job.measured(resolved(*seconds), BOUNDS)
+    assert found.step_seconds and found.num_steps == int(60 / found.step_seconds)
+    assert job.measured(resolved(*seconds), replace(BOUNDS, memory_bytes=2**20)).step_seconds is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_rates_of_a_gpu_are_positive_and_finite() -> None:
+    compute = measure.compute("cuda", "bf16", 2**33)
+    assert compute.upload and compute.free_bytes and measure.network("cuda").failure == ""
+    rates = [compute.copy, compute.upload, *compute.matmul.values()]
+    assert len(rates) == 4 and all(0 < each.measured < math.inf for each in rates)
 
 
 def test_a_job_that_trains_nothing_has_no_rates() -> None:
