@@ -20,17 +20,24 @@ TERA = 10**12
 NVIDIA, AMD = "https://www.nvidia.com/en-us/data-center", "https://www.amd.com/en/products/accelerators/instinct"
 DENSE_PEAKS: dict[str, dict[str, float | str]] = {
     # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
-    "A100": {"bf16": 312, "fp32": 19.5, "source": f"{NVIDIA}/a100"},
-    "H100 PCIe": {"bf16": 756.5, "fp32": 51.2, "source": f"{NVIDIA}/h100"},
-    "H100": {"bf16": 989.4, "fp32": 66.9, "source": f"{NVIDIA}/h100"},
-    "H200": {"bf16": 989.4, "fp32": 66.9, "source": f"{NVIDIA}/h200"},
-    "B200": {"bf16": 2250, "source": f"{NVIDIA}/dgx-b200"},
-    "L4": {"bf16": 121, "fp32": 30.3, "source": f"{NVIDIA}/l4"},
-    "L40S": {"bf16": 362, "fp32": 91.6, "source": f"{NVIDIA}/l40s"},
-    "RTX 4090": {"bf16": 165.2, "fp32": 82.6, "source": "NVIDIA Ada GPU architecture whitepaper, appendix A"},
-    "MI300X": {"bf16": 1307.4, "fp32": 163.4, "source": f"{AMD}/mi300/mi300x.html"},
+    "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},
+    "A100": {"bf16": 312, "fp32": 19.5, "memory": 1.555, "bus": 0.032, "source": f"{NVIDIA}/a100"},
+    "H100 PCIe": {"bf16": 756.5, "fp32": 51.2, "memory": 2.0, "bus": 0.064, "source": f"{NVIDIA}/h100"},
+    "H100": {"bf16": 989.4, "fp32": 66.9, "memory": 3.35, "bus": 0.064, "source": f"{NVIDIA}/h100"},
+    "H200": {"bf16": 989.4, "fp32": 66.9, "memory": 4.8, "bus": 0.064, "source": f"{NVIDIA}/h200"},
+    "B200": {"bf16": 2250, "memory": 8.0, "bus": 0.064, "source": f"{NVIDIA}/dgx-b200"},
+    "L4": {"bf16": 121, "fp32": 30.3, "memory": 0.3, "bus": 0.032, "source": f"{NVIDIA}/l4"},
+    "L40S": {"bf16": 362, "fp32": 91.6, "memory": 0.864, "bus": 0.032, "source": f"{NVIDIA}/l40s"},
+    "RTX 4090": {
+        "bf16": 165.2,
+        "fp32": 82.6,
+        "memory": 1.008,
+        "bus": 0.032,
+        "source": "NVIDIA Ada GPU architecture whitepaper, appendix A",
+    },
+    "MI300X": {"bf16": 1307.4, "fp32": 163.4, "memory": 5.3, "bus": 0.064, "source": f"{AMD}/mi300/mi300x.html"},
 }
-"""TFLOP/s by name of the device and precision."""
+"""By name of the device: TFLOP/s by precision; TB/s of its memory, and of the bus from the host, one way."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,16 @@ def peak(device: str, precision: str) -> Peak:
 
 
 def listed_peak(name: str, precision: str) -> Peak | None:
-    """The peak of the device that is called ``name``, if the table has it. The first name that stands in it is it."""
-    for listed, row in DENSE_PEAKS.items():
-        if re.search(rf"\b{listed}\b", name) and precision in row:
-            return Peak(float(row[precision]) * TERA, str(row["source"]))
+    """The peak of the device that is called ``name``, if the table has it."""
+    found = listed(name, precision)
+    return Peak(*found) if found else None
+
+
+def listed(name: str, quantity: str) -> tuple[float, str] | None:
+    """FLOP/s or bytes/s of the first device of the table that ``name`` names, and where the figure is from."""
+    for device, row in DENSE_PEAKS.items():
+        if re.search(rf"\b{device}\b", name) and quantity in row:
+            return float(row[quantity]) * TERA, str(row["source"])
     return None
 
 

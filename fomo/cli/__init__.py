@@ -19,6 +19,7 @@ COMMANDS = {
     "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",
     "methods": "what is installed: presets, parts, plug-ins",
+    "doctor": "is this machine fit for a long job?",
     "check": "the conformance kit: does a method keep the contract?",
 }
 USAGE_ERROR = 2

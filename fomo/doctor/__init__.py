@@ -1,0 +1,1 @@
+"""Is the machine fit for a long job? Facts are measured first; each check is a pure function of them."""

@@ -1,0 +1,26 @@
+"""The versions that are installed, and those that the package asks for. Imports nothing that may be missing."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+
+from packaging.requirements import Requirement
+
+from fomo.doctor.facts import Package
+
+DISTRIBUTION = "fomo-bench"
+
+
+def packages() -> tuple[Package, ...]:
+    """Python, then every dependency that is no extra."""
+    wanted = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
+    needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    python = Package("python", platform.python_version(), metadata(DISTRIBUTION)["Requires-Python"])
+    by_weight = sorted(needed, key=lambda each: each.name != "torch")
+    return (python, *(Package(each.name, _installed(each.name), str(each.specifier)) for each in by_weight))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
