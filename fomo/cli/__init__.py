@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        print(f"{stopped}\n  {shlex.join(['fomo', *arguments])}", file=sys.stderr)
         sys.exit(stopped.status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.compose import compose, sweep
+from fomo.stopping import Stop
 
 if TYPE_CHECKING:
     from fomo.config import Resolved
@@ -34,10 +35,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     options = parser.parse_intermixed_args(arguments)
     jobs = sweep(options.overrides) if options.multirun else [options.overrides]
-    run_jobs(jobs, options.config, options.show, named=options.multirun)
+    with Stop().listening() as stop:  # from here on: imports and preparations take their time too
+        run_jobs(jobs, options.config, options.show, options.multirun, stop)
 
 
-def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) -> None:
+def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> None:
     """Check every job before the first one starts, then run them one after the other."""
     composed = [compose(job, file) for job in jobs]
     from fomo.config import resolve  # imports torch: what Hydra refuses is refused without it
@@ -50,17 +52,16 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) 
     for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
             console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
-        run_one(each, console)
+        run_one(each, console, stop)
 
 
-def run_one(resolved: "Resolved", console: Console) -> None:
+def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
     from fomo.checkpoint import numbered
     from fomo.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
     from fomo.lock import check_free
     from fomo.report import result_table
     from fomo.run import execute, kept_steps, prepare
-    from fomo.stopping import Stop
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
@@ -73,11 +74,10 @@ def run_one(resolved: "Resolved", console: Console) -> None:
         if state is State.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
             console.print(f"{folder} holds an unfinished run of this experiment: {goes_on}.", markup=False)
-        with Stop().listening() as stop:
-            with console.status("preparing models and pictures (drawn once, then cached)"):
-                prepared = prepare(resolved, kept_steps(folder))
-            with RunProgress(console) as progress:
-                execute(prepared, folder, progress, stop)
+        with console.status("preparing models and pictures (drawn once, then cached)"):
+            prepared = prepare(resolved, kept_steps(folder))
+        with RunProgress(console) as progress:
+            execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
