@@ -49,12 +49,13 @@ class _Lost(Exception):
 class _Maker(TorchDataset[Any]):
     """``make`` as torch wants it; in a worker, what it raises comes back as :class:`Failed`."""
 
-    def __init__(self, make: Callable[[Any], Any], in_worker: bool) -> None:
-        self._make, self._in_worker = make, in_worker
+    def __init__(self, make: Callable[[Any], Any], name: Callable[[Any], str], in_worker: bool) -> None:
+        self._make, self._name, self._in_worker = make, name, in_worker
 
     def __getitem__(self, key: Any) -> Any:
         if not self._in_worker:
             return self._make(key)
+        reading(self._name(key))
         try:
             return self._make(key)
         except FomoError as error:
@@ -137,7 +138,7 @@ class Feed(Generic[Key, Made]):
     def _loading(self) -> DataLoader[Any]:
         any_workers = self._runtime.num_workers > 0
         return DataLoader(
-            _Maker(self._make, any_workers),
+            _Maker(self._make, self._name, any_workers),
             batch_size=None,
             collate_fn=_itself,
             sampler=self._keys,

@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as NothingYet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import active_children, get_context, parent_process, process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -103,16 +103,15 @@ def _end_loader_workers() -> None:
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident
         kill(children)
-    # One that is stuck in the kernel cannot be killed, and Python would wait for it.
-    process._children.difference_update(children)  # type: ignore[attr-defined]
 
 
 def end_now(status: int, message: str) -> NoReturn:
-    """Leave the process without a look back: nothing is waited for, no child is left."""
+    """Leave the process without a look back: no child is left, and none that is stuck in the kernel waited for."""
     for child in active_children():
         child.kill()
-    show_cursor = "\033[?25h" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
-    os.write(2, f"{show_cursor}\n{message}\n".encode())
+    sys.stdout.flush()
+    show_cursor = "\033[?25h\n" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
+    os.write(2, f"{show_cursor}{message}\n".encode())
     os._exit(status)
 
 

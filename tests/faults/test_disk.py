@@ -10,7 +10,8 @@ import pytest
 
 from fomo.checkpoint import latest
 from fomo.errors import FomoError
-from fomo.folder import CHECKPOINTS
+from fomo.folder import CHECKPOINTS, is_full
+from fomo.record import Record
 from fomo.run import execute
 from tests import tiny
 from tests.faults.compare import differences
@@ -35,20 +36,27 @@ class Filling(tiny.Silent):
             self._path.symlink_to(FULL)
 
 
-BESIDE = ("scores.json", "ledger.json", "checkpoint/final.safetensors", "report.html", "card.json")
-
-
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("name", ["scores.json", "report.html", "card.json"])
 def test_every_file_of_a_run_may_meet_it(name: str, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    scratch = (folder / name).with_name(f".{Path(name).name}.partial")
+    scratch = folder / f".{name}.partial"
     with pytest.raises(FomoError, match=rf"{folder}.*No space left.*the same command goes on"):
         execute(tiny.prepared(), folder, Filling(scratch))
     assert not (folder / "card.json").exists()
     assert latest(folder / CHECKPOINTS, folder / "events.jsonl") is not None
     scratch.unlink(missing_ok=True)
     assert differences(whole, tiny.run(folder)) == []
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_the_events_may_meet_it(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to(FULL)
+    record = Record(tmp_path, {}, tiny.Silent().step)
+    for act in (lambda: record.event("resume"), record.close):
+        with pytest.raises(OSError, match="No space left") as caught:
+            act()
+        assert is_full(caught.value)
 
 
 SMALL = """
