@@ -74,7 +74,7 @@ def _seconds(
         keeper.save(Place(2, 0), optimizer)
     copied = time.perf_counter() - started
     train(experiment, task, ledger, record, optimizer)
-    saver.close()
+    saver.wait()
     record.close()
     return time.perf_counter() - started, copied
 

@@ -24,7 +24,7 @@ from fomo.saver import CheckpointConfig
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
 UNHASHED = ("run", "label", "resume", "checkpoint")
 RESUME = ("auto", "must", "never")
-UNHASHED_RUNTIME = ("num_workers",)
+UNHASHED_RUNTIME = ("num_workers", "worker_timeout")
 Part = dict[str, Any]
 
 

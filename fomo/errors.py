@@ -16,8 +16,19 @@ class NotFinite(FomoError):
         self.task, self.step = task, step
 
 
-class Stopped(Exception):
-    """The process was asked to stop, by a signal. What was saved, and where, is added on the way out."""
+class WorkerDied(FomoError):
+    """What was under way is lost; what was finished is not."""
+
+
+class WorkerHung(FomoError):
+    """A worker does nothing any more; as a rule, a file cannot be read."""
+
+
+class Stopped(BaseException):
+    """The process was asked to stop, by a signal. What was saved, and where, is added on the way out.
+
+    It comes anywhere, as ``KeyboardInterrupt`` does: no ``except Exception`` may take it for a damaged picture.
+    """
 
     def __init__(self, by: str, status: int, saved: str = "nothing more was to be saved") -> None:
         super().__init__(f"stopped by {by}: {saved}. The same command goes on.")

@@ -9,18 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from fomo.data.card import DatasetCard
 from fomo.data.images import central_crop
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, unknown
+from fomo.feed import Feed
 from fomo.model import ClipModel
 from fomo.retrieval import recall
 from fomo.runtime import Runtime
 from fomo.stream import Stream
-from fomo.workers import leave_signals_to_parent
 
 EVALUATION_SPLITS = ("test", "validation")
 TEMPLATES = ("first", "all")
@@ -64,18 +62,16 @@ class Scored(NamedTuple):
     targets: np.ndarray
 
 
-class _Images(TorchDataset[Tensor]):
-    """Central crops of a split, uint8 [3, s, s]."""
+@dataclass(frozen=True)
+class _Crops:
+    """Central crops of some rows of a split, uint8 [n, 3, s, s]."""
 
-    def __init__(self, samples: Samples, size: int) -> None:
-        self.samples, self.size = samples, size
+    samples: Samples
+    size: int
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Tensor:
-        pixels = central_crop(self.samples.image(index), self.size)
-        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+    def __call__(self, rows: range) -> Tensor:
+        pixels = np.stack([central_crop(self.samples.image(row), self.size) for row in rows])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -97,14 +93,13 @@ def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Run
 
 def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
     """Unit features [b, d] of the central crops, batch by batch."""
-    loader = DataLoader(
-        _Images(samples, model.image_size),
-        batch_size=batch_size,
-        num_workers=runtime.num_workers,
-        generator=torch.Generator(),
-        worker_init_fn=leave_signals_to_parent,
-    )
-    return (_encode(model, images, runtime) for images in loader)
+    rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
+    feed = Feed(_Crops(samples, model.image_size), runtime, _named)
+    return (_encode(model, images, runtime) for images in feed(rows))
+
+
+def _named(rows: range) -> str:
+    return f"evaluation, samples {rows.start} to {rows.stop - 1}"
 
 
 @torch.inference_mode()

@@ -12,19 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
 
 from fomo import rng
 from fomo.data.drawn import Skipped
 from fomo.data.images import random_crop
 from fomo.data.pools import POOLS, AnyPool, StreamPools
 from fomo.errors import FomoError
+from fomo.feed import Feed
 from fomo.method import Batch
 from fomo.mixture import Counts, Mixture
 from fomo.model import ClipModel, Tokenize
 from fomo.runtime import Runtime
-from fomo.workers import leave_signals_to_parent
 
 CROP_ATTEMPTS = 10
 _log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class BatchMaker(TorchDataset[RawBatch]):
+class BatchMaker:
     """Makes the batch of (task, step), or of a pass over D_t alone."""
 
     mixture: Mixture
@@ -121,47 +119,30 @@ class BatchMaker(TorchDataset[RawBatch]):
         return self._tokens[text]
 
 
-class _TaskSteps(Sampler[tuple[int, int]]):
-    """The (task, step) keys of the task at hand; the loader's workers live on from task to task."""
-
-    def __init__(self) -> None:
-        self.task, self.steps = 0, range(0)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.task, step) for step in self.steps)
-
-    def __len__(self) -> int:
-        return len(self.steps)
+def _named(key: Key) -> str:
+    if isinstance(key, Once):
+        return f"task {key.task}, batch {key.number} of its new data"
+    return "task {}, step {}".format(*key)
 
 
 class Batches:
     """All batches of a run, task by task, on the device."""
 
     def __init__(self, maker: BatchMaker, model: ClipModel, runtime: Runtime) -> None:
-        self._maker, self._model, self._runtime, self._steps = maker, model, runtime, _TaskSteps()
+        self._maker, self._model, self._runtime = maker, model, runtime
         self.skipped: dict[Skipped, None] = {}
-        self._loader = self._loading(self._steps, persistent=runtime.num_workers > 0)
+        self._feed = self._new_feed()
 
-    def _loading(self, keys: Sampler[tuple[int, int]] | Sequence[Key], persistent: bool) -> DataLoader[RawBatch]:
-        return DataLoader(
-            self._maker,
-            batch_size=None,
-            sampler=keys,
-            num_workers=self._runtime.num_workers,
-            persistent_workers=persistent,
-            pin_memory=self._runtime.device != "cpu",
-            generator=torch.Generator(),
-            worker_init_fn=leave_signals_to_parent,
-        )
+    def _new_feed(self) -> Feed[Key, RawBatch]:
+        return Feed(self._maker.__getitem__, self._runtime, _named)
 
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a task from step ``start`` on, in order.
 
         What cannot be used is remembered in ``skipped`` and logged once a task.
         """
-        self._steps.task, self._steps.steps = task, range(start, num_steps)
         new: dict[Skipped, None] = {}
-        for raw in self._loader:
+        for raw in self._feed([(task, step) for step in range(start, num_steps)]):
             new |= {each: None for each in raw.skipped if each not in self.skipped}
             yield self._on_device(raw)
         self.skipped |= new
@@ -181,12 +162,12 @@ class Batches:
         """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
         keys = [Once(task, number, size, total) for number in range(math.ceil(total / size))]
-        yield from map(self._on_device, self._loading(keys, persistent=False))
+        yield from map(self._on_device, self._new_feed()(keys))
 
     def _on_device(self, raw: RawBatch) -> Batch:
         device = self._runtime.device
         images = self._model.normalize(raw.images.to(device, non_blocking=True))
-        pretraining, update, buffer = raw.counts  # the loader makes a list of it
+        pretraining, update, buffer = raw.counts  # pinning makes a list of it
         return Batch(images, raw.tokens.to(device, non_blocking=True), (pretraining, update, buffer))
 
 

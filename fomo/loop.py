@@ -94,6 +94,10 @@ class Keeper:
     def after_step(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
         """Keep the state if it is time to."""
 
+    def awaited(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; whatever ends the wait for one, the steps made before it are kept."""
+        return batches
+
     def whole_steps(self) -> AbstractContextManager[None]:
         """While open, nothing interrupts a step."""
         return nullcontext()
@@ -164,7 +168,8 @@ def train(
     if optimizer is None:
         return
     train_mode(learner.network)
-    for step, batch in enumerate(experiment.batches.of_task(task.number, task.num_steps, start), start):
+    batches = experiment.batches.of_task(task.number, task.num_steps, start)
+    for step, batch in enumerate(experiment.keeper.awaited(batches), start):
         rate = experiment.learning_rate(task.number, step, task.num_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -3,7 +3,7 @@
 Batches, learning rates and every random draw are functions of the position and need no state of their own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,9 +15,9 @@ from fomo.budget.ledger import Ledger
 from fomo.budget.utilisation import Usage
 from fomo.checkpoint import Checkpoint
 from fomo.config import differences
-from fomo.errors import FomoError, Stopped
+from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loop import Keeper, Learner, Place
-from fomo.method import Task
+from fomo.method import Batch, Task
 from fomo.record import Record
 from fomo.saver import Saver
 from fomo.stopping import Stop
@@ -40,6 +40,7 @@ class Checkpoints(Keeper):
         self._ledger, self._record, self._usage = ledger, record, usage
         self._state: dict[str, Any] | None = None
         self._last: Place | None = None
+        self._unsaved: tuple[Place, torch.optim.Optimizer] | None = None
         if found:
             self._start_from(found)
 
@@ -85,13 +86,30 @@ class Checkpoints(Keeper):
                 "usage": self._usage.state(),
             }
         )
-        self._last = place
+        self._last, self._unsaved = place, None
 
     def after_step(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
+        self._unsaved = place, optimizer
         if self._saver.is_due() or self._stop.asked:
             self.save(place, optimizer)
         self._stop.heed()
+
+    def awaited(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
+        while True:
+            try:
+                with self._stop.heeded():
+                    batch = next(batches, None)
+            except WorkerHung:
+                raise  # where no file can be read any more, writing one may hang too
+            except (FomoError, Stopped):
+                if self._unsaved:
+                    self.save(*self._unsaved)
+                raise
+            if batch is None:
+                return
+            yield batch
 
     def whole_steps(self) -> AbstractContextManager[None]:
         """A signal waits for the end of the step."""

@@ -210,18 +210,18 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     saver = Saver(checkpoints, prepared.identity, config.checkpoint, found.place if found else None)
     keeper = Checkpoints(saver, stop, learner, ledger, record, usage, found)
     del found  # and with it a copy of all tensors
-    experiment = _experiment(prepared, learner, keeper, record, progress, usage)
+    experiment = _experiment(prepared, learner, keeper, _evaluator(prepared, record, progress, usage, stop))
     progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps) - sum(ledger.steps), len(stream.datasets))
     try:
         run(experiment, ledger, record)
     except Stopped as stopped:
-        saver.close()
+        saver.wait()
         raise keeper.told(stopped) from None
     except NotFinite as error:
         path = _save_batch(prepared, folder, error.task, error.step)
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     finally:
-        saver.close()
+        saver.wait()
         record.close()
     usage.stop()
     write_json(folder / "ledger.json", ledger.to_json())
@@ -232,24 +232,25 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     saver.discard()
 
 
-def _experiment(
-    prepared: Prepared, learner: Learner, keeper: Keeper, record: Record, progress: Progress, usage: Usage
-) -> Experiment:
+def _experiment(prepared: Prepared, learner: Learner, keeper: Keeper, evaluate: Callable[[int], None]) -> Experiment:
     return Experiment(
         seed=prepared.resolved.config.seed,
         learner=learner,
         batches=Batches(prepared.maker, prepared.model, prepared.resolved.config.runtime),
         learning_rate=prepared.learning_rate,
-        evaluate=_evaluator(prepared, record, progress, usage),
+        evaluate=evaluate,
         keeper=keeper,
     )
 
 
-def _evaluator(prepared: Prepared, record: Record, progress: Progress, usage: Usage) -> Callable[[int], None]:
+def _evaluator(
+    prepared: Prepared, record: Record, progress: Progress, usage: Usage, stop: Stop
+) -> Callable[[int], None]:
     config = prepared.resolved.config
 
     def score(task: int) -> None:
         def seen(dataset: str) -> None:
+            stop.heed()  # what a signal raised may have been lost in a finaliser
             progress.evaluating(task, dataset)
 
         with usage.paused():

@@ -15,12 +15,15 @@ class Runtime:
     """``auto`` takes CUDA where there is one, and bf16 there; fp32 on a CPU.
 
     ``allow_targets`` names further packages whose classes a config may build. ``grad_checkpointing`` keeps the
-    activations of few layers and computes the others again in the backward pass: less memory, more FLOPs.
+    activations of few layers and computes the others again in the backward pass: less memory, more FLOPs. Loader
+    workers that give and read nothing for ``worker_timeout`` seconds are reported as hung; without workers, nobody
+    can tell.
     """
 
     device: str = "auto"
     precision: str = "auto"
     num_workers: int = 0
+    worker_timeout: float = 300.0
     grad_checkpointing: bool = False
     allow_targets: tuple[str, ...] = field(default=())
 
@@ -45,6 +48,8 @@ class Runtime:
             raise FomoError(f"runtime.device={self.device}: not usable here ({reason}). Try auto or cpu.") from None
         if self.num_workers < 0:
             raise FomoError(f"runtime.num_workers={self.num_workers}: allowed are 0 and above.")
+        if not self.worker_timeout > 0:
+            raise FomoError(f"runtime.worker_timeout={self.worker_timeout}: allowed are numbers above 0, in seconds.")
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision where it is asked for."""

@@ -1,9 +1,11 @@
 """When checkpoints are written, and by whom: a thread beside the run, from a snapshot, one at a time."""
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NothingYet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from fomo.checkpoint import Packed, numbered, snapshot, write
 from fomo.errors import FomoError
 
 KEPT = 2
+PATIENCE_SECONDS = 600.0
+"""For one checkpoint to be written."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,6 @@ class Saver:
         self._folder, self._identity, self._config = folder, identity, config
         self._number = max(numbered(folder), default=0)
         self._good = [good] if good else []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._steps, self._since = 0, time.monotonic()
         for left in folder.glob(".*.partial"):
@@ -66,7 +69,18 @@ class Saver:
         self._number += 1
         self._steps, self._since = 0, time.monotonic()
         place = self._folder / f"{self._number:06d}"
-        self._writing = self._thread.submit(self._write, place, snapshot(tree))
+        self._writing = Future()
+        # A daemon: Python would wait at its end for a thread that is stuck in a write.
+        threading.Thread(
+            target=self._report, args=(self._writing, place, snapshot(tree)), name="checkpoint", daemon=True
+        ).start()
+
+    def _report(self, writing: "Future[None]", place: Path, packed: Packed) -> None:
+        try:
+            self._write(place, packed)
+            writing.set_result(None)
+        except BaseException as error:  # raised again by who waits
+            writing.set_exception(error)
 
     def _write(self, place: Path, packed: Packed) -> None:
         write(place, packed, self._identity)
@@ -78,22 +92,17 @@ class Saver:
         """Until what is being written is written.
 
         Raises:
-            FomoError: it could not be; the last whole checkpoint is named.
+            FomoError: it could not be, or not in ten minutes; the last whole checkpoint is named.
         """
         writing, self._writing = self._writing, None
         try:
             if writing:
-                writing.result()
-        except (OSError, SafetensorError) as error:  # the latter is what safetensors makes of a full disk
+                writing.result(PATIENCE_SECONDS)
+        except (OSError, SafetensorError, NothingYet) as failure:  # safetensors has its own name for a full disk
+            stuck = isinstance(failure, NothingYet) and writing is not None and not writing.done()
+            error = f"{PATIENCE_SECONDS:g} s were not enough: is the file system stuck?" if stuck else failure
             whole = f"{self.newest} is whole: the same command goes on from it" if self.newest else "There is none yet"
-            raise FomoError(f"{self._folder}: a checkpoint could not be written ({error}). {whole}.") from error
-
-    def close(self) -> None:
-        """End the thread, its work done."""
-        try:
-            self.wait()
-        finally:
-            self._thread.shutdown()
+            raise FomoError(f"{self._folder}: a checkpoint could not be written ({error}). {whole}.") from failure
 
     def discard(self) -> None:
         """Remove all checkpoints: the run is finished."""

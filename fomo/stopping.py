@@ -1,7 +1,7 @@
 """Being asked to stop: SIGTERM and SIGUSR1, as schedulers send them before they take the machine away, and Ctrl-C.
 
-During training the step at hand is finished and a checkpoint written; anything else (an evaluation, a merge) is
-abandoned at once, since it is done again from the checkpoint before it.
+During training the step at hand is finished and a checkpoint written; a batch that is waited for, and anything else (an
+evaluation, a merge), is abandoned at once, since it is done again from the checkpoint before it.
 """
 
 import signal
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from fomo.errors import Stopped
+from fomo.workers import end_now
 
 REQUEUE = 75
 """Exit status for a run that was told to stop and can go on: EX_TEMPFAIL of sysexits.h."""
@@ -41,7 +42,7 @@ class Stop:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._asked is not None:
             if number == signal.SIGINT:  # the second Ctrl-C does not wait for anything
-                raise KeyboardInterrupt
+                end_now(INTERRUPTED, "interrupted twice: ended without waiting. The same command goes on.")
             return
         self._asked = signal.Signals(number)
         if not self._deferred:
@@ -56,6 +57,16 @@ class Stop:
         finally:
             self._deferred = False
         self.heed()
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """While open, inside of :meth:`deferred`, a signal is heeded at once all the same."""
+        deferred, self._deferred = self._deferred, False
+        try:
+            self.heed()
+            yield
+        finally:
+            self._deferred = deferred
 
     @property
     def asked(self) -> bool:

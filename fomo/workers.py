@@ -3,24 +3,26 @@
 import atexit
 import os
 import signal
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as NothingYet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from fomo.errors import FomoError
+from fomo.errors import WorkerDied, WorkerHung
 
-
-class WorkerDied(FomoError):
-    """What was under way is lost; what was finished is not."""
-
-
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""What asks a run to stop. Terminals and schedulers send it to workers too, but it is the parent's matter."""
+PATIENCE_SECONDS = 1800.0
+"""For one job of :func:`runner`: hashing a large file that lies far away takes its time."""
 Job = TypeVar("Job")
 Run: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """``run(work, jobs)``: like ``map``, lazily, in order, with a bounded number of jobs under way."""
@@ -37,6 +39,7 @@ def runner(num_workers: int) -> Iterator[Run]:
     if num_workers == 1:
         yield map
         return
+    before = set(active_children())
     executor = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
 
     def run(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
@@ -44,22 +47,53 @@ def runner(num_workers: int) -> Iterator[Run]:
         for job in jobs:
             pending.append(executor.submit(work, job))
             if len(pending) >= 2 * num_workers:
-                yield pending.popleft().result()
+                yield _result(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield _result(pending.popleft())
 
     try:
         yield run
-    except BrokenProcessPool:
-        raise WorkerDied("a worker process died, as a rule for want of memory: take fewer by --workers.") from None
+    except BaseException as error:
+        kill(set(active_children()) - before)  # whatever they are at: nobody wants it any more
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerDied("a worker process died, as a rule for want of memory: take fewer by --workers.") from None
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def leave_signals_to_parent(worker: int = 0) -> None:
-    """Ignore what asks a run to stop: terminals and schedulers send it to workers too, but the parent heeds it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+def _result(job: "Future[Any]") -> Any:
+    try:
+        return job.result(PATIENCE_SECONDS)
+    except NothingYet:
+        if job.done():  # its own error
+            raise
+        raise WorkerHung(
+            f"a worker process has had nothing to give for {PATIENCE_SECONDS:g} s: is a file system stuck? With that "
+            "mended, the same command goes on."
+        ) from None
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore what asks a run to stop."""
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def ended_by(exitcode: int | None) -> str:
+    """How a process ended, for people."""
+    return f"by {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
+
+
+def kill(children: Iterable[BaseProcess]) -> None:
+    """End child processes, deaf to anything else as they may be."""
+    children = list(children)
+    for child in children:
+        child.kill()
+    end = time.monotonic() + 2
+    for child in children:
+        child.join(max(0, end - time.monotonic()))
 
 
 @atexit.register
@@ -68,13 +102,22 @@ def _end_loader_workers() -> None:
     children = [child for child in active_children() if child.daemon]
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident
-    for child in children:
+        kill(children)
+
+
+def end_now(status: int, message: str) -> NoReturn:
+    """Leave the process without a look back: no child is left, and none that is stuck in the kernel waited for."""
+    for child in active_children():
         child.kill()
+    sys.stdout.flush()
+    show_cursor = "\033[?25h\n" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
+    os.write(2, f"{show_cursor}{message}\n".encode())
+    os._exit(status)
 
 
 def _end_with_parent() -> None:
     """Idle workers outlive a parent that was killed: each waits for its end in a thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, but is the parent's matter
+    leave_signals_to_parent()
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_outlast, args=(parent,), daemon=True).start()

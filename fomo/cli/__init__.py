@@ -3,11 +3,13 @@
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
 
-from fomo.errors import FomoError, Stopped, unknown
+from fomo.errors import FomoError, Stopped, WorkerHung, unknown
 from fomo.version import __version__
+from fomo.workers import end_now
 
 COMMANDS = {
     "run": "one experiment, or a sweep with -m",
@@ -39,12 +41,13 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         command(arguments[0], arguments[1:])
+    except WorkerHung as error:  # Python would wait for the worker
+        end_now(USAGE_ERROR, f"error: {error}")
     except FomoError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(stopped.status)
+    except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
+        end_now(stopped.status, f"{stopped}\n  {shlex.join(['fomo', *arguments])}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.compose import compose, study, sweep
+from fomo.stopping import Stop
 
 if TYPE_CHECKING:
     from fomo.config import Resolved
@@ -37,12 +38,13 @@ def main(arguments: list[str]) -> None:
     name = study(options.overrides)
     several = options.multirun or bool(name)
     jobs = sweep(options.overrides) if several else [options.overrides]
-    folders = run_jobs(jobs, options.config, options.show, named=several)
+    with Stop().listening() as stop:  # from here on: imports and preparations take their time too
+        folders = run_jobs(jobs, options.config, options.show, several, stop)
     if name and folders:
         conclude(name, folders)
 
 
-def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) -> list[Path]:
+def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
     """Check every job before the first one starts, then run them one after the other; their folders."""
     composed = [compose(job, file) for job in jobs]
     from fomo.config import resolve  # imports torch: what Hydra refuses is refused without it
@@ -56,7 +58,7 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool) 
     for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
             console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
-        run_one(each, console)
+        run_one(each, console, stop)
     return [run_folder(each) for each in resolved]
 
 
@@ -67,14 +69,13 @@ def conclude(name: str, folders: list[Path]) -> None:
     print(write_study(folders, Path("runs") / name))
 
 
-def run_one(resolved: "Resolved", console: Console) -> None:
+def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
     from fomo.checkpoint import numbered
     from fomo.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
     from fomo.lock import check_free
     from fomo.report import result_table
     from fomo.run import execute, kept_steps, prepare
-    from fomo.stopping import Stop
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
@@ -87,11 +88,10 @@ def run_one(resolved: "Resolved", console: Console) -> None:
         if state is State.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
             console.print(f"{folder} holds an unfinished run of this experiment: {goes_on}.", markup=False)
-        with Stop().listening() as stop:
-            with console.status("preparing models and pictures (drawn once, then cached)"):
-                prepared = prepare(resolved, kept_steps(folder))
-            with RunProgress(console) as progress:
-                execute(prepared, folder, progress, stop)
+        with console.status("preparing models and pictures (drawn once, then cached)"):
+            prepared = prepare(resolved, kept_steps(folder))
+        with RunProgress(console) as progress:
+            execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
 

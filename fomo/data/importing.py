@@ -28,8 +28,8 @@ from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
 from fomo.data.split_writer import SplitWriter
 from fomo.digest import file_digest
-from fomo.errors import FomoError
-from fomo.workers import Run, WorkerDied, batched, runner
+from fomo.errors import FomoError, WorkerDied, WorkerHung
+from fomo.workers import Run, batched, runner
 
 FORMAT = 1
 CHUNK = 8
@@ -163,7 +163,7 @@ def scratch_folder(out: Path, source: Source) -> Iterator[Path]:
                 mark.write_text(source.fingerprint)
             try:
                 yield folder
-            except WorkerDied:
+            except (WorkerDied, WorkerHung):
                 raise
             except FomoError:
                 shutil.rmtree(folder, ignore_errors=True)

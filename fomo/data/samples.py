@@ -1,7 +1,8 @@
 """Random access to the samples of a split, whatever holds them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.errors import unknown
+from fomo.data.reading import reading
+from fomo.errors import FomoError, unknown
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
 """The kinds of text of FoMo-in-Flux; a sample without any such distinction has ``default`` captions."""
@@ -71,17 +73,33 @@ class ArraySamples:
 
     @cached_property
     def _images(self) -> np.ndarray:
-        return np.load(self.folder / "images.npy", mmap_mode="r")[: self.limit]
+        with self._named("images.npy") as path:
+            return np.load(path, mmap_mode="r")[: self.limit]
 
     @cached_property
     def targets(self) -> np.ndarray:
         """Class index of each sample: int64 [n]."""
-        return np.load(self.folder / "targets.npy")[: self.limit]
+        with self._named("targets.npy") as path:
+            return np.load(path)[: self.limit]
 
     @cached_property
     def _captions(self) -> list[list[str]]:
-        texts: list[list[str]] = json.loads((self.folder / "captions.json").read_text(encoding="utf-8"))
-        return texts[: self.limit]
+        with self._named("captions.json") as path:
+            texts: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+            return texts[: self.limit]
+
+    @contextmanager
+    def _named(self, file: str) -> Iterator[Path]:
+        """A file of the folder, in errors too."""
+        path = self.folder / file
+        reading(str(path))
+        try:
+            yield path
+        except (OSError, ValueError, EOFError) as error:
+            raise FomoError(
+                f"{path}: cannot be read ({error}); samples of '{self.folder.name}' lie in it. Restore it, or remove "
+                "the folder if it can be made anew, as the pocket's can; the same command goes on."
+            ) from None
 
     def __getstate__(self) -> dict[str, object]:
         # A memory map would be pickled as the whole array: workers map the file themselves.
@@ -92,6 +110,7 @@ class ArraySamples:
 
     def image(self, index: int) -> Image.Image:
         """The picture of a sample, RGB."""
+        reading(f"sample {index} of {self.folder}")
         return Image.fromarray(np.asarray(self._images[index]))
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:

@@ -22,6 +22,7 @@ from PIL import Image
 from fomo import rng
 from fomo.data.drawn import Drawn, Skipped
 from fomo.data.images import BadImage, decode
+from fomo.data.reading import reading
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
 from fomo.errors import FomoError
 
@@ -144,9 +145,10 @@ class Walk:
     def _checked(self, shard: int) -> Contents:
         path, declared = self._shards.paths[shard], self._shards.declared.get(shard)
         try:
+            path.stat()  # scanning takes a file that is gone for one that holds nothing
             contents = scan(path)
         except OSError as error:
-            raise FomoError(f"{path}: cannot be read ({error.strerror}).") from None
+            raise _unreadable(path, f"the pretraining pool needs it: {error.strerror}") from None
         if declared not in (None, len(contents.members)):
             reasons = "".join(f", {count} × {reason}" for reason, count in contents.skipped.items())
             raise FomoError(
@@ -226,14 +228,23 @@ class SequentialPool:
         return self.shards.paths[shard], member, skipped
 
     def _decoded(self, path: Path, member: Member) -> tuple[Image.Image, list[str]]:
+        reading(f"sample '{member.key}' of the pretraining pool in {path}")
         try:
             with path.open("rb") as file:
                 texts = texts_of({name: _bytes(file, span) for name, span in member.texts.items()}, self.kind)
                 return decode(_bytes(file, member.image)), texts
         except OSError as error:
-            raise FomoError(f"{path}: cannot be read ({error.strerror}).") from None
+            reason = f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
+            raise _unreadable(path, reason) from None
 
 
 def _bytes(file: IO[bytes], span: Span) -> bytes:
     file.seek(span.offset)
-    return file.read(span.size)
+    data = file.read(span.size)
+    if len(data) < span.size:  # it was longer when its headers were read
+        raise OSError("the file has become shorter")
+    return data
+
+
+def _unreadable(path: Path, reason: str) -> FomoError:
+    return FomoError(f"{path}: cannot be read ({reason}). Restore the file; the same command goes on.")

@@ -16,17 +16,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard, read_card
 from fomo.data.images import BadImage, decode
+from fomo.data.reading import reading
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
 
 COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target", "digest")
 HEADER_BYTES = 512
+MEND = "`fomo data verify` says what is wrong. With that mended, the same command goes on."
+"""The way out of data that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,14 @@ class ShardSamples:
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
-        with np.load(self.folder / f"index-{self.name}.npz", allow_pickle=False) as stored:
-            return {column: stored[column] for column in COLUMNS}
+        path = self.folder / f"index-{self.name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {column: stored[column] for column in COLUMNS}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise FomoError(
+                f"{path}: cannot be read ({error}). Dataset '{self.folder.name}' needs it; {MEND}"
+            ) from None
 
     @cached_property
     def _files(self) -> dict[int, int]:
@@ -75,16 +85,20 @@ class ShardSamples:
 
     def _read(self, index: int, start: int, stop: int) -> bytes:
         shard = int(self._index["shard"][index])
+        reading(self._where(index))
         try:
             if shard not in self._files:
                 self._files[shard] = os.open(shard_path(self.folder, self.name, shard), os.O_RDONLY)
-            return os.pread(self._files[shard], stop - start, start)
+            data = os.pread(self._files[shard], stop - start, start)
         except OSError as error:
-            path = shard_path(self.folder, self.name, shard)
-            raise FomoError(
-                f"{path}: cannot be read ({error.strerror}); dataset '{self.folder.name}', sample {index} of split "
-                f"'{self.name}' lies in it. `fomo data verify` says what is wrong."
-            ) from None
+            raise FomoError(f"{self._where(index)} cannot be read ({error.strerror}); {MEND}") from None
+        if len(data) < stop - start:
+            raise FomoError(f"{self._where(index)} cannot be read (the file ends before it); {MEND}")
+        return data
+
+    def _where(self, index: int) -> str:
+        path = shard_path(self.folder, self.name, int(self._index["shard"][index]))
+        return f"sample {index} of split '{self.name}' of dataset '{self.folder.name}' in {path}"
 
     def _picture(self, index: int) -> bytes:
         """The file of a picture. Its text lies behind it: one read fetches both, and training asks for it next."""
@@ -101,13 +115,15 @@ class ShardSamples:
         try:
             return decode(self._picture(index))
         except BadImage as error:
-            raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': {error}") from error
+            raise FomoError(f"{self._where(index)} cannot be used ({error}); {MEND}") from error
 
     def about(self, index: int) -> dict[str, Any]:
         """What is stored beside the picture: class, captions, caption kinds, where it came from."""
-        about: dict[str, Any] = json.loads(
-            self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
-        )
+        text = self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
+        try:
+            about: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise FomoError(f"the text of {self._where(index)} is not as it was written; {MEND}") from None
         return about
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:

@@ -9,11 +9,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from fomo import rng
 from fomo.cache import cache_home
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
+from fomo.workers import runner
 from streams.pocket import sets
 from streams.pocket.canvas import SIZE
 from streams.pocket.digits import digits_split
@@ -115,8 +115,12 @@ def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None)
     if workers < 2 or len(blocks) < 2:
         yield from (draw_block(*block) for block in blocks)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw_block, *zip(*blocks, strict=True))
+    with runner(workers) as run:
+        yield from run(_draw, blocks)
+
+
+def _draw(block: tuple[Request, int]) -> Block:
+    return draw_block(*block)
 
 
 def draw_block(wanted: Request, start: int) -> Block:

@@ -116,6 +116,14 @@ def status(*arguments: str) -> int:
     return 0
 
 
+def imported(root: Path) -> Path:
+    """``root``, with a dataset ``mine`` of four classes in it."""
+    for number in range(40):
+        put(root / "tree" / f"kind {number % 4}" / f"{number}.png", picture(number, (40, 36)))
+    assert status("data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root)) == 0
+    return root
+
+
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The error line of a command that must end with status 2."""
     assert status(*arguments) == 2

@@ -31,7 +31,7 @@ def three(tmp_path: Path) -> Path:
     made = saver(tmp_path / "checkpoint")
     for number in (1, 2, 3):
         made.save(tree(number))
-    made.close()
+    made.wait()
     (tmp_path / "events.jsonl").write_text("abc")
     return tmp_path / "checkpoint"
 
@@ -76,7 +76,7 @@ def test_after_a_damaged_one_two_whole_ones_are_kept_again(three: Path) -> None:
     assert found is not None
     made = Saver(three, IDENTITY, CheckpointConfig(), found.place)
     made.save(tree(1))
-    made.close()
+    made.wait()
     assert list(numbered(three)) == [2, 4]
 
 
@@ -104,7 +104,6 @@ def test_a_disk_that_cannot_be_written_to_stops_the_run_and_names_what_is_whole(
     made.save(tree(4))
     with pytest.raises(FomoError, match=r"could not be written .*000003 is whole"):
         made.wait()
-    made.close()
     (three / ".000004.partial").unlink()
     assert newest(three) == 3
 
@@ -114,13 +113,11 @@ def test_steps_make_it_due(tmp_path: Path) -> None:
     assert [made.is_due() for _ in range(3)] == [False, False, True]
     made.save(tree(1))
     assert [made.is_due() for _ in range(3)] == [False, False, True]
-    made.close()
+    made.wait()
     never = saver(tmp_path, every_steps=None, every_minutes=None)
     assert not any(never.is_due() for _ in range(10))
-    never.close()
     always = saver(tmp_path, every_minutes=0)
     assert always.is_due()
-    always.close()
 
 
 @pytest.mark.parametrize(("name", "value"), [("every_steps", 0), ("every_minutes", -1.0)])

@@ -147,6 +147,7 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("runtime.precision", "fp8", ["runtime.precision", "bf16"]),
         ("runtime.device", "gpuu", ["runtime.device=gpuu", "auto or cpu"]),
         ("runtime.num_workers", -1, ["runtime.num_workers=-1"]),
+        ("runtime.worker_timeout", 0, ["runtime.worker_timeout=0", "in seconds"]),
     ],
 )
 def test_a_bad_value_is_refused_by_its_key(key: str, value: Any, texts: list[str], defaults: dict[str, Any]) -> None:
@@ -190,7 +191,7 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
         if Resolved(made.config, changed(dict(made.values), key, other(value))).sha256 == made.sha256
     }
     saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume"}
-    assert ignored == {"run.dir", "label", "runtime.num_workers", *saving}
+    assert ignored == {"run.dir", "label", "runtime.num_workers", "runtime.worker_timeout", *saving}
 
 
 def test_the_hash_without_the_seed_ignores_the_seed_too() -> None:

@@ -7,18 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
+from fomo import workers
 from fomo.data import split_writer
 from fomo.data.import_folder import folder_source
 from fomo.data.import_reference import reference_source
 from fomo.data.import_webdataset import webdataset_source
 from fomo.data.importing import LEFT_OUT_FILE, Source, bring_in, fingerprint, resumed
 from fomo.data.shards import open_dataset, present
-from fomo.errors import FomoError
-from fomo.workers import WorkerDied, batched, num_cores, runner
+from fomo.errors import FomoError, WorkerDied, WorkerHung
+from fomo.workers import batched, num_cores, runner
 from tests.fomo.helpers import encoded, error_of, picture, put, status
 from tests.fomo.tars import tar
 
@@ -75,6 +77,13 @@ def test_a_worker_that_dies_is_an_error_that_says_what_to_do() -> None:
         list(run(die, [1]))
 
 
+def test_a_worker_that_hangs_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.5)
+    with pytest.raises(WorkerHung, match="file system"), runner(2) as run:
+        list(run(time.sleep, [1000]))
+    assert not active_children()
+
+
 def test_batches_hold_everything_once() -> None:
     assert list(batched(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]] and list(batched([], 3)) == []
     assert num_cores() >= 1
@@ -82,8 +91,8 @@ def test_batches_hold_everything_once() -> None:
 
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     source = folder_source(tree(tmp_path / "tree"), "mine")
-    for workers in (1, 2):
-        bring_in(source, tmp_path / str(workers), workers)
+    for num_workers in (1, 2):
+        bring_in(source, tmp_path / str(num_workers), num_workers)
     one, two = files(tmp_path / "1" / "mine"), files(tmp_path / "2" / "mine")
     assert one == two and sum(name.startswith("train-") for name in one) > 3
 

@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from fomo.run import execute, kept_steps, prepare
 from fomo.stopping import Stop
 from tests import tiny
 from tests.faults.compare import differences, events
+from tests.faults.process import fomo_run, wait_for
 
 OFTEN = "checkpoint.every_steps=1"
 
@@ -138,19 +137,6 @@ def test_the_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path: 
             refuse_other(saved, identity | {key: {**identity[key], **change}})
 
 
-def fomo_run(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "fomo", "run", *tiny.TINY, f"run.dir={folder}", *overrides]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("number", "status", "workers"), [(signal.SIGTERM, 75, 0), (signal.SIGUSR1, 75, 2), (signal.SIGINT, 130, 2)]
 )
@@ -165,7 +151,8 @@ def test_a_signal_saves_says_so_and_the_same_command_goes_on(
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
-    assert f"stopped by {number.name}: saved in {folder}" in errors and "task 1 after" in errors and "goes on" in errors
+    assert f"stopped by {number.name}: saved in {folder}" in errors and "task 1 after" in errors
+    assert "The same command goes on.\n  fomo run " in errors and "Traceback" not in errors
     last = max(numbered(folder / CHECKPOINTS).values())
     assert read_identity(last)["config"]["seed"] == 0
 

@@ -4,21 +4,15 @@ import subprocess
 import sys
 
 ERROR = """
-from torch.utils.data import DataLoader, Dataset
-
-from fomo.workers import leave_signals_to_parent
-
-
-class Broken(Dataset):
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        raise ValueError("broken")
+from fomo.feed import Feed
+from fomo.runtime import Runtime
 
 
-batches = iter(DataLoader(Broken(), num_workers=2, worker_init_fn=leave_signals_to_parent))
-next(batches)
+def broken(key):
+    raise ValueError("broken")
+
+
+next(Feed(broken, Runtime("cpu", num_workers=2))(range(8)))
 """
 
 
@@ -26,3 +20,21 @@ def test_an_error_of_a_loader_worker_ends_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", ERROR], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 1 and "ValueError: broken" in ended.stderr
     assert "killed" not in ended.stderr
+
+
+TWICE = """
+import os, signal, time
+from fomo.stopping import Stop
+
+with Stop().listening() as stop, stop.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("the step goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1000)
+"""
+
+
+def test_a_second_interrupt_waits_for_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 130 and ended.stdout == "the step goes on\n"
+    assert ended.stderr.strip() == "interrupted twice: ended without waiting. The same command goes on."

@@ -1,0 +1,99 @@
+"""A run whose workers die, hang or are slow, and one that is told to stop meanwhile."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from fomo.errors import Stopped, WorkerHung
+from fomo.run import execute
+from fomo.stopping import Stop
+from tests import tiny
+from tests.faults.compare import differences
+from tests.faults.process import alive, children, fomo_run, wait_for, wait_for_steps
+from tests.fomo.helpers import imported
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+WORKERS = "runtime.num_workers=2"
+
+
+def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+    folder, steps = tmp_path / "run", "budget.steps=60"
+    process = fomo_run(folder, steps, WORKERS)
+    wait_for_steps(folder, process)
+    os.kill(children(process)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and "a loader worker died (by SIGKILL)" in errors, errors
+    assert differences(tiny.run(tmp_path / "whole", steps), folder) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "said"),
+    [(signal.SIGTERM, 75, "is task 1 after"), (None, 2, "nothing came from the loader's workers for 3 s")],
+)
+def test_workers_that_hang_stop_neither_a_signal_nor_the_end(
+    number: signal.Signals | None, expected: int, said: str, tmp_path: Path
+) -> None:
+    """Stopped workers answer nobody, not even a request to end. None is left behind."""
+    folder = tmp_path / "run"
+    limit = "runtime.worker_timeout=3" if number is None else "runtime.worker_timeout=300"
+    process = fomo_run(folder, "budget.steps=4000", WORKERS, limit)
+    wait_for_steps(folder, process)
+    workers = children(process)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    if number is not None:
+        os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == expected, errors
+    assert said in errors and "the same command goes on" in errors.lower() and "Traceback" not in errors
+    assert len(workers) == 2 and not alive(workers)
+
+
+def test_drawing_pictures_stops_at_once(tmp_path: Path) -> None:
+    process = fomo_run(tmp_path / "run", FOMO_CACHE=str(tmp_path / "cache"))
+    wait_for(lambda: bool(list((tmp_path / "cache").glob("pocket-*/lock"))) and bool(children(process)), process)
+    workers = children(process)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 75 and "stopped by SIGTERM" in errors and "Traceback" not in errors
+    assert not alive(workers)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``mine``, an imported dataset; whoever reads its training split waits for ever."""
+    root = imported(tmp_path_factory.mktemp("data"))
+    shard = root / "mine" / "train-000000.tar"
+    shard.unlink()
+    os.mkfifo(shard)
+    return root
+
+
+def stuck(data: Path, num_workers: int, worker_timeout: float) -> tuple[str, ...]:
+    """Overrides of a run that never gets its first batch; the evaluation before it has the base model alone to do."""
+    runtime = (f"runtime.num_workers={num_workers}", f"runtime.worker_timeout={worker_timeout}")
+    return (f"stream.root={data}", "stream.adaptation=[mine]", *runtime)
+
+
+def test_what_a_hung_worker_was_reading_is_said(data: Path, tmp_path: Path) -> None:
+    expected = r"task 1, step 0: .*worker \d .* at sample \d+ of split 'train' of dataset 'mine' in .*train-000000\.tar"
+    with pytest.raises(WorkerHung, match=expected):
+        execute(tiny.prepared(*stuck(data, 2, 2)), tmp_path / "run", tiny.Silent())
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_read_that_does_not_end_is_left_when_a_signal_comes(num_workers: int, data: Path, tmp_path: Path) -> None:
+    stop, prepared = Stop(), tiny.prepared(*stuck(data, num_workers, 300))
+
+    class Evaluated(tiny.Silent):
+        def evaluating(self, task: int, dataset: str) -> None:
+            if dataset == "pocket_counting":  # the last one; then comes the first batch
+                threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    with stop.listening(), pytest.raises(Stopped, match="evaluation of the base model") as stopped:
+        execute(prepared, tmp_path / "run", Evaluated(), stop)
+    assert stopped.value.status == 75
