@@ -9,11 +9,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from fomo import rng
 from fomo.cache import cache_home
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
+from fomo.workers import runner
 from streams.pocket import sets
 from streams.pocket.canvas import SIZE
 from streams.pocket.digits import digits_split
@@ -112,11 +112,12 @@ def _locked(root: Path) -> FileLock:
 
 def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None) -> Iterator[Block]:
     workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-    if workers < 2 or len(blocks) < 2:
-        yield from (draw_block(*block) for block in blocks)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw_block, *zip(*blocks, strict=True))
+    with runner(workers if min(workers, len(blocks)) > 1 else 1) as run:
+        yield from run(_draw, blocks)
+
+
+def _draw(block: tuple[Request, int]) -> Block:
+    return draw_block(*block)
 
 
 def draw_block(wanted: Request, start: int) -> Block:
@@ -150,7 +151,7 @@ def _pixels(images: Sequence[object]) -> np.ndarray:
 
 
 def _store(one: Request, blocks: Sequence[Block]) -> None:
-    scratch = one.folder.with_name(f".{one.folder.name}.partial-{os.getpid()}")
+    scratch = one.folder.with_name(f".{one.folder.name}.partial")  # one name: what a killed process left is removed
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))
