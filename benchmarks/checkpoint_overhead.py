@@ -68,7 +68,7 @@ def _seconds(
     """Seconds of the steps, the end of the writing included, and of the copy."""
     ledger, record = Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), Record(folder, {}, lambda *step: None)
     saver = Saver(folder / "checkpoint", {}, NEVER)
-    keeper = Checkpoints(saver, Stop(), experiment.learner, ledger, record, Usage("cpu"), None)
+    keeper = Checkpoints(saver, Stop(), experiment.learner, experiment.batches, ledger, record, Usage("cpu"), None)
     started = time.perf_counter()
     if saving:
         keeper.save(Place(2, 0), optimizer)

@@ -20,9 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fomo.digest import file_digest
+from fomo.errors import FomoError
 from fomo.tree import pack, unpack
 
-SCHEMA = "fomo.checkpoint/1"
+SCHEMA = "fomo.checkpoint/2"
 TENSORS, STATE = "tensors.safetensors", "state.json"
 MAX_STATE_BYTES = 256 * 2**20
 _log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def snapshot(tree: Any) -> Packed:
 def numbered(folder: Path) -> dict[int, Path]:
     """The checkpoints in ``folder``, whole or not, by number."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return {int(place.name): place for place in sorted(found) if place.name.isdecimal() and place.is_dir()}
+    places = {int(place.name): place for place in found if place.name.isdecimal() and place.is_dir()}
+    return dict(sorted(places.items()))
 
 
 def write(place: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
@@ -103,6 +105,7 @@ def read(place: Path) -> Checkpoint:
 
     Raises:
         Damaged: a file is not there, or not as it was written.
+        FomoError: it is whole, but of a version of the code that keeps another state.
     """
     content = _content(place / STATE)
     try:
@@ -127,23 +130,32 @@ def _content(path: Path) -> dict[str, Any]:
             raise Damaged(f"{STATE} is larger than {MAX_STATE_BYTES} bytes")
         whole = json.loads(path.read_bytes())
         content: dict[str, Any] = whole["content"]
-        intact = hashlib.sha256(_text(content).encode()).hexdigest() == whole["sha256"] and content["schema"] == SCHEMA
+        intact = hashlib.sha256(_text(content).encode()).hexdigest() == whole["sha256"]
+        schema = content["schema"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{STATE} cannot be read: {error}") from None
     if not intact:
         raise Damaged(f"{STATE} is not as it was written")
+    if schema != SCHEMA:
+        raise FomoError(
+            f"{path.parent} is a checkpoint of another version of the code (schema: {schema} → {SCHEMA}). Go on with "
+            "the version that wrote it, or choose another run.dir."
+        )
     return content
 
 
 def latest(folder: Path, events: Path) -> Checkpoint | None:
     """The newest whole checkpoint; a damaged one is passed over with a warning, as is one ahead of ``events``."""
-    for place in reversed(numbered(folder).values()):
+    places = numbered(folder)
+    for place in reversed(places.values()):
         try:
             checkpoint = read(place)
             _check_events(checkpoint, events)
             return checkpoint
         except Damaged as error:
             _log.warning("%s is damaged (%s): passed over for the one before it", place, error)
+    if places:
+        _log.warning("%s holds no whole checkpoint any more", folder)
     return None
 
 

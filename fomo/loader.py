@@ -4,10 +4,10 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -139,15 +139,22 @@ class Batches:
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a task from step ``start`` on, in order.
 
-        What cannot be used is remembered in ``skipped`` and logged once a task.
+        What cannot be used is remembered in ``skipped`` as it is met, and logged once a task.
         """
-        new: dict[Skipped, None] = {}
+        num_known = len(self.skipped)
         for raw in self._feed([(task, step) for step in range(start, num_steps)]):
-            new |= {each: None for each in raw.skipped if each not in self.skipped}
+            self.skipped |= dict.fromkeys(raw.skipped)
             yield self._on_device(raw)
-        self.skipped |= new
-        if new:
+        if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
+
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on has to know: all else is a function of the position."""
+        return {"skipped": [tuple(each) for each in self.skipped]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.skipped = {Skipped(*each): None for each in state["skipped"]}
 
     @property
     def left_out(self) -> dict[str, int]:

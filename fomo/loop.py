@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from fomo import rng
 from fomo.budget.flops import Meter, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
@@ -126,6 +127,7 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
         with keeper.whole_steps():
             train(experiment, task, ledger, record, optimizer, step)
             keeper.save(Place(task.number, task.num_steps), optimizer)
+        seed_layers(experiment.seed, task.number, "end")
         with ledger.hooks(task.number, "end") as methods.meter:
             methods.end_task(network, task)
             with methods.deployed(network):
@@ -139,6 +141,7 @@ def begin(experiment: Experiment, task: Task, ledger: Ledger) -> tuple[torch.opt
     learner, start = experiment.learner, experiment.keeper.start
     if start and start.task == task.number and start.steps is not None:
         return experiment.keeper.resume(task), start.steps
+    seed_layers(experiment.seed, task.number, "begin")
     with ledger.hooks(task.number, "begin") as learner.methods.meter:
         learner.methods.begin_task(learner.network, task)
         return learner.optimizer(), 0
@@ -173,11 +176,17 @@ def train(
         rate = experiment.learning_rate(task.number, step, task.num_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        seed_layers(experiment.seed, task.number, step)
         with ledger.step(task.number, step, batch) as meter:
             loss, norm = learner.step(optimizer, batch, meter)
         record.step(task.number, step, loss, norm, rate)
         experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
     record.flush()
+
+
+def seed_layers(*keys: rng.Key) -> None:
+    """Dropout and stochastic depth draw from torch's own generator: each step and hook has a stream of its own."""
+    torch.manual_seed(rng.fold("layers", *keys) % 2**63)
 
 
 def compute_parametrizations(network: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """An experiment's state into checkpoints and back: network, method, optimizer, ledger, scores, and how far the run is.
 
-Batches, learning rates and every random draw are functions of the position and need no state of their own.
+Batches, learning rates and every random draw are functions of the position and need no state of their own; of the
+batches, what could not be used is kept, for it is counted once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from fomo.budget.utilisation import Usage
 from fomo.checkpoint import Checkpoint
 from fomo.config import differences
 from fomo.errors import FomoError, Stopped, WorkerHung
+from fomo.loader import Batches
 from fomo.loop import Keeper, Learner, Place
 from fomo.method import Batch, Task
 from fomo.record import Record
@@ -31,12 +33,13 @@ class Checkpoints(Keeper):
         saver: Saver,
         stop: Stop,
         learner: Learner,
+        batches: Batches,
         ledger: Ledger,
         record: Record,
         usage: Usage,
         found: Checkpoint | None,
     ) -> None:
-        self._saver, self._stop, self._learner = saver, stop, learner
+        self._saver, self._stop, self._learner, self._batches = saver, stop, learner, batches
         self._ledger, self._record, self._usage = ledger, record, usage
         self._state: dict[str, Any] | None = None
         self._last: Place | None = None
@@ -50,6 +53,7 @@ class Checkpoints(Keeper):
         self.start = self._last = Place(**state["place"])
         self._record.load_state(state["record"])
         self._record.event("resume", **state["place"])
+        self._batches.load_state(state["batches"])
         self._ledger.load_state(state["ledger"])
         self._usage.load_state(state["usage"])
         self._learner.methods.meter = unmetered
@@ -81,6 +85,7 @@ class Checkpoints(Keeper):
                 "network": learner.network.state_dict(),
                 "method": learner.methods.state_dict(),
                 "optimizer": optimizer.state_dict() if optimizer else None,
+                "batches": self._batches.state(),
                 "ledger": self._ledger.state(),
                 "record": self._record.state(),
                 "usage": self._usage.state(),

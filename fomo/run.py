@@ -207,10 +207,12 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
     learner = learner_of(config, prepared.model.network, prepared.methods)
+    batches = Batches(prepared.maker, prepared.model, config.runtime)
     saver = Saver(checkpoints, prepared.identity, config.checkpoint, found.place if found else None)
-    keeper = Checkpoints(saver, stop, learner, ledger, record, usage, found)
+    keeper = Checkpoints(saver, stop, learner, batches, ledger, record, usage, found)
     del found  # and with it a copy of all tensors
-    experiment = _experiment(prepared, learner, keeper, _evaluator(prepared, record, progress, usage, stop))
+    evaluator = _evaluator(prepared, record, progress, usage, stop)
+    experiment = _experiment(prepared, learner, batches, keeper, evaluator)
     progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps) - sum(ledger.steps), len(stream.datasets))
     try:
         run(experiment, ledger, record)
@@ -228,15 +230,17 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     _save_weights(prepared, folder / WEIGHTS)
     write_report(folder)
     card = _card(prepared, folder, ledger, usage)
-    write_json(folder / "card.json", card | {"left_out": experiment.batches.left_out})
+    write_json(folder / "card.json", card | {"left_out": batches.left_out})
     saver.discard()
 
 
-def _experiment(prepared: Prepared, learner: Learner, keeper: Keeper, evaluate: Callable[[int], None]) -> Experiment:
+def _experiment(
+    prepared: Prepared, learner: Learner, batches: Batches, keeper: Keeper, evaluate: Callable[[int], None]
+) -> Experiment:
     return Experiment(
         seed=prepared.resolved.config.seed,
         learner=learner,
-        batches=Batches(prepared.maker, prepared.model, prepared.resolved.config.runtime),
+        batches=batches,
         learning_rate=prepared.learning_rate,
         evaluate=evaluate,
         keeper=keeper,

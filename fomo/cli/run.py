@@ -1,6 +1,7 @@
 """``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
 
 import argparse
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -81,6 +82,8 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     state = state_of(folder, resolved)
     checkpoints = numbered(folder / CHECKPOINTS)
     if state is State.FINISHED:
+        for left in checkpoints.values():  # its process was killed while it removed them
+            shutil.rmtree(left, ignore_errors=True)
         console.print(f"{folder} is finished: nothing to do.", markup=False)
     else:
         check_resumable(folder, resolved, bool(checkpoints))

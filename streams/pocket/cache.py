@@ -112,10 +112,7 @@ def _locked(root: Path) -> FileLock:
 
 def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None) -> Iterator[Block]:
     workers = (os.cpu_count() or 1) if num_workers is None else num_workers
-    if workers < 2 or len(blocks) < 2:
-        yield from (draw_block(*block) for block in blocks)
-        return
-    with runner(workers) as run:
+    with runner(workers if min(workers, len(blocks)) > 1 else 1) as run:
         yield from run(_draw, blocks)
 
 
@@ -154,7 +151,7 @@ def _pixels(images: Sequence[object]) -> np.ndarray:
 
 
 def _store(one: Request, blocks: Sequence[Block]) -> None:
-    scratch = one.folder.with_name(f".{one.folder.name}.partial-{os.getpid()}")
+    scratch = one.folder.with_name(f".{one.folder.name}.partial")  # one name: what a killed process left is removed
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))

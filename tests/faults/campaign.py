@@ -1,56 +1,30 @@
-"""Runs that are killed, beside runs that are not."""
+"""Runs and imports that are killed, beside those that are not."""
 
-import os
-import signal
+import shutil
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 from fomo import rng
-from fomo.compose import groups
-from tests import tiny
-from tests.faults.compare import differences
+from tests.faults.jobs import Job, make_sources
+from tests.faults.process import GRACE, Fork, lives
 
-SCHEDULES = ("schedule=cosine", "schedule=constant", "schedule=rsqrt", "schedule=power", "schedule=wsd")
-META = {
-    "schedule=cosine": ("autoregressive", "dynamic"),
-    "schedule=rsqrt": ("autoregressive", "continued", "recovered"),
-}
-SAVING = ("checkpoint.every_steps=1", "checkpoint.every_steps=2", "checkpoint.every_steps=null")
-BESIDE = {"ewc": ("regularizer.num_samples=60",)}
-SHORT = ("schedule.warmup=0.2", "schedule.cooldown=0.2")
-GRACE = 120
-"""Seconds after which a run that does not end is a finding."""
+MOST = 4
+"""Kills in a row."""
+AIMED = 0.5
+"""Share of the kills that wait for a phase; the others come at a random moment."""
+Told = Callable[[str], None]
 
 
-class Setting(NamedTuple):
-    """What runs: overrides that the result depends on, and those that it must not depend on."""
-
-    overrides: tuple[str, ...]
-    free: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return " ".join((*self.overrides, *self.free))
-
-
-def settings() -> list[Setting]:
-    """Every preset of a method with a schedule, every schedule with a meta-schedule, workers and intervals in turn."""
-    methods = [(f"method={name}", *BESIDE.get(name, ())) for name in groups()["method"]]
-    schedules = [(f"{s}", *_shorter(s), f"meta_schedule={m}") for s, metas in META.items() for m in metas]
-    schedules += [(s, *_shorter(s)) for s in SCHEDULES]
-    optimizers = [(f"optimizer={name}",) for name in ("sgd", "lamb", "galore")]
-    batches = [("mixture.batches=unmixed",), ("buffer.capacity=20", "buffer.policy=class_balanced"), tiny.COUNTED]
-    chosen = [*methods, *schedules, *optimizers, *batches, ("model=pocket_vit", "method=lora_ema", "trainable.rank=2")]
-    return [
-        Setting(overrides, (SAVING[number % 3], f"runtime.num_workers={4 * (number % 2)}"))
-        for number, overrides in enumerate(chosen)
-    ]
-
-
-def _shorter(schedule: str) -> tuple[str, ...]:
-    return SHORT if schedule in ("schedule=rsqrt", "schedule=wsd") else ()
+def in_order(seed: int, jobs: Sequence[Job]) -> Iterator[tuple[Job, int]]:
+    """Endlessly, in rounds: each job once per round, with 1 to 4 kills, of which each round has equally many."""
+    for number in count():
+        order = rng.generator(seed, "jobs", number).permutation(len(jobs))
+        kills = rng.generator(seed, "kills", number).permutation(len(jobs)) % MOST + 1
+        yield from ((jobs[job], int(kills[job])) for job in order)
 
 
 @dataclass
@@ -60,73 +34,85 @@ class Campaign:
     folder: Path
     seed: int
     kills: int = 0
-    runs: int = 0
+    trials: int = 0
     differing: Counter[str] = field(default_factory=Counter)
+    landed: Counter[str] = field(default_factory=Counter)
+    """Kills by what they met. A checkpoint is written beside other things: one kill may meet both."""
+    options: set[str] = field(default_factory=set)
     _whole: dict[tuple[str, ...], tuple[Path, float]] = field(default_factory=dict)
+    _groups: list[int] = field(default_factory=list)
 
-    def trial(self, number: int, setting: Setting) -> list[str]:
-        """Kill a run one to three times in a row, let it end, compare: what differs."""
-        whole, seconds = self._unbroken(setting)
-        random, place = rng.generator(self.seed, "kill", number), self.folder / f"trial_{number:04d}"
-        for _ in range(int(random.integers(1, 4))):
-            self.kills += self._killed(place, setting, after=float(random.random()) * seconds)
-        self._start(place, setting, GRACE)
-        self.runs += 1
-        found = differences(whole, place)
+    def __post_init__(self) -> None:
+        make_sources(self.folder / "sources")
+
+    def trial(self, job: Job, kills: int) -> list[str]:
+        """Kill a command so many times in a row (fewer, if it ends), let it end, compare: what differs."""
+        whole, seconds = self._unbroken(job)
+        self.trials += 1
+        random, place = rng.generator(self.seed, "trial", self.trials), self.folder / f"trial_{self.trials:04d}"
+        done = 0.0
+        for _ in range(kills):
+            after, aim = float(random.random()) * max(seconds - done, seconds / 4), None
+            if random.random() < AIMED:
+                aim = str(random.choice(job.aims))
+            if not self._killed(place, job, after, aim):
+                break
+            done += after
+        self._ended(place, job)
+        found = job.differences(whole, place)
         self.differing.update(found)
+        self.options.update(option for option in (job.kind, *job.overrides, *job.free) if option[0] != "/")
+        _forget(place, bool(found))
         return found
 
-    def summary(self) -> str:
-        """In one line."""
-        listed = ", ".join(f"{name} in {count}" for name, count in self.differing.items()) or "none"
-        return f"{self.kills} kills in {self.runs} runs of {len(self._whole)} settings; differences: {listed}"
+    def covered(self, *names: str) -> dict[str, list[str]]:
+        """The options of each group that were tried."""
+        return {name: sorted(o.partition("=")[2] for o in self.options if o.startswith(f"{name}=")) for name in names}
 
-    def _unbroken(self, setting: Setting) -> tuple[Path, float]:
-        key = setting.overrides
+    def left_behind(self) -> int:
+        """Process groups of killed processes that are still there after the time that workers take to notice."""
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end and any(map(lives, self._groups)):
+            time.sleep(0.1)
+        return sum(map(lives, self._groups))
+
+    def _unbroken(self, job: Job) -> tuple[Path, float]:
+        key = (job.kind, *job.overrides)
         if key not in self._whole:
             place, began = self.folder / f"whole_{len(self._whole):04d}", time.monotonic()
-            self._start(place, Setting(key, ()), GRACE)
+            self._ended(place, Job(job.kind, job.overrides))
             self._whole[key] = place, time.monotonic() - began
         return self._whole[key]
 
-    def _killed(self, place: Path, setting: Setting, after: float) -> bool:
-        return self._start(place, setting, after)
+    def _ended(self, place: Path, job: Job) -> None:
+        process, end = self._start(place, job), time.monotonic() + GRACE
+        while not process.ended():
+            if time.monotonic() > end:
+                process.kill()
+                raise RuntimeError(f"{job}: the process for {place} does not end")
+            time.sleep(0.005)
 
-    def _start(self, place: Path, setting: Setting, limit: float) -> bool:
-        """``fomo run`` in a process of its own; whether it had to be killed after ``limit`` seconds."""
-        child = os.fork()
-        if child == 0:
-            _run(place, setting)
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                if status:
-                    raise RuntimeError(f"{setting}: the run in {place} ended with {status}")
-                return False
+    def _killed(self, place: Path, job: Job, after: float, aim: str | None) -> bool:
+        """Kill it after so many seconds, or, from a third of them on, when it is in the phase that is aimed at."""
+        process, began = self._start(place, job), time.monotonic()
+        while not process.ended():
+            passed = time.monotonic() - began
+            met = process.phases() if passed >= (after / 3 if aim else after) else set()
+            if met and (aim is None or aim in met):
+                process.kill()
+                self.kills += 1
+                self.landed.update(met)
+                self._groups.append(process.group)
+                return True
             time.sleep(0.001)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        if limit == GRACE:
-            raise RuntimeError(f"{setting}: the run in {place} does not end")
-        return True
+        return False
+
+    def _start(self, place: Path, job: Job) -> Fork:
+        return Fork(job.arguments(place), place, job.environment(place))
 
 
-def _run(place: Path, setting: Setting) -> None:
-    """Never returns. The process is forked, so that importing torch is not what is killed most often."""
-    import torch
-
-    from fomo.cli import main
-
-    status = 1
-    try:
-        torch.set_num_threads(1)  # the parent's threads are not there after a fork, and would be waited for
-        log = os.open(place.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        main(["run", *tiny.TINY, *setting.overrides, *setting.free, f"run.dir={place}"])
-        status = 0
-    except SystemExit as error:
-        status = int(error.code or 0)
-    finally:
-        os._exit(status)
+def _forget(place: Path, differs: bool) -> None:
+    """Keep what differs."""
+    for folder in (place, Path(f"{place}_cache")):
+        if not differs:
+            shutil.rmtree(folder, ignore_errors=True)

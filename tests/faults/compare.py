@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fomo.digest import file_digest
+
 COMPARED = ("scores.json", "ledger.json", "stream.json", "checkpoint/final.safetensors")
 
 
@@ -21,4 +23,21 @@ def differences(one: Path, other: Path) -> list[str]:
     if missing:
         return missing
     differing = [name for name in COMPARED if (one / name).read_bytes() != (other / name).read_bytes()]
-    return differing + (["events.jsonl"] if events(one) != events(other) else [])
+    differing += ["events.jsonl"] if events(one) != events(other) else []
+    return differing + (["left_out of card.json"] if left_out(one) != left_out(other) else [])
+
+
+def different_files(one: Path, other: Path) -> list[str]:
+    """Names of all files below two folders that differ, or that are in one of them alone; locks are no content."""
+    here, there = _digests(one), _digests(other)
+    return sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("lock"))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+
+
+def left_out(folder: Path) -> Any:
+    """What a run could not use; all else in its card is of times and machines."""
+    return json.loads((folder / "card.json").read_text(encoding="utf-8"))["left_out"]

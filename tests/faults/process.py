@@ -1,43 +1,129 @@
-"""``fomo run`` of the tiny experiment in a process of its own, and its workers."""
+"""``fomo`` in a process of its own that can be killed, and what it was doing just before.
 
+Its stack is seen without its help: ``faulthandler`` has the signal handler itself write where every thread is.
+"""
+
+import faulthandler
 import os
-import subprocess
-import sys
+import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import tiny
+GRACE = 240
+"""Seconds after which a process that does not end is a finding."""
+ASK = signal.SIGUSR2
+PHASES = (
+    ("methods/merging/", "", "merge"),
+    ("fomo/checkpoint.py", "", "checkpoint"),
+    ("fomo/saver.py", "_write", "checkpoint"),
+    ("fomo/method.py", "end_task", "end of a task"),
+    ("fomo/evaluation.py", "", "evaluation"),
+    ("fomo/loop.py", "train", "step"),
+    ("fomo/data/importing.py", "bring_in", "import"),
+    ("streams/pocket/cache.py", "draw_missing", "drawing"),
+    ("fomo/report.py", "write_report", "last files"),
+    ("fomo/run.py", "_save_weights", "last files"),
+    ("fomo/run.py", "_card", "last files"),
+    ("fomo/saver.py", "discard", "last files"),
+)
+"""What part of a file (all of it, or a function) does; a thread is in the first of them that its stack shows."""
+OTHERWISE = "start, and in between"
 
 
-def fomo_run(folder: Path, *overrides: str, **environment: str) -> "subprocess.Popen[str]":
-    """Started in a group of its own, as by a shell."""
-    command = [sys.executable, "-m", "fomo", "run", *tiny.TINY, f"run.dir={folder}", *overrides]
-    pipe, variables = subprocess.PIPE, os.environ | environment
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=variables)
+class Fork:
+    """``fomo ARGUMENTS`` in a forked process: what is killed is not, most of the time, the import of torch.
+
+    It leads a group, to which its workers belong; what it prints is appended to ``place.log``.
+    """
+
+    def __init__(self, arguments: Sequence[str], place: Path, environment: Mapping[str, str]) -> None:
+        self._stacks = place.with_suffix(".stacks")
+        self._stacks.write_text("")
+        self._seen = 0
+        self.group = os.fork()
+        if self.group == 0:
+            _become(arguments, place.with_suffix(".log"), self._stacks, environment)
+
+    def ended(self) -> bool:
+        """Whether it has ended.
+
+        Raises:
+            RuntimeError: it has, and failed.
+        """
+        ended, status = os.waitpid(self.group, os.WNOHANG)
+        if ended and status:
+            raise RuntimeError(f"a process ended with {status}: see {self._stacks.with_suffix('.log')}")
+        return bool(ended)
+
+    def phases(self) -> set[str]:
+        """What it is doing; nothing if it does not tell within a tenth of a second."""
+        os.kill(self.group, ASK)
+        end, text = time.monotonic() + 0.1, ""
+        while time.monotonic() < end:
+            time.sleep(0.002)
+            before, text = text, self._stacks.read_text(errors="replace")[self._seen :]
+            if text and text == before:
+                break
+        self._seen += len(text)
+        return phases_of(text) if text else set()
+
+    def kill(self) -> None:
+        """SIGKILL, to it alone: its workers are left to themselves."""
+        os.kill(self.group, signal.SIGKILL)
+        os.waitpid(self.group, 0)
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    """Until it holds; the process must not end before."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.01)
+def phases_of(stacks: str) -> set[str]:
+    """What the threads whose stacks are written there are doing."""
+    threads = re.split(r"^(?:Current thread|Thread) .*$", stacks, flags=re.MULTILINE)
+    found = {phase for thread in threads if (phase := _phase_of(thread))}
+    return found or {OTHERWISE}
 
 
-def wait_for_steps(folder: Path, process: "subprocess.Popen[str]") -> None:
-    """Until the run has written that it made a step."""
-    file = folder / "events.jsonl"
-    wait_for(lambda: file.exists() and '"step"' in file.read_text(), process)
+def _phase_of(stack: str) -> str | None:
+    frames = re.findall(r'File "(.*?)", line \d+ in (\S+)', stack)
+    for file, function, phase in PHASES:
+        if any(file in path and function in (name, "") for path, name in frames):
+            return phase
+    return None
 
 
-def children(process: "subprocess.Popen[str]") -> list[int]:
-    """Processes that it has started and that are alive."""
-    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(child) for child in found]
+def lives(group: int) -> bool:
+    """Whether a process of the group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
-def alive(pids: list[int]) -> list[int]:
-    """Which of these are no zombies, and not gone."""
-    states = [(pid, Path(f"/proc/{pid}/stat")) for pid in pids]
-    return [pid for pid, path in states if path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"]
+def _become(arguments: Sequence[str], log: Path, stacks: Path, environment: Mapping[str, str]) -> None:
+    """Never returns."""
+    status = 1
+    try:
+        os.setsid()
+        os.environ.update(environment)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        with stacks.open("a") as file:
+            faulthandler.register(ASK, file=file, all_threads=True)
+            _command(list(arguments))
+        status = 0
+    except SystemExit as error:
+        status = int(error.code or 0)
+    finally:
+        os._exit(status)
+
+
+def _command(arguments: list[str]) -> None:
+    import torch
+
+    from fomo.cli import main
+    from fomo.data import split_writer
+
+    split_writer.SHARD_BYTES = 10_000  # so that small data fill several shards
+    torch.set_num_threads(1)  # the parent's threads are not there after a fork, and would be waited for
+    main(arguments)

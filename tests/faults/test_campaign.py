@@ -1,19 +1,28 @@
 """The campaign, short; and that its comparison can fail."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Campaign, Setting, settings
-from tests.faults.compare import differences
+import fomo
+from fomo.compose import groups
+from tests.faults.campaign import Campaign, in_order
+from tests.faults.compare import differences, different_files
+from tests.faults.jobs import IMPORTS, RUN, Job, jobs
+from tests.faults.process import OTHERWISE, PHASES, phases_of
+from tests.fomo.helpers import put
 
 
 def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
+    """A merge with experts on disk, an import, random and aimed."""
     campaign = Campaign(tmp_path, seed=1)
-    for number in range(3):
-        campaign.trial(number, Setting(("method=lora_ema", "trainable.rank=2"), ("checkpoint.every_steps=1",)))
-    assert campaign.kills and not campaign.differing, campaign.summary()
+    run = Job(RUN, ("method=offline_merge",), ("checkpoint.every_steps=1",), ("merge",))
+    tree = Job("folder", ("tree",), ("--workers", "1"), ("import",))
+    for job, kills in ((run, 3), (tree, 3)):
+        assert campaign.trial(job, kills) == []
+    assert campaign.kills >= 3 and {"merge", "import"} & campaign.landed.keys() and not campaign.left_behind()
 
 
 PLANTED = '''
@@ -40,27 +49,64 @@ def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(tmp_path)
     planted = ("trainable._target_=planted.Forgetful", "~trainable.what", "runtime.allow_targets=[planted]")
     campaign = Campaign(tmp_path / "runs", seed=0)
-    (tmp_path / "runs").mkdir()
-    for number in range(8):
-        if campaign.trial(number, Setting(planted, ("checkpoint.every_steps=1",))):
+    for _ in range(8):
+        if campaign.trial(Job(RUN, planted, ("checkpoint.every_steps=1",), ("step",)), 2):
             break
     assert "checkpoint/final.safetensors" in campaign.differing and "events.jsonl" in campaign.differing
 
 
-def test_every_preset_of_a_method_and_every_schedule_is_tried() -> None:
-    from fomo.compose import groups
-
-    tried = {override for setting in settings() for override in setting.overrides}
+def test_a_round_of_a_hundred_kills_tries_everything() -> None:
+    """Every preset of a method, every schedule, every kind of import; once each, in an order that the seed gives."""
+    everything = jobs()
+    assert len(everything) <= 40
+    round_of_it = list(islice(in_order(0, everything), len(everything)))
+    assert {job for job, _ in round_of_it} == set(everything) and sum(kills for _, kills in round_of_it) <= 100
+    assert {kills for _, kills in round_of_it} == {1, 2, 3, 4}
+    assert round_of_it == list(islice(in_order(0, jobs()), len(everything)))
+    assert round_of_it != list(islice(in_order(1, everything), len(everything)))
+    tried = {option for job in everything for option in (*job.overrides, *job.free)}
     for group in ("method", "schedule", "meta_schedule"):
-        names = set(groups()[group]) - {"finetune", "independent"}
+        names = set(groups()[group]) - {"independent"}
         assert {f"{group}={name}" for name in names} <= tried
+    assert {f"runtime.num_workers={number}" for number in (0, 4)} <= tried
+    assert {"experiment=joint", "experiment=replay_only", "runtime.precision=bf16"} <= tried
+    assert set(IMPORTS) < {job.kind for job in everything}
+
+
+def test_the_phases_are_those_of_the_code() -> None:
+    top = Path(fomo.__file__).parents[1]
+    for file, function, _ in PHASES:
+        place = top / file
+        assert place.is_dir() if file.endswith("/") else f"def {function}" in place.read_text(encoding="utf-8"), file
+
+
+STACKS = """Thread 0x01 (most recent call first):
+  File "/x/fomo/checkpoint.py", line 80 in write
+  File "/x/fomo/saver.py", line 72 in _write
+
+Current thread 0x02 (most recent call first):
+  File "/x/fomo/evaluation.py", line 113 in _encode
+  File "/x/fomo/loop.py", line 128 in run
+"""
+
+
+def test_a_kill_meets_what_the_threads_are_doing() -> None:
+    assert phases_of(STACKS) == {"checkpoint", "evaluation"}
+    assert phases_of('Current thread 0x02:\n  File "/x/fomo/loop.py", line 1 in run\n') == {OTHERWISE}
+
+
+def test_files_that_differ_or_are_missing_are_named(tmp_path: Path) -> None:
+    for name, content in (("a/x/1", "1"), ("a/same", "s"), ("a/.lock", "1"), ("b/x/1", "2"), ("b/same", "s")):
+        put(tmp_path / name, content)
+    put(tmp_path / "b" / "more", "m")
+    assert different_files(tmp_path / "a", tmp_path / "b") == ["more", "x/1"]
 
 
 def fabricated(folder: Path, **changes: str) -> Path:
     (folder / "checkpoint").mkdir(parents=True)
     event = json.dumps({"event": "step", "loss": 1.0, "time": float(len(folder.name))})
     files = {"scores.json": "1", "ledger.json": "2", "stream.json": "3", "checkpoint/final.safetensors": "4"}
-    for name, content in (files | {"card.json": "", "events.jsonl": event + "\n"} | changes).items():
+    for name, content in (files | {"card.json": '{"left_out": {}}', "events.jsonl": event + "\n"} | changes).items():
         (folder / name).write_text(content)
     return folder
 
@@ -71,5 +117,7 @@ def test_the_comparison_sees_each_file_and_neither_times_nor_notes_of_a_resume(t
     assert differences(one, fabricated(tmp_path / "bb", **{"events.jsonl": resumed})) == []
     for name in ("scores.json", "ledger.json", "stream.json", "checkpoint/final.safetensors"):
         assert differences(one, fabricated(tmp_path / name.replace("/", "_"), **{name: "x"})) == [name]
+    other = json.dumps({"left_out": {"broken": 1}})
+    assert differences(one, fabricated(tmp_path / "left", **{"card.json": other})) == ["left_out of card.json"]
     other = json.dumps({"event": "step", "loss": 2.0, "time": 1.0})
     assert differences(one, fabricated(tmp_path / "loss", **{"events.jsonl": other})) == ["events.jsonl"]

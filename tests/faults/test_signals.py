@@ -12,8 +12,8 @@ from fomo.errors import Stopped, WorkerHung
 from fomo.run import execute
 from fomo.stopping import Stop
 from tests import tiny
+from tests.faults.command import alive, children, fomo_run, wait_for, wait_for_steps
 from tests.faults.compare import differences
-from tests.faults.process import alive, children, fomo_run, wait_for, wait_for_steps
 from tests.fomo.helpers import imported
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

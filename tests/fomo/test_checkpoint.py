@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fomo import checkpoint
 from fomo.checkpoint import STATE, TENSORS, Damaged, latest, numbered, read, snapshot, write
 from fomo.errors import FomoError
 from fomo.saver import CheckpointConfig, Saver
@@ -53,7 +54,9 @@ def spoil(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [TENSORS, STATE])
-@pytest.mark.parametrize("damage", [spoil, Path.unlink, lambda p: p.write_bytes(p.read_bytes()[:-9])])
+@pytest.mark.parametrize(
+    "damage", [spoil, Path.unlink, lambda p: p.write_bytes(p.read_bytes()[:-9]), lambda p: p.write_bytes(b"")]
+)
 def test_a_damaged_one_is_passed_over_with_a_warning(
     name: str, damage: Any, three: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -61,6 +64,25 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     with caplog.at_level(logging.WARNING):
         assert newest(three) == 2
     assert "000003 is damaged" in caplog.text and name in caplog.text
+
+
+def test_without_a_whole_one_there_is_none_and_a_warning(three: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spoil(three / "000002" / TENSORS)
+    (three / "000003" / STATE).unlink()
+    assert newest(three) == 0
+    assert "000002 is damaged" in caplog.text and "holds no whole checkpoint any more" in caplog.text
+
+
+def test_one_of_another_version_of_the_code_is_no_damage(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SCHEMA", "fomo.checkpoint/999")
+    with pytest.raises(FomoError, match=r"another version of the code \(schema: fomo\.checkpoint/\d+ → .*/999\)"):
+        newest(three)
+
+
+def test_numbers_are_numbers(tmp_path: Path) -> None:
+    for name in ("999999", "1000000", "000002"):
+        (tmp_path / name).mkdir()
+    assert list(numbered(tmp_path)) == [2, 999_999, 1_000_000]
 
 
 def test_one_that_is_ahead_of_the_events_is_passed_over(three: Path) -> None:

@@ -6,20 +6,30 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from fomo.checkpoint import latest, numbered, read_identity
 from fomo.errors import FomoError, Stopped
 from fomo.folder import CHECKPOINTS, WEIGHTS, state_of
 from fomo.lock import check_free
+from fomo.model import ClipModel, pocket
 from fomo.resume import refuse_other
 from fomo.run import execute, kept_steps, prepare
 from fomo.stopping import Stop
 from tests import tiny
-from tests.faults.compare import differences, events
-from tests.faults.process import fomo_run, wait_for
+from tests.faults.command import fomo_run, wait_for
+from tests.faults.compare import differences, events, left_out
+from tests.fomo import tars
+from tests.fomo.helpers import encoded, picture, put, status
+from tests.fomo.test_tar_samples import Content
 
 OFTEN = "checkpoint.every_steps=1"
 
@@ -86,6 +96,59 @@ def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], tmp_path:
     assert differences(whole, tmp_path / "run") == []
 
 
+def dropped(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """Half of what a block gives, by torch's own generator."""
+    return F.dropout(output, 0.5, module.training)
+
+
+def dropping_model(name: str) -> ClipModel:
+    """A base model with dropout, which some towers of open_clip have as stochastic depth."""
+    model = pocket(name)
+    model.network.ln_final.register_forward_hook(dropped)
+    return model
+
+
+def test_dropout_is_a_function_of_seed_and_position(tmp_path: Path) -> None:
+    """EWC, for its pass over the data at the end of a task."""
+    model = (f"model._target_={__name__}.dropping_model", f"runtime.allow_targets=[{__name__.partition('.')[0]}]")
+    overrides = ("method=ewc", "regularizer.num_samples=60", *model)
+    whole = tiny.run(tmp_path / "whole", *overrides)
+    torch.manual_seed(1)  # another process has another past
+    assert cut_run(tmp_path / "run", [6, 3], *overrides, OFTEN) == 2
+    assert differences(whole, tmp_path / "run") == []
+    assert "events.jsonl" in differences(whole, tiny.run(tmp_path / "other", *overrides, "seed=1"))
+
+
+def test_what_was_left_out_before_the_cut_is_counted(tmp_path: Path) -> None:
+    """The broken picture comes once, in the first batch."""
+    members: list[Content] = [("bad.png", b"x"), ("bad.txt", b"x")]
+    for number in range(120):
+        members += [(f"{number}.png", encoded(picture(number))), (f"{number}.txt", b"text %d" % number)]
+    pool = (f"stream.pool=[{tars.tar(tmp_path / 'pool.tar', members)}]", "stream.pool_window=1")
+    whole = tiny.run(tmp_path / "whole", *pool)
+    assert left_out(whole) == {"broken": 1}
+    assert cut_run(tmp_path / "run", [6], *pool, OFTEN, "runtime.num_workers=2") == 1
+    assert differences(whole, tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("method", [("method=offline_merge",), ("budget=wall_seconds", "budget.wall_seconds=1")])
+def test_a_folder_that_was_copied_goes_on_as_the_original(method: tuple[str, ...], tmp_path: Path) -> None:
+    """Experts lie in it, not where it was; seconds were timed, and are what was planned then."""
+    overrides = (*method, *(("budget.steps=null",) if "budget" in method[0] else ()), OFTEN)
+    folder, copied = tmp_path / "run", tmp_path / "elsewhere" / "copied"
+    with pytest.raises(Cut):
+        execute(tiny.prepared(*overrides), folder, Cutting(8))
+    shutil.copytree(folder, copied)
+    ended = prepare(tiny.resolved(*overrides), kept_steps(folder))
+    execute(ended, folder, tiny.Silent())
+    shutil.move(folder, tmp_path / "original")
+    for number in (2, 3):
+        with pytest.raises(Cut):
+            execute(prepare(tiny.resolved(*overrides), kept_steps(copied)), copied, Cutting(number))
+    execute(prepare(tiny.resolved(*overrides), kept_steps(copied)), copied, tiny.Silent())
+    assert differences(tmp_path / "original", copied) == []
+
+
 def test_seconds_are_timed_once(tmp_path: Path) -> None:
     overrides = ("budget=wall_seconds", "budget.steps=null", "budget.wall_seconds=1", OFTEN)
     with pytest.raises(Cut):
@@ -119,6 +182,48 @@ def test_a_damaged_newest_checkpoint_costs_some_steps_and_changes_nothing(whole:
     (newest / "tensors.safetensors").write_bytes(b"spoilt")
     tiny.run(folder, OFTEN)
     assert differences(whole, folder) == []
+
+
+def torn_events(folder: Path) -> None:
+    """A last line that was being written."""
+    events_file = folder / "events.jsonl"
+    events_file.write_bytes(events_file.read_bytes() + b'{"event": "st')
+
+
+def short_events(folder: Path) -> None:
+    """The newest checkpoint knows more."""
+    events_file = folder / "events.jsonl"
+    events_file.write_bytes(events_file.read_bytes()[:-1])
+
+
+def all_damaged(folder: Path) -> None:
+    for place in numbered(folder / CHECKPOINTS).values():
+        (place / "state.json").write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [torn_events, short_events, all_damaged])
+def test_what_a_crash_can_leave_behind_changes_nothing(
+    spoil: Callable[[Path], None], whole: Path, tmp_path: Path
+) -> None:
+    folder = cut_folder(tmp_path / "run")
+    spoil(folder)
+    tiny.run(folder, OFTEN)
+    assert differences(whole, folder) == []
+
+
+def test_a_folder_that_was_barely_begun_is_new(whole: Path, tmp_path: Path) -> None:
+    for name in (".lock", ".config.yaml.partial"):
+        put(tmp_path / "run" / name, "seed")
+    tiny.run(tmp_path / "run", "resume=never")
+    assert differences(whole, tmp_path / "run") == []
+    assert not (tmp_path / "run" / ".config.yaml.partial").exists()
+
+
+def test_a_finished_run_that_was_killed_while_it_tidied_up_is_tidied(tmp_path: Path) -> None:
+    folder = tiny.run(tmp_path / "run")
+    put(folder / CHECKPOINTS / "000004" / "tensors.safetensors", "half of it")
+    assert status("run", *tiny.TINY, f"run.dir={folder}") == 0
+    assert not numbered(folder / CHECKPOINTS) and (folder / WEIGHTS).is_file()
 
 
 def test_the_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
@@ -183,6 +288,22 @@ def test_a_second_process_on_a_folder_is_refused(tmp_path: Path) -> None:
     first.kill()
     first.communicate()
     check_free(folder)  # the lock is gone with its holder
+
+
+def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(tmp_path: Path) -> None:
+    """SIGSTOP, as schedulers and laptops do it; its folder is not free meanwhile."""
+    overrides, folder = ("budget.steps=12", OFTEN), tmp_path / "run"
+    process = fomo_run(folder, *overrides)
+    wait_for(lambda: bool(numbered(folder / CHECKPOINTS)), process)
+    for _ in range(3):
+        os.killpg(process.pid, signal.SIGSTOP)
+        with pytest.raises(FomoError, match="in use by process"):
+            check_free(folder)
+        os.killpg(process.pid, signal.SIGCONT)
+        time.sleep(0.2)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert differences(tiny.run(tmp_path / "whole", "budget.steps=12"), folder) == []
 
 
 def test_must_and_never(tmp_path: Path) -> None:

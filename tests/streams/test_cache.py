@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from fomo.errors import FomoError
 from streams.pocket import cache
 from streams.pocket.cache import POOL, Request, draw_missing, open_array
+from tests.fomo.helpers import put
 
 WANTED = (Request("pocket_flags", "test", 1100), Request("pocket_digits", "test", 300), Request(POOL, "train", 600))
 
@@ -55,6 +57,40 @@ def test_an_interrupted_drawing_leaves_nothing_that_looks_whole(monkeypatch: pyt
             draw_missing(WANTED[:1], num_workers=0)
     assert not WANTED[0].folder.exists()
     assert draw_missing(WANTED[:1], num_workers=0) == 1 and len(open_array(WANTED[0])) == 1100
+
+
+DRAW = """
+from streams.pocket.cache import Request, draw_missing
+if __name__ == "__main__":
+    draw_missing([Request("pocket_flags", "test", 1100), Request("pool", "train", 60000)], num_workers=2)
+"""
+
+
+def test_a_drawing_that_is_killed_leaves_no_process_and_goes_on(tmp_path: Path, own_cache: Path) -> None:
+    """Workers that wait for work do not see by themselves that nobody will give them any."""
+    script = put(tmp_path / "script.py", DRAW)
+    environment = os.environ | {"PYTHONPATH": str(Path(cache.__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
+    end = time.monotonic() + 120
+    while not WANTED[0].folder.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    while time.monotonic() < end and group_lives(process.pid):
+        time.sleep(0.05)
+    assert not group_lives(process.pid)
+    left = put(own_cache / cache.cache_root().name / f".{WANTED[2].folder.name}.partial" / "images.npy", "half of it")
+    assert draw_missing(WANTED[::2], num_workers=0) == 1 and not left.exists()
+    assert not list(cache.cache_root().glob(".*.partial*"))
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_larger_pool_begins_like_a_smaller_one() -> None:
