@@ -131,5 +131,5 @@ def _entry(name: str, runs: list[tuple[int, str, Scores]]) -> Entry:
         zs=statistics.fmean(point.zs for point in points),
         gm=statistics.fmean(gms),
         gm_deviation=statistics.stdev(gms) if len(gms) > 1 else None,
-        marks=tuple(runs[0][2].marks),
+        marks=tuple(dict.fromkeys(mark for scores in by_seed.values() for mark in scores.marks)),
     )

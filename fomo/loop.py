@@ -14,8 +14,10 @@ from torch.nn.utils import parametrize
 from fomo.budget.flops import Meter, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
+from fomo.memory_fault import during
 from fomo.method import Batch, Features, Methods, Task
 from fomo.model import train_mode
+from fomo.nonfinite import Guard, Judge
 from fomo.record import Record
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
@@ -40,8 +42,10 @@ class Learner:
         with self.methods.meter("optimizer"):
             return self.make_optimizer(named) if named else None
 
-    def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter) -> tuple[Tensor, Tensor]:
-        """One optimizer step; its loss and gradient norm. ``meter`` hears the phases."""
+    def step(
+        self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter, judge: Judge | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One optimizer step, if ``judge`` lets it; its loss and gradient norm. ``meter`` hears the phases."""
         network, methods = self.network, self.methods
         methods.meter = meter
         with meter("optimizer"):
@@ -57,6 +61,8 @@ class Learner:
                 loss.backward()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        if judge and not judge(loss, norm):
+            return loss, norm
         methods.after_backward(network)
         with meter("optimizer"):
             optimizer.step()
@@ -109,6 +115,7 @@ class Experiment:
     learning_rate: LearningRate
     evaluate: Callable[[int], None]
     keeper: Keeper = field(default_factory=Keeper)
+    guard: Guard = field(default_factory=Guard)
 
 
 def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
@@ -122,7 +129,7 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
         with keeper.whole_steps():
             train(experiment, task, ledger, record, optimizer, step)
             keeper.save(Place(task.number, task.num_steps), optimizer)
-        with ledger.hooks(task.number, "end") as methods.meter:
+        with ledger.hooks(task.number, "end") as methods.meter, during("hook", task.number):
             methods.end_task(network, task)
             with methods.deployed(network):
                 experiment.evaluate(task.number)
@@ -135,7 +142,7 @@ def begin(experiment: Experiment, task: Task, ledger: Ledger) -> tuple[torch.opt
     learner, start = experiment.learner, experiment.keeper.start
     if start and start.task == task.number and start.steps is not None:
         return experiment.keeper.resume(task), start.steps
-    with ledger.hooks(task.number, "begin") as learner.methods.meter:
+    with ledger.hooks(task.number, "begin") as learner.methods.meter, during("hook", task.number):
         learner.methods.begin_task(learner.network, task)
         return learner.optimizer(), 0
 
@@ -168,9 +175,10 @@ def train(
         rate = experiment.learning_rate(task.number, step, task.num_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with ledger.step(task.number, step, batch) as meter:
-            loss, norm = learner.step(optimizer, batch, meter)
-        record.step(task.number, step, loss, norm, rate)
+        with during("step", task.number, step), experiment.guard.step(task.number, step, optimizer) as judge:
+            with ledger.step(task.number, step, batch) as meter:
+                loss, norm = learner.step(optimizer, batch, meter, judge)
+            record.step(task.number, step, loss, norm, rate, judge.note)
         experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
     record.flush()
 

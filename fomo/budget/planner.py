@@ -109,22 +109,28 @@ def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools
 
 def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int]) -> float:
     """Time of a step on the device at hand: the fastest of a few on a copy of the model."""
-    seconds = _trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples)
+    seconds = trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples)
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
 def measure(config: Config) -> int:
     """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
+    model = fresh_model(config)
+    torch.cuda.reset_peak_memory_stats(config.runtime.device)
+    trial(config, model, [config.batch_size] * config.num_tasks)
+    return torch.cuda.max_memory_allocated(config.runtime.device)
+
+
+def fresh_model(config: Config) -> ClipModel:
+    """The configured model on its device; with random weights where the real ones are not shipped."""
     shape = {key: None if key == "pretrained" else value for key, value in config.model.items()}
     model: ClipModel = build("model", shape, config.runtime.allow_targets)
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)
     model.network.to(config.runtime.device)
-    torch.cuda.reset_peak_memory_stats(config.runtime.device)
-    _trial(config, model, [config.batch_size] * config.num_tasks)
-    return torch.cuda.max_memory_allocated(config.runtime.device)
+    return model
 
 
-def _trial(config: Config, model: ClipModel, num_samples: Sequence[int]) -> list[float]:
+def trial(config: Config, model: ClipModel, num_samples: Sequence[int]) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed."""
     network, methods = model.network, Methods(parts_of(config))
     learner = learner_of(config, network, methods)
