@@ -16,6 +16,7 @@ from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
 from fomo.memory_fault import during
 from fomo.method import Batch, Features, Methods, Task
+from fomo.micro_batches import MicroBatches, with_scale
 from fomo.model import train_mode
 from fomo.nonfinite import Guard, Judge
 from fomo.record import Record
@@ -35,6 +36,7 @@ class Learner:
     max_grad_norm: float
     max_logit_scale: float | None
     autocast: Callable[[], AbstractContextManager[None]]
+    micro_batch: int | None = None
 
     def optimizer(self) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
@@ -50,15 +52,19 @@ class Learner:
         methods.meter = meter
         with meter("optimizer"):
             optimizer.zero_grad()
+        small = self._micro_batches(batch)
+        before = small.features(network, batch, meter) if small else None
         with parametrize.cached():
             with self.autocast():
                 with meter("forward"):
                     compute_parametrizations(network)
-                    features = encode(network, batch)
+                    features = with_scale(network, before) if before else encode(network, batch)
                     loss = symmetric_loss(features)
                 loss = methods.loss(network, replace(batch, features=features), loss)
             with meter("backward"):
                 loss.backward()
+        if small:
+            small.backward(network, batch, features, meter)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
         if judge and not judge(loss, norm):
@@ -69,6 +75,12 @@ class Learner:
         clamp_temperature(network, self.max_logit_scale)
         methods.after_step(network)
         return loss, norm
+
+    def _micro_batches(self, batch: Batch) -> MicroBatches | None:
+        """How to encode a batch that is larger than ``micro_batch``."""
+        if self.micro_batch is None or len(batch.images) <= self.micro_batch:
+            return None
+        return MicroBatches(self.micro_batch, encode_computed, self.autocast)
 
 
 class Place(NamedTuple):
@@ -194,6 +206,12 @@ def compute_parametrizations(network: nn.Module) -> None:
 def encode(network: nn.Module, batch: Batch) -> Features:
     """Both towers on a batch."""
     return Features(*network(batch.images, batch.tokens)[:3])
+
+
+def encode_computed(network: nn.Module, batch: Batch) -> Features:
+    """The same, adapted weights first."""
+    compute_parametrizations(network)
+    return encode(network, batch)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

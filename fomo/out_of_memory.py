@@ -58,8 +58,16 @@ def _of_step(run: Failed) -> str:
     found = (
         f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
     )
-    saving = "" if config.runtime.grad_checkpointing else ", or take runtime.grad_checkpointing=true at the same batch"
-    return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}{saving}."
+    return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{_saving(run, fitting)}"
+
+
+def _saving(run: Failed, fitting: int | None) -> str:
+    """What takes less memory at the same batch."""
+    runtime = run.config.runtime
+    in_pieces = replace(run.config, runtime=replace(runtime, micro_batch=fitting))
+    if fitting and not runtime.micro_batch and _steps(in_pieces, run.num_samples):
+        return f" runtime.micro_batch={fitting} fits too, and keeps the batch."
+    return "" if runtime.grad_checkpointing else " runtime.grad_checkpointing=true takes less memory at the same batch."
 
 
 def _guide(needed: int | None, there: int) -> str:

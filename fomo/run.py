@@ -32,6 +32,7 @@ from fomo.lock import locked
 from fomo.loop import Experiment, Keeper, Learner, LearningRate, run
 from fomo.memory_fault import MemoryFault, during
 from fomo.method import Methods
+from fomo.micro_batches import check_deterministic
 from fomo.mixture import Mixture
 from fomo.model import ClipModel, checkpoint_activations
 from fomo.nonfinite import Guard, check_rewindable, guard_of
@@ -114,6 +115,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)
+    check_deterministic(model.network, config.runtime.micro_batch)
     model.network.to(config.runtime.device)
     given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
@@ -321,7 +323,7 @@ def _compute(prepared: Prepared, ledger: Ledger, usage: Usage) -> dict[str, Any]
     if not ledger.charged_flops:
         return None
     model_flops = ledger.charged_flops
-    if config.runtime.grad_checkpointing:
+    if config.runtime.grad_checkpointing or config.runtime.micro_batch:
         model_flops = without_recomputation(config, prepared.model, prepared.plan, prepared.maker.pools)
     best = peak(config.runtime.device, config.runtime.precision)
     rates = utilisation(ledger.charged_flops, model_flops, sum(ledger.samples.values()), usage.seconds, best)

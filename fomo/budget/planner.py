@@ -47,7 +47,8 @@ def make_optimizer(config: Config) -> MakeOptimizer:
 def learner_of(config: Config, network: nn.Module, methods: Methods) -> Learner:
     """What takes the steps of a run, on the device at hand."""
     make, autocast = make_optimizer(config), config.runtime.autocast
-    return Learner(network, methods, make, config.max_grad_norm, config.max_logit_scale, autocast)
+    limits = (config.max_grad_norm, config.max_logit_scale)
+    return Learner(network, methods, make, *limits, autocast, config.runtime.micro_batch)
 
 
 def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Setting:
@@ -63,6 +64,7 @@ def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> 
         kinds=partial(_kinds, config),
         num_samples=num_samples,
         seed=config.seed,
+        micro_batch=config.runtime.micro_batch,
     )
 
 
@@ -93,10 +95,10 @@ def plan_run(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Pl
 
 
 def without_checkpointing(setting: Setting) -> Setting:
-    """The same model keeping every activation."""
+    """The same model keeping every activation, of the whole batch."""
     network = copy.deepcopy(setting.network)
     checkpoint_activations(network, False)
-    return replace(setting, network=network)
+    return replace(setting, network=network, micro_batch=None)
 
 
 def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools: StreamPools) -> int:

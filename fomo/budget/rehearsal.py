@@ -41,6 +41,7 @@ class Setting:
     num_samples: Sequence[int]
     """|D_t| of every task."""
     seed: int
+    micro_batch: int | None = None
 
     @property
     def num_tasks(self) -> int:
@@ -88,6 +89,7 @@ class _Rehearsal:
             setting.max_grad_norm,
             setting.max_logit_scale,
             precision,
+            setting.micro_batch,
         )
 
     @contextmanager

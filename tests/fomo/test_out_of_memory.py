@@ -41,10 +41,12 @@ def test_a_step_that_does_not_fit_names_a_batch_size_that_does(text: str, tmp_pa
     said = refused(tmp_path / "run", *limit)
     for part in ("out of memory in task 1, step 0 on cpu", "allocate", "batch_size=24 does not fit", "GiB", "no guide"):
         assert part in said, said
-    assert "batch_size=6 fits: steps of that size were made here" in said and "grad_checkpointing=true" in said
+    assert "batch_size=6 fits: steps of that size were made here" in said
+    assert "runtime.micro_batch=6 fits too, and keeps the batch" in said
     whole = numbered(tmp_path / "run" / CHECKPOINTS)
     assert f"is in {whole[max(whole)]}; the same command goes on" in said
-    assert read_scores(tiny.run(tmp_path / "smaller", *limit, "batch_size=6")).finished
+    for smaller in ("batch_size=6", "runtime.micro_batch=6"):
+        assert read_scores(tiny.run(tmp_path / smaller, *limit, smaller)).finished
 
 
 def test_the_run_goes_on_where_there_is_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
