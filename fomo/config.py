@@ -18,6 +18,7 @@ from fomo.errors import FomoError, check_keys, unknown
 from fomo.evaluation import EvaluationConfig
 from fomo.loader import Augmentation
 from fomo.mixture import MixtureWeights
+from fomo.nonfinite import POLICIES
 from fomo.runtime import Runtime
 from fomo.saver import CheckpointConfig
 
@@ -62,12 +63,16 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     resume: str = "auto"
+    on_nan: str = "stop"
+    rewind_every: int = 100
     label: str = ""
 
     def __post_init__(self) -> None:
         if self.resume not in RESUME:
             raise unknown("value of resume", self.resume, RESUME)
-        for name in ("num_tasks", "batch_size"):
+        if self.on_nan not in POLICIES:
+            raise unknown("value of on_nan", self.on_nan, POLICIES)
+        for name in ("num_tasks", "batch_size", "rewind_every"):
             if getattr(self, name) < 1:
                 raise FomoError(f"{name}={getattr(self, name)}: allowed are 1 and above.")
         for name in ("max_grad_norm", "max_logit_scale"):

@@ -9,10 +9,10 @@ class FomoError(Exception):
 
 
 class NotFinite(FomoError):
-    """A loss that is NaN or infinite, and where."""
+    """A loss or a gradient norm that is NaN or infinite, and where."""
 
-    def __init__(self, task: int, step: int, loss: float) -> None:
-        super().__init__(f"task {task}, step {step}: the loss is {loss}. Lower optimizer.lr, or see events.jsonl.")
+    def __init__(self, task: int, step: int, what: str) -> None:
+        super().__init__(f"task {task}, step {step}: {what}. Lower optimizer.lr, or see events.jsonl.")
         self.task, self.step = task, step
 
 

@@ -147,7 +147,7 @@ def _entry(name: str, runs: list[_Run]) -> Entry:
         zs_deviation=zs_deviation,
         gm_deviation=gm_deviation,
         folders=tuple(str(run.folder) for run in by_seed.values()),
-        marks=tuple(runs[0].scores.marks),
+        marks=tuple(dict.fromkeys(mark for run in by_seed.values() for mark in run.scores.marks)),
     )
 
 

@@ -15,8 +15,11 @@ from fomo import rng
 from fomo.budget.flops import Meter, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.loader import Batches
+from fomo.memory_fault import during
 from fomo.method import Batch, Features, Methods, Task
+from fomo.micro_batches import MicroBatches, with_scale
 from fomo.model import train_mode
+from fomo.nonfinite import Guard, Judge
 from fomo.record import Record
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
@@ -34,6 +37,7 @@ class Learner:
     max_grad_norm: float
     max_logit_scale: float | None
     autocast: Callable[[], AbstractContextManager[None]]
+    micro_batch: int | None = None
 
     def optimizer(self) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
@@ -41,29 +45,43 @@ class Learner:
         with self.methods.meter("optimizer"):
             return self.make_optimizer(named) if named else None
 
-    def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter) -> tuple[Tensor, Tensor]:
-        """One optimizer step; its loss and gradient norm. ``meter`` hears the phases."""
+    def step(
+        self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter, judge: Judge | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One optimizer step, if ``judge`` lets it; its loss and gradient norm. ``meter`` hears the phases."""
         network, methods = self.network, self.methods
         methods.meter = meter
         with meter("optimizer"):
             optimizer.zero_grad()
+        small = self._micro_batches(batch)
+        before = small.features(network, batch, meter) if small else None
         with parametrize.cached():
             with self.autocast():
                 with meter("forward"):
                     compute_parametrizations(network)
-                    features = encode(network, batch)
+                    features = with_scale(network, before) if before else encode(network, batch)
                     loss = symmetric_loss(features)
                 loss = methods.loss(network, replace(batch, features=features), loss)
             with meter("backward"):
                 loss.backward()
+        if small:
+            small.backward(network, batch, features, meter)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        if judge and not judge(loss, norm):
+            return loss, norm
         methods.after_backward(network)
         with meter("optimizer"):
             optimizer.step()
         clamp_temperature(network, self.max_logit_scale)
         methods.after_step(network)
         return loss, norm
+
+    def _micro_batches(self, batch: Batch) -> MicroBatches | None:
+        """How to encode a batch that is larger than ``micro_batch``."""
+        if self.micro_batch is None or len(batch.images) <= self.micro_batch:
+            return None
+        return MicroBatches(self.micro_batch, encode_computed, self.autocast)
 
 
 class Place(NamedTuple):
@@ -114,6 +132,7 @@ class Experiment:
     learning_rate: LearningRate
     evaluate: Callable[[int], None]
     keeper: Keeper = field(default_factory=Keeper)
+    guard: Guard = field(default_factory=Guard)
 
 
 def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
@@ -128,7 +147,7 @@ def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
             train(experiment, task, ledger, record, optimizer, step)
             keeper.save(Place(task.number, task.num_steps), optimizer)
         seed_layers(experiment.seed, task.number, "end")
-        with ledger.hooks(task.number, "end") as methods.meter:
+        with ledger.hooks(task.number, "end") as methods.meter, during("hook", task.number):
             methods.end_task(network, task)
             with methods.deployed(network):
                 experiment.evaluate(task.number)
@@ -142,7 +161,7 @@ def begin(experiment: Experiment, task: Task, ledger: Ledger) -> tuple[torch.opt
     if start and start.task == task.number and start.steps is not None:
         return experiment.keeper.resume(task), start.steps
     seed_layers(experiment.seed, task.number, "begin")
-    with ledger.hooks(task.number, "begin") as learner.methods.meter:
+    with ledger.hooks(task.number, "begin") as learner.methods.meter, during("hook", task.number):
         learner.methods.begin_task(learner.network, task)
         return learner.optimizer(), 0
 
@@ -177,9 +196,10 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         seed_layers(experiment.seed, task.number, step)
-        with ledger.step(task.number, step, batch) as meter:
-            loss, norm = learner.step(optimizer, batch, meter)
-        record.step(task.number, step, loss, norm, rate)
+        with during("step", task.number, step), experiment.guard.step(task.number, step, optimizer) as judge:
+            with ledger.step(task.number, step, batch) as meter:
+                loss, norm = learner.step(optimizer, batch, meter, judge)
+            record.step(task.number, step, loss, norm, rate, judge.note)
         experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
     record.flush()
 
@@ -200,6 +220,12 @@ def compute_parametrizations(network: nn.Module) -> None:
 def encode(network: nn.Module, batch: Batch) -> Features:
     """Both towers on a batch."""
     return Features(*network(batch.images, batch.tokens)[:3])
+
+
+def encode_computed(network: nn.Module, batch: Batch) -> Features:
+    """The same, adapted weights first."""
+    compute_parametrizations(network)
+    return encode(network, batch)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

@@ -100,6 +100,9 @@ class Method:
         for method in methods: method.begin_task(network, task)    # only inside of a task
         for method in methods: method.load_state_dict(network, state)
         network.load_state_dict(…); optimizer.load_state_dict(…)
+
+    With ``on_nan=skip`` or ``rewind`` a step whose loss or gradient is not finite ends before ``after_backward``, and
+    what ``loss`` has changed stays; a rewind then loads an earlier state of the task into the same objects.
     """
 
     group = "regularizer"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fomo.errors import NotFinite
 from fomo.evaluation import Evaluation
+from fomo.nonfinite import marks
 from fomo.scores import SCHEMA
 from fomo.stream import Stream
 
@@ -33,39 +34,55 @@ class Record:
         self._folder, self._on_step = folder, on_step
         self._scores = {"schema": SCHEMA, **header, "evaluations": []}
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
-        self._pending: list[tuple[int, int, Tensor, Tensor, float]] = []
+        self._pending: list[tuple[int, int, Tensor, Tensor, float, Mapping[str, int]]] = []
+        self._not_finite: list[dict[str, int]] = []
 
     def state(self) -> dict[str, Any]:
         """Where the events end, and the evaluations. Steps noted so far are written first."""
         self.flush()
-        return {"events_bytes": os.fstat(self._events.fileno()).st_size, "evaluations": self._scores["evaluations"]}
+        size = os.fstat(self._events.fileno()).st_size
+        return {"events_bytes": size, "evaluations": self._scores["evaluations"], "not_finite": self._not_finite}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`: later events are cut off, ``scores.json`` is what it was."""
         self._events.truncate(state["events_bytes"])
-        self._scores["evaluations"] = state["evaluations"]
+        self._scores["evaluations"], self._not_finite = state["evaluations"], state["not_finite"]
         if state["evaluations"]:
-            write_json(self._folder / "scores.json", self._scores)
+            self._write_scores()
 
-    def step(self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
-        """Note a step. Values stay on the device until a handful is fetched at once."""
-        self._pending.append((task, step, loss.detach(), norm.detach(), rate))
-        if len(self._pending) >= FLUSH_STEPS or step == 0:
+    @property
+    def marks(self) -> list[str]:
+        """What keeps the result from being compared freely, lost steps included."""
+        return [*self._scores.get("marks", []), *marks(self._not_finite)]
+
+    def _write_scores(self) -> None:
+        lost = {"not_finite": self._not_finite} if self._not_finite else {}
+        write_json(self._folder / "scores.json", {**self._scores, "marks": self.marks, **lost})
+
+    def step(
+        self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float, lost: Mapping[str, int] | None = None
+    ) -> None:
+        """Note a step, and what was ``lost`` by it. Values stay on the device until a handful is fetched at once."""
+        self._pending.append((task, step, loss.detach(), norm.detach(), rate, lost or {}))
+        if lost:
+            self._not_finite.append({"task": task, "step": step, **lost})
+        if len(self._pending) >= FLUSH_STEPS or step == 0 or lost:
             self.flush()
 
     def flush(self) -> None:
         """Write the steps noted so far.
 
         Raises:
-            NotFinite: a loss is not finite: going on would score a broken model.
+            NotFinite: a loss or a gradient is not finite, and was applied: going on would score a broken model.
         """
         if not self._pending:
             return
-        values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, _ in self._pending])
-        for (task, step, _, _, rate), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
-            self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate)
-            if not math.isfinite(loss):
-                raise NotFinite(task, step, loss)
+        values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, *_ in self._pending])
+        for (task, step, _, _, rate, lost), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
+            self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate, **lost)
+            for name, value in (("loss", loss), ("gradient norm", norm)):
+                if not math.isfinite(value) and not lost:
+                    raise NotFinite(task, step, f"the {name} is {value}")
             self._on_step(task, step, loss)
         self._pending.clear()
 
@@ -79,7 +96,7 @@ class Record:
             "num_samples": dict(evaluation.num_samples),
         }
         self._scores["evaluations"].append(entry)
-        write_json(self._folder / "scores.json", self._scores)
+        self._write_scores()
         self.event("evaluation", task=task)
 
     def event(self, kind: str, **values: Any) -> None:

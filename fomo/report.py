@@ -98,7 +98,8 @@ def _tasks(folder: Path) -> list[list[str]]:
 def compute_line(ledger: dict[str, Any]) -> str:
     """What was spent, in a few words: ``360 steps, 1,910 of 1,920 MAFs (GFLOPs)``."""
     charged, total = ledger["charged"], ledger["total"]
-    steps = f"{charged['steps']} of {ledger['planned']['steps']} steps"
+    lost = f" ({ledger['lost_steps']} lost)" if ledger.get("lost_steps") else ""
+    steps = f"{charged['steps']} of {ledger['planned']['steps']} steps{lost}"
     if ledger["unit"] == "total_mafs":
         return f"{steps}, {charged['mafs']:,.5g} of {total:,.5g} MAFs (GFLOPs)"
     gflops = f"{charged['flops'] / 1e9:,.5g}"

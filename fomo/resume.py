@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from fomo.budget.flops import unmetered
 from fomo.budget.ledger import Ledger
@@ -20,9 +19,11 @@ from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loader import Batches
 from fomo.loop import Keeper, Learner, Place
 from fomo.method import Batch, Task
+from fomo.nonfinite import Guard
 from fomo.record import Record
 from fomo.saver import Saver
 from fomo.stopping import Stop
+from fomo.training_state import load_model, load_optimizer, training_state
 
 
 class Checkpoints(Keeper):
@@ -37,10 +38,11 @@ class Checkpoints(Keeper):
         ledger: Ledger,
         record: Record,
         usage: Usage,
+        guard: Guard,
         found: Checkpoint | None,
     ) -> None:
         self._saver, self._stop, self._learner, self._batches = saver, stop, learner, batches
-        self._ledger, self._record, self._usage = ledger, record, usage
+        self._ledger, self._record, self._usage, self._guard = ledger, record, usage, guard
         self._state: dict[str, Any] | None = None
         self._last: Place | None = None
         self._unsaved: tuple[Place, torch.optim.Optimizer] | None = None
@@ -56,6 +58,7 @@ class Checkpoints(Keeper):
         self._batches.load_state(state["batches"])
         self._ledger.load_state(state["ledger"])
         self._usage.load_state(state["usage"])
+        self._guard.load_state(state["guard"])
         self._learner.methods.meter = unmetered
         if self.start.steps is None:
             self._load()
@@ -68,9 +71,7 @@ class Checkpoints(Keeper):
     def _load(self) -> torch.optim.Optimizer | None:
         assert self._state is not None
         state, self._state = self._state, None
-        network = self._learner.network
-        self._learner.methods.load_state_dict(network, state["method"])
-        load_network(network, state["network"])
+        load_model(self._learner.network, self._learner.methods, state)
         optimizer = self._learner.optimizer() if state["optimizer"] else None
         if optimizer:
             load_optimizer(optimizer, state["optimizer"])
@@ -82,13 +83,12 @@ class Checkpoints(Keeper):
         self._saver.save(
             {
                 "place": {"task": place.task, "steps": place.steps},
-                "network": learner.network.state_dict(),
-                "method": learner.methods.state_dict(),
-                "optimizer": optimizer.state_dict() if optimizer else None,
+                **training_state(learner.network, learner.methods, optimizer),
                 "batches": self._batches.state(),
                 "ledger": self._ledger.state(),
                 "record": self._record.state(),
                 "usage": self._usage.state(),
+                "guard": self._guard.state(),
             }
         )
         self._last, self._unsaved = place, None
@@ -125,22 +125,6 @@ class Checkpoints(Keeper):
         if self._saver.newest is None or self._last is None:
             return stopped
         return Stopped(stopped.by, stopped.status, f"saved in {self._saver.newest} is {self._last}")
-
-
-def load_network(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """The values, and the order of dimensions in memory: a folded adapter may leave a weight transposed."""
-    network.load_state_dict(dict(state))
-    for name, value in network.state_dict(keep_vars=True).items():
-        if value.stride() != state[name].stride():
-            value.data = state[name].to(value.device)
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load, and undo what torch's own loading casts to the type of the parameter."""
-    optimizer.load_state_dict(dict(state))
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, values in state["state"].items():
-        optimizer.state[parameters[number]].update(values)
 
 
 def refuse_other(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:

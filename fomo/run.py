@@ -30,9 +30,13 @@ from fomo.folder import BAD_BATCH, CHECKPOINTS, WEIGHTS, WORK, State, check_resu
 from fomo.loader import Batches, BatchMaker
 from fomo.lock import locked
 from fomo.loop import Experiment, Keeper, Learner, LearningRate, run
+from fomo.memory_fault import MemoryFault, during
 from fomo.method import Methods
+from fomo.micro_batches import check_deterministic
 from fomo.mixture import Mixture
 from fomo.model import ClipModel, checkpoint_activations
+from fomo.nonfinite import Guard, check_rewindable, guard_of
+from fomo.out_of_memory import Failed, explain
 from fomo.parts import build
 from fomo.position import Position
 from fomo.record import Record, scores_header, write_json
@@ -111,12 +115,15 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)
+    check_deterministic(model.network, config.runtime.micro_batch)
     model.network.to(config.runtime.device)
     given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, allow, **given)
     pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     timed_before = kept_steps is not None and config.budget.unit == "wall_seconds"
     the_plan = Plan(config.budget, kept_steps or ()) if timed_before else plan_run(config, model, pools.update_sizes)
+    if config.on_nan == "rewind":
+        check_rewindable(the_plan)
     mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
     for task, num_steps in enumerate(the_plan.steps, start=1):  # a schedule may refuse a task, at any end of it
@@ -207,12 +214,13 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     usage = Usage(config.runtime.device)
     learner = learner_of(config, prepared.model.network, prepared.methods)
+    guard = guard_of(config.on_nan, config.rewind_every, learner.network, learner.methods, ledger)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
     saver = Saver(checkpoints, prepared.identity, config.checkpoint, found.place if found else None)
-    keeper = Checkpoints(saver, stop, learner, batches, ledger, record, usage, found)
+    keeper = Checkpoints(saver, stop, learner, batches, ledger, record, usage, guard, found)
     del found  # and with it a copy of all tensors
     evaluator = _evaluator(prepared, record, progress, usage, stop)
-    experiment = _experiment(prepared, learner, batches, keeper, evaluator)
+    experiment = _experiment(prepared, learner, batches, keeper, guard, evaluator)
     progress.planned(len(prepared.plan.steps), sum(prepared.plan.steps) - sum(ledger.steps), len(stream.datasets))
     try:
         run(experiment, ledger, record)
@@ -222,6 +230,10 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     except NotFinite as error:
         path = _save_batch(prepared, folder, error.task, error.step)
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
+    except MemoryFault as fault:
+        saver.wait()
+        sizes = tuple(prepared.maker.pools.update_sizes)
+        raise explain(fault, Failed(config, prepared.model, prepared.methods, sizes, saver.newest)) from None
     finally:
         saver.wait()
         record.close()
@@ -230,12 +242,17 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     _save_weights(prepared, folder / WEIGHTS)
     write_report(folder)
     card = _card(prepared, folder, ledger, usage)
-    write_json(folder / "card.json", card | {"left_out": batches.left_out})
+    write_json(folder / "card.json", card | {"marks": record.marks, "left_out": batches.left_out})
     saver.discard()
 
 
 def _experiment(
-    prepared: Prepared, learner: Learner, batches: Batches, keeper: Keeper, evaluate: Callable[[int], None]
+    prepared: Prepared,
+    learner: Learner,
+    batches: Batches,
+    keeper: Keeper,
+    guard: Guard,
+    evaluate: Callable[[int], None],
 ) -> Experiment:
     return Experiment(
         seed=prepared.resolved.config.seed,
@@ -244,6 +261,7 @@ def _experiment(
         learning_rate=prepared.learning_rate,
         evaluate=evaluate,
         keeper=keeper,
+        guard=guard,
     )
 
 
@@ -257,7 +275,7 @@ def _evaluator(
             stop.heed()  # what a signal raised may have been lost in a finaliser
             progress.evaluating(task, dataset)
 
-        with usage.paused():
+        with usage.paused(), during("evaluation", task):
             result = evaluate(prepared.model, prepared.stream, config.evaluation, config.runtime, seen)
             record.evaluation(task, result)
 
@@ -292,7 +310,6 @@ def _card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dic
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
-        "marks": prepared.marks,
         "seconds": round(usage.elapsed, 2),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "num_threads": torch.get_num_threads(),
@@ -310,7 +327,7 @@ def _compute(prepared: Prepared, ledger: Ledger, usage: Usage) -> dict[str, Any]
     if not ledger.charged_flops:
         return None
     model_flops = ledger.charged_flops
-    if config.runtime.grad_checkpointing:
+    if config.runtime.grad_checkpointing or config.runtime.micro_batch:
         model_flops = without_recomputation(config, prepared.model, prepared.plan, prepared.maker.pools)
     best = peak(config.runtime.device, config.runtime.precision)
     rates = utilisation(ledger.charged_flops, model_flops, sum(ledger.samples.values()), usage.seconds, best)

@@ -15,9 +15,9 @@ class Runtime:
     """``auto`` takes CUDA where there is one, and bf16 there; fp32 on a CPU.
 
     ``allow_targets`` names further packages whose classes a config may build. ``grad_checkpointing`` keeps the
-    activations of few layers and computes the others again in the backward pass: less memory, more FLOPs. Loader
-    workers that give and read nothing for ``worker_timeout`` seconds are reported as hung; without workers, nobody
-    can tell.
+    activations of few layers and computes the others again in the backward pass; ``micro_batch`` keeps those of so many
+    rows and encodes each row twice (``fomo/micro_batches.py``): less memory, more FLOPs. Loader workers that give and
+    read nothing for ``worker_timeout`` seconds are reported as hung; without workers, nobody can tell.
     """
 
     device: str = "auto"
@@ -25,6 +25,7 @@ class Runtime:
     num_workers: int = 0
     worker_timeout: float = 300.0
     grad_checkpointing: bool = False
+    micro_batch: int | None = None
     allow_targets: tuple[str, ...] = field(default=())
 
     mixed_on_gpu: bool = field(init=False)
@@ -46,6 +47,8 @@ class Runtime:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise FomoError(f"runtime.device={self.device}: not usable here ({reason}). Try auto or cpu.") from None
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise FomoError(f"runtime.micro_batch={self.micro_batch}: allowed are 1 and above, or null for none.")
         if self.num_workers < 0:
             raise FomoError(f"runtime.num_workers={self.num_workers}: allowed are 0 and above.")
         if not self.worker_timeout > 0:

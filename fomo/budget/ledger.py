@@ -27,9 +27,11 @@ class Ledger:
     def __init__(self, plan: Plan, seed: int, begin_run: Phases | None = None) -> None:
         self.plan, self._seed = plan, seed
         self.steps = [0] * len(plan.steps)
+        self.lost = [0] * len(plan.steps)
         self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
+        self._losing = 0
         planned = plan.cost.begin_run if plan.cost else None
         self._settle(1, "at the start of the run", begin_run or {}, planned)
 
@@ -56,7 +58,7 @@ class Ledger:
         """
         if self.steps[task - 1] >= self.plan.steps[task - 1]:
             raise FomoError(f"task {task}: the {self.plan.steps[task - 1]} steps that the budget affords are spent.")
-        first = self.plan.is_first_kind(step)
+        first = self.plan.is_first_kind(self.applied(task, step))
         kind = (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
         if self.plan.cost and kind not in self._known:
             cost = self.plan.cost.tasks[task - 1]
@@ -64,13 +66,33 @@ class Ledger:
         counting = kind not in self._known or self._is_checked(task, step)
         meter = FlopMeter() if counting else None
         yield meter or unmetered
-        if meter:
+        if self._losing:
+            self._settle_lost(task, step, kind, meter)
+        elif meter:
             self._settle(task, f"in step {step}", meter.phases, self._known.setdefault(kind, meter.phases))
         else:
             self._charge(task, self._known[kind])
         self.steps[task - 1] += 1
         for pool, count in zip(POOLS, batch.counts, strict=True):
             self.samples[pool] += count
+
+    def applied(self, task: int, step: int) -> int:
+        """Steps that the state before ``step`` rests on: those whose effect was not lost."""
+        return step - self.lost[task - 1]
+
+    def lose(self, num_steps: int) -> None:
+        """Told inside of a step that is not applied: it, and ``num_steps`` - 1 before it, are without effect."""
+        self._losing = num_steps
+
+    def _settle_lost(self, task: int, step: int, kind: tuple[Any, ...], meter: FlopMeter | None) -> None:
+        """Charge what a step has spent that ended before the update. It is no measure of its kind."""
+        planned = before_update(self._known[kind]) if kind in self._known else None
+        if meter:
+            self._settle(task, f"in step {step}, which is lost", meter.phases, planned)
+        else:
+            self._charge(task, planned or {})
+        self.lost[task - 1] += self._losing
+        self._losing = 0
 
     def _is_checked(self, task: int, step: int) -> bool:
         if step in (0, 1, self.plan.steps[task - 1] - 1):
@@ -98,6 +120,7 @@ class Ledger:
         """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
         return {
             "steps": list(self.steps),
+            "lost": list(self.lost),
             "phases": [dict(phases) for phases in self.phases],
             "samples": dict(self.samples),
             "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
@@ -105,7 +128,7 @@ class Ledger:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""
-        self.steps, self.samples = state["steps"], state["samples"]
+        self.steps, self.lost, self.samples = state["steps"], state["lost"], state["samples"]
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
 
@@ -132,6 +155,7 @@ class Ledger:
             },
             "planned": self._entry(sum(plan.steps), sum(map(plan.flops, numbers)) if plan.cost else None),
             "charged": self._entry(sum(self.steps), self.charged_flops),
+            "lost_steps": sum(self.lost),
             "left": self._left(),
             "tasks": {str(number): self._task(number) for number in numbers},
             "phases": self._by_phase(),
@@ -165,6 +189,12 @@ class Ledger:
     def _by_phase(self) -> dict[str, int]:
         names = dict.fromkeys(name for phases in self.phases for name in phases)
         return {name: sum(p.get(name, Flops(0, 0)).charged for p in self.phases) for name in names}
+
+
+def before_update(phases: Phases) -> Phases:
+    """What a step spends until its gradients are there."""
+    after = ("optimizer", ".after_backward", ".after_step")
+    return {name: flops for name, flops in phases.items() if not name.endswith(after)}
 
 
 def _flops_of(phases: Mapping[str, tuple[int, int]]) -> dict[str, Flops]:

@@ -47,7 +47,8 @@ def make_optimizer(config: Config) -> MakeOptimizer:
 def learner_of(config: Config, network: nn.Module, methods: Methods) -> Learner:
     """What takes the steps of a run, on the device at hand."""
     make, autocast = make_optimizer(config), config.runtime.autocast
-    return Learner(network, methods, make, config.max_grad_norm, config.max_logit_scale, autocast)
+    limits = (config.max_grad_norm, config.max_logit_scale)
+    return Learner(network, methods, make, *limits, autocast, config.runtime.micro_batch)
 
 
 def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Setting:
@@ -63,6 +64,7 @@ def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int]) -> 
         kinds=partial(_kinds, config),
         num_samples=num_samples,
         seed=config.seed,
+        micro_batch=config.runtime.micro_batch,
     )
 
 
@@ -93,10 +95,10 @@ def plan_run(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Pl
 
 
 def without_checkpointing(setting: Setting) -> Setting:
-    """The same model keeping every activation."""
+    """The same model keeping every activation, of the whole batch."""
     network = copy.deepcopy(setting.network)
     checkpoint_activations(network, False)
-    return replace(setting, network=network)
+    return replace(setting, network=network, micro_batch=None)
 
 
 def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools: StreamPools) -> int:
@@ -115,14 +117,14 @@ def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[in
 
 def measure(config: Config) -> int:
     """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
-    model = without_weights(config)
+    model = fresh_model(config)
     torch.cuda.reset_peak_memory_stats(config.runtime.device)
     trial(config, model, [config.batch_size] * config.num_tasks)
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
-def without_weights(config: Config) -> ClipModel:
-    """The configured model on its device, with random weights where the others would be downloaded."""
+def fresh_model(config: Config) -> ClipModel:
+    """The configured model on its device; with random weights where the real ones are not shipped."""
     shape = {key: None if key == "pretrained" else value for key, value in config.model.items()}
     model: ClipModel = build("model", shape, config.runtime.allow_targets)
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)

@@ -41,6 +41,7 @@ class Setting:
     num_samples: Sequence[int]
     """|D_t| of every task."""
     seed: int
+    micro_batch: int | None = None
 
     @property
     def num_tasks(self) -> int:
@@ -51,14 +52,14 @@ class Setting:
 class _Rehearsed(Methods):
     """Parts whose hooks run on fake tensors, or are declared."""
 
-    meter: Any
+    declare: Callable[[str, int], None]
 
     def call(self, name: str, hook: str, *arguments: Any) -> Any:
         """Run the hook; one that cannot run is asked for its FLOPs, and is not run then."""
         part, task = self.parts[name], next((each for each in arguments if isinstance(each, Task)), None)
         declared = part.flops(hook, arguments[0], task)
         if declared is not None:
-            self.meter.declare(f"{name}.{hook}", declared)
+            self.declare(f"{name}.{hook}", declared)
             return {"loss": arguments[-1], "deployed": nullcontext()}.get(hook)
         try:
             return super().call(name, hook, *arguments)
@@ -77,23 +78,25 @@ class _Rehearsal:
         self.setting, self.memory, self.meter = setting, memory, FlopMeter()
         self.arithmetic, self.refresh_every = 0, cast("int | None", None)
         self._went_through, self.by_size = False, cast("dict[int, TaskCost]", {})
-        network = fake_copy(setting.network, fake)
+        network, self.methods = fake_copy(setting.network, fake), _Rehearsed(setting.make_parts())
         for tensor in (*network.parameters(), *network.buffers()):
             memory.add(tensor)
         precision = mixed_precision if setting.mixed_precision else nullcontext
         self.learner = Learner(
             network,
-            _Rehearsed(setting.make_parts()),
+            self.methods,
             setting.make_optimizer,
             setting.max_grad_norm,
             setting.max_logit_scale,
             precision,
+            setting.micro_batch,
         )
 
     @contextmanager
     def phases(self) -> Iterator[dict[str, Flops]]:
         """What is spent inside."""
-        self.meter = self.learner.methods.meter = FlopMeter()
+        self.meter = self.methods.meter = FlopMeter()
+        self.methods.declare = self.meter.declare
         yield self.meter.phases
 
     def begin_run(self) -> Phases:

@@ -83,7 +83,7 @@ def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
 
 def row(config: Config, num_samples: Callable[[int], int]) -> Row:
     """Count a method; ``num_samples(T)`` is |D_t| in a stream of T tasks. Never refuses a small budget."""
-    model, lengths = _shapes(config), sorted({*STREAM_LENGTHS, config.num_tasks})
+    model, lengths = shapes(config), sorted({*STREAM_LENGTHS, config.num_tasks})
     # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.
     sizes = [num_samples(length) for length in lengths]
     cost = rehearse(setting_of(config, model, [num_samples(config.num_tasks)] * 3 + sizes))
@@ -109,7 +109,7 @@ def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
     return (first, *[late] * (length - 1))
 
 
-def _shapes(config: Config) -> ClipModel:
+def shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without gives them."""
     model: ClipModel = build("model", config.model, config.runtime.allow_targets, optional={"shapes_only": True})
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)
@@ -132,6 +132,6 @@ def _reference_bytes(config: Config) -> int:
     """Peak of full fine-tuning, once for all methods of a table."""
     key = json.dumps([config.model, config.batch_size, config.runtime.mixed_on_gpu], sort_keys=True)
     if key not in _references:
-        setting = setting_of(config, _shapes(config), [1])
+        setting = setting_of(config, shapes(config), [1])
         _references[key] = full_fine_tuning(without_checkpointing(setting)).peak_bytes
     return _references[key]

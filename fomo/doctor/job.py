@@ -11,7 +11,7 @@ import torch
 
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
-from fomo.budget.planner import setting_of, trial, without_weights
+from fomo.budget.planner import fresh_model, setting_of, trial
 from fomo.budget.rehearsal import rehearse
 from fomo.budget.utilisation import synchronize
 from fomo.config import Config, Resolved, resolve
@@ -103,7 +103,7 @@ def _asked(prepared: Prepared) -> Job:
 
 def _rehearsed(prepared: Prepared) -> tuple[Cost, ClipModel]:
     """The cost in the precision of this device (a budget is planned in a GPU's), and the model anew."""
-    config, model = prepared.resolved.config, without_weights(prepared.resolved.config)
+    config, model = prepared.resolved.config, fresh_model(prepared.resolved.config)
     setting = setting_of(config, model, prepared.maker.pools.update_sizes)
     return rehearse(replace(setting, mixed_precision=config.runtime.precision == "bf16")), model
 

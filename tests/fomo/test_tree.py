@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fomo.errors import FomoError
-from fomo.resume import load_optimizer
+from fomo.training_state import load_optimizer
 from fomo.tree import pack, unpack
 from methods.optimizers import from_timm
 

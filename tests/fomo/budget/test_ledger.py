@@ -124,3 +124,61 @@ def test_two_ledgers_share_nothing() -> None:
     one, other = (Ledger(Plan(Budget(steps=1), (1,)), seed=0) for _ in range(2))
     take(one, 1, 0)
     assert other.charged_flops == 0 and set(other.samples.values()) == {0}
+
+
+def lost_step(ledger: Ledger, step: int, num_lost: int) -> None:
+    """A step that ends before its update, and with which ``num_lost`` are without effect."""
+    with ledger.step(1, step, batch()) as meter:
+        with meter("forward"):
+            product()
+        ledger.lose(num_lost)
+
+
+def with_optimizer(steps: int) -> Plan:
+    first = {"forward": Flops(WORK, 0), "optimizer": Flops(5 * WORK, 0)}
+    other = {"forward": Flops(WORK, 0), "optimizer": Flops(WORK, 0)}
+    cost = Cost({}, (TaskCost({}, first, other, {}),), 3, 100, 0, False, True)
+    return Plan(Budget(total_gflops=1.0), (steps,), cost)
+
+
+def update(ledger: Ledger, step: int, times: int) -> None:
+    with ledger.step(1, step, batch()) as meter:
+        with meter("forward"):
+            product()
+        with meter("optimizer"):
+            product(4 * times)
+
+
+def test_a_lost_step_is_charged_without_its_update_and_the_next_one_takes_its_place() -> None:
+    """Refreshes come with every third update, wherever it is: steps 1 and 5 here, 0 and 4 being lost."""
+    ledger = Ledger(with_optimizer(7), seed=0)
+    for step in range(7):
+        if step in (0, 4):
+            lost_step(ledger, step, 1)
+        else:
+            update(ledger, step, times=5 if step in (1, 5) else 1)
+    assert ledger.steps == [7] and ledger.lost == [2] and ledger.to_json()["lost_steps"] == 2
+    assert ledger.charged_flops == (7 + 2 * 5 + 3) * WORK < ledger.plan.flops(1)
+    assert sum(ledger.samples.values()) == 7 * 6
+
+
+def test_a_lost_step_is_no_measure_of_its_kind_and_held_to_it_all_the_same() -> None:
+    ledger = Ledger(Plan(Budget(steps=4), (4,)), seed=0)
+    lost_step(ledger, 0, 1)
+    for step in (1, 2):
+        update(ledger, step, 1)
+    assert ledger.charged_flops == 5 * WORK
+    with pytest.raises(FomoError, match="in step 3, which is lost: forward"), ledger.step(1, 3, batch()) as meter:
+        with meter("forward"):
+            product(5)
+        ledger.lose(1)
+
+
+def test_what_is_lost_is_kept_with_the_state() -> None:
+    ledger = Ledger(with_optimizer(7), seed=0)
+    update(ledger, 0, 5)
+    lost_step(ledger, 1, 2)
+    other = Ledger(with_optimizer(7), seed=0)
+    other.load_state(ledger.state())
+    assert other.lost == [2] and other.applied(1, 2) == 0
+    update(other, 2, 5)

@@ -187,6 +187,21 @@ def test_a_hook_that_reads_values_is_asked_for_its_flops(tmp_path: Path) -> None
     assert ledger["phases"]["extra.end_task"] == 2 * WORK and ledger["charged"] == ledger["planned"]
 
 
+class LossReader(Reader):
+    """Reads a value in every step, and computes nothing that is counted."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss * float(batch.images.isfinite().all())
+
+    def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
+        return 0 if hook == "loss" else super().flops(hook, network, task)
+
+
+def test_a_hook_inside_of_a_step_can_declare_too(tmp_path: Path) -> None:
+    ledger = ledger_of(planned_run(lambda: LossReader(WORK)), tmp_path / "run")
+    assert ledger["phases"]["extra.end_task"] == 2 * WORK
+
+
 def test_a_false_declaration_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(fomo.FomoError, match=r"task 1, at the end of the task: extra.end_task cost"):
         execute(planned_run(lambda: Reader(WORK + 2)), tmp_path / "run", tiny.Silent())
