@@ -170,7 +170,7 @@ def train(
             group["lr"] = rate
         with ledger.step(task.number, step, batch) as meter:
             loss, norm = learner.step(optimizer, batch, meter)
-        record.step(task.number, step, loss, norm, rate)
+        record.step(task.number, step, loss, norm, rate, len(batch.images))
         experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
     record.flush()
 

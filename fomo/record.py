@@ -33,7 +33,7 @@ class Record:
         self._folder, self._on_step = folder, on_step
         self._scores = {"schema": SCHEMA, **header, "evaluations": []}
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
-        self._pending: list[tuple[int, int, Tensor, Tensor, float]] = []
+        self._pending: list[tuple[int, int, Tensor, Tensor, float, int]] = []
 
     def state(self) -> dict[str, Any]:
         """Where the events end, and the evaluations. Steps noted so far are written first."""
@@ -47,9 +47,9 @@ class Record:
         if state["evaluations"]:
             write_json(self._folder / "scores.json", self._scores)
 
-    def step(self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float) -> None:
-        """Note a step. Values stay on the device until a handful is fetched at once."""
-        self._pending.append((task, step, loss.detach(), norm.detach(), rate))
+    def step(self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float, size: int) -> None:
+        """Note a step and the size of its batch. Values stay on the device until a handful is fetched at once."""
+        self._pending.append((task, step, loss.detach(), norm.detach(), rate, size))
         if len(self._pending) >= FLUSH_STEPS or step == 0:
             self.flush()
 
@@ -61,9 +61,10 @@ class Record:
         """
         if not self._pending:
             return
-        values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, _ in self._pending])
-        for (task, step, _, _, rate), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
-            self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate)
+        values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, *_ in self._pending])
+        for (task, step, _, _, rate, size), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
+            found = {"loss": _or_none(loss), "grad_norm": _or_none(norm)}
+            self.event("step", task=task, step=step, **found, lr=rate, batch_size=size)
             if not math.isfinite(loss):
                 raise NotFinite(task, step, loss)
             self._on_step(task, step, loss)

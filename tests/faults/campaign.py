@@ -41,7 +41,9 @@ def settings() -> list[Setting]:
     schedules = [(f"{s}", *_shorter(s), f"meta_schedule={m}") for s, metas in META.items() for m in metas]
     schedules += [(s, *_shorter(s)) for s in SCHEDULES]
     optimizers = [(f"optimizer={name}",) for name in ("sgd", "lamb", "galore")]
-    batches = [("mixture.batches=unmixed",), ("buffer.capacity=20", "buffer.policy=class_balanced"), tiny.COUNTED]
+    ramp = ("batch_ramp=[[40,12]]", "batch_scaling.rule=linear")
+    buffer = ("buffer.capacity=20", "buffer.policy=class_balanced")
+    batches = [("mixture.batches=unmixed",), buffer, tiny.COUNTED, ramp]
     chosen = [*methods, *schedules, *optimizers, *batches, ("model=pocket_vit", "method=lora_ema", "trainable.rank=2")]
     return [
         Setting(overrides, (SAVING[number % 3], f"runtime.num_workers={4 * (number % 2)}"))
