@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fomo.batch_sizes import BatchSizes, Stretch
 from fomo.budget import Budget
-from fomo.budget.cost import Cost, TaskCost
+from fomo.budget.cost import Cost, TaskCost, of_all_sizes
 from fomo.budget.flops import Flops
 from fomo.budget.plan import GIGA, Memory, affordable, affords, plan, shares, task_flops, typed_in
 from fomo.errors import FomoError
@@ -206,3 +206,16 @@ def test_the_budget_that_is_named_would_do_for_the_largest_batch() -> None:
     cost = cost_of(*[ramped_cost()] * 3)
     with pytest.raises(FomoError, match=r"less than one step in task 2: give budget.total_gflops=39 at least"):
         plan(Budget(total_gflops=36), cost, Memory(1, 1), BatchSizes(8, ((8, 32),)))
+
+
+def test_costs_at_every_size_become_one() -> None:
+    small, large = cost_of(task_cost(3, 5, extra=7), begin_run=2), cost_of(task_cost(11, 13, extra=7), begin_run=2)
+    both = of_all_sizes({8: small, 32: large})
+    kinds = [both.tasks[0].step(size, first) for size in (8, 32) for first in (True, False)]
+    assert [kind["forward"].charged for kind in kinds] == [5, 3, 13, 11]
+    assert task_flops(both.tasks[0], [Stretch(2, 8), Stretch(3, 32)], None) == 7 + 5 + 3 + 3 * 11
+    assert of_all_sizes({8: small}) == small
+    nothing = cost_of(TaskCost({}, None, None, {}))
+    assert of_all_sizes({8: nothing, 32: nothing}) == nothing
+    with pytest.raises(FomoError, match="batch_ramp: what this method does outside of steps"):
+        of_all_sizes({8: small, 32: cost_of(task_cost(11, extra=8), begin_run=2)})
