@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
 
+from fomo.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.budget import Budget
 from fomo.data.buffer import Buffer
 from fomo.data.pools import Captions
@@ -58,6 +60,8 @@ class Config:
     schedule: Part
     meta_schedule: Part
     optimizer: Part
+    batch_ramp: Any = None
+    batch_scaling: BatchScaling = field(default_factory=BatchScaling)
     buffer: Buffer = field(default_factory=Buffer)
     captions: Captions = field(default_factory=Captions)
     run: RunConfig = field(default_factory=RunConfig)
@@ -79,6 +83,12 @@ class Config:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise FomoError(f"{name}={value}: allowed are numbers above 0.")
+        _ = self.sizes  # refuses a ramp that makes no sense
+
+    @cached_property
+    def sizes(self) -> BatchSizes:
+        """The sizes of all batches."""
+        return BatchSizes(self.batch_size, read_ramp(self.batch_ramp))
 
 
 @dataclass(frozen=True)

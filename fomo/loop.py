@@ -199,7 +199,7 @@ def train(
         with during("step", task.number, step), experiment.guard.step(task.number, step, optimizer) as judge:
             with ledger.step(task.number, step, batch) as meter:
                 loss, norm = learner.step(optimizer, batch, meter, judge)
-            record.step(task.number, step, loss, norm, rate, judge.note)
+            record.step(task.number, step, loss, norm, rate, len(batch.images), judge.note)
         experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
     record.flush()
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from itertools import accumulate
 from math import floor
 
 import numpy as np
 
 from fomo import rng
+from fomo.batch_sizes import BatchSizes, Stretch
 from fomo.errors import FomoError, unknown
 
 Counts = tuple[int, int, int]
@@ -76,29 +76,30 @@ def first_task_shares(shares: Sequence[Fraction]) -> tuple[Fraction, Fraction, F
     return pretraining + to_pretraining, update + buffer - to_pretraining, Fraction(0)
 
 
-def batches_per_pool(steps: Sequence[int], weights: MixtureWeights) -> tuple[Counts, ...]:
-    """Unmixed batches of P, D and B in each task: floor or ceiling of steps·λ, whatever is cut off being carried on.
+def batches_per_pool(tasks: Sequence[Sequence[Stretch]], weights: MixtureWeights) -> list[list[Counts]]:
+    """Unmixed batches of P, D and B in each stretch of each task: floor or ceiling of steps·λ.
 
-    Hence the totals of a task are exact to a batch, and the shares of a run are λ in the long run.
+    Whatever is cut off is carried on, in samples. Hence the totals of a stretch are exact to a batch, and the shares
+    of a run are λ in the long run.
     """
     parts = [Fraction(str(weight)) for weight in weights.values]
     shares = tuple(part / sum(parts) for part in parts)
-    due, planned = [Fraction(0)] * 3, []
-    for task, num_steps in enumerate(steps, start=1):
-        exact = [share * num_steps for share in (first_task_shares(shares) if task == 1 else shares)]
+    due, planned = [Fraction(0)] * 3, [list[Counts]() for _ in tasks]
+    for task, num_steps, size in ((task, *stretch) for task, each in enumerate(tasks) for stretch in each):
+        exact = [share * num_steps for share in (shares if task else first_task_shares(shares))]
         counts = [floor(amount) for amount in exact]
-        due = [old + amount - count for old, amount, count in zip(due, exact, counts, strict=True)]
+        due = [old + (amount - count) * size for old, amount, count in zip(due, exact, counts, strict=True)]
         for _ in range(num_steps - sum(counts)):
             pool = max((i for i in range(3) if exact[i] > counts[i]), key=lambda i: due[i])
-            counts[pool], due[pool] = counts[pool] + 1, due[pool] - 1
-        planned.append((counts[0], counts[1], counts[2]))
-    return tuple(planned)
+            counts[pool], due[pool] = counts[pool] + 1, due[pool] - size
+        planned[task].append((counts[0], counts[1], counts[2]))
+    return planned
 
 
 @lru_cache(maxsize=8)
-def spread(seed: int, task: int, counts: Counts) -> np.ndarray:
-    """Pool (0, 1, 2) of each step of a task: the batches of a pool come at even distances, from a seeded phase."""
-    phases = rng.generator(seed, "unmixed", task).random(3)
+def spread(seed: int, task: int, counts: Counts, stretch: int = 0) -> np.ndarray:
+    """Pool (0, 1, 2) of each step of a stretch: the batches of a pool come at even distances, from a seeded phase."""
+    phases = rng.generator(seed, "unmixed", task, *([stretch] if stretch else [])).random(3)
     places = [(np.arange(count) + phase) / max(count, 1) for count, phase in zip(counts, phases, strict=True)]
     return np.repeat(np.arange(3), counts)[np.argsort(np.concatenate(places), kind="stable")]
 
@@ -126,49 +127,65 @@ class Mixture:
     """
 
     seed: int
-    batch_size: int
+    sizes: BatchSizes
     weights: MixtureWeights
     steps: tuple[int, ...]
 
     @cached_property
-    def _totals(self) -> tuple[Counts, ...]:
-        """Samples of P, D and B of each task."""
-        if self.weights.batches == "unmixed":
-            planned = batches_per_pool(self.steps, self.weights)
-            return tuple((p * self.batch_size, d * self.batch_size, b * self.batch_size) for p, d, b in planned)
-        later = batch_counts(self.batch_size, self.weights)
-        per_step = [first_task_counts(later) if task == 0 else later for task in range(len(self.steps))]
-        return tuple((p * n, d * n, b * n) for (p, d, b), n in zip(per_step, self.steps, strict=True))
+    def _stretches(self) -> list[list[Stretch]]:
+        """Of each task, its steps of one size."""
+        return self.sizes.of_tasks(self.steps)
 
     @cached_property
-    def _drawn_before(self) -> list[int]:
-        """Samples of P drawn before each task."""
-        return [0, *accumulate(total[0] for total in self._totals)]
+    def _unmixed(self) -> list[list[Counts]]:
+        """Batches of P, D and B in each stretch of each task."""
+        return batches_per_pool(self._stretches, self.weights)
+
+    @cached_property
+    def _before(self) -> list[list[Counts]]:
+        """Samples of P (in the run), D_t and B (in the task) drawn before each stretch, and at the end of each task."""
+        drawn, before = (0, 0, 0), []
+        for task, stretches in enumerate(self._stretches, start=1):
+            before.append([drawn := (drawn[0], 0, 0)])
+            for number, stretch in enumerate(stretches):
+                drawn = _sum(drawn, self._within(task, number, stretch.num_steps))
+                before[-1].append(drawn)
+        return before
+
+    def _within(self, task: int, number: int, num_steps: int) -> Counts:
+        """Samples of P, D and B in the first ``num_steps`` batches of a stretch."""
+        size = self._stretches[task - 1][number].size
+        if self.weights.batches == "unmixed":
+            schedule = spread(self.seed, task, self._unmixed[task - 1][number], number)
+            p, d, b = (int(batches) * size for batches in np.bincount(schedule[:num_steps], minlength=3))
+        else:
+            counts = batch_counts(size, self.weights)
+            p, d, b = (count * num_steps for count in (first_task_counts(counts) if task == 1 else counts))
+        return p, d, b
+
+    def _place(self, task: int, step: int) -> tuple[int, int]:
+        """The stretch of a step, and the steps before it in that stretch."""
+        stretches = self._stretches[task - 1]
+        for number, stretch in enumerate(stretches[:-1]):
+            if step < stretch.num_steps:
+                return number, step
+            step -= stretch.num_steps
+        return len(stretches) - 1, step
 
     def totals(self, task: int) -> Counts:
         """Samples of P, D and B in the whole of a task."""
-        return self._totals[task - 1]
+        of_task = self._before[task - 1]
+        return _difference(of_task[-1], of_task[0])
 
     def counts(self, task: int, step: int) -> Counts:
         """Samples of P, D and B in a batch."""
-        if self.weights.batches == "unmixed":
-            pool = self._schedule(task)[step]
-            return tuple(self.batch_size if i == pool else 0 for i in range(3))  # type: ignore[return-value]
-        counts = batch_counts(self.batch_size, self.weights)
-        return first_task_counts(counts) if task == 1 else counts
-
-    def _schedule(self, task: int) -> np.ndarray:
-        p, d, b = self.totals(task)
-        return spread(self.seed, task, (p // self.batch_size, d // self.batch_size, b // self.batch_size))
+        number, before = self._place(task, step)
+        return _difference(self._within(task, number, before + 1), self._within(task, number, before))
 
     def starts(self, task: int, step: int) -> Counts:
         """How many samples of P (in the run), D_t and B (in the task) were drawn before a batch."""
-        if self.weights.batches == "unmixed":
-            batches = np.bincount(self._schedule(task)[:step], minlength=3)
-            p, d, b = (int(number) * self.batch_size for number in batches)
-        else:
-            p, d, b = (step * count for count in self.counts(task, step))
-        return self._drawn_before[task - 1] + p, d, b
+        number, before = self._place(task, step)
+        return _sum(self._before[task - 1][number], self._within(task, number, before))
 
     def draws(self, task: int, step: int, sizes: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sample numbers in P, D_t and B for one batch; ``sizes`` are those of the three pools.
@@ -188,3 +205,11 @@ class Mixture:
         if size is None or count == 0:
             return np.arange(start, start + count)
         return walk(self.seed, name, size, start, count)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _difference(one: Counts, other: Counts) -> Counts:
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2]

@@ -51,21 +51,22 @@ def explain(fault: MemoryFault, run: Failed) -> FomoError:
 
 
 def _of_step(run: Failed) -> str:
-    config = run.config
+    config = replace(run.config, batch_size=max(run.config.sizes.distinct), batch_ramp=None)
     release(run)
     there = available(config.runtime.device)
     needed, fitting = predicted(config, run.num_samples), fitting_batch(config, run.num_samples, there)
     found = (
         f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
     )
-    return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{_saving(run, fitting)}"
+    saving = _saving(config, run.num_samples, fitting)
+    return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{saving}"
 
 
-def _saving(run: Failed, fitting: int | None) -> str:
+def _saving(config: Config, num_samples: tuple[int, ...], fitting: int | None) -> str:
     """What takes less memory at the same batch."""
-    runtime = run.config.runtime
-    in_pieces = replace(run.config, runtime=replace(runtime, micro_batch=fitting))
-    if fitting and not runtime.micro_batch and _steps(in_pieces, run.num_samples):
+    runtime = config.runtime
+    in_pieces = replace(config, runtime=replace(runtime, micro_batch=fitting))
+    if fitting and not runtime.micro_batch and _steps(in_pieces, num_samples):
         return f" runtime.micro_batch={fitting} fits too, and keeps the batch."
     return "" if runtime.grad_checkpointing else " runtime.grad_checkpointing=true takes less memory at the same batch."
 
@@ -137,7 +138,7 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
 
 def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
-    return _fits(lambda: trial(config, fresh_model(config), num_samples), config.runtime.device)
+    return _fits(lambda: trial(config, fresh_model(config), num_samples, config.batch_size), config.runtime.device)
 
 
 def _encodes(run: Failed, batch_size: int) -> bool:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Position:
-    """Step ``step`` of ``num_steps`` in task ``task``, both from 0. Every task of a run has the same number of steps.
+    """Step ``step`` of ``num_steps`` in task ``task``, both from 0. Earlier tasks are taken to be as long.
 
-    ``peak`` is the learning rate η that a schedule rises to, ``floor`` η_min, ``batch_size`` samples per step.
+    ``peak`` is the learning rate η that a schedule rises to, ``floor`` η_min, ``batch_size`` samples in this step; in
+    all steps of the run, unless it is ``ramped``.
     """
 
     task: int
@@ -16,3 +17,4 @@ class Position:
     peak: float
     floor: float
     batch_size: int = 1
+    ramped: bool = False

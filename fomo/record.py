@@ -34,7 +34,7 @@ class Record:
         self._folder, self._on_step = folder, on_step
         self._scores = {"schema": SCHEMA, **header, "evaluations": []}
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
-        self._pending: list[tuple[int, int, Tensor, Tensor, float, Mapping[str, int]]] = []
+        self._pending: list[tuple[int, int, Tensor, Tensor, float, int, Mapping[str, int]]] = []
         self._not_finite: list[dict[str, int]] = []
 
     def state(self) -> dict[str, Any]:
@@ -60,10 +60,20 @@ class Record:
         write_json(self._folder / "scores.json", {**self._scores, "marks": self.marks, **lost})
 
     def step(
-        self, task: int, step: int, loss: Tensor, norm: Tensor, rate: float, lost: Mapping[str, int] | None = None
+        self,
+        task: int,
+        step: int,
+        loss: Tensor,
+        norm: Tensor,
+        rate: float,
+        size: int,
+        lost: Mapping[str, int] | None = None,
     ) -> None:
-        """Note a step, and what was ``lost`` by it. Values stay on the device until a handful is fetched at once."""
-        self._pending.append((task, step, loss.detach(), norm.detach(), rate, lost or {}))
+        """Note a step, the ``size`` of its batch, and what was ``lost`` by it.
+
+        Values stay on the device until a handful is fetched at once.
+        """
+        self._pending.append((task, step, loss.detach(), norm.detach(), rate, size, lost or {}))
         if lost:
             self._not_finite.append({"task": task, "step": step, **lost})
         if len(self._pending) >= FLUSH_STEPS or step == 0 or lost:
@@ -78,8 +88,9 @@ class Record:
         if not self._pending:
             return
         values = torch.stack([torch.stack([loss.float(), norm.float()]) for _, _, loss, norm, *_ in self._pending])
-        for (task, step, _, _, rate, lost), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
-            self.event("step", task=task, step=step, loss=_or_none(loss), grad_norm=_or_none(norm), lr=rate, **lost)
+        for (task, step, _, _, rate, size, lost), (loss, norm) in zip(self._pending, values.tolist(), strict=True):
+            found = {"loss": _or_none(loss), "grad_norm": _or_none(norm)}
+            self.event("step", task=task, step=step, **found, lr=rate, batch_size=size, **lost)
             for name, value in (("loss", loss), ("gradient norm", norm)):
                 if not math.isfinite(value) and not lost:
                     raise NotFinite(task, step, f"the {name} is {value}")

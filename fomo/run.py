@@ -3,10 +3,11 @@
 import hashlib
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,7 +111,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     """
     config = resolved.config
     allow = config.runtime.allow_targets
-    learning_rate = _learning_rate(config)
+    rate = _rate(config)
     methods = Methods(parts_of(config))
     _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
@@ -124,7 +125,9 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     the_plan = Plan(config.budget, kept_steps or ()) if timed_before else plan_run(config, model, pools.update_sizes)
     if config.on_nan == "rewind":
         check_rewindable(the_plan)
-    mixture = Mixture(config.seed, config.batch_size, config.mixture, the_plan.steps)
+    config.sizes.check_reached(sum(the_plan.steps))
+    learning_rate = _learning_rate(config, rate, the_plan.steps)
+    mixture = Mixture(config.seed, config.sizes, config.mixture, the_plan.steps)
     _check_pools(mixture, pools)
     for task, num_steps in enumerate(the_plan.steps, start=1):  # a schedule may refuse a task, at any end of it
         for step in {0, num_steps - 1} if num_steps else ():
@@ -144,15 +147,23 @@ def _try_optimizer(config: Config) -> None:
         raise FomoError(f"optimizer: {error}.") from error
 
 
-def _learning_rate(config: Config) -> LearningRate:
+def _rate(config: Config) -> Callable[[Position], float]:
+    """The schedule under its meta-schedule."""
     allow, base = config.runtime.allow_targets, config.optimizer.get("lr")
     if not isinstance(base, (int, float)) or not base > 0:
         raise FomoError(f"optimizer.lr={base}: allowed are numbers above 0.")
     schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
+    return lambda at: float(meta(schedule, at))
+
+
+def _learning_rate(config: Config, rate: Callable[[Position], float], steps: Sequence[int]) -> LearningRate:
+    """The rate at each step of a run of ``steps`` steps a task, times what its batch makes of it."""
+    peak, before = config.optimizer["lr"], [0, *accumulate(steps)]
 
     def learning_rate(task: int, step: int, num_steps: int) -> float:
-        at = Position(task - 1, step, num_steps, peak=base, floor=FLOOR * base, batch_size=config.batch_size)
-        return float(meta(schedule, at))
+        size = config.sizes.of(before[task - 1] + step)
+        at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, ramped=bool(config.sizes.ramp))
+        return config.batch_scaling.factor(size, config.batch_size) * rate(at)
 
     return learning_rate
 
@@ -166,7 +177,7 @@ def _check_pools(mixture: Mixture, pools: StreamPools) -> None:
     for task, num_steps in enumerate(mixture.steps, start=1):
         if num_steps and mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
             mixed = mixture.weights.batches == "mixed"
-            few = f"batch_size={mixture.batch_size}" if mixed else f"task {task}: {num_steps} unmixed steps"
+            few = f"batch_size={mixture.sizes.first}" if mixed else f"task {task}: {num_steps} unmixed steps"
             way_out = "take a larger batch" if mixed else "take more steps"
             raise FomoError(f"{few}: no sample is left for mixture.update={mixture.weights.update}: {way_out}.")
 

@@ -89,6 +89,8 @@ def power(at: Position, warmup: float = 0.1, cooldown: float = 0.1, a: float | N
     """
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("power", w)
+    if at.ramped:
+        raise fomo.FomoError("schedule=power counts samples in batches of one size: take another one with batch_ramp.")
     if (a is not None and not a > 0) or not -10 <= b <= 0:
         raise fomo.FomoError(f"schedule.a={a}, schedule.b={b}: a is above 0 or null, b is -10 to 0.")
 

@@ -1,21 +1,30 @@
 """What a method costs on a model, as the rehearsal finds it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from fomo.budget.flops import Phases
+from fomo.errors import FomoError
 
 
 @dataclass(frozen=True)
 class TaskCost:
     """One task: hooks before, the first step (and those that refresh), every other step, hooks after.
 
-    Steps are ``None`` where the method trains nothing.
+    Steps are ``None`` where the method trains nothing. They are those of the run's first batch size; ``ramped`` has the
+    same two of each other size of a ramp.
     """
 
     begin: Phases
     first: Phases | None
     ordinary: Phases | None
     end: Phases
+    ramped: Mapping[int, tuple[Phases, Phases]] = field(default_factory=dict)
+
+    def step(self, size: int, first: bool) -> Phases:
+        """A step on a batch of ``size``: one that costs what the first one does, or an ordinary one."""
+        of_first_size = self.first or {}, self.ordinary or {}
+        return self.ramped.get(size, of_first_size)[0 if first else 1]
 
 
 @dataclass(frozen=True)
@@ -34,3 +43,29 @@ class Cost:
     optimizer_arithmetic: int
     depends_on_samples: bool
     steady: bool
+
+
+def of_all_sizes(costs: Mapping[int, Cost]) -> Cost:
+    """One cost from those at each batch size, the run's first one first: its hooks, the steps of all, the highest peak.
+
+    Raises:
+        FomoError: hooks outside of the steps depend on the batch size.
+    """
+    first, *others = costs.values()
+    if any(_hooks(other) != _hooks(first) for other in others):
+        raise FomoError(
+            "batch_ramp: what this method does outside of steps costs differently by the batch size, so a budget of "
+            "FLOPs cannot plan it. Take batch_ramp=null, or budget=steps."
+        )
+    tasks = []
+    for number, task in enumerate(first.tasks):
+        same = {size: cost.tasks[number] for size, cost in costs.items() if cost is not first}
+        ramped = {size: (each.first, each.ordinary) for size, each in same.items() if each.first and each.ordinary}
+        tasks.append(replace(task, ramped=ramped))
+    peak, steady = max(cost.peak_bytes for cost in costs.values()), all(cost.steady for cost in costs.values())
+    return replace(first, tasks=tuple(tasks), peak_bytes=peak, steady=steady)
+
+
+def _hooks(cost: Cost) -> list[Phases]:
+    """All that is done outside of steps."""
+    return [cost.begin_run, *(phases for task in cost.tasks for phases in (task.begin, task.end))]

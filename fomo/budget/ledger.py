@@ -60,10 +60,9 @@ class Ledger:
             raise FomoError(f"task {task}: the {self.plan.steps[task - 1]} steps that the budget affords are spent.")
         first = self.plan.is_first_kind(self.applied(task, step))
         kind = (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
-        if self.plan.cost and kind not in self._known:
-            cost = self.plan.cost.tasks[task - 1]
-            self._known[kind] = (cost.first if first else cost.ordinary) or {}
         counting = kind not in self._known or self._is_checked(task, step)
+        if self.plan.cost and kind not in self._known:
+            self._known[kind] = self.plan.cost.tasks[task - 1].step(len(batch.images), first)
         meter = FlopMeter() if counting else None
         yield meter or unmetered
         if self._losing:

@@ -1,13 +1,16 @@
 """Steps that a budget affords.
 
 Steps per task = (total ÷ T − extra FLOPs per task × multiplier) ÷ (FLOPs per step × multiplier); Roth et al. 2024,
-arXiv 2408.14471, section 3. Whole numbers and fractions throughout, so that nothing is overspent by a rounding.
+arXiv 2408.14471, section 3. Where a ramp changes the batch size, each step is paid by its own size, in order. Whole
+numbers and fractions throughout, so that nothing is overspent by a rounding.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from fomo.batch_sizes import ONE_SIZE, BatchSizes, Stretch
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import charged
 from fomo.budget.units import Budget
@@ -31,12 +34,16 @@ class Memory:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps of every task, and what they are to cost. ``cost`` is ``None`` where steps were typed in."""
+    """Steps of every task, and what they are to cost. ``cost`` is ``None`` where steps were typed in.
+
+    ``sizes`` are those of the batches, where the cost depends on them.
+    """
 
     budget: Budget
     steps: tuple[int, ...]
     cost: Cost | None = None
     memory: Memory | None = None
+    sizes: BatchSizes = ONE_SIZE
 
     @property
     def multiplier(self) -> Fraction:
@@ -52,55 +59,64 @@ class Plan:
         """Charged FLOPs of a task (from 1); the first one pays for ``begin_run``."""
         assert self.cost is not None
         start = charged(self.cost.begin_run) if task == 1 else 0
-        return start + task_flops(self.cost.tasks[task - 1], self.steps[task - 1], self.cost.refresh_every)
+        stretches = self.sizes.of_tasks(self.steps)[task - 1]
+        return start + task_flops(self.cost.tasks[task - 1], stretches, self.cost.refresh_every)
 
 
-def task_flops(cost: TaskCost, steps: int, refresh_every: int | None) -> int:
-    """Charged FLOPs of a task of ``steps`` steps, hooks included."""
-    hooks = charged(cost.begin) + charged(cost.end)
-    if cost.first is None or cost.ordinary is None:
-        return hooks
-    refreshes = -(-steps // refresh_every) if refresh_every else min(steps, 1)
-    return hooks + refreshes * charged(cost.first) + (steps - refreshes) * charged(cost.ordinary)
+def task_flops(cost: TaskCost, stretches: Sequence[Stretch], refresh_every: int | None) -> int:
+    """Charged FLOPs of a task of such steps, hooks included."""
+    total, made = charged(cost.begin) + charged(cost.end), 0
+    for num_steps, size in stretches:
+        refreshes = _refreshes(made + num_steps, refresh_every) - _refreshes(made, refresh_every)
+        first, ordinary = (charged(cost.step(size, first)) for first in (True, False))
+        total += refreshes * first + (num_steps - refreshes) * ordinary
+        made += num_steps
+    return total
 
 
-def affordable(cost: TaskCost, share: Fraction, refresh_every: int | None, rounding: str = "floor") -> int:
-    """The most steps that ``share`` FLOPs pay for; ``"nearest"`` takes one more from half a step on."""
-    if cost.first is None:
-        return 0
+def _refreshes(steps: int, every: int | None) -> int:
+    """How many of the first ``steps`` steps cost what the first one does."""
+    return -(-steps // every) if every else min(steps, 1)
+
+
+def affordable(price: Callable[[int], float], share: Fraction | float, rounding: str = "floor") -> int:
+    """The most steps n whose ``price(n)`` the ``share`` pays; ``"nearest"`` takes one more from half a step on."""
     low, high = -1, 1
-    while task_flops(cost, high, refresh_every) <= share:
+    while price(high) <= share:
         high *= 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if task_flops(cost, middle, refresh_every) <= share else (low, middle)
-    if rounding == "nearest":
-        paid, next_one = (task_flops(cost, max(low, 0) + more, refresh_every) for more in (0, 1))
-        return max(low, 0) + (2 * (share - paid) >= next_one - paid)
-    return max(low, 0)
+        low, high = (middle, high) if price(middle) <= share else (low, middle)
+    steps = max(low, 0)
+    paid, next_one = price(steps), price(steps + 1)
+    return steps + (rounding == "nearest" and 2 * (share - paid) >= next_one - paid)
 
 
-def affords(budget: Budget, cost: Cost, memory: Memory) -> Plan:
+def affords(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> Plan:
     """Steps of every task, each from an equal share of the budget; none where the share does not reach."""
-    empty = Plan(budget, (), cost, memory)
+    empty = Plan(budget, (), cost, memory, sizes)
     share = shares(budget, len(cost.tasks)) / empty.multiplier
-    steps = []
+    steps: list[int] = []
     for number, task in enumerate(cost.tasks, start=1):
+
+        def price(num_steps: int, task: TaskCost = task, before: int = sum(steps)) -> int:
+            return task_flops(task, sizes.stretches(before, num_steps), cost.refresh_every)
+
         paid = charged(cost.begin_run) if number == 1 else 0
-        steps.append(affordable(task, share - paid, cost.refresh_every, budget.rounding))
+        steps.append(affordable(price, share - paid, budget.rounding) if task.first else 0)
     return replace(empty, steps=tuple(steps))
 
 
-def plan(budget: Budget, cost: Cost, memory: Memory) -> Plan:
+def plan(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> Plan:
     """The plan of a run.
 
     Raises:
         FomoError: a task of a method that trains gets no step; the budget that would do is named.
     """
-    planned = affords(budget, cost, memory)
+    planned = affords(budget, cost, memory, sizes)
     for number, (task, steps) in enumerate(zip(cost.tasks, planned.steps, strict=True), start=1):
         if task.first is not None and steps < 1:
-            _refuse(number, replace(planned, steps=(1,) * len(cost.tasks)))
+            _refuse(number, planned)
     return planned
 
 
@@ -109,32 +125,46 @@ def shares(budget: Budget, num_tasks: int) -> Fraction:
     return Fraction(budget.total) * GIGA / num_tasks
 
 
-def _refuse(task: int, one_step: Plan) -> None:
-    budget, num_tasks = one_step.budget, len(one_step.steps)
-    most = max(one_step.flops(number) for number in range(1, num_tasks + 1))
-    total = math.ceil(most * one_step.multiplier * num_tasks / Fraction(budget.scale) / GIGA * 10**6) / 10**6
+def _refuse(task: int, planned: Plan) -> None:
+    budget, num_tasks = planned.budget, len(planned.steps)
+    each_size = [replace(planned, steps=(1,) * num_tasks, sizes=BatchSizes(size)) for size in planned.sizes.distinct]
+    most = max(one_step.flops(number) for one_step in each_size for number in range(1, num_tasks + 1))
+    total = math.ceil(most * planned.multiplier * num_tasks / Fraction(budget.scale) / GIGA * 10**6) / 10**6
     raise FomoError(
         f"{budget} affords less than one step in task {task}: give budget.{budget.unit}={total:.15g} at least, a "
         f"smaller batch_size or fewer tasks."
     )
 
 
-def typed_in(budget: Budget, num_tasks: int, batch_size: int, seconds_per_step: float = 0.0) -> Plan:
-    """The plan of a budget that is not one of FLOPs: in steps, samples or seconds.
+def typed_in(budget: Budget, num_tasks: int, sizes: BatchSizes, seconds: Mapping[int, float] | None = None) -> Plan:
+    """The plan of a budget that is not one of FLOPs: in steps, samples, or ``seconds`` per step by batch size.
 
     Raises:
         FomoError: less than one step per task.
     """
-    cost = {"steps": 1.0, "samples": float(batch_size), "wall_seconds": seconds_per_step}[budget.unit]
-    planned = in_steps(budget, num_tasks, cost)
-    if planned.steps[0] < 1:
+    costs: dict[str, Callable[[int], float]] = {
+        "steps": lambda size: 1,
+        "samples": lambda size: size,
+        "wall_seconds": lambda size: (seconds or {})[size],
+    }
+    cost = costs[budget.unit]
+    planned = in_steps(budget, num_tasks, sizes, cost)
+    if min(planned.steps) < 1:
+        enough = num_tasks * max(map(cost, sizes.distinct)) / budget.scale
         raise FomoError(
             f"{budget} affords less than one step for each of {num_tasks} tasks: give "
-            f"budget.{budget.unit}={num_tasks * cost / budget.scale:g} at least, or fewer tasks."
+            f"budget.{budget.unit}={enough:g} at least, or fewer tasks."
         )
     return planned
 
 
-def in_steps(budget: Budget, num_tasks: int, cost: float) -> Plan:
-    """Equal tasks of steps that take ``cost`` of the budget's unit each; maybe of none."""
-    return Plan(budget, (int(budget.total / num_tasks / cost),) * num_tasks)
+def in_steps(budget: Budget, num_tasks: int, sizes: BatchSizes, cost: Callable[[int], float]) -> Plan:
+    """Equal shares, filled with steps that take ``cost(size)`` of the budget's unit; maybe with none."""
+    steps: list[int] = []
+    for _ in range(num_tasks):
+
+        def price(num_steps: int, before: int = sum(steps)) -> float:
+            return sum(number * cost(size) for number, size in sizes.stretches(before, num_steps))
+
+        steps.append(affordable(price, budget.total / num_tasks))
+    return Plan(budget, tuple(steps), sizes=sizes)

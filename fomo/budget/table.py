@@ -1,17 +1,18 @@
 """The rows of ``fomo budget``: what methods cost, and the steps that they get, without running them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
+from fomo.batch_sizes import BatchSizes
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import NOTHING, Flops, charged, counted
 from fomo.budget.plan import GIGA, Memory, Plan, affords, in_steps
-from fomo.budget.planner import measure, setting_of, without_checkpointing
-from fomo.budget.rehearsal import full_fine_tuning, rehearse
+from fomo.budget.planner import measure, reference_bytes, rehearse_sizes, setting_of
 from fomo.config import Config
 from fomo.model import ClipModel, checkpoint_activations
 from fomo.parts import build
@@ -22,11 +23,14 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Row:
-    """A method on a model: its cost, and its plan for every number of tasks."""
+    """A method on a model: its cost, and its plan for every number of tasks.
+
+    Steps are those of the first batch size, memory that of the largest.
+    """
 
     label: str
     model: str
-    batch_size: int
+    sizes: BatchSizes
     cost: Cost
     memory: Memory
     plans: dict[int, Plan]
@@ -60,7 +64,8 @@ class Row:
             "method": self.label.split()[0],
             "label": self.label,
             "model": self.model,
-            "batch_size": self.batch_size,
+            "batch_size": self.sizes.first,
+            "batch_ramp": list(map(list, self.sizes.ramp)) or None,
             "gflops_per_step": counted(step) / GIGA,
             "gflops_by_phase": {name: flops.counted / GIGA for name, flops in step.items()},
             "gflops_per_task_extra": sum(counted(phases) for phases in extra) / GIGA,
@@ -72,7 +77,7 @@ class Row:
             "mafs_per_step": float(charged(step) * self.memory.multiplier / GIGA),
             "steps_per_task": {length: each and each[-1] for length, each in steps.items()},
             "total_steps": {length: each and sum(each) for length, each in steps.items()},
-            "total_samples": {length: each and sum(each) * self.batch_size for length, each in steps.items()},
+            "total_samples": {length: each and self.sizes.seen(sum(each)) for length, each in steps.items()},
         }
 
 
@@ -86,19 +91,23 @@ def row(config: Config, num_samples: Callable[[int], int]) -> Row:
     model, lengths = shapes(config), sorted({*STREAM_LENGTHS, config.num_tasks})
     # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.
     sizes = [num_samples(length) for length in lengths]
-    cost = rehearse(setting_of(config, model, [num_samples(config.num_tasks)] * 3 + sizes))
+    cost = _rehearsed(config, model, [num_samples(config.num_tasks)] * 3 + sizes)
     memory = Memory(cost.peak_bytes, _reference_bytes(config))
     plans = {}
     for length, late in zip(lengths, cost.tasks[3:], strict=True):
         if cost.steady:
             of_length = replace(cost, tasks=_stretched(cost, late, length))
         else:
-            of_length = rehearse(setting_of(config, model, [num_samples(length)] * length))
+            of_length = _rehearsed(config, model, [num_samples(length)] * length)
         plans[length] = _plan(config, of_length, memory, length)
     measured = measure(config) if torch.cuda.is_available() else None
     shown = plans[config.num_tasks].cost
     assert shown is not None
-    return Row(config.label, model.name, config.batch_size, shown, memory, plans, measured)
+    return Row(config.label, model.name, config.sizes, shown, memory, plans, measured)
+
+
+def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Cost:
+    return rehearse_sizes(config, partial(setting_of, config, model, num_samples))
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
@@ -118,11 +127,12 @@ def shapes(config: Config) -> ClipModel:
 
 def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> Plan:
     if config.budget.needs_rehearsal:
-        return affords(config.budget, cost, memory)
+        return affords(config.budget, cost, memory, config.sizes)
     if config.budget.unit == "wall_seconds":
         return Plan(config.budget, (0,) * num_tasks, cost, memory)
-    per_step = 1 if config.budget.unit == "steps" else config.batch_size
-    return replace(in_steps(config.budget, num_tasks, per_step), cost=cost, memory=memory)
+    in_samples = config.budget.unit == "samples"
+    planned = in_steps(config.budget, num_tasks, config.sizes, lambda size: size if in_samples else 1)
+    return replace(planned, cost=cost, memory=memory)
 
 
 _references: dict[str, int] = {}
@@ -130,8 +140,7 @@ _references: dict[str, int] = {}
 
 def _reference_bytes(config: Config) -> int:
     """Peak of full fine-tuning, once for all methods of a table."""
-    key = json.dumps([config.model, config.batch_size, config.runtime.mixed_on_gpu], sort_keys=True)
+    key = json.dumps([config.model, max(config.sizes.distinct), config.runtime.mixed_on_gpu], sort_keys=True)
     if key not in _references:
-        setting = setting_of(config, shapes(config), [1])
-        _references[key] = full_fine_tuning(without_checkpointing(setting)).peak_bytes
+        _references[key] = reference_bytes(config, partial(setting_of, config, shapes(config), [1]))
     return _references[key]

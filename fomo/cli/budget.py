@@ -26,6 +26,7 @@ CAPTION = (
     "MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all tensors at the peak, mixed precision as on a GPU. "
     "Other: optimizer arithmetic and decompositions. See docs/budget.md."
 )
+OF_A_RAMP = " With a ramp: GFLOPs of the first size, memory of the largest, steps of the last task."
 WIDEST = 400
 EPILOG = """examples:
   fomo budget                                                    the default run
@@ -92,8 +93,9 @@ def table(found: list[dict[str, Any]]) -> Table:
     lengths = list(found[0]["steps_per_task"])
     labels = [each["label"].split() for each in found]
     common = set.intersection(*map(set, labels)) if len(found) > 1 else set()
-    models = {f"{each['model']}, batch {each['batch_size']}" for each in found}
-    shown = Table(title=escape(", ".join(sorted(models))), caption=CAPTION, box=SIMPLE, padding=(0, 1, 0, 0))
+    models = {f"{each['model']}, batch {_sizes(each)}" for each in found}
+    caption = CAPTION + (OF_A_RAMP if any(each["batch_ramp"] for each in found) else "")
+    shown = Table(title=escape(", ".join(sorted(models))), caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     shown.add_column("method", no_wrap=True)
     numbers = ["GFLOPs\nper step", "extra\nper task", "other", "memory\nGiB", "× full", "MAFs\nper step"]
     for column in [*numbers, *(f"T = {length}\nsteps" for length in lengths)]:
@@ -103,6 +105,12 @@ def table(found: list[dict[str, Any]]) -> Table:
             escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths)
         )
     return shown
+
+
+def _sizes(row: dict[str, Any]) -> str:
+    """The batch size, and what a ramp makes of it."""
+    later = "".join(f", {size} from {samples:,} samples on" for samples, size in row["batch_ramp"] or [])
+    return f"{row['batch_size']}{later}"
 
 
 def _cells(row: dict[str, Any], lengths: list[str]) -> list[str]:

@@ -116,7 +116,7 @@ def _stepped(job: Job, config: Config, model: ClipModel, cost: Cost, bounds: Bou
     if by_flops > LONGEST_STEP:
         return replace(job, step_seconds=by_flops, estimated=True)
     try:
-        seconds = trial(config, model, [config.batch_size] * config.num_tasks)
+        seconds = trial(config, model, [config.batch_size] * config.num_tasks, config.batch_size)
     except torch.OutOfMemoryError as error:
         return replace(job, untried=str(error).splitlines()[0])
     return replace(job, step_seconds=min(seconds, default=None))

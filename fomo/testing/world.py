@@ -66,7 +66,7 @@ def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
     model: ClipModel = build("model", config.model)
     stream: Stream = build("stream", config.stream, num_tasks=NUM_TASKS, seed=seed, split="test")
     pools = StreamPools.of(stream, seed, config.buffer, config.captions)
-    mixture = Mixture(seed, config.batch_size, config.mixture, (NUM_STEPS,) * NUM_TASKS)
+    mixture = Mixture(seed, config.sizes, config.mixture, (NUM_STEPS,) * NUM_TASKS)
     maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
     return World(config, model, Batches(maker, model, config.runtime), tuple(pools.update_sizes))
 

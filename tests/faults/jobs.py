@@ -37,6 +37,7 @@ OTHERS: tuple[tuple[str, ...], ...] = (
     ("model=pocket_vit", "method=lora_ema", "trainable.rank=2", "trainable.placement=all"),
     ("model=pocket_vit", "runtime.grad_checkpointing=true", *tiny.COUNTED),
     ("runtime.precision=bf16",),
+    ("batch_ramp=[[40,12]]", "batch_scaling.rule=linear"),
     ("method=offline_merge", "merging.technique=ties", "num_tasks=3"),
     ("method=zs_merge", "merging.technique=dare_ties", "merging.density=0.3"),
     ("method=ft_merge", "merging.technique=slerp"),

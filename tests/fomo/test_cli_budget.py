@@ -39,6 +39,18 @@ def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) 
     assert "lora" in shown and "pocket, batch 128" in shown and "T = 200" in shown
 
 
+def test_a_ramp_is_planned_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["budget", "batch_ramp=[[2000,64]]", "budget=samples", "budget.samples=6000", "num_tasks=2"]
+    main([*arguments, "--json"])
+    row = json.loads(capsys.readouterr().out)[0]
+    # 3,000 samples a task: 16 steps of 128 make 2,048, 14 of 64 make 2,944; then 46 of 64 make 2,944
+    assert row["batch_size"] == 128 and row["batch_ramp"] == [[2000, 64]]
+    assert row["total_steps"]["2"] == 16 + 14 + 46 and row["total_samples"]["2"] == 2 * 2944
+    main(arguments)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "batch 128, 64 from 2,000 samples on" in shown and "GFLOPs of the first size" in shown
+
+
 def test_the_official_budget_is_sixty_steps_of_full_fine_tuning(capsys: pytest.CaptureFixture[str]) -> None:
     main(["budget", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["steps_per_task"]["6"] == 60

@@ -1,5 +1,6 @@
 """The mixture against PROTOCOL's words, written once more in fractions."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fomo.batch_sizes import BatchSizes, Stretch
 from fomo.errors import FomoError
 from fomo.mixture import (
+    BATCHES,
+    Counts,
     Mixture,
     MixtureWeights,
     batch_counts,
@@ -141,7 +145,7 @@ def test_who_changes_a_draw_changes_no_other() -> None:
 
 
 def mixture(seed: int = 0, batch_size: int = 10) -> Mixture:
-    return Mixture(seed, batch_size, THIRDS, steps=(4, 3, 5))
+    return Mixture(seed, BatchSizes(batch_size), THIRDS, steps=(4, 3, 5))
 
 
 SIZES = {1: (17, 11, 0), 2: (17, 9, 11), 3: (17, 13, 20)}
@@ -189,13 +193,18 @@ def test_d_and_b_are_walked_anew_in_each_task(pool: int) -> None:
 
 
 def test_a_pool_of_weight_zero_may_be_empty() -> None:
-    only_new = Mixture(0, 8, MixtureWeights(0, 1, 0), steps=(2, 2))
+    only_new = Mixture(0, BatchSizes(8), MixtureWeights(0, 1, 0), steps=(2, 2))
     p, d, b = only_new.draws(2, 1, (0, 5, 0))
     assert (len(p), len(d), len(b)) == (0, 8, 0)
 
 
 def unmixed(exact: tuple[Fraction, ...]) -> MixtureWeights:
     return MixtureWeights(*(float(share) for share in exact), batches="unmixed")
+
+
+def per_task(steps: Sequence[int], weights: MixtureWeights) -> list[Counts]:
+    """Batches of each pool in each task, all of one size."""
+    return [counts for (counts,) in batches_per_pool([[Stretch(number, 10)] for number in steps], weights)]
 
 
 def first(exact: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
@@ -209,7 +218,7 @@ def test_unmixed_steps_of_a_task_are_its_shares_to_a_batch(
     steps: list[int], both: tuple[tuple[Fraction, ...], MixtureWeights]
 ) -> None:
     exact, _ = both
-    for task, (num_steps, counts) in enumerate(zip(steps, batches_per_pool(steps, unmixed(exact)), strict=True), 1):
+    for task, (num_steps, counts) in enumerate(zip(steps, per_task(steps, unmixed(exact)), strict=True), 1):
         due = [share * num_steps for share in (first(exact) if task == 1 else exact)]
         assert sum(counts) == num_steps
         assert all(floor(d) <= c <= ceil(d) for d, c in zip(due, counts, strict=True))
@@ -221,7 +230,7 @@ def test_unmixed_steps_never_fall_two_behind_their_shares_of_the_run(
 ) -> None:
     exact, _ = both
     total, due = [0, 0, 0], [Fraction(0)] * 3
-    for task, counts in enumerate(batches_per_pool(steps, unmixed(exact)), 1):
+    for task, counts in enumerate(per_task(steps, unmixed(exact)), 1):
         shares_now = first(exact) if task == 1 else exact
         due = [old + share * steps[task - 1] for old, share in zip(due, shares_now, strict=True)]
         total = [old + count for old, count in zip(total, counts, strict=True)]
@@ -232,7 +241,7 @@ def test_unmixed_steps_by_hand() -> None:
     # 4 steps: (1.98, 2.02, 0), then (1.32, 1.36, 1.32) with -0.02 due to P and 0.02 to D: the odd batch is D's, then
     # P and B have 0.30 and 0.32 due, so that B's comes next, then P's.
     weights = MixtureWeights(0.33, 0.34, 0.33, "unmixed")
-    assert batches_per_pool((4, 4, 4, 4), weights) == ((2, 2, 0), (1, 2, 1), (1, 1, 2), (2, 1, 1))
+    assert per_task((4, 4, 4, 4), weights) == [(2, 2, 0), (1, 2, 1), (1, 1, 2), (2, 1, 1)]
 
 
 @given(st.integers(0, 99), st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)).filter(any))
@@ -249,7 +258,13 @@ def test_the_seed_shifts_the_schedule() -> None:
     assert len({spread(seed, 1, (20, 20, 20)).tobytes() for seed in range(6)}) > 1
 
 
-UNMIXED = Mixture(0, 10, MixtureWeights(0.33, 0.34, 0.33, "unmixed"), steps=(4, 30, 50))
+UNMIXED = Mixture(0, BatchSizes(10), MixtureWeights(0.33, 0.34, 0.33, "unmixed"), steps=(4, 30, 50))
+
+
+# 10, 10, 10 | 16, 16, 16, 16, 6, 6, … | 6, …: the size changes between tasks and within one.
+RAMP = BatchSizes(10, ((25, 16), (90, 6)))
+RAMPED = [Mixture(0, RAMP, MixtureWeights(0.33, 0.34, 0.33, batches), steps=(3, 30, 50)) for batches in BATCHES]
+KINDS = ["unmixed", "mixed", "mixed, ramped", "unmixed, ramped"]
 
 
 def test_an_unmixed_batch_comes_from_one_pool_and_totals_are_those_of_the_plan() -> None:
@@ -264,7 +279,7 @@ def test_totals_of_mixed_batches_are_counts_times_steps() -> None:
     assert [mixture().totals(task) for task in (1, 2, 3)] == [(20, 20, 0), (12, 9, 9), (20, 15, 15)]
 
 
-@pytest.mark.parametrize("made", [UNMIXED, Mixture(0, 10, THIRDS, steps=(4, 30, 50))], ids=["unmixed", "mixed"])
+@pytest.mark.parametrize("made", [UNMIXED, Mixture(0, BatchSizes(10), THIRDS, steps=(4, 30, 50)), *RAMPED], ids=KINDS)
 def test_every_pool_is_walked_without_a_gap(made: Mixture) -> None:
     p_next = 0
     for task, num_steps in enumerate(made.steps, 1):
@@ -283,3 +298,56 @@ def test_a_pool_with_an_order_of_its_own_gets_its_positions() -> None:
         plain = mixture().draws(task, step, SIZES[task])
         assert drawn[0].tolist() == list(range(start, start + count))
         assert all(np.array_equal(a, b) for a, b in zip(drawn[1:], plain[1:], strict=True))
+
+
+@given(
+    st.integers(2, 40),
+    st.lists(st.tuples(st.integers(1, 90), st.integers(2, 40)), max_size=4),
+    st.lists(st.integers(0, 12), min_size=1, max_size=6),
+    shares(),
+    st.sampled_from(BATCHES),
+)
+def test_batches_of_changing_size_are_shared_out_exactly(
+    size: int,
+    gaps: list[tuple[int, int]],
+    steps: list[int],
+    both: tuple[tuple[Fraction, ...], MixtureWeights],
+    batches: str,
+) -> None:
+    """Mixed: PROTOCOL's counts for the size of each batch. Unmixed: whole batches, two behind their shares at most."""
+    samples, ramp = 0, []
+    for gap, following in gaps:
+        samples += gap + 40
+        ramp.append((samples, following))
+    sizes, exact = BatchSizes(size, tuple(ramp)), both[0]
+    made = Mixture(0, sizes, MixtureWeights(*both[1].values, batches), tuple(steps))
+    number, due, p_next, largest = 0, [Fraction(0)] * 3, 0, max(sizes.distinct)
+    for task, num_steps in enumerate(steps, 1):
+        drawn = [p_next, 0, 0]
+        for step in range(num_steps):
+            counts, now = made.counts(task, step), sizes.of(number)
+            assert sum(counts) == now and list(made.starts(task, step)) == drawn
+            drawn = [before + count for before, count in zip(drawn, counts, strict=True)]
+            if batches == "mixed":
+                later = batch_counts(now, made.weights)
+                assert counts == (first_task_counts(later) if task == 1 else later)
+                assert all(abs(count - now * share) <= 1 for count, share in zip(later, exact, strict=True))
+            else:
+                assert sorted(counts) == [0, 0, now]
+            due = [d + share * now for d, share in zip(due, first(exact) if task == 1 else exact, strict=True)]
+            due = [d - count for d, count in zip(due, counts, strict=True)]
+            number += 1
+        assert made.totals(task) == (drawn[0] - p_next, drawn[1], drawn[2])
+        assert batches == "mixed" or all(abs(d) < 2 * largest for d in due)
+        p_next = drawn[0]
+
+
+def test_a_ramp_by_hand() -> None:
+    # 10·λ = 3.3, 3.4, 3.3: 4, 3, 3; 16·λ = 5.28, 5.44, 5.28: 6, 5, 5; 6·λ = 1.98, 2.04, 1.98: 2, 3, 1.
+    # In task 1 the buffer's 3 go 1 to P and 2 to D. The ramp: 30 samples after task 1, 94 after four steps of 16.
+    mixed = RAMPED[BATCHES.index("mixed")]
+    assert [mixed.counts(1, step) for step in range(3)] == [(5, 5, 0)] * 3
+    assert [mixed.counts(2, step) for step in (0, 3, 4, 29)] == [(6, 5, 5), (6, 5, 5), (2, 3, 1), (2, 3, 1)]
+    assert mixed.starts(2, 6) == (15 + 4 * 6 + 2 * 2, 4 * 5 + 2 * 3, 4 * 5 + 2 * 1)
+    assert mixed.totals(2) == (4 * 6 + 26 * 2, 4 * 5 + 26 * 3, 4 * 5 + 26 * 1)
+    assert mixed.starts(3, 0) == (15 + 76, 0, 0)

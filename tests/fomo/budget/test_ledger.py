@@ -104,6 +104,18 @@ def test_steps_that_refresh_cost_what_the_first_one_does() -> None:
     assert ledger.to_json()["charged"] == ledger.to_json()["planned"]
 
 
+def test_the_first_step_of_another_size_is_counted_and_held_to_its_own_cost() -> None:
+    one, small = {"forward": Flops(WORK, 0)}, {"forward": Flops(WORK // 2, 0)}
+    cost = Cost({}, (TaskCost({}, one, one, {}, {4: (small, small)}),), None, 100, 0, False, True)
+    ledger, sizes = Ledger(Plan(Budget(total_mafs=1.0), (60,), cost), seed=0), ((2, 3, 1), (2, 1, 1))
+    counted = [take(ledger, 1, step, rows=4 - 2 * (step > 40), counts=sizes[step > 40]) for step in range(50)]
+    assert counted[41] and not all(counted[42:]) and ledger.charged_flops == 41 * WORK + 9 * WORK // 2
+    other = Ledger(ledger.plan, seed=0)
+    take(other, 1, 0)
+    with pytest.raises(FomoError, match=r"forward cost 2.4e-07 GFLOPs, planned were 1.2e-07"):
+        take(other, 1, 1, counts=(2, 1, 1))
+
+
 def test_hooks_are_always_counted_and_held_to_the_plan() -> None:
     ledger = Ledger(planned((1, 1)), seed=0)
     with (

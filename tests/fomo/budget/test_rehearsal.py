@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fomo.method import Method, Methods
 from fomo.run import Prepared, execute
 from tests import tiny
 from tests.fomo.budget import settings
+from tests.fomo.budget.test_plan import flops_of
 
 WORK = 2 * 4 * 5 * 6
 HOOKS = ("begin_run", "begin_task", "loss", "after_backward", "after_step", "end_task", "deployed")
@@ -143,7 +144,7 @@ def test_twice_the_work_per_step_gets_half_the_steps() -> None:
     one, two = rehearse(setting), rehearse(with_part(setting, Twice))
     share = 1000 * charged(one.tasks[0].ordinary or {})
     assert charged(two.tasks[0].ordinary or {}) == 2 * charged(one.tasks[0].ordinary or {})
-    assert [affordable(each.tasks[0], Fraction(share), None) for each in (one, two)] == [1000, 500]
+    assert [affordable(partial(flops_of, each.tasks[0]), share) for each in (one, two)] == [1000, 500]
 
 
 class Late(Method):
