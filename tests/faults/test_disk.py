@@ -61,7 +61,7 @@ def test_the_events_may_meet_it(tmp_path: Path) -> None:
 
 SMALL = """
 set -u
-mount -t tmpfs -o size={size}m tmpfs "$1"
+mount -t tmpfs -o size=40m tmpfs "$1"
 run() {{ "$2" -m fomo run {overrides} run.dir="$1/run"; }}
 run "$1" "$2"; first=$?
 ls -A "$1/run/checkpoint"
@@ -80,12 +80,11 @@ def may_mount() -> bool:
 
 
 @pytest.mark.skipif(not may_mount(), reason="may not mount a file system")
-@pytest.mark.parametrize("megabytes", [40, 90])
-def test_a_small_disk_fills_and_grows(megabytes: int, whole: Path, tmp_path: Path) -> None:
-    """The first checkpoint (the network) fits, and then not the network with the optimizer, or not two of them."""
+def test_a_small_disk_fills_and_grows(whole: Path, tmp_path: Path) -> None:
+    """The first checkpoint (the network) fits, and then not the network with the optimizer."""
     small, copy = tmp_path / "small", tmp_path / "copy"
     small.mkdir()
-    script = SMALL.format(size=megabytes, overrides=" ".join(f"'{each}'" for each in (*tiny.TINY, OFTEN)))
+    script = SMALL.format(overrides=" ".join(f"'{each}'" for each in (*tiny.TINY, OFTEN)))
     command = ["unshare", "-Urm", "bash", "-c", script, "bash", str(small), sys.executable, str(copy)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
     assert "status 2, then 0" in ended.stdout, ended.stderr
