@@ -122,7 +122,8 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     stream: Stream = build("stream", config.stream, allow, **given)
     pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     timed_before = kept_steps is not None and config.budget.unit == "wall_seconds"
-    the_plan = Plan(config.budget, kept_steps or ()) if timed_before else plan_run(config, model, pools.update_sizes)
+    kept = Plan(config.budget, kept_steps or (), sizes=config.sizes)
+    the_plan = kept if timed_before else plan_run(config, model, pools.update_sizes)
     if config.on_nan == "rewind":
         check_rewindable(the_plan)
     config.sizes.check_reached(sum(the_plan.steps))
