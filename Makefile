@@ -36,6 +36,7 @@ benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/checkpoint_overhead.py
 	$(BIN)/python benchmarks/data_throughput.py
 	$(BIN)/python benchmarks/stream_scale.py
+	$(BIN)/python benchmarks/method_steps.py
 
 clean:  ## the environment and caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -190,7 +190,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
             composed = hydra_compose(name, overrides=list(overrides))
         values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
-        raise _readable(error) from None
+        raise _readable(error, overrides) from None
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise FomoError(f"{folder / name}.yaml: cannot be read: {str(error).splitlines()[0]}") from None
     values["label"] = label(overrides, str(values.get("label", "")))
@@ -207,18 +207,18 @@ def label(overrides: Sequence[str], replayed: str = "") -> str:
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
 
 
-def _readable(error: Exception) -> FomoError:
+def _readable(error: Exception, overrides: Sequence[str]) -> FomoError:
     """Hydra's message in one line, with the nearest key where a key was not found."""
     text = str(error)
     key = re.search(r"Could not override '([^']+)'", text)
     if key is None:
         return FomoError(text.splitlines()[0])
     way_out = "`fomo run --show` prints every key."
-    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys())}{way_out}")
+    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys(overrides))}{way_out}")
 
 
-def _all_keys() -> list[str]:
-    """Every key that the default configuration has, dotted."""
+def _all_keys(overrides: Sequence[str]) -> list[str]:
+    """Every key, dotted, that the configuration has with the options of groups that are chosen."""
 
     def walk(node: Any, prefix: str) -> list[str]:
         if not isinstance(node, dict):
@@ -228,5 +228,6 @@ def _all_keys() -> list[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        values = OmegaConf.to_container(hydra_compose("config"))
+        chosen = [each for each in overrides if each.split("=", 1)[0] in groups()]
+        values = OmegaConf.to_container(hydra_compose("config", overrides=chosen))
     return walk(values, "") + list(groups())

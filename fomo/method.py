@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fomo.budget.flops import Meter, unmetered
+from fomo.errors import FomoError
 
 
 class Features(NamedTuple):
@@ -203,6 +204,10 @@ class Methods(Method):
         """Each part adds its term to what the parts before it gave."""
         for name in self.parts:
             loss = self.call(name, "loss", network, batch, loss)
+            if not isinstance(loss, Tensor) or loss.shape or not loss.requires_grad:
+                raise FomoError(
+                    f"{name}.loss gives {_seen(loss)}: give a tensor without dimensions, with its gradient."
+                )
         return loss
 
     def after_backward(self, network: nn.Module) -> None:
@@ -230,7 +235,11 @@ class Methods(Method):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every part's state, its keys prefixed by the part's name: ``NAME.KEY``."""
-        return {f"{name}.{key}": value for name, part in self.parts.items() for key, value in part.state_dict().items()}
+        state = {f"{name}.{key}": v for name, part in self.parts.items() for key, v in part.state_dict().items()}
+        for key, value in state.items():
+            if not isinstance(value, Tensor):
+                raise FomoError(f"state_dict: {key} is {_seen(value)}: give tensors, as torch.tensor(...).")
+        return state
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Give each part its own."""
@@ -239,12 +248,20 @@ class Methods(Method):
             part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
+def _seen(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"a tensor of shape {list(value.shape)}" if value.shape else "a tensor without a gradient"
+
+
 class _Metered(AbstractContextManager[None]):
     """A part's ``deployed`` with its entry and its exit metered."""
 
     def __init__(self, methods: Methods, name: str, network: nn.Module) -> None:
         self._methods, self._name = methods, name
         self._inner: AbstractContextManager[None] = methods.call(name, "deployed", network)
+        if not isinstance(self._inner, AbstractContextManager):
+            raise FomoError(f"{name}.deployed gives {_seen(self._inner)}: decorate it with contextlib.contextmanager.")
 
     def __enter__(self) -> None:
         with self._methods.meter(f"{self._name}.deployed"):

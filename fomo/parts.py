@@ -35,7 +35,10 @@ def build(
     """
     target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
     keys = {key: value for key, value in node.items() if key not in SPECIAL}
-    taken = inspect.signature(target).parameters
+    try:
+        taken = inspect.signature(target).parameters
+    except ValueError as error:  # of a few built-in types
+        raise FomoError(f"{section}._target_ = {node['_target_']}: {error}.") from None
     given |= {name: value for name, value in (optional or {}).items() if name in taken}
     _check_arguments(section, target, keys, given, lazy)
     if lazy:

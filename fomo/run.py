@@ -113,8 +113,8 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     allow = config.runtime.allow_targets
     rate = _rate(config)
     methods = Methods(parts_of(config))
-    _try_optimizer(config)
     model: ClipModel = build("model", config.model, allow)
+    _try_optimizer(config, model)
     checkpoint_activations(model.network, config.runtime.grad_checkpointing)
     check_deterministic(model.network, config.runtime.micro_batch)
     model.network.to(config.runtime.device)
@@ -139,11 +139,11 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     return Prepared(resolved, stream, model, methods, the_plan, meter.phases, maker, learning_rate)
 
 
-def _try_optimizer(config: Config) -> None:
-    """Let the optimizer refuse its settings before anything long starts."""
+def _try_optimizer(config: Config, model: ClipModel) -> None:
+    """Let the optimizer refuse its settings, and the model's shapes, before anything long starts."""
     make = build("optimizer", config.optimizer, config.runtime.allow_targets)
     try:
-        make([("weight", torch.nn.Parameter(torch.zeros(1, 1)))])
+        make(list(model.network.named_parameters()))
     except (TypeError, ValueError) as error:
         raise FomoError(f"optimizer: {error}.") from error
 
@@ -151,8 +151,8 @@ def _try_optimizer(config: Config) -> None:
 def _rate(config: Config) -> Callable[[Position], float]:
     """The schedule under its meta-schedule."""
     allow, base = config.runtime.allow_targets, config.optimizer.get("lr")
-    if not isinstance(base, (int, float)) or not base > 0:
-        raise FomoError(f"optimizer.lr={base}: allowed are numbers above 0.")
+    if not isinstance(base, (int, float)) or not 0 < base < float("inf"):
+        raise FomoError(f"optimizer.lr={base}: allowed are finite numbers above 0.")
     schedule, meta = build("schedule", config.schedule, allow), build("meta_schedule", config.meta_schedule, allow)
     return lambda at: float(meta(schedule, at))
 
@@ -322,6 +322,7 @@ def _card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dic
         "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
         "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
+        "weight_decay": _weight_decay(prepared.resolved.config),
         "seconds": round(usage.elapsed, 2),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "num_threads": torch.get_num_threads(),
@@ -331,6 +332,11 @@ def _card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dic
         "versions": {name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
         "python": platform.python_version(),
     }
+
+
+def _weight_decay(config: Config) -> dict[str, Any]:
+    """How strong it is, and what it reaches: the papers' setting and the pocket's differ."""
+    return {"strength": config.optimizer.get("weight_decay"), "reaches": config.optimizer.get("decay")}
 
 
 def _compute(prepared: Prepared, ledger: Ledger, usage: Usage) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ One switch for all of them says what weight decay reaches: every parameter (``de
 ``matrices``: no norm, bias, embedding or temperature.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,28 +13,50 @@ import torch
 from torch import nn
 
 import fomo
-from methods.galore import GaLore
+from methods.galore import GaLore, is_projected
 
 DECAYED = ("all", "matrices")
+SPARED = (
+    "embedding",
+    "pos_embed",
+    "_token",
+    "embed_tokens",
+    "shared.",
+    ".latent",
+    "position_bias",
+    "attention_bias",
+    "gamma",
+)
+"""Parts of names of tables, tokens and layer scales that open_clip's, timm's and Hugging Face's towers keep in two or
+more dimensions."""
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Whether ``decay="matrices"`` reaches a parameter: no norm, bias, embedding or temperature."""
-    return parameter.ndim >= 2 and "embedding" not in name
+    return parameter.ndim >= 2 and not any(part in name for part in SPARED)
 
 
 def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list[dict[str, Any]]:
     """The parameters that decay, and those that do not; a group without any is left out."""
     if decay not in DECAYED:
         raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
-    if not weight_decay >= 0:  # torch checks it for the whole optimizer, not for groups
-        raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are 0 and above.")
+    if not 0 <= weight_decay < math.inf:  # torch checks it for the whole optimizer, not for groups
+        raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are finite numbers from 0.")
     named = list(parameters)
     decayed = [p for name, p in named if decay == "all" or decays(name, p)]
     others = [p for name, p in named if decay != "all" and not decays(name, p)]
     both = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in both if group["params"]]
+
+
+def check_moments(betas: object, eps: float) -> None:
+    """Refuse what cannot be Adam's β₁, β₂ and ε."""
+    numbers = list(betas) if isinstance(betas, (list, tuple)) else []
+    if len(numbers) != 2 or not all(isinstance(each, (int, float)) and 0 <= each < 1 for each in numbers):
+        raise fomo.FomoError(f"optimizer.betas={betas}: give two numbers from 0 to below 1, as in [0.9,0.999].")
+    if not 0 <= eps < math.inf:
+        raise fomo.FomoError(f"optimizer.eps={eps}: allowed are finite numbers from 0.")
 
 
 def adamw(
@@ -45,6 +68,7 @@ def adamw(
     decay: str = "all",
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused."""
+    check_moments(betas, eps)
     decayed = groups(parameters, weight_decay, decay)
     return torch.optim.AdamW(decayed, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
@@ -60,12 +84,23 @@ def galore(
     update_proj_gap: int = 200,
     scale: float = 0.25,
 ) -> torch.optim.Optimizer:
-    """GaLore (``methods/galore.py``)."""
+    """GaLore (``methods/galore.py``).
+
+    Raises:
+        FomoError: a setting out of range, or no matrix whose smaller side is above the rank: it would be AdamW.
+    """
+    check_moments(betas, eps)
+    parameters = list(parameters)
     for key, value in (("rank", rank), ("update_proj_gap", update_proj_gap)):
         if not isinstance(value, int) or value < 1:
             raise fomo.FomoError(f"optimizer.{key}={value}: allowed are whole numbers from 1.")
-    if not scale > 0:
-        raise fomo.FomoError(f"optimizer.scale={scale}: allowed are numbers above 0.")
+    if not 0 < scale < math.inf:
+        raise fomo.FomoError(f"optimizer.scale={scale}: allowed are finite numbers above 0.")
+    if not any(is_projected(parameter, rank) for _, parameter in parameters):
+        raise fomo.FomoError(
+            f"optimizer.rank={rank}: of what is trained, no matrix has a smaller side above {rank}, so that nothing "
+            f"would be projected. Lower it, train whole matrices (trainable=full), or take optimizer=adamw."
+        )
     decayed = groups(parameters, weight_decay, decay)
     return GaLore(
         decayed,

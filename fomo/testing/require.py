@@ -2,6 +2,7 @@
 
 import gc
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -56,16 +57,19 @@ def bytes_of(tensors: Any) -> int:
 
 
 @contextmanager
-def tensors_made_since() -> Iterator[Callable[[], int]]:
-    """Gives what counts the bytes of the tensors that were made since, and live."""
+def memory_taken_since() -> Iterator[Callable[[], tuple[int, int]]]:
+    """Gives what counts the bytes of the tensors that were made since, and live, and of Python's and NumPy's memory."""
     gc.collect()
     gc.freeze()
+    tracemalloc.start()
 
-    def live() -> int:
+    def taken() -> tuple[int, int]:
         gc.collect()
-        return bytes_of(each for each in gc.get_objects() if issubclass(type(each), Tensor))
+        tensors = bytes_of(each for each in gc.get_objects() if issubclass(type(each), Tensor))
+        return tensors, tracemalloc.get_traced_memory()[0]
 
     try:
-        yield live
+        yield taken
     finally:
+        tracemalloc.stop()
         gc.unfreeze()

@@ -1,7 +1,6 @@
 """The documented loop led by hand, so that the kit may stop it, look in, and go on with fresh objects."""
 
 import copy
-import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -18,12 +16,12 @@ from fomo import weights
 from fomo.budget.flops import FlopMeter, Meter, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.loop import Learner, MakeOptimizer
-from fomo.method import Batch, Method, Methods, Task
+from fomo.method import Batch, Method, Task
 from fomo.model import train_mode
+from fomo.testing.watch import Watched, uncharged, watching
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, trained_names
 
 State = dict[str, Tensor]
-IN_STEP = ("loss", "after_backward", "after_step")
 
 
 def stored(state: Mapping[str, Tensor]) -> State:
@@ -41,67 +39,6 @@ def _same(one: Tensor, other: Tensor) -> bool:
         return False
     bits = (each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other))
     return torch.equal(*bits)
-
-
-def surroundings() -> dict[str, Any]:
-    """What belongs to the benchmark and to nobody's method: random states, and settings of torch."""
-    numpy_state: Any = np.random.get_state()
-    return {
-        "torch's random state": torch.get_rng_state().numpy().tobytes(),
-        "NumPy's random state": (numpy_state[1].tobytes(), *numpy_state[2:]),
-        "Python's random state": random.getstate(),
-        "the grad mode": torch.is_grad_enabled(),
-        "the default dtype": torch.get_default_dtype(),
-        "autocast": torch.is_autocast_enabled("cpu"),
-        "the number of threads": torch.get_num_threads(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "cuDNN's benchmark mode": torch.backends.cudnn.benchmark,
-    }
-
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Put the global random states back afterwards."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
-
-
-class Watched(Methods):
-    """Parts whose surroundings are looked at before and after each hook; ``faults`` says who changed what."""
-
-    def __init__(self, parts: Mapping[str, Method]) -> None:
-        super().__init__(parts)
-        self.faults: dict[str, None] = {}
-
-    def call(self, name: str, hook: str, *arguments: Any) -> Any:
-        """One hook of one part."""
-        modules = arguments[0] if hook in IN_STEP else None
-        before = surroundings() | _modes(modules)
-        try:
-            return super().call(name, hook, *arguments)
-        finally:
-            after = surroundings() | _modes(modules)
-            changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
-            self.faults |= dict.fromkeys(changed)
-
-
-def _modes(network: nn.Module | None) -> dict[str, Any]:
-    """What is set between the start and the end of a task."""
-    if network is None:
-        return {}
-    training = [module.training for module in network.modules()]
-    return {
-        "the training mode of modules": training,
-        "requires_grad": [p.requires_grad for p in network.parameters()],
-    }
 
 
 class _FrozenTemperature(Method):
@@ -139,7 +76,10 @@ class Saved:
 
 @dataclass
 class Trial:
-    """An experiment of a few steps on a copy of the model; parts that need disk work in ``folder``."""
+    """An experiment of a few steps on a copy of the model; parts that need disk work in ``folder``.
+
+    ``seed`` is what the parts are told, by default that of the world's batches; ``draws`` takes in what they draw with.
+    """
 
     world: World
     make_parts: MakeParts
@@ -149,21 +89,27 @@ class Trial:
     num_steps: int = NUM_STEPS
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext
     ledger: Ledger | None = None
+    seed: int | None = None
+    draws: dict[str, None] | None = None
     losses: list[float] = field(default_factory=list)
     faults: dict[str, None] = field(default_factory=dict)
+    free: dict[str, None] = field(default_factory=dict)
     altered: dict[str, None] = field(default_factory=dict)
     trained: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.network: nn.Module = copy.deepcopy(self.world.model.network)
-        self.methods, self.lender = Watched(self.make_parts()), Lender()
-        self.methods.faults = self.faults
+        with uncharged(self.faults, self.free, "the constructor"):
+            parts = self.make_parts()
+        self.methods, self.lender = Watched(parts), Lender()
+        self.methods.faults, self.methods.free, self.methods.draws = self.faults, self.free, self.draws
         make_optimizer, autocast = self.make_optimizer, self.autocast
         self.learner = Learner(self.network, self.methods, make_optimizer, 1.0, None, autocast)
         self.optimizer: torch.optim.Optimizer | None = None
         self.methods.work_in(self.folder)
         self.methods.meter = meter = FlopMeter() if self.ledger else unmetered
-        self.methods.begin_run(self.network, self.world.config.seed)
+        self.seed = self.world.config.seed if self.seed is None else self.seed
+        self.methods.begin_run(self.network, self.seed)
         self.begin_phases = meter.phases if isinstance(meter, FlopMeter) else {}
 
     def task(self, number: int) -> Task:
@@ -173,8 +119,9 @@ class Trial:
         def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:
             return self.lender.lend_all(self.world.once(data, size, max_samples))
 
-        num_samples, seed = self.world.num_samples[data - 1], self.world.config.seed
-        return Task(number, self.num_tasks, self.num_steps, seed, num_samples, once, self.autocast)
+        assert self.seed is not None
+        num_samples = self.world.num_samples[data - 1]
+        return Task(number, self.num_tasks, self.num_steps, self.seed, num_samples, once, self.autocast)
 
     @contextmanager
     def _hooks(self, number: int, when: str) -> Iterator[None]:
@@ -214,15 +161,16 @@ class Trial:
         """The end of a task; the weights that are deployed."""
         with self._hooks(number, "end"):
             self.methods.end_task(self.network, self.task(number))
-            before = {name: value.clone() for name, value in self.network.state_dict().items()}
-            around = surroundings()
-            with self.methods.deployed(self.network):
-                deployed = weights.folded(self.network)
-        after = surroundings()
-        faults = [f"deployed changed {what}" for what in around if around[what] != after[what]]
+            return self.deployed()
+
+    def deployed(self) -> weights.Weights:
+        """The weights that are deployed; the others have to be back afterwards."""
+        before = {name: value.clone() for name, value in self.network.state_dict().items()}
+        with watching(self.faults, "deployed"), self.methods.deployed(self.network):
+            deployed = weights.folded(self.network)
         moved = differing(before, self.network.state_dict())
-        faults += [f"deployed left {moved[0]} another than before ({len(moved)} in all)"] if moved else []
-        self.faults |= dict.fromkeys(faults)
+        if moved:
+            self.faults[f"deployed left {moved[0]} another than before ({len(moved)} in all)"] = None
         return deployed
 
     def whole(self, number: int) -> weights.Weights:
@@ -245,7 +193,8 @@ class Trial:
         if self.optimizer and saved.optimizer:
             self.optimizer.load_state_dict(copy.deepcopy(saved.optimizer))
 
-    def final(self) -> State:
-        """Everything that a later task depends on."""
+    def final(self, deployed: State) -> State:
+        """Everything that a later task depends on, and what is deployed."""
         method = {f"the method's {name}": value for name, value in stored(self.methods.state_dict()).items()}
-        return stored(self.network.state_dict()) | method
+        shown = {f"{name} as deployed": value for name, value in deployed.items()}
+        return stored(self.network.state_dict()) | method | shown

@@ -4,6 +4,7 @@ An update is a parametrization (``torch.nn.utils.parametrize``): evaluation, mer
 folded weight without knowing of it. Updates are kept from task to task; where a merge folds them, they start anew.
 """
 
+import math
 import weakref
 from collections.abc import Mapping
 from typing import cast
@@ -80,6 +81,13 @@ class Adapters(fomo.Method):
         ]
 
 
+def _factor(key: str, value: float) -> float:
+    """Refuse a factor that leaves no gradient, or is no number."""
+    if value == 0 or not math.isfinite(value):
+        raise fomo.FomoError(f"trainable.{key}={value}: allowed are finite numbers but 0, with which nothing trains.")
+    return value
+
+
 class LoRA(Adapters):
     """W + scale · B A."""
 
@@ -87,7 +95,7 @@ class LoRA(Adapters):
 
     def __init__(self, rank: int = 4, scale: float = 1.0, placement: str = "paper") -> None:
         super().__init__(rank, placement)
-        self.scale = scale
+        self.scale = _factor("scale", scale)
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
         """A drawn for this matrix and task, B zero."""
@@ -108,7 +116,7 @@ class VeRA(Adapters):
 
     def __init__(self, rank: int = 4, initial: float = 0.1, placement: str = "paper") -> None:
         super().__init__(rank, placement)
-        self.initial = initial
+        self.initial = _factor("initial", initial)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Draw the shared pair at the largest shape; it is the same in every task and not stored."""

@@ -20,7 +20,7 @@ PROJECTIONS = ("proj", "text_projection")
 """Parameters that are multiplied from the right, x @ W: stored [in, out]."""
 PAPER = {
     "open_clip": ("q_proj", "k_proj", "v_proj", "c_proj"),
-    "timm": ("qkv", "q", "k", "v", "kv", "fc2"),
+    "timm": ("qkv", "q", "k", "v", "kv", "fc2", "w2"),
     "transformers": ("query", "key", "value", "wo"),
 }
 """Names of linear layers that give Q, K, V or end an MLP, by the library that builds the tower."""

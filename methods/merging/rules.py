@@ -51,11 +51,16 @@ def _on_arc(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 def _angle(a: Tensor, b: Tensor) -> float:
     """2·atan2(‖â−b̂‖, ‖â+b̂‖): exact for small angles too, where the arc cosine is not. 0 for a vector of zeros."""
-    norms = float(torch.linalg.vector_norm(a)), float(torch.linalg.vector_norm(b))
+    norms = norm(a), norm(b)
     if not all(norms):
         return 0.0
     a, b = a / norms[0], b / norms[1]
-    return 2 * math.atan2(float(torch.linalg.vector_norm(a - b)), float(torch.linalg.vector_norm(a + b)))
+    return 2 * math.atan2(norm(a - b), norm(a + b))
+
+
+def norm(vector: Tensor) -> float:
+    """Euclidean, its squares summed in fp64: they overflow in fp32 from 2e19 on, and many small ones are lost."""
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
 def weighted_sum(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
@@ -71,10 +76,13 @@ def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
 
     Per entry the sign of Σ wᵢ τᵢ wins, and the weighted mean goes over the models whose entry has it, zeros left
     out. Differs from the authors' code in an exact draw: there the entry stays as in θ₀ instead of following the
-    majority of all entries.
+    majority of all entries. That a draw is one, whatever the number of models, takes weights that are 1 where they are
+    equal, and a sum in fp64: rounding would else elect a sign.
     """
-    vector = next(vectors)
-    total, size, sign = vector * weights[0], vector.abs().mul_(weights[0]), vector.sign()
+    weights = [weight / max(weights) for weight in weights]
+    vector, exact = next(vectors), torch.float64 if len(weights) > 2 else torch.float32
+    total = vector.to(exact, copy=True).mul_(weights[0])
+    size, sign = vector.abs().mul_(weights[0]), vector.sign()
     signs, count = sign * weights[0], sign.abs_().mul_(weights[0])
     sign, magnitude = torch.empty_like(vector), torch.empty_like(vector)
     for vector, weight in zip(vectors, weights[1:], strict=True):
@@ -83,7 +91,7 @@ def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
         signs.add_(torch.sign(vector, out=sign), alpha=weight)
         count.add_(sign.abs_(), alpha=weight)
     # of the elected sign s: Σ wᵢ τᵢ = s·(Σ wᵢ|τᵢ| + |Σ wᵢ τᵢ|)/2 and Σ wᵢ = (Σ wᵢ|sᵢ| + s·Σ wᵢ sᵢ)/2
-    elected = torch.sign(total, out=sign)
+    elected = total.sign().to(vector.dtype)
     count.add_(signs.mul_(elected)).clamp_min_(SMALLEST)
     return size.add_(total.abs_()).mul_(elected).div_(count)
 
@@ -106,17 +114,17 @@ def stock(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
     """
     count, total_weight, total, directions = 0, 0.0, None, None
     for vector, weight in zip(vectors, weights, strict=True):
-        norm = float(torch.linalg.vector_norm(vector))
+        length = norm(vector)
         total = torch.zeros_like(vector) if total is None else total
         directions = torch.zeros_like(vector) if directions is None else directions
-        if norm > 0:
+        if length > 0:
             count, total_weight = count + 1, total_weight + weight
             total.add_(vector, alpha=weight)
-            directions.add_(vector, alpha=1 / norm)
+            directions.add_(vector, alpha=1 / length)
     assert total is not None and directions is not None
     if total_weight == 0:
         return total
-    return total.mul_(_stock_ratio(count, float(torch.linalg.vector_norm(directions))) / total_weight)
+    return total.mul_(_stock_ratio(count, norm(directions)) / total_weight)
 
 
 def _stock_ratio(count: int, norm_of_directions: float) -> float:

@@ -109,6 +109,8 @@ def merge(
         FomoError: models of different architectures, an entry that is not finite, weights that do not sum to 1.
     """
     row = technique_of(technique)
+    if not models:
+        raise FomoError("there is no model to merge: give one at least.")
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)
     _check(technique, models, weights, base, density, scale, lines)
     job = _Job(row, list(models), weights, base, density, list(keys or [("merge", i) for i in range(len(models))]))
@@ -244,14 +246,19 @@ def check_factors(technique: str, scale: float, lines: Sequence[float] | None) -
     """Refuse factors of a task vector that are none, or that a technique without task vectors cannot use."""
     if not math.isfinite(scale):
         raise FomoError(f"merging.scale={scale}: allowed are finite numbers.")
-    if lines is not None and (len(lines) != 2 or not all(map(math.isfinite, lines))):
-        raise FomoError(f"merging.lines={list(lines)}: give two numbers, [α, β], or null.")
+    if lines is not None and not _is_pair(lines):
+        raise FomoError(f"merging.lines={lines}: give two numbers, [α, β], or null.")
     if not technique_of(technique).vectors and (lines is not None or scale != 1):
         key = "lines" if lines is not None else "scale"
         raise FomoError(
             f"merging.{key} has no meaning for merging.technique={technique}, which uses no task vectors. Take one "
             f"that does, such as task_arithmetic, or leave it out."
         )
+
+
+def _is_pair(lines: object) -> bool:
+    numbers = list(lines) if isinstance(lines, (list, tuple)) else []
+    return len(numbers) == 2 and all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers)
 
 
 def check_density(density: float, row: Technique) -> None:

@@ -87,6 +87,9 @@ class TemporalMerge(fomo.Method):
         if self.init == "merged" and self.deploy == "latest":
             raise fomo.FomoError("merging.init=merged: merging.deploy=latest merges nothing. Take deploy=running.")
         without = f"has no meaning for merging.technique={self.technique}"
+        for key, idle in (("density", density is not None), ("scale", self.scale != 1), ("lines", bool(self.lines))):
+            if idle and self.deploy == "latest":
+                raise fomo.FomoError(f"merging.{key}: merging.deploy=latest merges nothing. Leave it out.")
         if row.trim is None and density is not None:
             raise fomo.FomoError(f"merging.density={density} {without}, which trims nothing. Give null.")
         if self.weight != 0.5 and (not row.weighted or self.deploy in ("all", "latest")):
@@ -102,6 +105,8 @@ class TemporalMerge(fomo.Method):
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Keep θ₀, if it is needed; m₀ is θ₀."""
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise fomo.FomoError("merging: nothing is trained, so there is nothing to merge. Take merging=none.")
         base = fomo_weights.on_host(network)
         if self.lines is not None:
             positions(base)

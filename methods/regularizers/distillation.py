@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import fomo
 from fomo.loop import encode
-from methods.regularizers.quadratic import at_least, trained
+from methods.regularizers.quadratic import above_zero, at_least, trained
 
 
 class Kind(NamedTuple):
@@ -60,8 +60,7 @@ class Distillation(fomo.Method):
 
     def __init__(self, kind: str, strength: float, temperature: float) -> None:
         at_least("strength", strength, 0)
-        if not temperature > 0:
-            raise fomo.FomoError(f"regularizer.temperature={temperature}: allowed are numbers above 0.")
+        above_zero("temperature", temperature)
         self.kind, self.strength, self.temperature = KINDS[kind], strength, temperature
 
     def begin_run(self, network: nn.Module, seed: int) -> None:

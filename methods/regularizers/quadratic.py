@@ -4,6 +4,7 @@ With adapters, the parameters are the adapter's: what is frozen cannot move. An 
 merge has folded the adapter and a new one has started; that combination is refused.
 """
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 
@@ -49,9 +50,15 @@ def quadratic(parameters: Mapping[str, Tensor], anchor: Weights, importance: Wei
 
 
 def at_least(key: str, value: float, smallest: float) -> None:
-    """Refuse a setting below ``smallest`` (and NaN)."""
-    if not value >= smallest:
-        raise fomo.FomoError(f"regularizer.{key}={value}: allowed are numbers from {smallest}.")
+    """Refuse a setting below ``smallest``, or that is not finite."""
+    if not smallest <= value < math.inf:
+        raise fomo.FomoError(f"regularizer.{key}={value}: allowed are finite numbers from {smallest}.")
+
+
+def above_zero(key: str, value: float) -> None:
+    """Refuse a setting that is to be divided by."""
+    if not 0 < value < math.inf:
+        raise fomo.FomoError(f"regularizer.{key}={value}: allowed are finite numbers above 0.")
 
 
 class Kept(fomo.Method):

@@ -13,7 +13,7 @@ from torch import nn
 
 import fomo
 from fomo.weights import Weights
-from methods.regularizers.quadratic import Quadratic, at_least, copies, trained
+from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
 
 
 @torch.no_grad()
@@ -33,8 +33,7 @@ class SI(Quadratic):
 
     def __init__(self, strength: float = 10.0, damping: float = 1e-3) -> None:
         at_least("strength", strength, 0)
-        if not damping > 0:
-            raise fomo.FomoError(f"regularizer.damping={damping}: allowed are numbers above 0.")
+        above_zero("damping", damping)
         super().__init__(strength, "importance", "path", "start")
         self.damping = damping
         self._before: Weights = {}

@@ -281,6 +281,11 @@ def test_folders_of_a_sweep_differ_where_only_signs_differ() -> None:
     assert len({resolved(*job).config.run.dir for job in jobs}) == 2
 
 
+def test_the_nearest_key_is_one_of_the_chosen_option() -> None:
+    with pytest.raises(FomoError, match=r"Did you mean 'trainable\.rank'"):
+        compose(["method=lora", "trainable.ranks=4"])
+
+
 def test_a_folder_is_no_value_to_sweep_over() -> None:
     with pytest.raises(FomoError, match=r"run\.dir"):
         sweep(["seed=0,1", "run.dir=a,b"])

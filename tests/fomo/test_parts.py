@@ -150,3 +150,8 @@ def test_values_of_another_kind_are_refused(key: str, value: object, text: str) 
 
 def test_a_whole_number_is_a_number() -> None:
     assert build("trainable", {"_target_": "methods.lora.LoRA", "scale": 2}).scale == 2
+
+
+def test_a_type_without_a_signature_is_refused_in_words() -> None:
+    with pytest.raises(fomo.FomoError, match="no signature found"):
+        build("merging", {"_target_": "builtins.dict"}, ("builtins",))

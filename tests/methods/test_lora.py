@@ -214,6 +214,7 @@ def test_paper_placement_is_qkv_and_c_proj_of_both_towers() -> None:
         ("RN50", ["visual.attnpool.q_proj", "visual.attnpool.c_proj", "transformer.resblocks.0.attn"], 28),
         ("MobileCLIP-B", ["visual.trunk.blocks.0.attn.qkv", "visual.trunk.blocks.0.mlp.fc2"], 48),
         ("EVA02-B-16", ["visual.trunk.blocks.0.attn.q_proj", "text.transformer.resblocks.0.attn"], 72),
+        ("ViTamin-B", ["visual.trunk.blocks.0.attn.qkv", "visual.trunk.blocks.0.mlp.w2"], 52),
         ("convnext_base", ["visual.trunk.stages.0.blocks.0.mlp.fc2", "transformer.resblocks.0.attn"], 60),
     ],
 )
@@ -231,6 +232,15 @@ def test_paper_placement_finds_both_towers_of_other_families(model: str, some: l
 def test_impossible_ranks_are_refused_before_training(method: str, rank: int) -> None:
     with pytest.raises(fomo.FomoError, match=rf"trainable.rank={rank}: allowed are 1 to \d+, the smaller side of"):
         tiny.prepared(f"method={method}", f"trainable.rank={rank}")
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "key", ["method=lora trainable.scale", "method=dora trainable.scale", "method=vera trainable.initial"]
+)
+def test_factors_with_which_nothing_trains_are_refused(key: str, value: str) -> None:
+    with pytest.raises(fomo.FomoError, match=r"trainable\.(scale|initial)=.*allowed are finite numbers but 0"):
+        tiny.prepared(*f"{key}={value}".split())
 
 
 def test_unknown_placement_is_refused_with_the_nearest() -> None:

@@ -185,6 +185,20 @@ def test_the_cost_of_ema_merge_can_be_counted_without_values() -> None:
         (["merging.lines=[0.5,0.5]"], r"merging\.lines has no meaning"),
         (["merging.technique=ties", "merging.lines=[0.5]"], "two numbers"),
         (["merging.deploy=latest"], "merges nothing"),
+        (
+            ["merging.init=latest", "merging.deploy=latest", "merging.technique=ties", "merging.density=0.3"],
+            "density: .*merges nothing",
+        ),
+        (
+            ["merging.init=latest", "merging.deploy=latest", "merging.technique=ties", "merging.scale=2"],
+            "scale: .*merges nothing",
+        ),
+        (
+            ["merging.init=latest", "merging.deploy=latest", "merging.technique=ties", "merging.lines=[0.5,0.5]"],
+            "merges nothing",
+        ),
+        (["merging.technique=ties", "merging.lines=0.5"], r"merging\.lines=0\.5: give two numbers"),
+        (["trainable=nothing"], "nothing is trained, so there is nothing to merge"),
         (["merging.technique=magmax", "merging.weight=0.3"], r"merging\.weight=0\.3 has no meaning"),
         (["merging.deploy=all", "merging.weight=0.3"], r"merging\.weight=0\.3 has no meaning for merging\.deploy=all"),
     ],

@@ -81,6 +81,8 @@ def test_same_command_same_bytes_and_another_seed_another_result(tmp_path: Path)
 def test_frozen_takes_no_step_and_is_charged_none(tmp_path: Path) -> None:
     run = tiny.run(tmp_path / "run", "method=frozen")
     assert json.loads((run / "ledger.json").read_text())["charged"] == {"steps": 0, "flops": 0}
+    card = json.loads((run / "card.json").read_text())
+    assert card["weight_decay"] == {"strength": 0.2, "reaches": "matrices"}
 
 
 def test_experiment_is_frozen() -> None:

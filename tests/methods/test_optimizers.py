@@ -15,6 +15,7 @@ from fomo.run import execute
 from methods.galore import GaLore, is_projected, projector
 from methods.optimizers import adamw, decays, from_timm, galore
 from tests import tiny
+from tests.fomo.budget import settings
 
 MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": adamw,
@@ -58,6 +59,26 @@ def test_decay_matrices_spares_norms_biases_embeddings_and_temperature() -> None
     for name in ("logit_scale", "token_embedding.weight", "positional_embedding", "ln_final.weight"):
         assert name in spared
     assert all(named[name].ndim < 2 or "embedding" in name for name in spared)
+
+
+def test_decay_matrices_spares_the_tables_and_tokens_of_other_libraries() -> None:
+    matrix = nn.Parameter(torch.zeros(2, 2))
+    spared = """
+        visual.trunk.pos_embed visual.trunk.cls_token visual.trunk.reg_token visual.trunk.attn_pool.latent
+        visual.trunk.layers.0.blocks.0.attn.relative_position_bias_table visual.trunk.stages.0.layer_scale.gamma
+        text.transformer.shared.weight text.transformer.embeddings.word_embeddings.weight
+        text.transformer.encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight
+    """
+    for name in spared.split():
+        assert not decays(name, matrix), name
+    for name in ("visual.trunk.patch_embed.proj.weight", "visual.trunk.blocks.0.attn.qkv.weight", "text.proj.weight"):
+        assert decays(name, matrix), name
+
+
+@pytest.mark.parametrize("trainable", ["lnfit", "bitfit", "lora"])
+def test_galore_with_nothing_to_project_is_refused(trainable: str) -> None:
+    with pytest.raises(fomo.FomoError, match=r"no matrix has a smaller side above 16.*optimizer=adamw"):
+        settings.cost("optimizer=galore", f"trainable={trainable}", "batch_size=4", "model=pocket_vit")
 
 
 def test_a_step_is_adamw() -> None:
@@ -206,6 +227,17 @@ def test_an_optimizer_of_the_group_trains(name: str, tmp_path: Path) -> None:
         (["optimizer=galore", "optimizer.rank=1.5"], r"optimizer\.rank=1\.5"),
         (["optimizer=galore", "optimizer.update_proj_gap=0"], r"update_proj_gap=0"),
         (["optimizer=galore", "optimizer.scale=0"], r"scale=0"),
+        (["optimizer=galore", "optimizer.scale=inf"], r"scale=inf"),
+        (["optimizer=galore", "optimizer.rank=100000"], r"rank=100000: .* no matrix has a smaller side above"),
+        (["optimizer=galore", "optimizer.betas=[2,3]"], r"betas=\[2, 3\]: give two numbers"),
+        (["optimizer.betas=[0.9]"], r"betas=\[0\.9\]: give two numbers"),
+        (["optimizer.betas=[0.9,0.99,0.999]"], "give two numbers"),
+        (["optimizer.betas=0.9"], r"betas=0\.9: give two numbers"),
+        (["optimizer.betas=[a,b]"], "give two numbers"),
+        (["optimizer.eps=inf"], r"eps=inf"),
+        (["optimizer.weight_decay=inf"], r"weight_decay=inf"),
+        (["optimizer.lr=inf"], r"lr=inf: allowed are finite"),
+        (["optimizer.lr=-1"], r"lr=-1"),
     ],
 )
 def test_bad_settings_are_refused_before_training(settings: list[str], text: str) -> None:

@@ -334,6 +334,20 @@ def test_zscl_without_an_average_leaves_the_weights() -> None:
 # --- what is refused
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("ewc strength", "ewc decay", "si strength", "si damping", "l2 strength", "lwf strength", "lwf temperature"),
+        *("zscl strength", "zscl temperature", "zscl l2", "zscl average_every"),
+    ],
+)
+def test_settings_that_are_no_finite_numbers_in_range_are_refused(key: str, value: str) -> None:
+    name, setting = key.split()
+    with pytest.raises(fomo.FomoError, match=rf"regularizer\.{setting}=.*allowed are"):
+        tiny.prepared(f"regularizer={name}", f"regularizer.{setting}={value}")
+
+
 @pytest.mark.parametrize("name", ["ewc", "si", "l2", "lwf", "zscl"])
 def test_regularising_what_is_not_trained_is_refused_before_training(name: str) -> None:
     with pytest.raises(fomo.FomoError, match=r"nothing is trained.*regularizer=none"):

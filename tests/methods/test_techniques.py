@@ -250,6 +250,33 @@ def test_one_entry_worked_out_by_hand(technique: str, taus: list[float], weights
     assert float(merged["w"]) == pytest.approx(1 + expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("technique", ["ties", "dare_ties", "breadcrumbs_ties"])
+@pytest.mark.parametrize("count", [2, 6, 14, 20])
+def test_an_exact_draw_moves_nothing_however_many_models_it_has(technique: str, count: int) -> None:
+    """Equal weights of 1/count would leave a rest of rounding, whose sign would be elected."""
+    taus = torch.arange(1, 1 + count // 2) / 16
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    for each in (
+        torch.cat([taus, -taus])[order],
+        torch.cat([torch.ones(count - 1), torch.tensor([1.0 - count])])[order],
+    ):
+        models = [{"w": torch.full((200,), 2.0) + tau} for tau in each]
+        merged = merge(technique, models, None, {"w": torch.full((200,), 2.0)}, density=0.99)["w"]
+        assert technique == "dare_ties" or torch.equal(merged, torch.full((200,), 2.0))
+        whole = merge(technique.replace("breadcrumbs_", ""), models, None, {"w": torch.full((200,), 2.0)})["w"]
+        assert torch.equal(whole, torch.full((200,), 2.0))
+
+
+@pytest.mark.parametrize("technique", ["slerp", "model_stock"])
+@pytest.mark.parametrize("size", [1e25, 1e-25])
+def test_angles_do_not_depend_on_the_size_of_what_is_merged(technique: str, size: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(50, generator=generator, dtype=torch.float64) for _ in range(2))
+    plain = merge(technique, [{"w": a.float()}, {"w": (a + b).float()}], None, {"w": torch.zeros(50)})["w"]
+    sized = [{"w": (a * size).float()}, {"w": ((a + b) * size).float()}]
+    torch.testing.assert_close(merge(technique, sized, None, {"w": torch.zeros(50)})["w"] / size, plain)
+
+
 def test_slerp_of_right_angles_is_the_point_on_the_circle() -> None:
     models = [{"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 1.0])}]
     merged = merge("slerp", models, [2 / 3, 1 / 3])["w"]  # a third of the way along a quarter circle
@@ -409,6 +436,8 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
         ("slerp", {"scale": 0.5}, r"merging\.scale has no meaning"),
         ("ties", {"lines": (0.5, 0.5)}, "no layer numbers"),
         ("ties", {"lines": (0.5,)}, "two numbers"),
+        ("ties", {"lines": 0.5}, r"merging\.lines=0\.5: give two numbers"),
+        ("ties", {"lines": ("a", "b")}, "two numbers"),
         ("ties", {"scale": float("inf")}, "scale=inf"),
     ],
 )
@@ -416,6 +445,11 @@ def test_bad_settings_are_one_clear_error(technique: str, options: dict[str, obj
     models = vectors_of([1.0, 2.0])
     with pytest.raises(fomo.FomoError, match=text):
         merge(technique, models, **{"base": {"w": torch.zeros(1)}, **options})  # type: ignore[arg-type]
+
+
+def test_no_model_is_no_merge() -> None:
+    with pytest.raises(fomo.FomoError, match="no model to merge"):
+        merge("interpolate", [])
 
 
 def test_a_torn_file_is_named(tmp_path: Path) -> None:

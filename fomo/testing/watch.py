@@ -1,0 +1,204 @@
+"""What belongs to the benchmark and to nobody's method: looked at around every call of a plug-in, and put back."""
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fomo import rng
+from fomo.budget.flops import FlopMeter, charged
+from fomo.method import Method, Methods
+
+IN_STEP = ("loss", "after_backward", "after_step")
+MAKERS = ((np.random, "default_rng"), (rng, "generator"))
+"""What makes generators that torch knows nothing of."""
+
+
+class Setting(NamedTuple):
+    """How it is read, as something to compare, and set to what was read."""
+
+    read: Callable[[], Any]
+    restore: Callable[[Any], object]
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    state: Any = np.random.get_state()
+    return state[0], state[1].tobytes(), *state[2:]
+
+
+def _set_environment(values: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+SETTINGS = {
+    "torch's random state": Setting(
+        lambda: torch.get_rng_state().numpy().tobytes(),
+        lambda state: torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8)),
+    ),
+    "NumPy's random state": Setting(
+        _numpy_state,
+        lambda state: np.random.set_state((state[0], np.frombuffer(state[1], dtype=np.uint32), *state[2:])),
+    ),
+    "Python's random state": Setting(random.getstate, random.setstate),
+    "the grad mode": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
+    "the default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype),
+    "the default device": Setting(
+        torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)
+    ),
+    "the precision of fp32 products": Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "autocast": Setting(partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
+    "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads),
+    "deterministic algorithms": Setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "cuDNN's benchmark mode": Setting(
+        lambda: torch.backends.cudnn.benchmark, lambda value: setattr(torch.backends.cudnn, "benchmark", value)
+    ),
+    "anomaly detection": Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "NumPy's handling of errors": Setting(np.geterr, lambda values: np.seterr(**values)),
+    "the working directory": Setting(os.getcwd, os.chdir),
+    "environment variables": Setting(lambda: dict(os.environ), _set_environment),
+}
+
+
+@contextmanager
+def watching(faults: dict[str, None], who: str) -> Iterator[None]:
+    """Say what is changed inside, as ``who changed what``, and put it back, so that no other check meets it."""
+    before = {what: setting.read() for what, setting in SETTINGS.items()}
+    try:
+        yield
+    finally:
+        for what, setting in SETTINGS.items():
+            if setting.read() != before[what]:
+                faults[f"{who} changed {what}"] = None
+                setting.restore(before[what])
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Put everything back afterwards."""
+    with watching({}, ""):
+        yield
+
+
+class _Draws(TorchDispatchMode):
+    """Notes that torch draws from a generator of somebody's own; the global one is among the settings."""
+
+    def __init__(self, noted: dict[str, None]) -> None:
+        super().__init__()
+        self.noted = noted
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation."""
+        if any(isinstance(each, torch.Generator) for each in (*args, *(kwargs or {}).values())):
+            self.noted[f"torch's {func.overloadpacket.__name__}"] = None
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def noting_draws(noted: dict[str, None]) -> Iterator[None]:
+    """Note what draws inside: torch's operations, and the makers of NumPy's generators."""
+    makers = {(module, name): getattr(module, name) for module, name in MAKERS}
+
+    def noting(module: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        noted[f"{module.__name__}.{name}"] = None
+        return makers[module, name](*arguments, **options)
+
+    for module, name in MAKERS:
+        setattr(module, name, partial(noting, module, name))
+    try:
+        with _Draws(noted):
+            yield
+    finally:
+        for (module, name), make in makers.items():
+            setattr(module, name, make)
+
+
+@contextmanager
+def threads_started() -> Iterator[dict[str, None]]:
+    """The names of the threads that are started meanwhile."""
+    found: dict[str, None] = {}
+    before = threading.getprofile()
+
+    def seen(*event: object) -> None:
+        name = threading.current_thread().name
+        if not name.startswith("Dummy-"):  # a thread that is about to end has no name of its own any more
+            found[name] = None
+
+    threading.setprofile(seen)
+    try:
+        yield found
+    finally:
+        threading.setprofile(before)
+
+
+class Watched(Methods):
+    """Parts that are watched at each call. ``faults``: who changed what; ``free``: who computes where nothing is
+    charged; ``draws``: what drew random numbers."""
+
+    def __init__(self, parts: Mapping[str, Method]) -> None:
+        super().__init__(parts)
+        self.faults: dict[str, None] = {}
+        self.free: dict[str, None] = {}
+        self.draws: dict[str, None] | None = None
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        """Each part in turn, as in a run."""
+        for name, part in self.parts.items():
+            with uncharged(self.faults, self.free, f"{name}.beside"):
+                part.beside(tuple(self.parts.values()))
+        for name in self.parts:
+            self.call(name, "begin_run", network, seed)
+
+    def call(self, name: str, hook: str, *arguments: Any) -> Any:
+        """One hook of one part."""
+        modules = arguments[0] if hook in IN_STEP else None
+        before = _modes(modules)
+        try:
+            with watching(self.faults, f"{name}.{hook}"):
+                if self.draws is None:
+                    return super().call(name, hook, *arguments)
+                with noting_draws(self.draws):
+                    return super().call(name, hook, *arguments)
+        finally:
+            after = _modes(modules)
+            changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
+            self.faults |= dict.fromkeys(changed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every part's state."""
+        with uncharged(self.faults, self.free, "state_dict"):
+            return super().state_dict()
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Give each part its own."""
+        with uncharged(self.faults, self.free, "load_state_dict"):
+            super().load_state_dict(network, state)
+
+
+@contextmanager
+def uncharged(faults: dict[str, None], free: dict[str, None], who: str) -> Iterator[None]:
+    """Watch a call that no budget pays for: it has to compute nothing to speak of."""
+    meter = FlopMeter()
+    with watching(faults, who), meter(who):
+        yield
+    if meter.phases:
+        free[f"{who} computes {charged(meter.phases):,} FLOPs"] = None
+
+
+def _modes(network: nn.Module | None) -> dict[str, Sequence[bool]]:
+    """What is set between the start and the end of a task."""
+    if network is None:
+        return {}
+    training = [module.training for module in network.modules()]
+    return {
+        "the training mode of modules": training,
+        "requires_grad": [p.requires_grad for p in network.parameters()],
+    }
