@@ -1,9 +1,11 @@
-"""What checkpoints cost: steps with one written beside them, and the same steps without.
+"""What checkpoints cost: tasks of the default run with the checkpoints that it writes, and the same tasks without.
 
     python benchmarks/checkpoint_overhead.py [KEY=VALUE …]
 
-In turns, so that a busy machine slows both. Printed: the time that the copy holds up the training, all that one
-checkpoint adds to the steps beside which it is written (median over rounds), and its share of the default interval.
+Each task ends with two checkpoints, as in a run: when its last step is made, and after its evaluation. They are written
+beside the training; evaluations, beside which a run writes most of them, are left out here, and the end of the writing
+is waited for, so that a run pays less. In turns, so that a busy machine slows both; medians over pairs. Processor time
+is that of all threads. Printed too: what a checkpoint more, every 5 minutes (the default interval), adds.
 """
 
 import platform
@@ -13,6 +15,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -24,59 +27,83 @@ from fomo.budget.utilisation import Usage
 from fomo.compose import compose
 from fomo.config import resolve
 from fomo.loader import Batches
-from fomo.loop import Experiment, Place, train
-from fomo.method import Task
+from fomo.loop import Experiment, Keeper, Place, run
+from fomo.nonfinite import Guard
 from fomo.record import Record
 from fomo.resume import Checkpoints
-from fomo.run import prepare
+from fomo.run import Prepared, prepare
 from fomo.saver import CheckpointConfig, Saver
 from fomo.stopping import Stop
 
-STEPS, ROUNDS = 30, 9
-NEVER = CheckpointConfig(every_steps=None, every_minutes=None)
+STEPS, ROUNDS = 60, 7
+BAR = 1.02
+
+
+class Seconds(NamedTuple):
+    """Of a task: by the clock, by the processor, and how long copies held up the training."""
+
+    clock: float
+    processor: float
+    held_up: float = 0.0
+
+
+class Timed(Checkpoints):
+    """Notes how long the training waits."""
+
+    held_up = 0.0
+
+    def save(self, place: Place, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """As it is, timed."""
+        began = time.perf_counter()
+        super().save(place, optimizer)
+        self.held_up += time.perf_counter() - began
 
 
 def main() -> None:
     """Measure and print."""
     prepared = prepare(resolve(compose(sys.argv[1:])))
-    config, network = prepared.resolved.config, prepared.model.network
-    learner = learner_of(config, network, prepared.methods)
-    batches = Batches(prepared.maker, prepared.model, config.runtime)
-    experiment = Experiment(0, learner, batches, prepared.learning_rate, lambda task: None)
-    task = Task(2, 6, STEPS, 0)
-    prepared.methods.begin_task(network, task)
-    optimizer = learner.optimizer()
-    rows = []
+    pairs = []
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(ROUNDS + 1):
-            plain, _ = _seconds(experiment, task, optimizer, Path(folder), saving=False)
-            rows.append((plain, *_seconds(experiment, task, optimizer, Path(folder), saving=True)))
+        for number in range(ROUNDS + 1):
+            order = (False, True) if number % 2 else (True, False)
+            made = {saving: _task(prepared, Path(folder), saving) for saving in order}
+            pairs.append((made[False], made[True]))
         size = max(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
-    without, with_one, held_up = zip(*rows[1:], strict=True)
-    added = statistics.median(b - a for a, b in zip(without, with_one, strict=True))
-    minutes = CheckpointConfig().every_minutes or 0
-    print(f"{date.today()}  {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"a step                       {statistics.median(without) / STEPS * 1e3:8.2f} ms")
-    print(f"a checkpoint                 {size / 2**20:8.1f} MiB")
-    print(f"  holds up the training by   {statistics.median(held_up) * 1e3:8.2f} ms")
-    print(f"  adds, all in all           {added * 1e3:8.2f} ms, {added / (60 * minutes):.4%} of {minutes:g} minutes")
+    _print(pairs[1:], size)
 
 
-def _seconds(
-    experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, folder: Path, saving: bool
-) -> tuple[float, float]:
-    """Seconds of the steps, the end of the writing included, and of the copy."""
-    ledger, record = Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), Record(folder, {}, lambda *step: None)
-    saver = Saver(folder / "checkpoint", {}, NEVER)
-    keeper = Checkpoints(saver, Stop(), experiment.learner, experiment.batches, ledger, record, Usage("cpu"), None)
-    started = time.perf_counter()
-    if saving:
-        keeper.save(Place(2, 0), optimizer)
-    copied = time.perf_counter() - started
-    train(experiment, task, ledger, record, optimizer)
+def _task(prepared: Prepared, folder: Path, saving: bool) -> Seconds:
+    """A task without its evaluation."""
+    config = prepared.resolved.config
+    learner = learner_of(config, prepared.model.network, prepared.methods)
+    batches = Batches(prepared.maker, prepared.model, config.runtime)
+    ledger, record = Ledger(Plan(Budget(steps=STEPS), (STEPS,)), seed=0), Record(folder, {}, lambda *step: None)
+    saver = Saver(folder / "checkpoint", {}, CheckpointConfig())
+    timed = Timed(saver, Stop(), learner, batches, ledger, record, Usage("cpu"), Guard(), None)
+    keeper: Keeper = timed if saving else Keeper()
+    keeper.start = Place(0)
+    experiment = Experiment(0, learner, batches, prepared.learning_rate, lambda task: None, keeper)
+    clock, processor = time.perf_counter(), time.process_time()
+    run(experiment, ledger, record)
     saver.wait()
     record.close()
-    return time.perf_counter() - started, copied
+    return Seconds(time.perf_counter() - clock, time.process_time() - processor, timed.held_up)
+
+
+def _print(pairs: list[tuple[Seconds, Seconds]], size: int) -> None:
+    minutes = CheckpointConfig().every_minutes or 0
+    print(f"{date.today()}  {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{f'a task of {STEPS} steps':32s}by the clock   by processor time")
+    for name, column in (("without checkpoints", 0), ("with its two", 1)):
+        clock, processor = (statistics.median(pair[column][kind] for pair in pairs) for kind in (0, 1))
+        print(f"  {name:30s}{clock:10.2f} s{processor:17.2f} s")
+    clock, processor = (statistics.median(with_[kind] / without[kind] for without, with_ in pairs) for kind in (0, 1))
+    print(f"  {'ratio':30s}{clock:10.4f}{processor:19.4f}   bar {BAR}")
+    clock, processor = (statistics.median(with_[kind] - without[kind] for without, with_ in pairs) for kind in (0, 1))
+    shares = (1 + seconds / 2 / (60 * minutes) for seconds in (clock, processor))
+    print(f"{f'one more every {minutes:g} minutes, ratio':32s}" + "{:10.4f}{:19.4f}".format(*shares))
+    held_up = statistics.median(with_.held_up for _, with_ in pairs) / 2
+    print(f"a checkpoint is of {size / 2**20:.1f} MiB at most and holds up the training by {held_up * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Kill commands at random moments, start them again, and compare: ``python -m tests.faults --kills 100``.
 
 What is killed (SIGKILL) is ``fomo run`` and ``fomo data import`` as typed, in processes of their own, one to four times
-in a row; then they are left to end. Half of the kills come at a random moment, half wait for a phase. 100 kills are at
+in a row; then they are left to end. Seven kills in ten wait for a phase, the others come any time. 100 kills are at
 least one round over every method, schedule and kind of import. The order, the number of kills and their aims follow
 from the seed; the moments are fractions of the time that the machine takes. Exit status 1 where a file differs or a
 process stays behind.

@@ -14,7 +14,7 @@ from tests.faults.process import GRACE, Fork, lives
 
 MOST = 4
 """Kills in a row."""
-AIMED = 0.5
+AIMED = 0.7
 """Share of the kills that wait for a phase; the others come at a random moment."""
 Told = Callable[[str], None]
 

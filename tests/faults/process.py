@@ -15,21 +15,23 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 ASK = signal.SIGUSR2
 PHASES = (
-    ("methods/merging/", "", "merge"),
-    ("fomo/checkpoint.py", "", "checkpoint"),
+    ("streams/pocket/cache.py", "draw_missing", "drawing"),
+    ("fomo/run.py", "prepare", "start"),  # before the others: the rehearsal in it calls their code
+    ("fomo/checkpoint.py", "snapshot", "checkpoint"),
+    ("fomo/checkpoint.py", "write", "checkpoint"),
     ("fomo/saver.py", "_write", "checkpoint"),
+    ("methods/merging/", "", "merge"),
     ("fomo/method.py", "end_task", "end of a task"),
     ("fomo/evaluation.py", "", "evaluation"),
     ("fomo/loop.py", "train", "step"),
     ("fomo/data/importing.py", "bring_in", "import"),
-    ("streams/pocket/cache.py", "draw_missing", "drawing"),
     ("fomo/report.py", "write_report", "last files"),
     ("fomo/run.py", "_save_weights", "last files"),
     ("fomo/run.py", "_card", "last files"),
     ("fomo/saver.py", "discard", "last files"),
 )
 """What part of a file (all of it, or a function) does; a thread is in the first of them that its stack shows."""
-OTHERWISE = "start, and in between"
+OTHERWISE = "in between"
 
 
 class Fork:

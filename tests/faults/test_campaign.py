@@ -92,6 +92,8 @@ Current thread 0x02 (most recent call first):
 
 def test_a_kill_meets_what_the_threads_are_doing() -> None:
     assert phases_of(STACKS) == {"checkpoint", "evaluation"}
+    rehearsed = 'File "/x/methods/merging/temporal.py", line 1 in merge\n  File "/x/fomo/run.py", line 9 in prepare\n'
+    assert phases_of(f"Current thread 0x02:\n  {rehearsed}") == {"start"}
     assert phases_of('Current thread 0x02:\n  File "/x/fomo/loop.py", line 1 in run\n') == {OTHERWISE}
 
 
