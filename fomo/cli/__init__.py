@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, unknown
+from fomo.text import printable
 from fomo.version import __version__
 
 COMMANDS = {
@@ -39,10 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         command(arguments[0], arguments[1:])
     except FomoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        print(printable(stopped), file=sys.stderr)
         sys.exit(stopped.status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.compose import compose, sweep
+from fomo.text import escape, printable
 
 if TYPE_CHECKING:
     from fomo.config import Resolved
@@ -66,20 +66,20 @@ def run_one(resolved: "Resolved", console: Console) -> None:
     state = state_of(folder, resolved)
     checkpoints = numbered(folder / CHECKPOINTS)
     if state is State.FINISHED:
-        console.print(f"{folder} is finished: nothing to do.", markup=False)
+        console.print(printable(f"{folder} is finished: nothing to do."), markup=False)
     else:
         check_resumable(folder, resolved, bool(checkpoints))
         check_free(folder)
         if state is State.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
-            console.print(f"{folder} holds an unfinished run of this experiment: {goes_on}.", markup=False)
+            console.print(printable(f"{folder} holds an unfinished run of this experiment: {goes_on}."), markup=False)
         with Stop().listening() as stop:
             with console.status("preparing models and pictures (drawn once, then cached)"):
                 prepared = prepare(resolved, kept_steps(folder))
             with RunProgress(console) as progress:
                 execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
 
 
 class RunProgress:
