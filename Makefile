@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install run test lint format benchmarks clean
+.PHONY: install run test fuzz lint format benchmarks clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -20,6 +20,9 @@ run: $(READY)  ## the default experiment; ARGS="method=ema_merge" for another
 
 test: $(READY)  ## all tests
 	$(BIN)/pytest -n 2 $(ARGS)
+
+fuzz: $(READY)  ## hostile input for hours; ARGS="-k pictures" for one target
+	FOMO_FUZZ=night $(BIN)/pytest tests/fuzz $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from fomo.digest import file_digest
 from fomo.errors import FomoError
+from fomo.reading import parse_json
 from fomo.tree import pack, unpack
 
 SCHEMA = "fomo.checkpoint/2"
@@ -31,6 +33,20 @@ _log = logging.getLogger(__name__)
 
 class Damaged(Exception):
     """The checkpoint is not what was written."""
+
+
+@contextmanager
+def as_written(place: Path) -> Iterator[None]:
+    """Whatever goes wrong with a state whose hashes are right is said of the state: somebody else wrote it.
+
+    Raises:
+        FomoError: instead of any other error of Python or torch.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise FomoError(f"{place}: its state is not one that this run writes ({what}). Remove it.") from error
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,8 @@ class Checkpoint:
 
     def tree(self, device: torch.device | str) -> Any:
         """The state, as it was given to :func:`snapshot`."""
-        return unpack(self.packed.state, self.packed.tensors, device)
+        with as_written(self.place):
+            return unpack(self.packed.state, self.packed.tensors, device)
 
 
 def snapshot(tree: Any) -> Packed:
@@ -128,13 +145,14 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_STATE_BYTES:
             raise Damaged(f"{STATE} is larger than {MAX_STATE_BYTES} bytes")
-        whole = json.loads(path.read_bytes())
+        whole = parse_json(path.read_bytes(), finite=False)
         content: dict[str, Any] = whole["content"]
         intact = hashlib.sha256(_text(content).encode()).hexdigest() == whole["sha256"]
         schema = content["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        shaped = isinstance(content["identity"], dict) and "state" in content and "tensors_sha256" in content
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{STATE} cannot be read: {error}") from None
-    if not intact:
+    if not (intact and shaped):
         raise Damaged(f"{STATE} is not as it was written")
     if schema != SCHEMA:
         raise FomoError(
@@ -161,6 +179,11 @@ def latest(folder: Path, events: Path) -> Checkpoint | None:
 
 def _check_events(checkpoint: Checkpoint, events: Path) -> None:
     size = events.stat().st_size if events.is_file() else 0
-    state = dict(checkpoint.packed.state["dict"])
-    if size < dict(state["record"]["dict"])["events_bytes"]:
+    try:
+        state = dict(checkpoint.packed.state["dict"])
+        events_bytes = dict(state["record"]["dict"])["events_bytes"]
+        ahead = size < events_bytes
+    except (LookupError, TypeError, ValueError) as error:
+        raise Damaged(f"its state is none of a run: {error}") from None
+    if ahead or events_bytes < 0:
         raise Damaged(f"{events.name} ends before it")

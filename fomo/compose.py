@@ -1,12 +1,13 @@
 """From overrides on the command line to plain values, by Hydra's groups."""
 
 import hashlib
+import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,13 +20,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fomo import plugins
+from fomo.data.sources import is_inside
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model_names import open_clip_names
+from fomo.reading import read_yaml
 
 UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
 """Keys that do not tell entries of one leaderboard track apart."""
 STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
+STORED = "stored configuration"
+OPEN_CLIP = "fomo.model.pretrained_clip"
 
 
 def config_dir() -> Path:
@@ -38,7 +43,7 @@ def register_models() -> None:
     """Every open_clip model becomes an option of the group ``model``."""
     store = ConfigStore.instance()
     for name in open_clip_names():
-        node = {"_target_": "fomo.model.pretrained_clip", "name": name, "pretrained": None}
+        node = {"_target_": OPEN_CLIP, "name": name, "pretrained": None}
         store.store(group="model", name=name, node=node)
 
 
@@ -135,8 +140,8 @@ def study(overrides: Sequence[str]) -> str:
 
 def _swept_by(name: str) -> dict[str, str]:
     """What a study sweeps over, as Hydra writes it: ``hydra.sweeper.params``, KEY: VALUES."""
-    text = (config_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-    params: dict[str, str] = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
+    stored = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
+    params: dict[str, str] = stored["hydra"]["sweeper"]["params"]
     return params
 
 
@@ -176,25 +181,58 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     Raises:
         FomoError: an unknown group, option or key.
     """
-    folder, name = (config_dir(), "config") if file is None else (file.parent, file.stem)
+    name = "config"
     if file is None:
         parsed = parse(overrides)
         _refuse_several(parsed)
         register_models()
         register_plugins(parsed)
-    elif not file.is_file():
-        raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
+    else:
+        name = _register_stored(file, overrides)
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
             composed = hydra_compose(name, overrides=list(overrides))
         values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error, overrides) from None
-    except (yaml.YAMLError, OSError, ValueError) as error:
-        raise FomoError(f"{folder / name}.yaml: cannot be read: {str(error).splitlines()[0]}") from None
     values["label"] = label(overrides, str(values.get("label", "")))
     return values
+
+
+def _register_stored(file: Path, overrides: Sequence[str]) -> str:
+    """Give Hydra a resolved ``config.yaml`` under a name, as plain values: the file may be a stranger's.
+
+    Raises:
+        FomoError: it is no configuration, would have Hydra read elsewhere, or decides what the user has to.
+    """
+    if not file.is_file():
+        raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
+    values = read_yaml(file)
+    if not isinstance(values, dict):
+        raise FomoError(f"{file}: not the configuration of a run.")
+    for key in ("defaults", "hydra"):
+        if key in values:
+            raise FomoError(f"{file}: the key '{key}' is none of a resolved configuration.")
+    if "${" in json.dumps(values):
+        raise FomoError(f"{file}: it holds '${{'. Nothing in a resolved configuration is to be resolved.")
+    _refuse_trust(file, values, {each.lstrip("+").split("=", 1)[0] for each in overrides})
+    ConfigStore.instance().store(name=STORED, node=values)
+    return STORED
+
+
+def _refuse_trust(file: Path, values: Mapping[str, Any], given: Collection[str]) -> None:
+    """What a file cannot decide for the user: whose code runs, and that files are written to any place."""
+    runtime, run = (value if isinstance(value := values.get(key), dict) else {} for key in ("runtime", "run"))
+    packages, place = runtime.get("allow_targets"), run.get("dir")
+    if packages and "runtime.allow_targets" not in given:
+        listed = ",".join(map(str, packages)) if isinstance(packages, list) else packages
+        way_out = f"If you trust it, say so: runtime.allow_targets=[{listed}]."
+        raise FomoError(f"{file} would have code of '{listed}' run. {way_out}")
+    if not isinstance(place, str) or not place or "run.dir" in given or is_inside(place):
+        return
+    if os.path.abspath(place) != os.path.abspath(file.parent):
+        raise FomoError(f"{file}: its run.dir={place} is not below the folder at hand. Say where to: run.dir=DIR.")
 
 
 def label(overrides: Sequence[str], replayed: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fomo.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.budget import Budget
@@ -21,6 +21,7 @@ from fomo.evaluation import EvaluationConfig
 from fomo.loader import Augmentation
 from fomo.mixture import MixtureWeights
 from fomo.nonfinite import POLICIES
+from fomo.reading import read_yaml
 from fomo.runtime import Runtime
 from fomo.saver import CheckpointConfig
 
@@ -36,6 +37,12 @@ class RunConfig:
     """``dir``: the run folder; ``None`` means ``runs/`` and the hash of the configuration."""
 
     dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dir is not None and not (
+            self.dir.isprintable() and all(len(part) < 200 for part in Path(self.dir).parts)
+        ):
+            raise FomoError(f"run.dir={self.dir[:80]!a}: a folder's name is one line, its parts not above 199 signs.")
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
         config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
         raise FomoError(f"{error.full_key} is missing: give it a value.") from None
-    except (ValidationError, ConfigKeyError) as error:
+    except OmegaConfBaseException as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
     assert isinstance(merged, DictConfig)
     return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
@@ -171,15 +178,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 def read_values(path: Path) -> dict[str, Any]:
     """The plain values of a ``config.yaml``."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FomoError(f"{path}: cannot be read ({error.strerror}). Is it in a run folder?") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FomoError(f"{path}: not YAML: {error}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("runtime"), dict) or "seed" not in values:
+    values = read_yaml(path)
+    whole = isinstance(values, dict) and isinstance(values.get("runtime"), dict) and type(values.get("seed")) is int
+    if not whole or not isinstance(values.get("label", ""), str):
         raise FomoError(f"{path}: not the configuration of a run.")
-    return values
+    return dict(values)
 
 
 def _sha256(values: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from fomo.data.reading import Board, reading
+from fomo.data.posts import Board, reading
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.runtime import Runtime
 from fomo.workers import STOPPING, ended_by, kill, leave_signals_to_parent

@@ -9,6 +9,7 @@ from pathlib import Path
 from fomo.config import Resolved, comparable, differences, read_values
 from fomo.errors import FomoError
 from fomo.lock import LOCK
+from fomo.run_files import refuse_odd_files
 
 FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
 CHECKPOINTS = Path("checkpoint")
@@ -42,6 +43,7 @@ def state_of(folder: Path, resolved: Resolved) -> State:
     """
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
+    refuse_odd_files(folder)
     if not folder.is_dir() or not set(_names(folder)) - {LOCK, PARTIAL}:
         return State.NEW
     if resolved.config.resume == "never":

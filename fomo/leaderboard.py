@@ -1,7 +1,6 @@
 """A first leaderboard: finished runs, grouped over seeds, ranked by GM."""
 
 import hashlib
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,12 @@ from typing import Any, NamedTuple
 from fomo.budget.units import NEAREST
 from fomo.config import read_values, sha256_without_seed
 from fomo.errors import FomoError
+from fomo.reading import read_bytes
+from fomo.run_files import read_ledger, read_run_card, spent_key
 from fomo.scores import Point, Scores, read_scores
+
+COUNTED = ("total_mafs", "total_gflops")
+GIGA = 10**9
 
 
 @dataclass(frozen=True)
@@ -103,28 +107,21 @@ def _ranked(folder: Path) -> Scores:
 
 def _check_untouched(folder: Path) -> None:
     """The card, written last, holds the hashes of scores and ledger: edited ones are not ranked."""
-    try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        promised = {f"{name}.json": card[f"{name}_sha256"] for name in ("scores", "ledger")}
-    except (ValueError, KeyError, TypeError):
-        raise FomoError(f"{folder / 'card.json'}: not the card of a run.") from None
+    card = read_run_card(folder)
+    promised = {f"{name}.json": card[f"{name}_sha256"] for name in ("scores", "ledger")}
     for name, digest in promised.items():
         if not (folder / name).is_file():
             raise FomoError(f"{folder}: it holds no {name}.")
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+        if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
             raise FomoError(f"{folder}: {name} is not the one that the run wrote (its hash differs from the card's).")
 
 
 def _budget(folder: Path) -> str:
     """The compute that a run was given, in words; a run that spent more is refused."""
-    try:
-        ledger = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
-        unit, total, marks = ledger["unit"], float(ledger["total"]), ledger["marks"]
-        spent = {"total_mafs": "mafs", "total_gflops": "flops"}.get(unit)
-        charged = float(ledger["charged"][spent]) / (1e9 if spent == "flops" else 1) if spent else 0.0
-    except (ValueError, KeyError, TypeError):
-        raise FomoError(f"{folder / 'ledger.json'}: not the ledger of a run.") from None
-    if charged > total and NEAREST not in marks:
+    ledger = read_ledger(folder)
+    unit, total = ledger["unit"], ledger["total"]
+    charged = ledger["charged"][spent_key(unit)] / (1 if unit == "total_mafs" else GIGA)
+    if unit in COUNTED and charged > total and NEAREST not in ledger["marks"]:
         raise FomoError(f"{folder}: the budget was overspent: {charged:.9g} of {total:.9g} {unit}.")
     return f"{unit} {total:,.9g}"
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from fomo import rng
 from fomo.errors import FomoError, unknown
 from fomo.model_names import MODELS, open_clip_configs, open_clip_names, pocket_names
 
+LONGEST_TEXT = 2_000
+"""Letters of a text that are looked at; the 77 tokens of a context rarely take 400."""
 EMBEDDING = "token_embedding.weight"
 Tokenize = Callable[[Sequence[str]], Tensor]
 
@@ -37,6 +40,11 @@ class ClipModel:
         """uint8 [b, 3, h, w] to the network's float input."""
         mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (self.mean, self.std))
         return (images.float() / 255 - mean) / std
+
+
+def tokens_of(tokenizer: Tokenize, texts: Sequence[str]) -> Tensor:
+    """Tokens of the beginnings of texts, int64 [n, context]: time grows with the square of a word's length."""
+    return tokenizer([text[:LONGEST_TEXT] for text in texts])
 
 
 def train_mode(network: nn.Module) -> None:
@@ -97,7 +105,8 @@ def _initial_embedding(num_tokens: int, width: int) -> Tensor:
 def _wrap(name: str, network: CLIP, config: Mapping[str, Any]) -> ClipModel:
     tokenizer = open_clip.SimpleTokenizer(context_length=network.context_length)
     size = config["vision_cfg"]["image_size"]
-    return ClipModel(name, network, tokenizer, size, tuple(config["mean"]), tuple(config["std"]))
+    tokenize = partial(tokens_of, tokenizer)
+    return ClipModel(name, network, tokenize, size, tuple(config["mean"]), tuple(config["std"]))
 
 
 def compact(network: CLIP) -> dict[str, Tensor]:
@@ -149,11 +158,12 @@ def pretrained_clip(name: str, pretrained: str | None = None, shapes_only: bool 
         torch.manual_seed(0)
         try:
             network = open_clip.create_model(name, pretrained=None if shapes_only else pretrained, device=device)
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # weights of others, which open_clip reads without code in them
             raise FomoError(f"open_clip could not build '{name}' with pretrained='{pretrained}': {error}") from error
     size = network.visual.image_size
     side = size[0] if isinstance(size, tuple) else int(size)
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     mean = tuple(getattr(network.visual, "image_mean", None) or mean)
     std = tuple(getattr(network.visual, "image_std", None) or std)
-    return ClipModel(name, network, open_clip.get_tokenizer(name), side, mean, std)
+    tokenize = partial(tokens_of, open_clip.get_tokenizer(name))
+    return ClipModel(name, network, tokenize, side, mean, std)

@@ -1,19 +1,24 @@
 """Builds the parts that a config names by ``_target_``: only from packages that are allowed, only with known keys.
 
-Allowed are our own packages, those of ``runtime.allow_targets``, and exactly what installed entry points name.
+Of our own packages exactly what the options of a group name is allowed (much else there could do harm: it writes files,
+or fetches them), and exactly what installed entry points name; of the packages in ``runtime.allow_targets`` everything
+that is theirs.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from hydra.utils import get_object
 
 from fomo import plugins
+from fomo.compose import OPEN_CLIP, config_dir
 from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
+TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
 SPECIAL = ("_target_", "_partial_")
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -64,15 +69,31 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
         raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
     if not callable(found):
         raise FomoError(f"{section}._target_ = {name}: not a class or function.")
-    # `fomo.folder.shutil.rmtree` starts with our name and is not ours.
-    _check_package(section, name, str(getattr(found, "__module__", None)).split(".")[0], allow)
+    home = str(getattr(found, "__module__", None)).split(".")[0]
+    if home not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):  # `guest.shutil.rmtree` is not the guest's
+        way_out = f"To trust it: runtime.allow_targets=[{home}]."
+        raise unknown(f"package in {section}._target_ = {name}: package", home, (*OWN_PACKAGES, *allow), way_out)
     return found
 
 
+@cache
+def own_targets(section: str) -> frozenset[str]:
+    """What the options of a group name."""
+    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / section).glob("*.yaml"))
+    named = {target for text in texts for target in TARGET.findall(text)}
+    return frozenset(named | ({OPEN_CLIP} if section == "model" else set()))
+
+
 def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
-    if package not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):
+    """Before anything is imported: importing runs code."""
+    if package in allow or plugins.trusted(name):
+        return
+    if package not in OWN_PACKAGES:
         way_out = f"To trust it: runtime.allow_targets=[{package}]."
         raise unknown(f"package in {section}._target_ = {name}: package", package, (*OWN_PACKAGES, *allow), way_out)
+    if name not in own_targets(section):
+        way_out = f"To build something else of ours: runtime.allow_targets=[{package}]."
+        raise unknown(f"target in {section}._target_ = {name}: target", name, own_targets(section), way_out)
 
 
 def _check_arguments(

@@ -2,17 +2,19 @@
 
 import base64
 import io
-import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from rich.markup import escape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.table import Table
 
 from fomo.config import read_values
 from fomo.errors import FomoError
+from fomo.reading import read_text
+from fomo.run_files import read_ledger, read_run_card, read_tasks, refuse_odd_files
 from fomo.scores import Point, Scores, read_scores
+from fomo.text import escape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +38,7 @@ def result_table(folder: Path) -> Table:
         table.add_column(column, justify="right")
     for name, about in scores.datasets.items():
         before, after = (scores.evaluations[i]["scores"][name] for i in (0, -1))
-        table.add_row(escape(name), about["role"], *_change(before, after))
+        table.add_row(escape(name), escape(about["role"]), *_change(before, after))
     table.add_section()
     for name, meaning in (("ka", "KA: accumulation"), ("zs", "ZS: retention"), ("gm", "GM: √(KA·ZS)")):
         table.add_row(meaning, "", *_change(getattr(first, name), getattr(final, name)), style="bold")
@@ -49,8 +51,7 @@ def _change(before: float, after: float) -> tuple[str, str, str]:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    path = folder / "card.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_run_card(folder) if (folder / "card.json").is_file() else {}
 
 
 def _caption(scores: Scores, card: dict[str, Any]) -> str:
@@ -58,7 +59,7 @@ def _caption(scores: Scores, card: dict[str, Any]) -> str:
     seconds = f"{card['seconds']:.0f} s · " if card else ""
     found = {about.get("metric", "accuracy") for about in scores.datasets.values()}
     metrics = " or ".join(METRICS.get(metric, metric) for metric in sorted(found))
-    return f"{metrics} in percent · {seconds}{scores.content['split']} split{marks}"
+    return escape(f"{metrics} in percent · {seconds}{scores.content['split']} split{marks}")
 
 
 def write_report(folder: Path) -> Path:
@@ -67,32 +68,42 @@ def write_report(folder: Path) -> Path:
     Raises:
         FomoError: the run has no score yet.
     """
+    refuse_odd_files(folder)
     scores = read_scores(folder)
     if not scores.points:
         raise FomoError(f"{folder}: nothing to report yet: no evaluation is written.")
-    ledger = _ledger(folder)
+    scratch = folder / ".report.html.partial"
+    scratch.write_text(page(folder, scores, figure(scores)), encoding="utf-8")
+    return scratch.replace(folder / "report.html")
+
+
+@cache
+def _template() -> Template:
     environment = Environment(loader=PackageLoader("fomo"), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("report.html").render(
+    return environment.get_template("report.html")
+
+
+def page(folder: Path, scores: Scores, drawing: str) -> str:
+    """The HTML text; ``drawing`` is the base64 text of a PNG."""
+    ledger, values = _ledger(folder), read_values(folder / "config.yaml")
+    return _template().render(
         scores=scores,
-        values=read_values(folder / "config.yaml"),
-        config=(folder / "config.yaml").read_text(encoding="utf-8"),
+        label=values.get("label", ""),
+        seed=values["seed"],
+        config=read_text(folder / "config.yaml"),
         ledger=ledger,
         compute=compute_line(ledger) if ledger else "",
         tasks=_tasks(folder),
         rows=_rows(scores),
-        figure=figure(scores),
+        figure=drawing,
     )
-    scratch = folder / ".report.html.partial"
-    scratch.write_text(page, encoding="utf-8")
-    return scratch.replace(folder / "report.html")
 
 
 def _tasks(folder: Path) -> list[list[str]]:
     path = folder / "stream.json"
     if not path.is_file():
         raise FomoError(f"{path} is missing: every run writes it when it starts.")
-    tasks: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))["tasks"]
-    return tasks
+    return read_tasks(folder)
 
 
 def compute_line(ledger: dict[str, Any]) -> str:
@@ -109,8 +120,7 @@ def compute_line(ledger: dict[str, Any]) -> str:
 
 
 def _ledger(folder: Path) -> dict[str, Any] | None:
-    path = folder / "ledger.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_ledger(folder) if (folder / "ledger.json").is_file() else None
 
 
 def _rows(scores: Scores) -> list[dict[str, Any]]:

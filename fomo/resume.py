@@ -13,7 +13,7 @@ import torch
 from fomo.budget.flops import unmetered
 from fomo.budget.ledger import Ledger
 from fomo.budget.utilisation import Usage
-from fomo.checkpoint import Checkpoint
+from fomo.checkpoint import Checkpoint, as_written
 from fomo.config import differences
 from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loader import Batches
@@ -51,14 +51,16 @@ class Checkpoints(Keeper):
 
     def _start_from(self, found: Checkpoint) -> None:
         device = next(self._learner.network.parameters()).device
-        self._state = state = found.tree(device)
-        self.start = self._last = Place(**state["place"])
-        self._record.load_state(state["record"])
-        self._record.event("resume", **state["place"])
-        self._batches.load_state(state["batches"])
-        self._ledger.load_state(state["ledger"])
-        self._usage.load_state(state["usage"])
-        self._guard.load_state(state["guard"])
+        self._found = found.place
+        with as_written(self._found):
+            self._state = state = found.tree(device)
+            self.start = self._last = Place(**state["place"])
+            self._record.load_state(state["record"])
+            self._record.event("resume", **state["place"])
+            self._batches.load_state(state["batches"])
+            self._ledger.load_state(state["ledger"])
+            self._usage.load_state(state["usage"])
+            self._guard.load_state(state["guard"])
         self._learner.methods.meter = unmetered
         if self.start.steps is None:
             self._load()
@@ -71,10 +73,11 @@ class Checkpoints(Keeper):
     def _load(self) -> torch.optim.Optimizer | None:
         assert self._state is not None
         state, self._state = self._state, None
-        load_model(self._learner.network, self._learner.methods, state)
-        optimizer = self._learner.optimizer() if state["optimizer"] else None
-        if optimizer:
-            load_optimizer(optimizer, state["optimizer"])
+        with as_written(self._found):
+            load_model(self._learner.network, self._learner.methods, state)
+            optimizer = self._learner.optimizer() if state["optimizer"] else None
+            if optimizer:
+                load_optimizer(optimizer, state["optimizer"])
         return optimizer
 
     def save(self, place: Place, optimizer: torch.optim.Optimizer | None = None) -> None:

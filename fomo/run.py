@@ -43,6 +43,7 @@ from fomo.position import Position
 from fomo.record import Record, scores_header, write_json
 from fomo.report import write_report
 from fomo.resume import Checkpoints, refuse_other
+from fomo.run_files import is_count
 from fomo.saver import Saver
 from fomo.stopping import Stop
 from fomo.stream import Stream
@@ -187,9 +188,11 @@ def kept_steps(folder: Path) -> tuple[int, ...] | None:
     """The plan of the run in ``folder``, from its newest readable checkpoint."""
     for place in reversed(numbered(folder / CHECKPOINTS).values()):
         try:
-            return tuple(read_identity(place)["plan"]["steps"])
-        except Damaged:
+            steps = read_identity(place)["plan"]["steps"]
+        except (Damaged, LookupError, TypeError):
             continue
+        if isinstance(steps, list) and all(map(is_count, steps)):
+            return tuple(steps)
     return None
 
 

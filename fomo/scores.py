@@ -4,7 +4,6 @@ KA (knowledge accumulation) is the mean over adaptation datasets, ZS (zero-shot 
 ones, GM = sqrt(KA · ZS) (Roth et al. 2024, arXiv 2408.14471). A missing or NaN score is "not finished", never a number.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
+from fomo.reading import read_json
+from fomo.run_files import is_count, is_texts
 
 SCHEMA = "fomo.scores/1"
 SHAPE = {"stream": dict, "split": str, "marks": list, "num_tasks": int, "datasets": dict, "evaluations": list}
@@ -99,12 +100,14 @@ def read_scores(run: Path) -> Scores:
     path = run / "scores.json"
     if not path.is_file():
         raise NotFinished(f"{run}: not finished: it holds no scores.json. Is it a run folder?")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FomoError(f"{path}: not JSON: {error}") from None
+    content = read_json(path, finite=False)  # a score that is NaN is not there yet
     _check(path, content)
     return Scores(path, content)
+
+
+def is_percent(value: Any) -> bool:
+    """Whether it is a number from 0 to 100."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 100
 
 
 def _check(path: Path, content: Any) -> None:
@@ -113,11 +116,15 @@ def _check(path: Path, content: Any) -> None:
     for key, kind in SHAPE.items():
         if key not in content:
             raise FomoError(f"{path}: key '{key}' is missing.")
-        if not isinstance(content[key], kind):
+        if type(content[key]) is not kind:
             raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
+    about = content["stream"]
+    if not isinstance(about.get("name"), str) or not isinstance(about.get("data_sha256", ""), str):
+        raise FomoError(f"{path}: the stream has no name, or a hash that is no text.")
+    if not is_texts(content["marks"]):
+        raise FomoError(f"{path}: marks are no list of texts.")
     for name, about in content["datasets"].items():
-        if not isinstance(about, dict) or not isinstance(about.get("role"), str):
-            raise FomoError(f"{path}: dataset '{name}' has no role.")
+        _check_dataset(path, name, about)
     roles = {about["role"] for about in content["datasets"].values()}
     if not roles >= {"adaptation", "retention"}:
         raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {sorted(roles)}.")
@@ -127,10 +134,17 @@ def _check(path: Path, content: Any) -> None:
         _check_evaluation(path, number, evaluation, content["datasets"])
 
 
+def _check_dataset(path: Path, name: str, about: Any) -> None:
+    if not isinstance(about, dict) or not isinstance(about.get("role"), str):
+        raise FomoError(f"{path}: dataset '{name}' has no role.")
+    if not is_count(about.get("num_samples")) or not isinstance(about.get("metric", ""), str):
+        raise FomoError(f"{path}: dataset '{name}' has no number of samples, or a metric that is no text.")
+
+
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
     if not isinstance(evaluation, dict) or not isinstance(evaluation.get("scores"), dict):
         raise FomoError(f"{path}: evaluation {number} holds no scores.")
-    if evaluation.get("task") != number:
+    if type(evaluation.get("task")) is not int or evaluation["task"] != number:
         raise FomoError(f"{path}: evaluation {number} is of task {evaluation.get('task')}.")
     for name in datasets:
         score = evaluation["scores"].get(name)
@@ -138,3 +152,6 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
             raise NotFinished(f"{path}: not finished: task {number} has no score of '{name}' ({score}).")
         if not 0 <= score <= 100:
             raise FomoError(f"{path}: score of '{name}' in task {number} is {score}, not a percentage.")
+    tasks = evaluation.get("tasks")
+    if not isinstance(tasks, dict) or not all(is_percent(score) for score in tasks.values()):
+        raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")

@@ -56,5 +56,5 @@ def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str)
         return {key: unpack(value, tensors, device) for key, value in node["dict"]}
     if "dtype" in node:
         return DTYPES[node["dtype"]]
-    kind, values = next(iter(node.items()))
+    ((kind, values),) = node.items()
     return {"list": list, "tuple": tuple}[kind](unpack(value, tensors, device) for value in values)

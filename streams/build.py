@@ -126,7 +126,7 @@ def planned(node: Mapping[str, Any]) -> Plan:
     target = node.get("_target_")
     if target not in PLANNERS:
         raise unknown("stream._target_ that can be planned", target, PLANNERS)
-    plan: Plan = build("stream", {**node, "_target_": PLANNERS[target]})
+    plan: Plan = build("stream", {**node, "_target_": PLANNERS[target]}, allow=("streams",))
     return plan
 
 

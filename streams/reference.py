@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fomo.errors import FomoError
+from fomo.reading import Unreadable, parse_json, read_bytes
 from fomo.stream import Concept, refuse_repeated
 
 SHAPE = 'A stream file is a JSON list: ["DATASET+++class name", …].'
@@ -47,13 +48,11 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
         FomoError: no such file, no JSON, another shape, an entry that is no concept, one that stands twice.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FomoError(f"stream file '{path}': cannot be read ({error.strerror}).") from None
-    except RecursionError:
-        raise FomoError(f"stream file '{path}': nested too deeply. {SHAPE}") from None
-    except ValueError as error:
+        content = parse_json(read_bytes(path))
+    except Unreadable as error:
         raise FomoError(f"stream file '{path}': not JSON ({error}). {SHAPE}") from None
+    except FomoError as error:
+        raise FomoError(f"stream file {error}") from None
     if not isinstance(content, list) or not content:
         kind = "an empty list" if content == [] else f"of type {type(content).__name__}"
         raise FomoError(f"stream file '{path}': it is {kind}. {SHAPE}")

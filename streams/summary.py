@@ -133,16 +133,23 @@ def plot_domains(shown: Summary, path: Path) -> None:
     floor = np.zeros(len(counts))
     for place, domain in enumerate(domains):
         shares = np.array([_share(count, domain, domains) for count in counts])
-        axes.bar(numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](place % 20), label=domain)
+        axes.bar(
+            numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](place % 20), label=_without_math(domain)
+        )
         floor += shares
     axes.set(xlabel="task", ylabel="share of concepts [%]", ylim=(0, 100), xlim=(0.4, len(counts) + 0.6))
-    axes.set_title(f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(counts)} tasks")
+    axes.set_title(f"{_without_math(shown.name)}: {sum(map(len, shown.tasks))} concepts in {len(counts)} tasks")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right upper", title="domain", fontsize="small")
     scratch = path.with_name(f".{path.name}.partial")
     figure.savefig(scratch, format="png", dpi=120)
     scratch.replace(path)
+
+
+def _without_math(text: str) -> str:
+    """Matplotlib would set what stands between two dollar signs as a formula, or fail at it."""
+    return text.replace("$", r"\$")
 
 
 def _share(count: Counter[str], domain: str, domains: list[str]) -> float:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, unknown
+from fomo.text import printable
 from fomo.version import __version__
 from fomo.workers import end_now
 
@@ -44,10 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
     except WorkerHung as error:  # Python would wait for the worker
         end_now(USAGE_ERROR, f"error: {error}")
     except FomoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
-        end_now(stopped.status, f"{stopped}\n  {shlex.join(['fomo', *arguments])}")
+        end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *arguments])}"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

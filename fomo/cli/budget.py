@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from fomo.compose import compose, sweep
 from fomo.errors import FomoError
+from fomo.text import escape
 
 if TYPE_CHECKING:
     from fomo.config import Config

@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from fomo.compose import parse
 from fomo.errors import FomoError
+from fomo.text import escape
 
 if TYPE_CHECKING:
     from fomo.testing import Finding

@@ -10,6 +10,7 @@ from rich.console import Console
 from fomo.cli.data_import import progress_bar
 from fomo.data.card import SPLITS
 from fomo.errors import FomoError
+from fomo.text import escape, printable
 from fomo.workers import num_cores, runner
 
 SHOWN = 20
@@ -54,14 +55,16 @@ def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
     console, decode = Console(), not options.no_decode
     total = sum(read_card(folder / "dataset.json").num_samples.values())
     with progress_bar() as progress, runner(options.workers) as run:
-        bar = progress.add_task(f"verifying {folder.name}", total=total)
+        bar = progress.add_task(escape(f"verifying {folder.name}"), total=total)
         found = list(verify(folder, run, decode, lambda number: progress.advance(bar, number)))
     for problem in islice(found, SHOWN):
-        console.print(f"{folder / problem.place}: {problem.what}", markup=False, soft_wrap=True, highlight=False)
+        console.print(
+            printable(f"{folder / problem.place}: {problem.what}"), markup=False, soft_wrap=True, highlight=False
+        )
     more = f", {len(found) - SHOWN} more not shown" if len(found) > SHOWN else ""
     what = f"{len(found)} problems{more}" if found else "whole"
     read = f"{total} samples {'read' if decode else 'not read'}"
-    console.print(f"{folder.name}: {what} ({read})", markup=False, soft_wrap=True)
+    console.print(printable(f"{folder.name}: {what} ({read})"), markup=False, soft_wrap=True)
     return not found
 
 

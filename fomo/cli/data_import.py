@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.errors import FomoError
+from fomo.text import escape, printable
 from fomo.workers import num_cores
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def bring_in_with_bar(source: "Source", out: Path, num_workers: int) -> DatasetC
     from fomo.data.importing import bring_in
 
     with progress_bar() as progress:
-        bar = progress.add_task(f"importing {source.name}", total=source.total)
+        bar = progress.add_task(escape(f"importing {source.name}"), total=source.total)
         return bring_in(source, out, num_workers, lambda number: progress.advance(bar, number))
 
 
@@ -111,10 +112,10 @@ def show_import(card: DatasetCard, out: Path) -> None:
         table.add_row(f"{split} pictures", str(card.num_samples[split]))
     table.add_section()
     for reason, count in card.counts.items():
-        table.add_row(f"left out: {reason}", str(count))
+        table.add_row(escape(f"left out: {reason}"), str(count))
     console = Console()
     folder = out / card.name
-    console.print(f"{card.name}: {len(card.classes)} classes in {folder}", markup=False, soft_wrap=True)
+    console.print(printable(f"{card.name}: {len(card.classes)} classes in {folder}"), markup=False, soft_wrap=True)
     console.print(table)
     if LEFT_OUT_FILE in card.hashes:
-        console.print(f"listed in {folder / LEFT_OUT_FILE}", markup=False, soft_wrap=True)
+        console.print(printable(f"listed in {folder / LEFT_OUT_FILE}"), markup=False, soft_wrap=True)

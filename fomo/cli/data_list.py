@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from fomo.cli.screen import is_wide, screen
 from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
+from fomo.text import escape
 
 if TYPE_CHECKING:
     from streams.catalogue import Declaration

@@ -6,11 +6,11 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fomo.errors import FomoError
 from fomo.leaderboard import Board, Entry, leaderboard
+from fomo.text import escape, printable
 
 
 def main(arguments: list[str]) -> None:
@@ -48,11 +48,11 @@ def show(board: Board, console: Console) -> None:
             table.add_row(*row(entry))
         console.print(table)
     for reason in board.refused.values():
-        console.print(f"not ranked: {reason}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"not ranked: {printable(reason)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def row(entry: Entry) -> list[str]:
     """The cells of an entry."""
     spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
     numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]
-    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, ", ".join(entry.marks)]
+    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, escape(", ".join(entry.marks))]

@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fomo.compose import builtin_groups, config_dir
 from fomo.errors import FomoError
 from fomo.plugins import PARTS, installed
+from fomo.text import escape
 
 GROUPS = (*PARTS, "schedule", "meta_schedule", "optimizer")
 

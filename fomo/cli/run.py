@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.compose import compose, study, sweep
 from fomo.stopping import Stop
+from fomo.text import escape, printable
 
 if TYPE_CHECKING:
     from fomo.config import Resolved
@@ -84,19 +84,19 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     if state is State.FINISHED:
         for left in checkpoints.values():  # its process was killed while it removed them
             shutil.rmtree(left, ignore_errors=True)
-        console.print(f"{folder} is finished: nothing to do.", markup=False)
+        console.print(printable(f"{folder} is finished: nothing to do."), markup=False)
     else:
         check_resumable(folder, resolved, bool(checkpoints))
         check_free(folder)
         if state is State.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
-            console.print(f"{folder} holds an unfinished run of this experiment: {goes_on}.", markup=False)
+            console.print(printable(f"{folder} holds an unfinished run of this experiment: {goes_on}."), markup=False)
         with console.status("preparing models and pictures (drawn once, then cached)"):
             prepared = prepare(resolved, kept_steps(folder))
         with RunProgress(console) as progress:
             execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
 
 
 class RunProgress:

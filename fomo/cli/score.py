@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fomo.errors import FomoError
 from fomo.scores import Scores, read_scores
+from fomo.text import escape
 
 
 def main(arguments: list[str]) -> None:

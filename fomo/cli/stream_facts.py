@@ -1,16 +1,16 @@
 """What ``fomo stream build`` finds out for orderings: models, captions and time groups, each when it is asked for."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from fomo.cli.stream_tables import lengths_table
 from fomo.errors import FomoError
+from fomo.reading import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,9 +102,9 @@ class Finder:
 def read_groups(path: Path) -> dict[str, int]:
     """Time groups from a JSON object of whole numbers by dataset."""
     try:
-        groups: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FomoError(f"--time-groups '{path}': cannot be read: {error}.") from None
+        groups = read_json(path)
+    except FomoError as error:
+        raise FomoError(f"--time-groups: {error}") from None
     if not isinstance(groups, dict) or not all(type(group) is int for group in groups.values()):
         raise FomoError(f"--time-groups '{path}': a JSON object of whole numbers is expected: {{\"DATASET\": 3}}.")
     return groups

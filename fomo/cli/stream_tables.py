@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from fomo.text import escape, printable
 
 if TYPE_CHECKING:
     from streams.summary import Summary
@@ -99,4 +100,4 @@ def print_report(name: str, report: "Report", console: Console) -> None:
     for kind, found in report.findings.items():
         lines = [*found[:SHOWN], *([f"… and {len(found) - SHOWN} more: --json has all"] if len(found) > SHOWN else [])]
         for line in lines:
-            console.print(f"{kind}: {line}", soft_wrap=True, markup=False, highlight=False)
+            console.print(printable(f"{kind}: {line}"), soft_wrap=True, markup=False, highlight=False)

@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_keys
+from fomo.reading import read_json
 
 SCHEMA = "fomo.dataset/1"
 SPLITS = ("train", "validation", "test")
 KINDS = {"classification": "accuracy", "retrieval": "recall@5", "pairs": "none"}
 """Metric of each kind. ``pairs``, pictures with texts and no task, serve as a pretraining pool."""
+LISTS, COUNTS, TEXTS = ("classes", "templates", "caption_kinds"), ("num_samples", "counts"), ("primers", "hashes")
+EXPECTED = {
+    "text": "a text",
+    "list": "a list of texts",
+    "counts": "whole numbers by name",
+    "texts": "texts by name",
+}
 ROLES = ("adaptation", "retention", "pool", "unassigned")
 
 
@@ -87,15 +95,26 @@ class DatasetCard:
             raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
         rest = {key: value for key, value in values.items() if key != "schema"}
         check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
-        lists: dict[str, Any] = {key: rest[key] for key in ("classes", "templates", "caption_kinds") if key in rest}
-        for key, value in lists.items():
-            if not isinstance(value, list):
-                raise FomoError(f"{origin}: {key} is no list: {value!r}")
-            lists[key] = tuple(value)
+        for key, value in rest.items():
+            if not _fits(key, value):
+                raise FomoError(f"{origin}: {key} is {value!r}, expected {EXPECTED[_shape(key)]}.")
+        lists = {key: tuple(value) for key, value in rest.items() if key in LISTS}
         try:
             return cls(**(rest | lists))
         except TypeError as error:
             raise FomoError(f"{origin}: {error}") from None
+
+
+def _shape(key: str) -> str:
+    return "list" if key in LISTS else "counts" if key in COUNTS else "texts" if key in TEXTS else "text"
+
+
+def _fits(key: str, value: Any) -> bool:
+    shape = _shape(key)
+    if shape in ("text", "list"):
+        return isinstance(value, str if shape == "text" else list) and all(isinstance(each, str) for each in value)
+    kind = int if shape == "counts" else str
+    return isinstance(value, dict) and all(type(each) is kind for each in value.values())
 
 
 def is_class_name(name: str) -> bool:
@@ -115,7 +134,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 def read_card(path: Path) -> DatasetCard:
     """The card in the file ``path``. Its presence says that the import was finished: it is written last."""
-    try:
-        return DatasetCard.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise FomoError(f"{path}: not a dataset card: {error}") from None
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise FomoError(f"{path}: not a dataset card.")
+    return DatasetCard.from_json(values, str(path))

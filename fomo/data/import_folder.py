@@ -30,7 +30,7 @@ from fomo.data.importing import (
     shown,
 )
 from fomo.data.pictures import EXTENSIONS, read_picture
-from fomo.data.sources import LeftOut, Location, Unusable
+from fomo.data.sources import MAX_TEXT_BYTES, LeftOut, Location, Unusable
 from fomo.errors import FomoError
 from fomo.workers import Run, batched
 
@@ -134,6 +134,8 @@ def captions_of(path: Path, root: Path, class_name: str) -> list[str]:
     """
     sidecar = path.with_suffix(".txt")
     if sidecar.is_file() and sidecar.resolve().is_relative_to(root.resolve()):
+        if sidecar.stat().st_size > MAX_TEXT_BYTES:
+            raise Unusable("too many bytes")
         lines = sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
     name = words(path.stem)

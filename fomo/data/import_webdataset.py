@@ -7,7 +7,6 @@ CLIP_benchmark's (https://github.com/LAION-AI/CLIP_benchmark): ``classnames.txt`
 ``KEY.json``, pictures with a text each, which become a pretraining pool.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from fomo.data.import_folder import TEMPLATES
 from fomo.data.importing import Listed, Plan, Raw, Source, Tick, check_size, fingerprint
 from fomo.data.pictures import EXTENSIONS
 from fomo.data.reference_info import TWICE
-from fomo.data.sources import LeftOut, Location, Member, Unusable, tar_members
+from fomo.data.sources import MAX_TEXT_BYTES, LeftOut, Location, Member, Unusable, tar_members
 from fomo.errors import FomoError
+from fomo.reading import Unreadable, parse_json, read_text
 from fomo.workers import Run
 
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -55,7 +55,7 @@ class TarEntry:
             return None
         if "cls" not in self.members:
             raise Unusable("no class")
-        text = self.members["cls"].read().decode(errors="replace").strip()
+        text = self.members["cls"].read(MAX_TEXT_BYTES).decode(errors="replace").strip()
         if not re.fullmatch(r"\d{1,9}", text) or int(text) >= len(self.layout.classes):
             raise Unusable("class that classnames.txt does not name")
         return self.layout.classes[int(text)]
@@ -66,12 +66,12 @@ class TarEntry:
 
     def _text(self) -> str:
         if "txt" in self.members:
-            return self.members["txt"].read().decode(errors="replace")
+            return self.members["txt"].read(MAX_TEXT_BYTES).decode(errors="replace")
         if "json" not in self.members:
             return ""
         try:
-            about = json.loads(self.members["json"].read())
-        except (ValueError, RecursionError):
+            about = parse_json(self.members["json"].read(MAX_TEXT_BYTES))
+        except Unreadable:
             raise Unusable("broken JSON") from None
         caption = about.get("caption") if isinstance(about, dict) else None
         return caption if isinstance(caption, str) else ""
@@ -103,10 +103,7 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig").strip("\n")
-    except UnicodeDecodeError:
-        raise FomoError(f"{path}: not text in UTF-8.") from None
+    return read_text(path).strip("\n")
 
 
 def _natural(path: Path) -> tuple[int, str]:

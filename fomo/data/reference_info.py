@@ -6,7 +6,6 @@ each caption null, a text or a list of texts; ``NAME_classnames.json``, the clas
 describes resized copies. https://github.com/ExplainableML/fomo_in_flux
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from fomo.data.card import distinct, is_class_name
 from fomo.data.primers import recover_template
 from fomo.data.samples import CAPTION_KINDS
 from fomo.errors import FomoError, unknown
+from fomo.reading import read_json
 
+MAX_BYTES = 2**30
 SPLIT_FILES = {"train": ("train", "train_mini"), "test": ("test", "val")}
 SEVERAL = "class with several primer captions: the commonest is its prompt"
 IN_BOTH = "in the training and in the test split: kept in both"
@@ -96,17 +97,7 @@ def _split_files(folder: Path, name: str, suffix: str) -> dict[str, Path]:
 
 
 def _read(path: Path) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise FomoError(f"{path}: the key '{twice}' stands twice.")
-        return values
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise FomoError(f"{path}: not JSON: {error}") from None
+    return read_json(path, MAX_BYTES, halves=True)  # they are in captions: shards store question marks
 
 
 def _class_list(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.data.reading import reading
+from fomo.data.posts import reading
 from fomo.errors import FomoError, unknown
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")

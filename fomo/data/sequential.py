@@ -6,7 +6,6 @@ every fourth batch, or a run that resumes, goes straight to it. Only the numbers
 to be known: from ``sizes.json`` beside the files, as open_clip reads it too, else from the headers of the tars.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,14 @@ from PIL import Image
 from fomo import rng
 from fomo.data.drawn import Drawn, Skipped
 from fomo.data.images import BadImage, decode
-from fomo.data.reading import reading
+from fomo.data.posts import reading
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
 from fomo.errors import FomoError
+from fomo.reading import read_json
 
 MAX_SHARDS = 1_000_000
 MAX_SKIPPED = 1_000
+MAX_SIZES_BYTES = 2**27
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _expanded(pattern: str) -> list[Path]:
         )
     try:
         return [Path(path) for path in islice(braceexpand(pattern), MAX_SHARDS + 1)]
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FomoError(f"stream.pool: the braces in '{pattern}' do not match.") from None
 
 
@@ -79,11 +80,8 @@ def _declared(paths: Sequence[Path]) -> dict[int, int]:
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FomoError(f"{path}: not JSON: {error}") from None
-    whole = isinstance(sizes, dict) and all(type(count) is int and count >= 0 for count in sizes.values())
+    sizes = read_json(path, MAX_SIZES_BYTES)
+    whole = isinstance(sizes, dict) and all(type(count) is int and 0 <= count < 2**48 for count in sizes.values())
     if not whole:
         raise FomoError(f"{path}: a mapping of file names to numbers of samples is expected.")
     return dict(sizes)

@@ -11,26 +11,37 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard, read_card
 from fomo.data.images import BadImage, decode
-from fomo.data.reading import reading
+from fomo.data.posts import reading
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
+from fomo.reading import Unreadable, parse_json
 
 COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target", "digest")
 HEADER_BYTES = 512
 MEND = "`fomo data verify` says what is wrong. With that mended, the same command goes on."
 """The way out of data that cannot be read."""
+INTEGERS = np.dtype(np.int64)
+MAX_OFFSET = 2**62
+LIMITS = {
+    "image_size": (0, 2**30),
+    "json_size": (0, 2**26),
+    "target": (-1, 2**31),
+    "digest": (-(2**63), 2**63 - 1),
+    "shard": (0, 10**6),
+}
+"""Least and most of the columns; of the others 0 to :data:`MAX_OFFSET`."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,7 @@ class ShardSamples:
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
-        path = self.folder / f"index-{self.name}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {column: stored[column] for column in COLUMNS}
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise FomoError(
-                f"{path}: cannot be read ({error}). Dataset '{self.folder.name}' needs it; {MEND}"
-            ) from None
+        return read_index(self.folder / f"index-{self.name}.npz")
 
     @cached_property
     def _files(self) -> dict[int, int]:
@@ -88,7 +92,8 @@ class ShardSamples:
         reading(self._where(index))
         try:
             if shard not in self._files:
-                self._files[shard] = os.open(shard_path(self.folder, self.name, shard), os.O_RDONLY)
+                path = shard_path(self.folder, self.name, shard)
+                self._files[shard] = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
             data = os.pread(self._files[shard], stop - start, start)
         except OSError as error:
             raise FomoError(f"{self._where(index)} cannot be read ({error.strerror}); {MEND}") from None
@@ -119,21 +124,24 @@ class ShardSamples:
 
     def about(self, index: int) -> dict[str, Any]:
         """What is stored beside the picture: class, captions, caption kinds, where it came from."""
-        text = self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
+        data = self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
         try:
-            about: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise FomoError(f"the text of {self._where(index)} is not as it was written; {MEND}") from None
+            about = parse_json(data)
+        except Unreadable as error:
+            raise FomoError(f"the text of {self._where(index)} is not as it was written ({error}); {MEND}") from None
+        if not isinstance(about, dict):
+            raise FomoError(f"the text of {self._where(index)} is not as it was written (no object); {MEND}")
         return about
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
         """The texts of one of the caption kinds, else the training texts."""
         about = self.about(index)
-        captions: list[str] = about["captions"]
-        if kind is None:
-            return captions
-        kinds: dict[str, list[str]] = about.get("caption_kinds", {"default": captions})
-        return kinds.get(kind, [])
+        captions = about.get("captions")
+        kinds = {} if kind is None else about.get("caption_kinds", {"default": captions})
+        texts = captions if kind is None else kinds.get(kind, []) if isinstance(kinds, dict) else None
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': its captions are no list of texts.")
+        return texts
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -194,6 +202,31 @@ def write_index(folder: Path, split: str, shards: Iterable[Sequence[Row]], class
     np.savez(folder / f"index-{split}.npz", **dict(zip(COLUMNS, columns, strict=True)))
 
 
+def read_index(path: Path) -> dict[str, np.ndarray]:
+    """The columns of ``index-SPLIT.npz``: int64 [n] each.
+
+    Raises:
+        FomoError: it is not there, or no index: nothing in it is compressed, all offsets and sizes are from 0.
+    """
+    if not path.is_file():
+        raise FomoError(f"{path}: is not there. Dataset '{path.parent.name}' needs it; {MEND}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("compressed")
+        with np.load(path, allow_pickle=False) as stored:
+            columns = {column: stored[column] for column in COLUMNS}
+    except Exception as error:  # readers of zip and npy raise anything on a damaged file
+        raise FomoError(f"{path}: no index of samples ({' '.join(str(error).split())[:200]}).") from error
+    if {(values.dtype, values.shape) for values in columns.values()} != {(INTEGERS, (len(columns["shard"]),))}:
+        raise FomoError(f"{path}: no index of samples (columns of whole numbers, all of one length).")
+    for column, values in columns.items():
+        least, most = LIMITS.get(column, (0, MAX_OFFSET))
+        if len(values) and not least <= values.min() <= values.max() <= most:
+            raise FomoError(f"{path}: no index of samples ({column} outside of {least} to {most}).")
+    return columns
+
+
 def shortened(digest: str) -> int:
     """The first 64 bits of a digest, as the index holds them."""
     return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
@@ -208,7 +241,16 @@ def open_dataset(folder: Path) -> Dataset:
     card, name = read_card(folder / "dataset.json"), folder.absolute().name
     if card.name != name:
         raise FomoError(f"'{folder}' holds the dataset '{card.name}': name the folder so, or import it as '{name}'.")
-    return Dataset(card, lambda split: ShardSamples(folder, split))
+    return Dataset(card, lambda split: _split(card, folder, split))
+
+
+def _split(card: DatasetCard, folder: Path, name: str) -> ShardSamples:
+    """Refuse an index that is not that of the card, before a sample is asked for that is not there."""
+    samples = ShardSamples(folder, name)
+    if len(samples) != card.num_samples[name] or max(samples.targets, default=-1) >= len(card.classes):
+        way_out = f"`fomo data verify {folder}` says what is wrong."
+        raise FomoError(f"{folder}: index-{name}.npz is not that of dataset.json. {way_out}")
+    return samples
 
 
 def present(root: Path) -> dict[str, Path]:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 MAX_BYTES = 2**30
 BLOCK = 512
+MAX_HEADER_BYTES = 2**20
+MAX_TEXT_BYTES = 2**22
 
 
 class LeftOut(NamedTuple):
@@ -29,7 +31,7 @@ class Location:
     offset: int = 0
     size: int | None = None
 
-    def read(self) -> bytes:
+    def read(self, max_bytes: int | None = None) -> bytes:
         """The bytes.
 
         Raises:
@@ -37,7 +39,7 @@ class Location:
         """
         try:
             size = self.path.stat().st_size if self.size is None else self.size
-            if size > MAX_BYTES:
+            if size > (MAX_BYTES if max_bytes is None else max_bytes):
                 raise Unusable("too many bytes")
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -47,6 +49,16 @@ class Location:
         if not data:
             raise Unusable("empty file")
         return data
+
+
+class _Header(tarfile.TarInfo):
+    """A header; tarfile reads those of long names and of extended attributes whole, however long they say they are."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extended = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+        if self.type in (*extended, tarfile.SOLARIS_XHDTYPE) and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError("header of too many bytes")
+        return super()._proc_member(tar)  # type: ignore[misc]
 
 
 class Member(NamedTuple):
@@ -73,7 +85,7 @@ def tar_members(path: Path) -> Iterator[Member | LeftOut]:
     length = path.stat().st_size
     end = 0
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", tarinfo=_Header) as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
                 if info.size < 0:  # older versions of tarfile would go back, and round for ever

@@ -4,7 +4,6 @@ The layout is WebDataset's: members of one key (the path up to the first dot of 
 ``KEY.jpg|jpeg|png|webp`` with ``KEY.txt``, ``KEY.json``, or both. Nothing is ever extracted.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.data.images import BadImage
-from fomo.data.reading import reading
+from fomo.data.posts import reading
 from fomo.data.sources import LeftOut, tar_members
 from fomo.data.sources import Member as TarMember
+from fomo.reading import Unreadable, parse_json
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
@@ -99,8 +99,8 @@ def texts_of(texts: Mapping[str, bytes], kind: str | None) -> list[str]:
         if "txt" in texts and kind in (None, "default"):
             found: Any = [texts["txt"].decode("utf-8-sig")]
         else:
-            found = _from_json(json.loads(texts.get("json", b"{}")), kind)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+            found = _from_json(parse_json(texts.get("json", b"{}")), kind)
+    except (UnicodeDecodeError, Unreadable):
         raise BadImage("unreadable text") from None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise BadImage("unreadable text")

@@ -98,7 +98,9 @@ def _check_files(folder: Path, card: DatasetCard, run: Run) -> Iterator[Problem]
         return
     yield from (Problem(name, "is missing") for name in sorted(named - there))
     yield from (Problem(name, "is not named by the card") for name in sorted(there - named))
-    names = sorted(named & there)
+    odd = sorted(name for name in named & there if not (folder / name).is_file())
+    yield from (Problem(name, "is not a file") for name in odd)
+    names = sorted((named & there) - set(odd))
     for name, digest in zip(names, run(file_digest, [folder / name for name in names]), strict=True):
         if digest != card.hashes[name]:
             yield Problem(name, "has changed: its SHA-256 is another one")

@@ -11,7 +11,6 @@ words long), so that a caption costs the same for ten names as for 18,000.
 
 import csv
 import html
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -27,10 +26,12 @@ from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
+from fomo.reading import parse_json, read_text
 from fomo.stream import Concept
 
 WORD = re.compile(r"[^\W_]+")
 LONGEST_CAPTION = 2**20
+MAX_TABLE_BYTES = 2**28
 ENDS = ""
 """Key of a trie's node that holds the number of the name that ends there: no word is empty."""
 TABLES = (".tsv", ".json")
@@ -125,18 +126,18 @@ def _tar_captions(path: Path) -> Iterator[str]:
 
 def _table(path: Path) -> dict[str, int]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, MAX_TABLE_BYTES)
         if path.suffix == ".json":
-            content = json.loads(text)
+            content = parse_json(text)
             pairs = list(content.items()) if isinstance(content, dict) else [("a list", None)]
         else:
             rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
             pairs = [(row[0], int(row[1]) if len(row) == 2 else None) for row in rows if row]
-    except (ValueError, RecursionError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise FomoError(f"{path}: not a table of counts: {error}. Lines are NAME, a tab, a whole number.") from None
-    bad = next((name for name, count in pairs if type(count) is not int or count < 0), None)
+    bad = next((name for name, count in pairs if type(count) is not int or not 0 <= count < 2**48), None)
     if bad is not None:
-        raise FomoError(f"{path}: {bad!a} has no whole number, 0 or above, beside it.")
+        raise FomoError(f"{path}: {bad!a} has no whole number from 0 to 2^48 beside it.")
     return dict(pairs)
 
 

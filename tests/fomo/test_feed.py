@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo.data.reading import reading
+from fomo.data.posts import reading
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.feed import Feed
 from fomo.runtime import Runtime
