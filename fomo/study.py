@@ -19,7 +19,6 @@ FAMILIES = {
     "": ("#111827", "full fine-tuning"),
 }
 """The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
-MARKERS = "osD^v<>PX*hp"
 PLAIN = {"trainable": "full", "optimizer": "methods.optimizers.adamw"}
 
 
@@ -79,32 +78,26 @@ def family(values: dict[str, Any]) -> str:
 
 
 def plane(entries: Sequence[Entry]) -> bytes:
-    """A PNG: a point with error bars (one deviation) for every method, named in the legend in order of rank."""
+    """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
     from matplotlib.figure import Figure  # takes a while to import
 
     from fomo.report import png
 
-    drawing = Figure(figsize=(10, 6), layout="constrained")
-    axes = drawing.subplots()
-    taken: dict[str, int] = {}
+    drawing = Figure(figsize=(10, 6.5), layout="constrained")
+    axes: Any = drawing.subplots()
     for entry in entries:
-        group = family(read_values(Path(entry.folders[0]) / "config.yaml"))
-        marker = MARKERS[taken.setdefault(group, 0) % len(MARKERS)]
-        taken[group] += 1
-        axes.errorbar(
-            entry.ka,
-            entry.zs,
-            xerr=entry.ka_deviation,
-            yerr=entry.zs_deviation,
-            fmt=marker,
-            color=FAMILIES[group][0],
-            capsize=2,
-            label=entry.label,
-        )
+        color, name = FAMILIES[family(read_values(Path(entry.folders[0]) / "config.yaml"))]
+        at = (entry.ka, entry.zs)
+        look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
+        axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
+        offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
+        axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
+    axes.margins(x=0.1)
     _draw_gm(axes)
     axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
     axes.set_title("KA–ZS plane: up and right is better; grey: equal GM", fontsize="medium")
-    drawing.legend(loc="outside right upper", title="by GM, best first", fontsize="small")
+    once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(once.values(), once.keys(), loc="lower left", fontsize="small")
     return png(drawing)
 
 
