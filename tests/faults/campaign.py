@@ -55,10 +55,11 @@ class Campaign:
             after, aim = float(random.random()) * max(seconds - done, seconds / 4), None
             if random.random() < AIMED:
                 aim = str(random.choice(job.aims))
-            if not self._killed(place, job, after, aim):
+            if not self._killed(place, job, after, aim) or job.looks_finished(place):
                 break
             done += after
-        self._ended(place, job)
+        if not job.looks_finished(place):
+            self._ended(place, job)
         found = job.differences(whole, place)
         self.differing.update(found)
         self.options.update(option for option in (job.kind, *job.overrides, *job.free) if option[0] != "/")

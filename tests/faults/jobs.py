@@ -73,6 +73,10 @@ class Job:
         """The drawing has a cache of its own."""
         return {"FOMO_CACHE": f"{place}_cache"} if self.kind == DRAWING else {}
 
+    def looks_finished(self, place: Path) -> bool:
+        """Whether a dataset is there; an import refuses to start again then. A run may always be started again."""
+        return self.kind in IMPORTS and (place / "SETS").exists()
+
     def differences(self, one: Path, other: Path) -> list[str]:
         """What differs between two places; the files of an import are compared one and all."""
         if self.kind in IMPORTS:

@@ -1,6 +1,7 @@
 """``fomo`` in a process of its own that can be killed, and what it was doing just before.
 
-Its stack is seen without its help: ``faulthandler`` has the signal handler itself write where every thread is.
+Its stack is seen without its help: ``faulthandler`` has the signal handler itself write where the main thread is (it
+must not look at threads that run meanwhile: that may crash). A checkpoint that is being written shows on the disk.
 """
 
 import faulthandler
@@ -18,8 +19,6 @@ PHASES = (
     ("streams/pocket/cache.py", "draw_missing", "drawing"),
     ("fomo/run.py", "prepare", "start"),  # before the others: the rehearsal in it calls their code
     ("fomo/checkpoint.py", "snapshot", "checkpoint"),
-    ("fomo/checkpoint.py", "write", "checkpoint"),
-    ("fomo/saver.py", "_write", "checkpoint"),
     ("methods/merging/", "", "merge"),
     ("fomo/method.py", "end_task", "end of a task"),
     ("fomo/evaluation.py", "", "evaluation"),
@@ -30,7 +29,7 @@ PHASES = (
     ("fomo/run.py", "_card", "last files"),
     ("fomo/saver.py", "discard", "last files"),
 )
-"""What part of a file (all of it, or a function) does; a thread is in the first of them that its stack shows."""
+"""What part of a file (all of it, or a function) does; the process is in the first of them that its stack shows."""
 OTHERWISE = "in between"
 
 
@@ -41,9 +40,10 @@ class Fork:
     """
 
     def __init__(self, arguments: Sequence[str], place: Path, environment: Mapping[str, str]) -> None:
-        self._stacks = place.with_suffix(".stacks")
+        self._place, self._stacks = place, place.with_suffix(".stacks")
         self._stacks.write_text("")
         self._seen = 0
+        signal.signal(ASK, signal.SIG_IGN)  # as the process has it until it can tell
         self.group = os.fork()
         if self.group == 0:
             _become(arguments, place.with_suffix(".log"), self._stacks, environment)
@@ -55,6 +55,8 @@ class Fork:
             RuntimeError: it has, and failed.
         """
         ended, status = os.waitpid(self.group, os.WNOHANG)
+        if ended and os.WIFSIGNALED(status) and self._seen:
+            return True  # a stack that changes while it is written may crash it: a kill like another, but not counted
         if ended and status:
             raise RuntimeError(f"a process ended with {status}: see {self._stacks.with_suffix('.log')}")
         return bool(ended)
@@ -63,13 +65,15 @@ class Fork:
         """What it is doing; nothing if it does not tell within a tenth of a second."""
         os.kill(self.group, ASK)
         end, text = time.monotonic() + 0.1, ""
+        self._seen = self._seen or 1  # it was asked
         while time.monotonic() < end:
             time.sleep(0.002)
-            before, text = text, self._stacks.read_text(errors="replace")[self._seen :]
+            before, text = text, self._stacks.read_text(errors="replace")[max(self._seen - 1, 0) :]
             if text and text == before:
                 break
         self._seen += len(text)
-        return phases_of(text) if text else set()
+        writing = {"checkpoint"} if any(self._place.glob("checkpoint/.*.partial")) else set()
+        return phases_of(text) | writing if text else set()
 
     def kill(self) -> None:
         """SIGKILL, to it alone: its workers are left to themselves."""
@@ -78,18 +82,12 @@ class Fork:
 
 
 def phases_of(stacks: str) -> set[str]:
-    """What the threads whose stacks are written there are doing."""
-    threads = re.split(r"^(?:Current thread|Thread) .*$", stacks, flags=re.MULTILINE)
-    found = {phase for thread in threads if (phase := _phase_of(thread))}
-    return found or {OTHERWISE}
-
-
-def _phase_of(stack: str) -> str | None:
-    frames = re.findall(r'File "(.*?)", line \d+ in (\S+)', stack)
+    """What the thread whose stack is written there is doing."""
+    frames = re.findall(r'File "(.*?)", line \d+ in (\S+)', stacks)
     for file, function, phase in PHASES:
         if any(file in path and function in (name, "") for path, name in frames):
-            return phase
-    return None
+            return {phase}
+    return {OTHERWISE}
 
 
 def lives(group: int) -> bool:
@@ -111,7 +109,7 @@ def _become(arguments: Sequence[str], log: Path, stacks: Path, environment: Mapp
         os.dup2(output, 1)
         os.dup2(output, 2)
         with stacks.open("a") as file:
-            faulthandler.register(ASK, file=file, all_threads=True)
+            faulthandler.register(ASK, file=file, all_threads=False)
             _command(list(arguments))
         status = 0
     except SystemExit as error:
