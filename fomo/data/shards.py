@@ -218,7 +218,7 @@ def read_index(path: Path) -> dict[str, np.ndarray]:
             columns = {column: stored[column] for column in COLUMNS}
     except Exception as error:  # readers of zip and npy raise anything on a damaged file
         raise FomoError(f"{path}: no index of samples ({' '.join(str(error).split())[:200]}).") from error
-    if {(values.dtype, values.shape) for values in columns.values()} != {(INTEGERS, (len(columns["shard"]),))}:
+    if {(values.dtype, values.shape) for values in columns.values()} != {(INTEGERS, (columns["shard"].size,))}:
         raise FomoError(f"{path}: no index of samples (columns of whole numbers, all of one length).")
     for column, values in columns.items():
         least, most = LIMITS.get(column, (0, MAX_OFFSET))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomo.data.shards import open_dataset
+from fomo.data.shards import COLUMNS, open_dataset, read_index, write_card
 from fomo.errors import FomoError
 from fomo.folder import state_of
 from fomo.model import pretrained_clip
@@ -86,7 +86,6 @@ def test_weights_with_code_in_them_are_refused(suffix: str, tmp_path: Path, monk
 
 def test_a_shard_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
     from fomo.data.card import DatasetCard
-    from fomo.data.shards import COLUMNS, write_card
 
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -95,6 +94,12 @@ def test_a_shard_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(folder / "train-000000.tar")
     with watched(tmp_path), pytest.raises(FomoError, match="cannot be read"):
         open_dataset(folder).split("train").captions(0)
+
+
+def test_an_index_of_single_numbers_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "index-train.npz", **dict.fromkeys(COLUMNS, np.array(3)))
+    with pytest.raises(FomoError, match="all of one length"):
+        read_index(tmp_path / "index-train.npz")
 
 
 def test_an_error_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
