@@ -1,35 +1,34 @@
 """``fomo`` in a process of its own that can be killed, and what it was doing just before.
 
-Its stack is seen without its help: ``faulthandler`` has the signal handler itself write where the main thread is (it
-must not look at threads that run meanwhile: that may crash). A checkpoint that is being written shows on the disk.
+The functions of :data:`PHASES` are wrapped in that process: while one runs, a byte that both processes see is set.
 """
 
-import faulthandler
+import functools
+import mmap
 import os
-import re
 import signal
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 GRACE = 240
 """Seconds after which a process that does not end is a finding."""
-ASK = signal.SIGUSR2
 PHASES = (
-    ("streams/pocket/cache.py", "draw_missing", "drawing"),
-    ("fomo/run.py", "prepare", "start"),  # before the others: the rehearsal in it calls their code
-    ("fomo/checkpoint.py", "snapshot", "checkpoint"),
-    ("methods/merging/", "", "merge"),
-    ("fomo/method.py", "end_task", "end of a task"),
-    ("fomo/evaluation.py", "", "evaluation"),
-    ("fomo/loop.py", "train", "step"),
-    ("fomo/data/importing.py", "bring_in", "import"),
-    ("fomo/report.py", "write_report", "last files"),
-    ("fomo/run.py", "_save_weights", "last files"),
-    ("fomo/run.py", "_card", "last files"),
-    ("fomo/saver.py", "discard", "last files"),
+    ("streams.pocket.cache", "draw_missing", "drawing"),
+    ("fomo.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
+    ("fomo.saver", "snapshot", "checkpoint"),
+    ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
+    ("fomo.method", "Methods.end_task", "end of a task"),
+    ("fomo.run", "evaluate", "evaluation"),
+    ("fomo.loop", "train", "step"),
+    ("fomo.data.importing", "bring_in", "import"),
+    ("fomo.run", "write_report", "last files"),
+    ("fomo.run", "_save_weights", "last files"),
+    ("fomo.run", "_card", "last files"),
+    ("fomo.saver", "write", "checkpoint"),  # last: in a thread, beside any other
 )
-"""What part of a file (all of it, or a function) does; the process is in the first of them that its stack shows."""
+"""Functions, as they are named where they are called, and what they do."""
 OTHERWISE = "in between"
 
 
@@ -40,13 +39,10 @@ class Fork:
     """
 
     def __init__(self, arguments: Sequence[str], place: Path, environment: Mapping[str, str]) -> None:
-        self._place, self._stacks = place, place.with_suffix(".stacks")
-        self._stacks.write_text("")
-        self._seen = 0
-        signal.signal(ASK, signal.SIG_IGN)  # as the process has it until it can tell
+        self._log, self._marks = place.with_suffix(".log"), mmap.mmap(-1, len(PHASES))
         self.group = os.fork()
         if self.group == 0:
-            _become(arguments, place.with_suffix(".log"), self._stacks, environment)
+            _become(arguments, self._log, self._marks, environment)
 
     def ended(self) -> bool:
         """Whether it has ended.
@@ -55,25 +51,13 @@ class Fork:
             RuntimeError: it has, and failed.
         """
         ended, status = os.waitpid(self.group, os.WNOHANG)
-        if ended and os.WIFSIGNALED(status) and self._seen:
-            return True  # a stack that changes while it is written may crash it: a kill like another, but not counted
         if ended and status:
-            raise RuntimeError(f"a process ended with {status}: see {self._stacks.with_suffix('.log')}")
+            raise RuntimeError(f"a process ended with {status}: see {self._log}")
         return bool(ended)
 
     def phases(self) -> set[str]:
-        """What it is doing; nothing if it does not tell within a tenth of a second."""
-        os.kill(self.group, ASK)
-        end, text = time.monotonic() + 0.1, ""
-        self._seen = self._seen or 1  # it was asked
-        while time.monotonic() < end:
-            time.sleep(0.002)
-            before, text = text, self._stacks.read_text(errors="replace")[max(self._seen - 1, 0) :]
-            if text and text == before:
-                break
-        self._seen += len(text)
-        writing = {"checkpoint"} if any(self._place.glob("checkpoint/.*.partial")) else set()
-        return phases_of(text) | writing if text else set()
+        """What it is doing."""
+        return phases_of(self._marks[:])
 
     def kill(self) -> None:
         """SIGKILL, to it alone: its workers are left to themselves."""
@@ -81,13 +65,10 @@ class Fork:
         os.waitpid(self.group, 0)
 
 
-def phases_of(stacks: str) -> set[str]:
-    """What the thread whose stack is written there is doing."""
-    frames = re.findall(r'File "(.*?)", line \d+ in (\S+)', stacks)
-    for file, function, phase in PHASES:
-        if any(file in path and function in (name, "") for path, name in frames):
-            return {phase}
-    return {OTHERWISE}
+def phases_of(marks: bytes) -> set[str]:
+    """The first phase that is marked, and a checkpoint that is written beside it."""
+    active = [phase for (*_, phase), mark in zip(PHASES, marks, strict=True) if mark]
+    return {active[0], *({"checkpoint"} & set(active))} if active else {OTHERWISE}
 
 
 def lives(group: int) -> bool:
@@ -99,7 +80,27 @@ def lives(group: int) -> bool:
     return True
 
 
-def _become(arguments: Sequence[str], log: Path, stacks: Path, environment: Mapping[str, str]) -> None:
+def mark_phases(marks: mmap.mmap) -> None:
+    """Wrap the functions of :data:`PHASES` in this process."""
+    for number, (module, path, _) in enumerate(PHASES):
+        *owners, name = path.split(".")
+        owner = functools.reduce(getattr, owners, import_module(module))
+        setattr(owner, name, _marked(getattr(owner, name), marks, number))
+
+
+def _marked(function: Callable[..., Any], marks: mmap.mmap, number: int) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        marks[number] += 1
+        try:
+            return function(*arguments, **named)
+        finally:
+            marks[number] -= 1
+
+    return call
+
+
+def _become(arguments: Sequence[str], log: Path, marks: mmap.mmap, environment: Mapping[str, str]) -> None:
     """Never returns."""
     status = 1
     try:
@@ -108,9 +109,8 @@ def _become(arguments: Sequence[str], log: Path, stacks: Path, environment: Mapp
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        with stacks.open("a") as file:
-            faulthandler.register(ASK, file=file, all_threads=False)
-            _command(list(arguments))
+        mark_phases(marks)
+        _command(list(arguments))
         status = 0
     except SystemExit as error:
         status = int(error.code or 0)
