@@ -1,7 +1,9 @@
 """CLIP models: the shipped pocket bases, and any open_clip model with the softmax loss."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -142,6 +144,16 @@ def _refuse_other_losses(name: str) -> None:
         )
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """open_clip warns that a model has no weights, also where it needs none."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def pretrained_clip(name: str, pretrained: str | None = None, shapes_only: bool = False) -> ClipModel:
     """An open_clip model; ``pretrained`` is one of its tags or a local file, ``None`` means seeded random weights.
 
@@ -154,7 +166,8 @@ def pretrained_clip(name: str, pretrained: str | None = None, shapes_only: bool 
     if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
         raise unknown(f"pretrained weights of '{name}'", pretrained, tags, "Or give the path of a file.")
     device = "meta" if shapes_only else "cpu"
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    quietly = without_warnings() if shapes_only else nullcontext()
+    with torch.random.fork_rng(devices=[]), torch.device(device), quietly:
         torch.manual_seed(0)
         try:
             network = open_clip.create_model(name, pretrained=None if shapes_only else pretrained, device=device)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
@@ -76,7 +75,6 @@ def count(values: Mapping[str, Any]) -> dict[str, Any]:
     from fomo.budget.table import row
     from fomo.config import resolve
 
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns that a model has no weights: it needs none
     config = resolve(values).config
     return row(config, lambda num_tasks: samples_per_task(config, num_tasks)).to_json()
 

@@ -1,9 +1,7 @@
 """What the job asks for, and its real loading and training, tried: parts are built as `fomo run` builds them."""
 
-import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -21,7 +19,7 @@ from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
 from fomo.loader import Batches
 from fomo.method import Batch
-from fomo.model import ClipModel
+from fomo.model import ClipModel, without_warnings
 from fomo.run import Prepared, prepare
 
 LONGEST_STEP = 5.0
@@ -46,22 +44,12 @@ def measured(resolved: Resolved, bounds: Bounds) -> Job:
     """
     resolved = _random_weights(resolved)
     budget = resolved.config.budget
-    with _without_warnings():
+    with without_warnings():
         # A budget of seconds would be timed here, before it is known whether a step fits.
         job = _measured(prepare(resolved, kept_steps=(SOME_STEPS,) * resolved.config.num_tasks), bounds)
     if budget.unit == "wall_seconds" and job.step_seconds:
         return replace(job, num_steps=int(budget.total / job.step_seconds))
     return job
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """open_clip warns that a model has no weights: it needs none here."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _measured(prepared: Prepared, bounds: Bounds) -> Job:

@@ -37,6 +37,14 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
     return [int(child) for child in found]
 
 
+def wait_until_gone(pids: list[int]) -> None:
+    """Until none of these is alive: who is killed is gone a moment later."""
+    end = time.monotonic() + 60
+    while alive(pids):
+        assert time.monotonic() < end, alive(pids)
+        time.sleep(0.01)
+
+
 def alive(pids: list[int]) -> list[int]:
     """Which of these are no zombies, and not gone."""
     states = [(pid, Path(f"/proc/{pid}/stat")) for pid in pids]

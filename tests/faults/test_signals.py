@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fomo.errors import Stopped, WorkerHung
 from fomo.run import execute
 from fomo.stopping import Stop
 from tests import tiny
-from tests.faults.command import alive, children, fomo_run, wait_for, wait_for_steps
+from tests.faults.command import children, fomo_run, wait_for, wait_for_steps, wait_until_gone
 from tests.faults.compare import differences
 from tests.fomo.helpers import imported
 
@@ -50,7 +51,8 @@ def test_workers_that_hang_stop_neither_a_signal_nor_the_end(
     _, errors = process.communicate(timeout=300)
     assert process.returncode == expected, errors
     assert said in errors and "the same command goes on" in errors.lower() and "Traceback" not in errors
-    assert len(workers) == 2 and not alive(workers)
+    assert len(workers) == 2
+    wait_until_gone(workers)
 
 
 def test_drawing_pictures_stops_at_once(tmp_path: Path) -> None:
@@ -60,17 +62,24 @@ def test_drawing_pictures_stops_at_once(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 75 and "stopped by SIGTERM" in errors and "Traceback" not in errors
-    assert not alive(workers)
+    wait_until_gone(workers)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``mine``, an imported dataset; whoever reads its training split waits for ever."""
-    root = imported(tmp_path_factory.mktemp("data"))
-    shard = root / "mine" / "train-000000.tar"
-    shard.unlink()
-    os.mkfifo(shard)
-    return root
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``mine``, an imported dataset; whoever reads its training split waits for ever, as on a file system that is gone.
+
+    Forked workers inherit it.
+    """
+    read = os.pread
+
+    def stuck_read(file: int, size: int, start: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{file}").endswith("train-000000.tar"):
+            time.sleep(1000)
+        return read(file, size, start)
+
+    monkeypatch.setattr(os, "pread", stuck_read)
+    return imported(tmp_path / "data")
 
 
 def stuck(data: Path, num_workers: int, worker_timeout: float) -> tuple[str, ...]:

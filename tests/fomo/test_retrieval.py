@@ -1,6 +1,7 @@
 """Recall@5 by hand, against a NumPy oracle that sorts, and through the whole path."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fomo import retrieval
-from fomo.data.card import DatasetCard
+from fomo.data.card import read_card
 from fomo.data.import_reference import reference_source
 from fomo.data.importing import bring_in
 from fomo.data.samples import Dataset
-from fomo.data.shards import open_dataset
+from fomo.data.shards import open_dataset, write_card
 from fomo.errors import FomoError
 from fomo.evaluation import EvaluationConfig, evaluate, image_features, scored_datasets, text_features
 from fomo.retrieval import image_to_text_hits, recall, text_to_image_hits
@@ -153,8 +154,8 @@ def test_what_cannot_be_retrieved_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine")
     for split in ("index-{}.npz", "{}-000000.tar"):
         (folder / split.format("train")).rename(folder / split.format("validation"))
-    opened = open_dataset(folder)
     for kind, text in (("pairs", "no task"), ("retrieval", r"sample 1 of 'mine' \(validation\) has no caption")):
-        card = DatasetCard("mine", opened.card.classes, ("{}",), {"validation": 5}, kind=kind)
+        card = replace(read_card(folder / "dataset.json"), num_samples={"validation": 5}, kind=kind)
+        write_card(folder, card)
         with pytest.raises(FomoError, match=text):
-            list(scored_datasets(model, {"mine": Dataset(card, opened.open_split)}, config, CPU))
+            list(scored_datasets(model, {"mine": open_dataset(folder)}, config, CPU))

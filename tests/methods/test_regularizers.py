@@ -425,7 +425,7 @@ def test_l2_to_the_tasks_start_goes_with_adapters_that_start_anew() -> None:
     [
         ("method=ewc regularizer.strength=-1", "strength=-1"),
         ("method=ewc regularizer.decay=1.5", "decay=1.5: allowed are 0 to 1"),
-        ("method=ewc regularizer.num_samples=1", "num_samples=1: allowed are numbers from 2"),
+        ("method=ewc regularizer.num_samples=1", "num_samples=1: allowed are finite numbers from 2"),
         ("method=ewc regularizer.batch_size=1", "batch_size=1"),
         ("method=si regularizer.damping=0", "damping=0"),
         ("method=si regularizer.strength=nan", "strength=nan"),
