@@ -29,9 +29,9 @@ from fomo.config import resolve
 from fomo.loader import Batches
 from fomo.loop import Experiment, Keeper, Place, run
 from fomo.nonfinite import Guard
+from fomo.prepared import Prepared, prepare
 from fomo.record import Record
 from fomo.resume import Checkpoints
-from fomo.run import Prepared, prepare
 from fomo.saver import CheckpointConfig, Saver
 from fomo.stopping import Stop
 

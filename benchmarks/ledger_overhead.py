@@ -23,7 +23,7 @@ from fomo.config import resolve
 from fomo.loader import Batches
 from fomo.method import Task
 from fomo.model import train_mode
-from fomo.run import prepare
+from fomo.prepared import prepare
 
 ROUNDS, TASK_STEPS = 25, (60, 1420)
 

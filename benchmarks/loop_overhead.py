@@ -28,8 +28,8 @@ from fomo.loader import Batches
 from fomo.loop import Experiment, train
 from fomo.method import Task
 from fomo.model import train_mode
+from fomo.prepared import Prepared, prepare
 from fomo.record import Record
-from fomo.run import Prepared, prepare
 
 STEPS, ROUNDS = 60, 5
 

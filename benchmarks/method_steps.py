@@ -32,7 +32,7 @@ from fomo.loop import Learner
 from fomo.method import Batch, Methods
 from fomo.model import ClipModel, train_mode
 from fomo.parts import build
-from fomo.run import Prepared, prepare
+from fomo.prepared import Prepared, prepare
 
 YARDSTICK = "finetune"
 BARS = {"lnfit": 1.0, "bitfit": 1.0, "lora": 1.1}

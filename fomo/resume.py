@@ -6,6 +6,7 @@ batches, what could not be used is kept, for it is counted once.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +14,16 @@ import torch
 from fomo.budget.flops import unmetered
 from fomo.budget.ledger import Ledger
 from fomo.budget.utilisation import Usage
-from fomo.checkpoint import Checkpoint, as_written
+from fomo.checkpoint import Checkpoint, Damaged, as_written, numbered, read_identity
 from fomo.config import differences
 from fomo.errors import FomoError, Stopped, WorkerHung
+from fomo.folder import CHECKPOINTS
 from fomo.loader import Batches
 from fomo.loop import Keeper, Learner, Place
 from fomo.method import Batch, Task
 from fomo.nonfinite import Guard
 from fomo.record import Record
+from fomo.run_files import is_count
 from fomo.saver import Saver
 from fomo.stopping import Stop
 from fomo.training_state import load_model, load_optimizer, training_state
@@ -143,3 +146,15 @@ def refuse_other(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
 
 def _short(lines: Iterable[str]) -> Iterable[str]:
     return (line if len(line) <= 200 else f"{line[:200]}…" for line in lines)
+
+
+def kept_steps(folder: Path) -> tuple[int, ...] | None:
+    """The plan of the run in ``folder``, from its newest readable checkpoint."""
+    for place in reversed(numbered(folder / CHECKPOINTS).values()):
+        try:
+            steps = read_identity(place)["plan"]["steps"]
+        except (Damaged, LookupError, TypeError):
+            continue
+        if isinstance(steps, list) and all(map(is_count, steps)):
+            return tuple(steps)
+    return None

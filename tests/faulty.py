@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo.run import Prepared
+from fomo.prepared import Prepared
 from tests.fomo.helpers import put
 
 SOURCE = '''

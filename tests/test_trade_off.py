@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fomo.compose import compose
 from fomo.config import resolve
-from fomo.run import execute, prepare
+from fomo.prepared import prepare
+from fomo.run import execute
 from fomo.scores import Point, read_scores
 from tests.tiny import Silent
 

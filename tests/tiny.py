@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fomo.compose import compose
 from fomo.config import Resolved, resolve
-from fomo.run import Prepared, execute, prepare
+from fomo.prepared import Prepared, prepare
+from fomo.run import execute
 
 TINY = (
     "stream.adaptation=[pocket_flags,pocket_solids]",

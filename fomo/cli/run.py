@@ -75,8 +75,10 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     from fomo.checkpoint import numbered
     from fomo.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
     from fomo.lock import check_free
+    from fomo.prepared import prepare
     from fomo.report import result_table
-    from fomo.run import execute, kept_steps, prepare
+    from fomo.resume import kept_steps
+    from fomo.run import execute
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)

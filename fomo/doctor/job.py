@@ -20,7 +20,7 @@ from fomo.errors import FomoError
 from fomo.loader import Batches
 from fomo.method import Batch
 from fomo.model import ClipModel, without_warnings
-from fomo.run import Prepared, prepare
+from fomo.prepared import Prepared, prepare
 
 LONGEST_STEP = 5.0
 """Seconds: a step that takes longer by its FLOPs is not tried."""

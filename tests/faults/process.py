@@ -16,7 +16,7 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
-    ("fomo.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
+    ("fomo.prepared", "prepare", "start"),  # before the others: the rehearsal in it calls their code
     ("fomo.saver", "snapshot", "checkpoint"),
     ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
     ("fomo.method", "Methods.end_task", "end of a task"),
@@ -25,7 +25,7 @@ PHASES = (
     ("fomo.data.importing", "bring_in", "import"),
     ("fomo.run", "write_report", "last files"),
     ("fomo.run", "_save_weights", "last files"),
-    ("fomo.run", "_card", "last files"),
+    ("fomo.run", "run_card", "last files"),
     ("fomo.saver", "write", "checkpoint"),  # last: in a thread, beside any other
 )
 """Functions, as they are named where they are called, and what they do."""

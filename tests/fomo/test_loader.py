@@ -13,7 +13,8 @@ from fomo.cli import main
 from fomo.data.pools import POOLS, Pool
 from fomo.loader import Batches, BatchMaker
 from fomo.method import Batch
-from fomo.run import Prepared, execute
+from fomo.prepared import Prepared
+from fomo.run import execute
 from fomo.runtime import Runtime
 from tests import tiny
 from tests.fomo import tars

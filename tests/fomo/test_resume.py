@@ -21,8 +21,9 @@ from fomo.errors import FomoError, Stopped
 from fomo.folder import CHECKPOINTS, WEIGHTS, state_of
 from fomo.lock import check_free
 from fomo.model import ClipModel, pocket
-from fomo.resume import refuse_other
-from fomo.run import execute, kept_steps, prepare
+from fomo.prepared import prepare
+from fomo.resume import kept_steps, refuse_other
+from fomo.run import execute
 from fomo.stopping import Stop
 from tests import tiny
 from tests.faults.command import fomo_run, wait_for

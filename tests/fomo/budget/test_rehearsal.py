@@ -21,7 +21,8 @@ from fomo.budget.rehearsal import Setting, rehearse
 from fomo.budget.table import row
 from fomo.compose import groups
 from fomo.method import Method, Methods
-from fomo.run import Prepared, execute
+from fomo.prepared import Prepared
+from fomo.run import execute
 from tests import tiny
 from tests.fomo.budget import settings
 from tests.fomo.budget.test_plan import flops_of
