@@ -24,7 +24,7 @@ from torch.utils.data import Dataset as TorchDataset
 from fomo.data.posts import Board, reading
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.runtime import Runtime
-from fomo.workers import STOPPING, ended_by, kill, leave_signals_to_parent
+from fomo.workers import STOPPING, end_with_parent, ended_by, kill
 
 SLICE = 1
 """Seconds between two looks at workers that nothing comes from."""
@@ -217,7 +217,7 @@ def _itself(made: Any) -> Any:
 
 def _begin_work(board: Board, worker: int) -> None:
     """The first thing in a worker."""
-    leave_signals_to_parent()
+    end_with_parent()
     board.sign(worker)
     reading("")
 

@@ -40,7 +40,7 @@ def runner(num_workers: int) -> Iterator[Run]:
         yield map
         return
     before = set(active_children())
-    executor = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    executor = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=end_with_parent)
 
     def run(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         pending: deque[Future[Any]] = deque()
@@ -115,8 +115,8 @@ def end_now(status: int, message: str) -> NoReturn:
     os._exit(status)
 
 
-def _end_with_parent() -> None:
-    """Idle workers outlive a parent that was killed: each waits for its end in a thread."""
+def end_with_parent() -> None:
+    """A thread waits for the parent's end: workers outlive one that is killed while they idle or are being started."""
     leave_signals_to_parent()
     parent = parent_process()
     if parent is not None:

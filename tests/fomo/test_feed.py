@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import active_children
@@ -13,6 +15,7 @@ from fomo.data.posts import reading
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.feed import Feed
 from fomo.runtime import Runtime
+from tests.faults.command import children, wait_for, wait_until_gone
 
 
 def runtime(num_workers: int, worker_timeout: float = 100) -> Runtime:
@@ -136,6 +139,26 @@ def test_slow_is_not_hung() -> None:
         return key
 
     assert list(Feed(slow, runtime(1, 1.5))(range(1))) == [0]
+
+
+ORPHANS = """
+import os, time
+os.register_at_fork(after_in_child=lambda: time.sleep(2))
+from fomo.feed import Feed
+from fomo.runtime import Runtime
+list(Feed(lambda key: key, Runtime("cpu", num_workers=2))(range(4)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
+    """Nor do those whose parent is gone when they look first: torch's take whom they find there for their parent."""
+    process = subprocess.Popen([sys.executable, "-c", ORPHANS], text=True, stdout=subprocess.PIPE)
+    wait_for(lambda: len(children(process)) == 2, process)
+    workers = children(process)
+    process.kill()  # they are still on their way to their first line
+    process.communicate(timeout=60)
+    wait_until_gone(workers)
 
 
 def test_a_pass_that_is_left_ends_its_workers() -> None:
