@@ -50,10 +50,15 @@ class Forgetful(Trainable):
 def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted.py").write_text(PLANTED)
     monkeypatch.syspath_prepend(tmp_path)
-    planted = ("trainable._target_=planted.Forgetful", "~trainable.what", "runtime.allow_targets=[planted]")
+    planted = (
+        "trainable._target_=planted.Forgetful",
+        "~trainable.what",
+        "runtime.allow_targets=[planted]",
+        "budget.steps=120",
+    )
     campaign = Campaign(tmp_path / "runs", seed=0)
     for _ in range(8):
-        if campaign.trial(Job(RUN, planted, ("checkpoint.every_steps=1",), ("step",)), 2):
+        if campaign.trial(Job(RUN, planted, ("checkpoint.every_steps=10",), ("step",)), 2):
             break
     assert "checkpoint/final.safetensors" in campaign.differing and "events.jsonl" in campaign.differing
 
