@@ -147,3 +147,10 @@ def test_the_table_shows_before_after_and_change(tmp_path: Path) -> None:
 
 def test_the_table_shows_a_label_as_it_is(tmp_path: Path) -> None:
     assert "trainable.x=[attn,mlp]" in shown(run_folder(tmp_path, *WHOLE, label="lora trainable.x=[attn,mlp]"))
+
+
+def test_a_stream_without_tasks_is_refused(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", evaluation(0, 10, 20, 64))
+    put(folder / "stream.json", "{}")
+    with pytest.raises(FomoError, match=r"stream\.json: not the stream of a run"):
+        write_report(folder)

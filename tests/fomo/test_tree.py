@@ -128,3 +128,10 @@ def stepped(name: str, steps: int, stored_after: int | None = None) -> list[Tens
 def test_every_optimizer_of_timm_goes_on_as_it_was(name: str) -> None:
     for one, other in zip(stepped(name, 5), stepped(name, 5, stored_after=3), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("node", [{}, {"list": [], "tuple": []}])
+def test_a_node_of_no_kind_or_of_two_is_an_error_of_value(node: dict[str, Any]) -> None:
+    """Not the end of an iteration, which a generator around it would swallow."""
+    with pytest.raises(ValueError, match="unpack"):
+        unpack(node, {}, "cpu")
