@@ -56,6 +56,10 @@ class Plan:
 
     def open(self, num_tasks: int, seed: int, split: str) -> Stream:
         """The stream with its data. Pictures of the pocket are drawn here; ``split`` will be evaluated."""
+        return self.with_data(self.checked(num_tasks, seed, split), split)
+
+    def checked(self, num_tasks: int, seed: int, split: str) -> Stream:
+        """The stream without its pool. Whether it can be run is known before a picture is drawn."""
         if not self.retention:
             raise FomoError(empty_list("retention"))
         tasks = self.tasks(num_tasks, seed)
@@ -63,6 +67,10 @@ class Plan:
         stream = Stream(self.name, tasks, adapted, held_out, None)
         _refuse_untrained(stream)
         _refuse_unscored(stream, split)
+        return stream
+
+    def with_data(self, stream: Stream, split: str) -> Stream:
+        """A checked stream, its pictures drawn, with its pool."""
         self.draw_ahead(("train", split), (split,))
         return replace(stream, pool=self.open_pool(split))
 

@@ -62,13 +62,17 @@ class Summary:
 
 
 def summary(plan: Plan, num_tasks: int, seed: int, split: str) -> Summary:
-    """Of a plan; nothing is drawn, and data that is absent is no mistake."""
+    """Of a plan; nothing is drawn, and data that is absent is no mistake.
+
+    Raises:
+        FomoError: all data is there, and the stream cannot be run.
+    """
     tasks = plan.tasks(num_tasks, seed)
     known = available(plan.root)
     names = (*plan.adaptation, *plan.retention)
     absent = tuple(name for name in names if name not in known)
-    whole = not absent and _drawn(plan, split) and bool(plan.retention)
-    stream = plan.open(num_tasks, seed, split) if whole else None
+    stream = None if absent or not plan.retention else plan.checked(num_tasks, seed, split)
+    whole = None if stream is None or not _drawn(plan, split) else plan.with_data(stream, split)
     return Summary(
         plan.name,
         tasks,
@@ -77,7 +81,7 @@ def summary(plan: Plan, num_tasks: int, seed: int, split: str) -> Summary:
         _num_samples(plan, {name for name in plan.adaptation if name in known}),
         absent,
         definition_sha256(definition(plan.name, tasks, plan.retention)),
-        None if stream is None else stream_data_sha256(stream, split),
+        None if whole is None else stream_data_sha256(whole, split),
     )
 
 

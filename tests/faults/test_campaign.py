@@ -1,8 +1,12 @@
 """The campaign, short; and that its comparison can fail."""
 
 import json
+import os
+import signal
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,7 @@ from tests import tiny
 from tests.faults.campaign import Campaign, in_order
 from tests.faults.compare import differences, different_files
 from tests.faults.jobs import IMPORTS, RUN, Job, jobs
-from tests.faults.process import OTHERWISE, PHASES, Fork, phases_of
+from tests.faults.process import OTHERWISE, PHASES, Fork, _marked, phases_of
 from tests.fomo.helpers import put
 
 
@@ -94,10 +98,22 @@ def test_a_kill_meets_what_the_process_is_doing() -> None:
     assert marked("train", "write") == {"step", "checkpoint"}
 
 
-def test_a_running_function_is_seen_from_another_process(tmp_path: Path) -> None:
+def test_a_running_function_is_seen_from_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each marked function stops its process as it begins: how long it takes does not matter."""
+
+    def stopping(function: Callable[..., Any], *place: Any) -> Callable[..., Any]:
+        def stop(*arguments: Any, **named: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return function(*arguments, **named)
+
+        return _marked(stop, *place)
+
+    monkeypatch.setattr("tests.faults.process._marked", stopping)
     process, met = Fork(["run", *tiny.TINY, f"run.dir={tmp_path / 'run'}"], tmp_path / "run", {}), set[str]()
-    while not process.ended():
+    while os.WIFSTOPPED(status := os.waitpid(process.group, os.WUNTRACED)[1]):
         met |= process.phases()
+        os.kill(process.group, signal.SIGCONT)
+    assert status == 0
     assert {"start", "step", "evaluation", "end of a task", "checkpoint", "last files"} <= met
 
 

@@ -114,6 +114,16 @@ def test_a_sound_stream_is_verified_and_a_leak_ends_with_status_2(capsys: pytest
     assert "not sound" in printed.err
 
 
+def test_a_stream_that_cannot_be_run_is_refused_before_a_picture_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FOMO_CACHE", str(tmp_path / "cache"))
+    put(Path("shapes.json"), '["pocket_shapes+++circle"]')
+    for command in (("stream", "show", "shapes.json"), ("run", "stream=file", "stream.path=shapes.json", "run.dir=r")):
+        assert "'pocket_shapes+++circle'" in error_of(capsys, *command, "num_tasks=1")
+    assert not (tmp_path / "cache").exists() and not Path("r").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -126,7 +136,6 @@ def test_a_sound_stream_is_verified_and_a_leak_ends_with_status_2(capsys: pytest
         (["build", "ordering=time_incremental", "--time-groups", "bad.json"], "whole numbers"),
         (["show", "bad.json"], "of type dict"),
         (["show", "gone.json"], "gone.json"),
-        (["show", "shapes.json", "num_tasks=1"], "no training sample"),
         (["show", "bad.json", "gone.json"], "one stream file at a time"),
         (["show", "good.json"], "num_tasks=20: allowed are 1 to 2"),
         (["show", "stream.ordering=similarity"], "fomo stream build"),
@@ -140,7 +149,6 @@ def test_a_mistake_is_one_line_and_status_2(
     arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(Path("bad.json"), '{"a": "b"}')
-    put(Path("shapes.json"), '["pocket_shapes+++circle"]')
     put(Path("good.json"), '["gone+++x", "gone+++y"]')
     error = error_of(capsys, "stream", *arguments)
     assert text in error and error.startswith("error: ") and error.count("\n") == 1
