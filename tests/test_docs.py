@@ -32,8 +32,10 @@ def commands(page: Path) -> list[str]:
 
 
 def run_commands() -> list[tuple[str, str]]:
+    """Each with the first page that prints it: what several pages print is run once."""
     run = ("fomo run", "fomo data", "fomo stream", "fomo budget", "fomo methods", "fomo check", "fomo doctor")
-    return [(page.name, line) for page in PAGES for line in commands(page) if any(words in line for words in run)]
+    pages = {line: page.name for page in reversed(PAGES) for line in commands(page)}
+    return [(page, line) for line, page in pages.items() if any(words in line for words in run)]
 
 
 def make_targets() -> set[str]:
