@@ -120,7 +120,8 @@ def test_a_stream_that_cannot_be_run_is_refused_before_a_picture_is_drawn(
     monkeypatch.setenv("FOMO_CACHE", str(tmp_path / "cache"))
     put(Path("shapes.json"), '["pocket_shapes+++circle"]')
     for command in (("stream", "show", "shapes.json"), ("run", "stream=file", "stream.path=shapes.json", "run.dir=r")):
-        assert "'pocket_shapes+++circle'" in error_of(capsys, *command, "num_tasks=1")
+        error = error_of(capsys, *command, "num_tasks=1")
+        assert "no training sample" in error and "'pocket_shapes+++circle'" in error
     assert not (tmp_path / "cache").exists() and not Path("r").exists()
 
 
