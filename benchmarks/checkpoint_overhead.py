@@ -22,18 +22,18 @@ import torch
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import learner_of
-from fomo.budget.utilisation import Usage
-from fomo.compose import compose
-from fomo.config import resolve
-from fomo.loader import Batches
+from fomo.checkpoint.saver import CheckpointConfig, Saver
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.loop import Experiment, Keeper, Place, run
-from fomo.nonfinite import Guard
-from fomo.prepared import Prepared, prepare
-from fomo.record import Record
-from fomo.resume import Checkpoints
-from fomo.saver import CheckpointConfig, Saver
-from fomo.stopping import Stop
+from fomo.planning.planner import learner_of
+from fomo.running.prepared import Prepared, prepare
+from fomo.running.resume import Checkpoints
+from fomo.system.signals import Stop
+from fomo.system.usage import Usage
+from fomo.training.loader import Batches
+from fomo.training.nonfinite import Guard
+from fomo.training.record import Record
 
 STEPS, ROUNDS = 60, 7
 BAR = 1.02

@@ -27,14 +27,14 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fomo import rng
-from fomo.data.buffer import Buffer
 from fomo.data.card import DatasetCard
+from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.joined import Joined
-from fomo.data.pools import Captions, Pool, StreamPools
 from fomo.data.shards import open_dataset, write_card
-from fomo.data.split_writer import SplitWriter
-from fomo.mixture import walk
-from fomo.stream import Concept, Stream, chunk
+from fomo.stream.buffer import Buffer
+from fomo.stream.definition import Concept, Stream, chunk
+from fomo.stream.mixture import walk
+from fomo.stream.pools import Captions, Pool, StreamPools
 
 CLASSES, TASKS, ROUNDS, BATCH = 100, 10, 30, 32
 Made = tuple[torch.Tensor, float]

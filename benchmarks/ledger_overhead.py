@@ -17,13 +17,13 @@ import torch
 
 from fomo.budget.flops import FlopMeter, unmetered
 from fomo.budget.ledger import CHECKED_SHARE
-from fomo.budget.planner import learner_of, plan_run
-from fomo.compose import compose
-from fomo.config import resolve
-from fomo.loader import Batches
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.method import Task
-from fomo.model import train_mode
-from fomo.prepared import prepare
+from fomo.model.clip import train_mode
+from fomo.planning.planner import learner_of, plan_run
+from fomo.running.prepared import prepare
+from fomo.training.loader import Batches
 
 ROUNDS, TASK_STEPS = 25, (60, 1420)
 

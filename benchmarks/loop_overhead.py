@@ -21,15 +21,15 @@ from torch import nn
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import learner_of
-from fomo.compose import compose
-from fomo.config import resolve
-from fomo.loader import Batches
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.loop import Experiment, train
 from fomo.method import Task
-from fomo.model import train_mode
-from fomo.prepared import Prepared, prepare
-from fomo.record import Record
+from fomo.model.clip import train_mode
+from fomo.planning.planner import learner_of
+from fomo.running.prepared import Prepared, prepare
+from fomo.training.loader import Batches
+from fomo.training.record import Record
 
 STEPS, ROUNDS = 60, 5
 

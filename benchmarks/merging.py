@@ -18,7 +18,7 @@ from pathlib import Path
 import open_clip
 import torch
 
-from fomo.weights import Weights
+from fomo.model.weights import Weights
 from methods.merging.techniques import merge
 
 ROUNDS = 5

@@ -23,16 +23,16 @@ import torch
 
 import fomo
 from fomo.budget.flops import unmetered
-from fomo.budget.planner import learner_of, parts_of
-from fomo.budget.utilisation import synchronize
-from fomo.compose import builtin_groups, compose
-from fomo.config import resolve
-from fomo.loader import Batches
+from fomo.config.compose import builtin_groups, compose
+from fomo.config.parts import build
+from fomo.config.schema import resolve
 from fomo.loop import Learner
 from fomo.method import Batch, Methods
-from fomo.model import ClipModel, train_mode
-from fomo.parts import build
-from fomo.prepared import Prepared, prepare
+from fomo.model.clip import ClipModel, train_mode
+from fomo.planning.planner import learner_of, parts_of
+from fomo.running.prepared import Prepared, prepare
+from fomo.system.usage import synchronize
+from fomo.training.loader import Batches
 
 YARDSTICK = "finetune"
 BARS = {"lnfit": 1.0, "bitfit": 1.0, "lora": 1.1}

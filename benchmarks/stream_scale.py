@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from fomo import rng
-from fomo.data.buffer import Buffer
 from fomo.data.card import DatasetCard
-from fomo.data.fingerprint import stream_data_sha256
-from fomo.data.pools import Captions, StreamPools
 from fomo.data.shards import COLUMNS, write_card
+from fomo.stream.buffer import Buffer
+from fomo.stream.fingerprint import stream_data_sha256
+from fomo.stream.pools import Captions, StreamPools
 from streams import plan_named
 
 NUM_DATASETS, NUM_CONCEPTS, NUM_SAMPLES = 41, 18_381, 2_200_000

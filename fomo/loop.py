@@ -14,13 +14,13 @@ from torch.nn.utils import parametrize
 from fomo import rng
 from fomo.budget.flops import Meter, unmetered
 from fomo.budget.ledger import Ledger
-from fomo.loader import Batches
-from fomo.memory_fault import during
 from fomo.method import Batch, Features, Methods, Task
-from fomo.micro_batches import MicroBatches, with_scale
-from fomo.model import train_mode
-from fomo.nonfinite import Guard, Judge
-from fomo.record import Record
+from fomo.model.clip import train_mode
+from fomo.system.memory_fault import during
+from fomo.training.loader import Batches
+from fomo.training.micro_batches import MicroBatches, with_scale
+from fomo.training.nonfinite import Guard, Judge
+from fomo.training.record import Record
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 LearningRate = Callable[[int, int, int], float]

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fomo.config.parts import build
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError, unknown
-from fomo.parts import build
-from fomo.stream import Concept, Stream
+from fomo.stream.definition import Concept, Stream
 from streams.catalogue import load
 from streams.opening import available, concepts_of, open_all, open_at, with_training
 from streams.orderings import Facts, check_ordering, check_ordering_name
 from streams.plan import Plan, empty_list
 from streams.pocket import datasets as pocket
-from streams.reference import read_concepts
+from streams.stream_files import read_concepts
 
 POCKET_POOL_SIZE, POOL_WINDOW = 16_000, 10_000
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fomo.config.plugins import Plugin, described, named
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, present
 from fomo.data.validation import with_validation
 from fomo.errors import FomoError, unknown
-from fomo.plugins import Plugin, described, named
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
 from streams.pocket import datasets as pocket
 
 

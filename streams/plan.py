@@ -8,7 +8,7 @@ from pathlib import Path
 from fomo.data.samples import Samples
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError, unknown
-from fomo.stream import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
+from fomo.stream.definition import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
 from streams.opening import open_scored, untrained
 from streams.orderings import Facts, order
 from streams.pocket import datasets as pocket

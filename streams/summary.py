@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fomo.data.fingerprint import stream_data_sha256
-from fomo.stream import Concept, definition, definition_sha256
+from fomo.stream.definition import Concept, definition, definition_sha256
+from fomo.stream.fingerprint import stream_data_sha256
 from streams.catalogue import load
 from streams.opening import available, open_all
 from streams.plan import Plan, Tasks

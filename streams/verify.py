@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fomo.data.duplicates import Signature, near_duplicates, signatures
+from fomo.data.inspect.duplicates import Signature, near_duplicates, signatures
 from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
 from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
 from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
-from fomo.stream import Concept
-from fomo.workers import Run, batched, num_cores, runner
+from fomo.stream.definition import Concept
+from fomo.system.workers import Run, batched, num_cores, runner
 from streams.opening import available, open_all, untrained
 from streams.plan import Plan
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo.prepared import Prepared
+from fomo.running.prepared import Prepared
 from tests.fomo.helpers import put
 
 SOURCE = '''

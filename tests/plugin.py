@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo import plugins
+from fomo.config import plugins
 from tests.fomo.helpers import put
 
 TEMPLATE = Path(__file__).parents[1] / "docs" / "template"

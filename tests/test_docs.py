@@ -15,7 +15,7 @@ from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
 from tests.plugin import install_template, seen
-from tests.streams.originals import ORIGINALS, place, reference_info
+from tests.streams.prepare.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
 TOP = Path(__file__).parents[1]

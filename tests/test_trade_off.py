@@ -5,11 +5,11 @@ A third of the default budget, wide margins: the full figures are in docs/result
 
 from pathlib import Path
 
-from fomo.compose import compose
-from fomo.config import resolve
-from fomo.prepared import prepare
-from fomo.run import execute
-from fomo.scores import Point, read_scores
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
+from fomo.results.scores import Point, read_scores
+from fomo.running.prepared import prepare
+from fomo.running.run import execute
 from tests.tiny import Silent
 
 SHORT = ("num_tasks=4", "budget=steps", "budget.steps=120", "batch_size=96")

@@ -42,6 +42,6 @@ def test_it_runs_from_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fomo", "run", "--show", "method=ema_merge", "model=ViT-B-16"]
     shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     assert "methods.merging.temporal.TemporalMerge" in shown and "ViT-B-16" in shown
-    where = [sys.executable, "-c", "import fomo.compose; print(fomo.compose.config_dir())"]
+    where = [sys.executable, "-c", "import fomo.config.compose; print(fomo.config.compose.config_dir())"]
     found = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     assert Path(found.strip()) == unpacked / "fomo" / "conf"

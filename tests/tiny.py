@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fomo.compose import compose
-from fomo.config import Resolved, resolve
-from fomo.prepared import Prepared, prepare
-from fomo.run import execute
+from fomo.config.compose import compose
+from fomo.config.schema import Resolved, resolve
+from fomo.running.prepared import Prepared, prepare
+from fomo.running.run import execute
 
 TINY = (
     "stream.adaptation=[pocket_flags,pocket_solids]",

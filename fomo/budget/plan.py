@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from fomo.batch_sizes import ONE_SIZE, BatchSizes, Stretch
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import charged
 from fomo.budget.units import Budget
 from fomo.errors import FomoError
+from fomo.stream.batch_sizes import ONE_SIZE, BatchSizes, Stretch
 
 GIGA = 10**9
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, unknown
-from fomo.text import printable
+from fomo.system.text import printable
+from fomo.system.workers import end_now
 from fomo.version import __version__
-from fomo.workers import end_now
 
 COMMANDS = {
     "run": "one experiment, or a sweep with -m",

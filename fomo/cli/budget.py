@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from fomo.compose import compose, sweep
+from fomo.config.compose import compose, sweep
 from fomo.errors import FomoError
-from fomo.text import escape
+from fomo.system.text import escape
 
 if TYPE_CHECKING:
-    from fomo.config import Config
+    from fomo.config.schema import Config
 
 CAPTION = (
     "MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all tensors at the peak, mixed precision as on a GPU. "
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
 def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The rows in order; several are counted side by side, a process per core."""
-    from fomo.config import resolve
+    from fomo.config.schema import resolve
 
     for values in jobs:
         resolve(values)  # what is wrong with any of them is said before the first is counted
@@ -72,8 +72,8 @@ def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def count(values: Mapping[str, Any]) -> dict[str, Any]:
     """One row."""
-    from fomo.budget.table import row
-    from fomo.config import resolve
+    from fomo.config.schema import resolve
+    from fomo.planning.table import row
 
     config = resolve(values).config
     return row(config, lambda num_tasks: samples_per_task(config, num_tasks)).to_json()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fomo.compose import parse
+from fomo.config.compose import parse
 from fomo.errors import FomoError
-from fomo.text import escape
+from fomo.system.text import escape
 
 if TYPE_CHECKING:
     from fomo.testing import Finding
@@ -73,8 +73,8 @@ def find(method: str) -> Any:
     Raises:
         FomoError: there is no such module or class, or the import fails.
     """
+    from fomo.config.plugins import described
     from fomo.errors import nearest
-    from fomo.plugins import described
 
     module, _, name = method.partition(":")
     if os.getcwd() not in sys.path:

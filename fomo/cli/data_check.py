@@ -10,8 +10,8 @@ from rich.console import Console
 from fomo.cli.data_import import progress_bar
 from fomo.data.card import SPLITS
 from fomo.errors import FomoError
-from fomo.text import escape, printable
-from fomo.workers import num_cores, runner
+from fomo.system.text import escape, printable
+from fomo.system.workers import num_cores, runner
 
 SHOWN = 20
 EXTENSIONS = (".png", ".jpg", ".webp")
@@ -50,7 +50,7 @@ def verify_data(options: argparse.Namespace) -> None:
 
 def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
     from fomo.data.card import read_card
-    from fomo.data.verify import verify
+    from fomo.data.inspect.verify import verify
 
     console, decode = Console(), not options.no_decode
     total = sum(read_card(folder / "dataset.json").num_samples.values())
@@ -70,7 +70,7 @@ def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
 
 def preview_data(options: argparse.Namespace) -> None:
     """Draw a grid per dataset."""
-    from fomo.data.preview import preview
+    from fomo.data.inspect.preview import preview
     from streams import open_named
 
     if options.out.suffix.lower() not in EXTENSIONS:

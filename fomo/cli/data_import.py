@@ -11,11 +11,11 @@ from rich.table import Table
 
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.errors import FomoError
-from fomo.text import escape, printable
-from fomo.workers import num_cores
+from fomo.system.text import escape, printable
+from fomo.system.workers import num_cores
 
 if TYPE_CHECKING:
-    from fomo.data.importing import Source
+    from fomo.data.importing.job import Source
 
 
 def add_commands(kinds: Any) -> None:
@@ -44,19 +44,19 @@ def _kind(kinds: Any, name: str, about: str, path: str) -> argparse.ArgumentPars
 
 
 def _folder(options: argparse.Namespace) -> "Source":
-    from fomo.data.import_folder import folder_source
+    from fomo.data.importing.folder import folder_source
 
     return folder_source(options.path, options.name, options.size)
 
 
 def _webdataset(options: argparse.Namespace) -> "Source":
-    from fomo.data.import_webdataset import webdataset_source
+    from fomo.data.importing.webdataset import webdataset_source
 
     return webdataset_source(options.path, options.name, options.size)
 
 
 def _reference(options: argparse.Namespace) -> "Source":
-    from fomo.data.import_reference import reference_source
+    from fomo.data.importing.reference import reference_source
 
     describe = partial(_as_declared, options.name)
     return reference_source(options.path, options.info, options.name, options.resized, options.size, describe)
@@ -77,7 +77,7 @@ def _as_declared(name: str, card: DatasetCard) -> DatasetCard:
 
 def import_data(options: argparse.Namespace) -> None:
     """Refuse what can be refused, then read on all cores; what was left out is counted and shown."""
-    from fomo.data.importing import check_destination
+    from fomo.data.importing.job import check_destination
     from streams import available
 
     check_destination(options.name, options.out)
@@ -90,7 +90,7 @@ def import_data(options: argparse.Namespace) -> None:
 
 def bring_in_with_bar(source: "Source", out: Path, num_workers: int) -> DatasetCard:
     """The import, with a progress bar."""
-    from fomo.data.importing import bring_in
+    from fomo.data.importing.job import bring_in
 
     with progress_bar() as progress:
         bar = progress.add_task(escape(f"importing {source.name}"), total=source.total)
@@ -105,7 +105,7 @@ def progress_bar() -> Progress:
 
 def show_import(card: DatasetCard, out: Path) -> None:
     """What came in and what did not."""
-    from fomo.data.importing import LEFT_OUT_FILE
+    from fomo.data.importing.job import LEFT_OUT_FILE
 
     table = Table(show_header=False)
     for split in SPLITS:

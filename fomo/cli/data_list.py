@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fomo.cli.screen import is_wide, screen
 from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
-from fomo.text import escape
+from fomo.system.text import escape
 
 if TYPE_CHECKING:
     from streams.catalogue import Declaration

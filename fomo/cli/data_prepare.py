@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fomo.errors import FomoError, unknown
-from fomo.workers import num_cores
+from fomo.system.workers import num_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def prepare(options: argparse.Namespace) -> None:
     """Refuse what cannot be had; then download, check, unpack and write. What is there already is only shown."""
     from fomo.cli.data_import import bring_in_with_bar, show_import
     from fomo.data.card import read_card
-    from fomo.data.importing import check_destination
+    from fomo.data.importing.job import check_destination
     from streams import catalogue
     from streams.prepare import RECIPES, prepared, prepared_as_reference
 

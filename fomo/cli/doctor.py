@@ -54,10 +54,10 @@ def main(arguments: list[str]) -> None:
 
 def examined(overrides: list[str]) -> tuple["Facts", list[Verdict]]:
     """The facts about the job here, and the verdicts on them."""
-    from fomo.compose import compose
+    from fomo.config.compose import compose
 
     values = compose(overrides)
-    from fomo.config import resolve
+    from fomo.config.schema import resolve
 
     resolved = resolve(values)
     from fomo.doctor.examine import examine

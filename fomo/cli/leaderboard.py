@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fomo.errors import FomoError
-from fomo.leaderboard import Board, Entry, leaderboard
-from fomo.text import escape, printable
+from fomo.report.leaderboard import Board, Entry, leaderboard
+from fomo.system.text import escape, printable
 
 
 def main(arguments: list[str]) -> None:

@@ -9,10 +9,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from fomo.compose import builtin_groups, config_dir
+from fomo.config.compose import builtin_groups, config_dir
+from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
-from fomo.plugins import PARTS, installed
-from fomo.text import escape
+from fomo.system.text import escape
 
 GROUPS = (*PARTS, "schedule", "meta_schedule", "optimizer")
 

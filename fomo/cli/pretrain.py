@@ -9,12 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fomo.errors import FomoError, check_keys, unknown
-from fomo.model_names import pocket_names
+from fomo.model.names import pocket_names
 
 if TYPE_CHECKING:
-    from fomo.model import ClipModel
-    from streams.pocket.pretrain import Recipe
-    from streams.pocket.pretrained import Scores
+    from fomo.model.clip import ClipModel
+    from streams.pocket.pretraining.card import Scores
+    from streams.pocket.pretraining.train import Recipe
 
 DEFAULT_MODEL = "pocket"
 DEFAULT_OUT = "pretrained"
@@ -57,7 +57,7 @@ def recipe_with(name: str, changes: dict[str, Any]) -> "Recipe":
     from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
-    from streams.pocket.pretrain import Recipe, shipped_recipe
+    from streams.pocket.pretraining.train import Recipe, shipped_recipe
 
     check_keys("fomo pretrain", changes, ["model", "out", *(field.name for field in dataclasses.fields(Recipe))])
     shipped = OmegaConf.structured(shipped_recipe(name))
@@ -79,7 +79,7 @@ def _make_empty(folder: Path) -> None:
 
 def _run(name: str, folder: Path, recipe: "Recipe", console: Console) -> None:
     from streams.pocket import datasets
-    from streams.pocket.pretrained import write_model, zero_shot_scores
+    from streams.pocket.pretraining.card import write_model, zero_shot_scores
 
     with console.status(f"drawing {recipe.num_samples} pictures (once, then cached)"):
         datasets.draw_ahead([], recipe.num_samples)
@@ -91,7 +91,7 @@ def _run(name: str, folder: Path, recipe: "Recipe", console: Console) -> None:
 
 
 def _pretrain(name: str, recipe: "Recipe", console: Console) -> "ClipModel":
-    from streams.pocket.pretrain import pretrain
+    from streams.pocket.pretraining.train import pretrain
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fomo.report import write_report
+from fomo.report.page import write_report
 
 
 def main(arguments: list[str]) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fomo.compose import compose, study, sweep
-from fomo.stopping import Stop
-from fomo.text import escape, printable
+from fomo.config.compose import compose, study, sweep
+from fomo.system.signals import Stop
+from fomo.system.text import escape, printable
 
 if TYPE_CHECKING:
-    from fomo.config import Resolved
+    from fomo.config.schema import Resolved
 
 
 EPILOG = """examples:
@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> None:
 def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
     """Check every job before the first one starts, then run them one after the other; their folders."""
     composed = [compose(job, file) for job in jobs]
-    from fomo.config import resolve  # imports torch: what Hydra refuses is refused without it
-    from fomo.folder import run_folder
+    from fomo.config.schema import resolve  # imports torch: what Hydra refuses is refused without it
+    from fomo.running.folder import run_folder
 
     resolved = [resolve(values) for values in composed]
     if show:
@@ -65,20 +65,20 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
 
 def conclude(name: str, folders: list[Path]) -> None:
     """Write the table and the figure of a study below ``runs/``, and print where they are."""
-    from fomo.study import write_study
+    from fomo.report.study import write_study
 
     print(write_study(folders, Path("runs") / name))
 
 
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
-    from fomo.checkpoint import numbered
-    from fomo.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
-    from fomo.lock import check_free
-    from fomo.prepared import prepare
-    from fomo.report import result_table
-    from fomo.resume import kept_steps
-    from fomo.run import execute
+    from fomo.checkpoint.files import numbered
+    from fomo.report.page import result_table
+    from fomo.running.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
+    from fomo.running.prepared import prepare
+    from fomo.running.resume import kept_steps
+    from fomo.running.run import execute
+    from fomo.system.lock import check_free
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)

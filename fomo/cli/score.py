@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fomo.errors import FomoError
-from fomo.scores import Scores, read_scores
-from fomo.text import escape
+from fomo.results.scores import Scores, read_scores
+from fomo.system.text import escape
 
 
 def main(arguments: list[str]) -> None:

@@ -12,11 +12,11 @@ from rich.progress import Progress
 from fomo.cli.screen import is_wide, screen
 from fomo.cli.stream_facts import Finder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
-from fomo.compose import compose
+from fomo.config.compose import compose
 from fomo.errors import FomoError
 
 if TYPE_CHECKING:
-    from fomo.config import Config
+    from fomo.config.schema import Config
     from streams.plan import Plan
 
 EPILOG = """examples:
@@ -77,7 +77,7 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
 def configured(overrides: list[str]) -> "tuple[Config, Plan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
     values = compose([_expanded(override) for override in _with_file(overrides)])
-    from fomo.config import resolve
+    from fomo.config.schema import resolve
     from streams.build import planned
 
     config = resolve(values).config
@@ -102,7 +102,7 @@ def _with_file(items: list[str]) -> list[str]:
 def build(options: argparse.Namespace) -> None:
     """Order the concepts; what takes long starts when everything is checked."""
     from streams.orderings import order
-    from streams.reference import as_text, check_new, write_concepts
+    from streams.stream_files import as_text, check_new, write_concepts
 
     if options.out is not None:
         check_new(options.out)

@@ -10,14 +10,14 @@ from rich.progress import Progress, TaskID
 
 from fomo.cli.stream_tables import lengths_table
 from fomo.errors import FomoError
-from fomo.reading import read_json
+from fomo.system.reading import read_json
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fomo.config import Config
-    from fomo.model import ClipModel
-    from fomo.stream import Concept
+    from fomo.config.schema import Config
+    from fomo.model.clip import ClipModel
+    from fomo.stream.definition import Concept
     from streams.orderings import Facts
     from streams.plan import Plan
 
@@ -52,7 +52,7 @@ class Finder:
         self.progress.update(self.bar, description=stage, completed=done, total=total)
 
     def _model(self) -> "ClipModel":
-        from fomo.parts import build
+        from fomo.config.parts import build
 
         model: ClipModel = build("model", self.config.model, self.config.runtime.allow_targets)
         model.network.to(self.config.runtime.device)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from fomo.text import escape, printable
+from fomo.system.text import escape, printable
 
 if TYPE_CHECKING:
     from streams.summary import Summary

@@ -1,0 +1,1 @@
+"""Datasets: what one sample is, how it is stored and read."""

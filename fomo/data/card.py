@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_keys
-from fomo.reading import read_json
+from fomo.system.reading import read_json
 
 SCHEMA = "fomo.dataset/1"
 SPLITS = ("train", "validation", "test")

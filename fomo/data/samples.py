@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.data.posts import reading
 from fomo.errors import FomoError, unknown
+from fomo.system.posts import reading
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
 """The kinds of text of FoMo-in-Flux; a sample without any such distinction has ``default`` captions."""

@@ -21,10 +21,10 @@ from PIL import Image
 from fomo import rng
 from fomo.data.drawn import Drawn, Skipped
 from fomo.data.images import BadImage, decode
-from fomo.data.posts import reading
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
 from fomo.errors import FomoError
-from fomo.reading import read_json
+from fomo.system.posts import reading
+from fomo.system.reading import read_json
 
 MAX_SHARDS = 1_000_000
 MAX_SKIPPED = 1_000

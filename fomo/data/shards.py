@@ -23,10 +23,10 @@ from PIL import Image
 
 from fomo.data.card import DatasetCard, read_card
 from fomo.data.images import BadImage, decode
-from fomo.data.posts import reading
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.reading import Unreadable, parse_json
+from fomo.system.posts import reading
+from fomo.system.reading import Unreadable, parse_json
 
 COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target", "digest")
 HEADER_BYTES = 512

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.data.images import BadImage
-from fomo.data.posts import reading
 from fomo.data.sources import LeftOut, tar_members
 from fomo.data.sources import Member as TarMember
-from fomo.reading import Unreadable, parse_json
+from fomo.system.posts import reading
+from fomo.system.reading import Unreadable, parse_json
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from fomo.cache import cache_home
-from fomo.config import Resolved
+from fomo.config.schema import Resolved
 from fomo.doctor import job, limits, measure
 from fomo.doctor.facts import Clock, Cpu, Driver, Facts, Job, Limits, Package
 from fomo.errors import FomoError
-from fomo.folder import run_folder, state_of
-from fomo.workers import num_cores
+from fomo.running.folder import run_folder, state_of
+from fomo.system.cache import cache_home
+from fomo.system.workers import num_cores
 
 MOST_FILES = 1000
 SHARED_MEMORY = Path("/dev/shm")

@@ -9,18 +9,18 @@ import torch
 
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
-from fomo.budget.planner import fresh_model, setting_of, trial
-from fomo.budget.rehearsal import rehearse
-from fomo.budget.utilisation import synchronize
-from fomo.config import Config, Resolved, resolve
+from fomo.config.schema import Config, Resolved, resolve
 from fomo.doctor.facts import Job
 from fomo.doctor.limits import process_bytes
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
-from fomo.loader import Batches
 from fomo.method import Batch
-from fomo.model import ClipModel, without_warnings
-from fomo.prepared import Prepared, prepare
+from fomo.model.clip import ClipModel, without_warnings
+from fomo.planning.planner import fresh_model, setting_of, trial
+from fomo.planning.rehearsal import rehearse
+from fomo.running.prepared import Prepared, prepare
+from fomo.system.usage import synchronize
+from fomo.training.loader import Batches
 
 LONGEST_STEP = 5.0
 """Seconds: a step that takes longer by its FLOPs is not tried."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from fomo.budget.utilisation import listed, measured_peak, synchronize
 from fomo.doctor.facts import Compute, Disk, Network, Rate
-from fomo.runtime import PRECISIONS
+from fomo.system.runtime import PRECISIONS
+from fomo.system.usage import listed, measured_peak, synchronize
 
 MIB, GIB = 2**20, 2**30
 SCRATCH, BLOCK, LONGEST = 64 * MIB, 8 * MIB, 3.0

@@ -1,8 +1,8 @@
 """Checks of room: memory, disk, shared memory, open files, against what the job asks for."""
 
+from fomo.checkpoint.saver import KEPT
 from fomo.doctor.facts import Compute, Disk, Job, Limits
 from fomo.doctor.verdict import Level, Verdict, graded, judged, size
-from fomo.saver import KEPT
 
 GIB, MIB = 2**30, 2**20
 COMFORT = 1.25

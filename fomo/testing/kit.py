@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from fomo import weights
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.budget.planner import make_optimizer, parts_of, setting_of
-from fomo.budget.rehearsal import rehearse
-from fomo.config import Config
+from fomo.config.plugins import check_method, described
+from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.method import Method
-from fomo.plugins import check_method, described
+from fomo.model import weights
+from fomo.planning.planner import make_optimizer, parts_of, setting_of
+from fomo.planning.rehearsal import rehearse
 from fomo.testing.report import Finding, Report
 from fomo.testing.require import (
     Failed,

@@ -7,15 +7,15 @@ from functools import cache, cached_property
 import torch
 from torch import nn
 
-from fomo.compose import compose
-from fomo.config import Config, resolve
-from fomo.data.pools import StreamPools
-from fomo.loader import Batches, BatchMaker
+from fomo.config.compose import compose
+from fomo.config.parts import build
+from fomo.config.schema import Config, resolve
 from fomo.method import Batch
-from fomo.mixture import Mixture
-from fomo.model import ClipModel
-from fomo.parts import build
-from fomo.stream import Stream
+from fomo.model.clip import ClipModel
+from fomo.stream.definition import Stream
+from fomo.stream.mixture import Mixture
+from fomo.stream.pools import StreamPools
+from fomo.training.loader import Batches, BatchMaker
 
 NUM_TASKS, NUM_STEPS = 2, 3
 SETTING = (

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardshrink
 
-from fomo import FomoError, plugins, rng, unknown
-from fomo.weights import Weights
+from fomo import FomoError, rng, unknown
+from fomo.config import plugins
+from fomo.model.weights import Weights
 from methods.merging import rules
 from methods.merging.lines import factors
 from methods.merging.reading import Model, check_finite, dtype_of, floating, parts, read, shape_of

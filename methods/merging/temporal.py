@@ -33,8 +33,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 import fomo
-from fomo import weights as fomo_weights
-from fomo.weights import Weights
+from fomo.model import weights as fomo_weights
+from fomo.model.weights import Weights
 from methods.merging.lines import positions
 from methods.merging.reading import Model, Stored, store
 from methods.merging.techniques import Keys, check_density, check_factors, merge, technique_of

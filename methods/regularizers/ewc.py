@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
-from fomo.weights import Weights
+from fomo.model.weights import Weights
 from methods.regularizers.quadratic import Quadratic, at_least, trained
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import fomo
-from fomo.weights import Weights
+from fomo.model.weights import Weights
 from methods.lora import Adapters
 
 ANCHORS = ("run", "task")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import fomo
-from fomo.weights import Weights
+from fomo.model.weights import Weights
 from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
 
 

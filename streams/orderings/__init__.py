@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fomo.config.plugins import Plugin, named
 from fomo.errors import FomoError, unknown
-from fomo.plugins import Plugin, named
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
 from streams.catalogue import load
 from streams.orderings.groups import by_dataset, by_time, shuffled
 from streams.orderings.path import short_path

@@ -26,8 +26,8 @@ from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
-from fomo.reading import parse_json, read_text
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
+from fomo.system.reading import parse_json, read_text
 
 WORD = re.compile(r"[^\W_]+")
 LONGEST_CAPTION = 2**20

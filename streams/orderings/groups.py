@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fomo import rng
 from fomo.errors import FomoError
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
 
 
 def shuffled(concepts: Sequence[Concept], seed: int) -> list[Concept]:

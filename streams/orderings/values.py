@@ -6,7 +6,7 @@ import numpy as np
 
 from fomo import rng
 from fomo.errors import FomoError
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
 
 
 def by_value(concepts: Sequence[Concept], seed: int, values: np.ndarray) -> list[Concept]:

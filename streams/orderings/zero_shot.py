@@ -10,10 +10,10 @@ from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, Part
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation import classifier, predictions, text_features
-from fomo.model import ClipModel
-from fomo.runtime import Runtime
-from fomo.stream import Concept
+from fomo.evaluation.zero_shot import classifier, predictions, text_features
+from fomo.model.clip import ClipModel
+from fomo.stream.definition import Concept
+from fomo.system.runtime import Runtime
 
 TEMPLATE = "a photo of a {}."
 """CLIP's own prompt (Radford et al. 2021), for datasets that are not there to say theirs."""

@@ -19,14 +19,14 @@ import numpy as np
 from filelock import FileLock
 
 from fomo import rng
-from fomo.cache import cache_home
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
-from fomo.workers import runner
+from fomo.system.cache import cache_home
+from fomo.system.workers import runner
 from streams.pocket import sets
-from streams.pocket.canvas import SIZE
-from streams.pocket.digits import digits_split
-from streams.pocket.pool import pool_sample
+from streams.pocket.drawings.canvas import SIZE
+from streams.pocket.drawings.digits import digits_split
+from streams.pocket.drawings.pool import pool_sample
 
 BLOCK = 500
 POOL = "pool"
@@ -57,8 +57,8 @@ def cache_root() -> Path:
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Hash of the drawing code and of the versions of what it draws with."""
-    # Pretraining looks at the pictures and draws none.
-    drawing = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("pretrain"))
+    here = Path(__file__).parent  # pretraining looks at the pictures and draws none
+    drawing = sorted([*here.glob("*.py"), *(here / "drawings").glob("*.py")])
     sources = [*drawing, Path(rng.__file__)]
     versions = [f"{name}={version(name)}" for name in ("numpy", "pillow", "matplotlib", "scikit-learn")]
     content = b"\0".join([path.read_bytes() for path in sources] + [text.encode() for text in versions])

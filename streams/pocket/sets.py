@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from streams.pocket.adaptation import ADAPTATION
-from streams.pocket.digits import digits_split
-from streams.pocket.generator import PocketDataset
-from streams.pocket.pool import FAMILIES
-from streams.pocket.retention import RETENTION
+from streams.pocket.drawings.adaptation import ADAPTATION
+from streams.pocket.drawings.digits import digits_split
+from streams.pocket.drawings.generator import PocketDataset
+from streams.pocket.drawings.pool import FAMILIES
+from streams.pocket.drawings.retention import RETENTION
 
 DATASETS: dict[str, PocketDataset] = {dataset.name: dataset for dataset in (*ADAPTATION, *RETENTION)}
 PER_CLASS = {

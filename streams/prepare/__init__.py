@@ -8,7 +8,7 @@ Nothing here unpickles. torchvision's reader of CIFAR does, because the original
 checksums fit.
 """
 
-from streams.prepare.plan import prepared, prepared_as_reference
+from streams.prepare.datasets import prepared, prepared_as_reference
 from streams.prepare.recipes import RECIPES, Recipe
 
 __all__ = ["RECIPES", "Recipe", "prepared", "prepared_as_reference"]

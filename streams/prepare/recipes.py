@@ -1,7 +1,7 @@
 """One row per dataset that torchvision can download: name in the catalogue → how it is fetched, read and named.
 
 ``splits`` maps our splits to the arguments of torchvision's class; where torchvision has none, it is empty and
-:mod:`streams.prepare.plan` makes one. Checksums are torchvision's: from its class where it keeps them there, else
+:mod:`streams.prepare.datasets` makes one. Checksums are torchvision's: from its class where it keeps them there, else
 (EuroSAT, Caltech, GTSRB) copied from its code, as of torchvision 0.29. First templates are those of CLIP (Radford et
 al. 2021, arXiv 2103.00020; github.com/openai/CLIP, data/prompts.md).
 """

@@ -28,7 +28,7 @@ def main() -> None:
 
 def campaign(kills: int, seed: int, folder: Path) -> int:
     """Whether anything was found. Worker processes import this module too, hence the imports here."""
-    from fomo.compose import groups
+    from fomo.config.compose import groups
     from tests.faults.campaign import Campaign, in_order
     from tests.faults.jobs import jobs
 

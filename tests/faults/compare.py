@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fomo.digest import file_digest
+from fomo.system.digest import file_digest
 
 COMPARED = ("scores.json", "ledger.json", "stream.json", "checkpoint/final.safetensors")
 

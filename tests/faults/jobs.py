@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fomo.compose import groups
+from fomo.config.compose import groups
 from tests import tiny
 from tests.faults import compare
 from tests.fomo.helpers import encoded, picture, put

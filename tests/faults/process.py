@@ -16,17 +16,17 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
-    ("fomo.prepared", "prepare", "start"),  # before the others: the rehearsal in it calls their code
-    ("fomo.saver", "snapshot", "checkpoint"),
+    ("fomo.running.prepared", "prepare", "start"),  # before the others: the rehearsal in it calls their code
+    ("fomo.checkpoint.saver", "snapshot", "checkpoint"),
     ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
     ("fomo.method", "Methods.end_task", "end of a task"),
-    ("fomo.run", "evaluate", "evaluation"),
+    ("fomo.running.run", "evaluate", "evaluation"),
     ("fomo.loop", "train", "step"),
-    ("fomo.data.importing", "bring_in", "import"),
-    ("fomo.run", "write_report", "last files"),
-    ("fomo.run", "_save_weights", "last files"),
-    ("fomo.run", "run_card", "last files"),
-    ("fomo.saver", "write", "checkpoint"),  # last: in a thread, beside any other
+    ("fomo.data.importing.job", "bring_in", "import"),
+    ("fomo.running.run", "write_report", "last files"),
+    ("fomo.running.run", "_save_weights", "last files"),
+    ("fomo.running.run", "run_card", "last files"),
+    ("fomo.checkpoint.saver", "write", "checkpoint"),  # last: in a thread, beside any other
 )
 """Functions, as they are named where they are called, and what they do."""
 OTHERWISE = "in between"
@@ -122,7 +122,7 @@ def _command(arguments: list[str]) -> None:
     import torch
 
     from fomo.cli import main
-    from fomo.data import split_writer
+    from fomo.data.importing import split_writer
 
     split_writer.SHARD_BYTES = 10_000  # so that small data fill several shards
     torch.set_num_threads(1)  # the parent's threads are not there after a fork, and would be waited for

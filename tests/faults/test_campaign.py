@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fomo.compose import groups
+from fomo.config.compose import groups
 from tests import tiny
 from tests.faults.campaign import Campaign, in_order
 from tests.faults.compare import differences, different_files

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fomo.checkpoint import numbered
+from fomo.checkpoint.files import numbered
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
-from fomo.folder import CHECKPOINTS
-from fomo.run import execute
+from fomo.running.folder import CHECKPOINTS
+from fomo.running.run import execute
 from tests import tiny
 from tests.faults.compare import differences
 from tests.fomo.helpers import encoded, imported, picture

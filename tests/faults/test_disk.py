@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fomo.checkpoint import latest
+from fomo.checkpoint.files import latest
 from fomo.errors import FomoError
-from fomo.folder import CHECKPOINTS, is_full
-from fomo.record import Record
-from fomo.run import execute
+from fomo.running.folder import CHECKPOINTS, is_full
+from fomo.running.run import execute
+from fomo.training.record import Record
 from tests import tiny
 from tests.faults.compare import differences
 

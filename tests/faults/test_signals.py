@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fomo.errors import Stopped, WorkerHung
-from fomo.run import execute
-from fomo.stopping import Stop
+from fomo.running.run import execute
+from fomo.system.signals import Stop
 from tests import tiny
 from tests.faults.command import children, fomo_run, wait_for, wait_for_steps, wait_until_gone
 from tests.faults.compare import differences

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import fomo
-from fomo.folder import FILES
 from fomo.loop import clamp_temperature, contrastive
 from fomo.method import Batch, Methods
-from fomo.run import execute
-from fomo.scores import read_scores
+from fomo.results.scores import read_scores
+from fomo.running.folder import FILES
+from fomo.running.run import execute
 from tests import tiny
 
 

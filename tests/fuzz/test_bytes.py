@@ -14,12 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from fomo.checkpoint import STATE, TENSORS, latest, snapshot, write
+from fomo.checkpoint.files import STATE, TENSORS, latest, snapshot, write
 from fomo.data.card import DatasetCard
 from fomo.data.images import BadImage, decode, format_if_still
-from fomo.data.import_webdataset import Layout, TarEntry
-from fomo.data.import_webdataset import scan as scan_entries
-from fomo.data.importing import _read
+from fomo.data.importing.job import _read
+from fomo.data.importing.webdataset import Layout, TarEntry
+from fomo.data.importing.webdataset import scan as scan_entries
 from fomo.data.scanned_tar import ScannedTar
 from fomo.data.shards import COLUMNS, open_dataset
 from fomo.data.sources import LeftOut, tar_members

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fomo.compose import compose, parse
-from fomo.config import read_values, resolve
+from fomo.config.compose import compose, parse
+from fomo.config.parts import build
+from fomo.config.schema import read_values, resolve
 from fomo.errors import FomoError
-from fomo.parts import build
-from fomo.reading import read_yaml
+from fomo.system.reading import read_yaml
 from tests.fomo.helpers import put
 from tests.fuzz.harness import HEAVY, PARSER, survives
 from tests.fuzz.strategies import NASTY, SCRIPTS, mutated, spoilt
@@ -138,8 +138,8 @@ TARGETS = (
     "builtins.eval",
     "fomo.cli.main",
     "fomo.__main__.main",
-    "fomo.record.write_json",
-    "fomo.parts.build",
+    "fomo.training.record.write_json",
+    "fomo.config.parts.build",
     "fomo.cli.os.system",
     "streams.prepare.source.extract",
     "streams.prepare.download.fetch",
@@ -149,7 +149,7 @@ TARGETS = (
     "methods.optimizers.from_timm.__globals__",
     "fomo.model.pocket.__globals__",
     "fomo.Method.__subclasses__",
-    "fomo.compose.hydra_compose",
+    "fomo.config.compose.hydra_compose",
     "streams.plan_named",
     "streams.prepare.source.shutil.rmtree",
 )

@@ -17,17 +17,17 @@ from fomo.cli import leaderboard as board_command
 from fomo.cli import score as score_command
 from fomo.cli.stream_facts import read_groups
 from fomo.data.card import DatasetCard, read_card
-from fomo.data.reference_info import read_info
+from fomo.data.importing.reference_info import read_info
 from fomo.data.sequential import list_shards
-from fomo.digest import file_digest
 from fomo.errors import FomoError
-from fomo.leaderboard import leaderboard
-from fomo.report import compute_line, page, result_table
-from fomo.run_files import read_ledger, read_run_card, read_tasks
-from fomo.scores import read_scores
-from fomo.stream import Concept
+from fomo.report.leaderboard import leaderboard
+from fomo.report.page import compute_line, page, result_table
+from fomo.results.files import read_ledger, read_run_card, read_tasks
+from fomo.results.scores import read_scores
+from fomo.stream.definition import Concept
+from fomo.system.digest import file_digest
 from streams.orderings.captions import occurrences
-from streams.reference import as_text, read_concepts
+from streams.stream_files import as_text, read_concepts
 from tests.fomo.helpers import evaluation, put, run_folder
 from tests.fuzz.harness import HEAVY, PARSER, survives
 from tests.fuzz.strategies import BOMBS, NASTY, SCRIPTS, json_bytes

@@ -10,10 +10,10 @@ import torch
 
 from fomo.data.shards import COLUMNS, open_dataset, read_index, write_card
 from fomo.errors import FomoError
-from fomo.folder import state_of
-from fomo.model import pretrained_clip
-from fomo.reading import MAX_BYTES, read_json, read_yaml
-from fomo.report import write_report
+from fomo.model.clip import pretrained_clip
+from fomo.report.page import write_report
+from fomo.running.folder import state_of
+from fomo.system.reading import MAX_BYTES, read_json, read_yaml
 from tests import tiny
 from tests.fomo.helpers import error_of, evaluation, put, run_folder
 from tests.fuzz.harness import watched

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fomo.data.card import DatasetCard, is_class_name
-from fomo.data.import_folder import separated, words
-from fomo.model import LONGEST_TEXT, tokens_of
-from fomo.stream import Concept
-from fomo.text import escape, printable
+from fomo.data.importing.folder import separated, words
+from fomo.model.clip import LONGEST_TEXT, tokens_of
+from fomo.stream.definition import Concept
+from fomo.system.text import escape, printable
 from streams.orderings.captions import count_captions
 from tests.fuzz.harness import PARSER, survives
 from tests.fuzz.strategies import NASTY, SCRIPTS

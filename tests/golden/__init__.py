@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fomo.scores import read_scores
+from fomo.results.scores import read_scores
 
 FILE = Path(__file__).parent / "tiny.json"
 CASES = ("method=finetune", "method=locked_text", "method=lora_ema model=pocket_vit", "method=ema_merge seed=0")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fomo.compose import builtin_groups
+from fomo.config.compose import builtin_groups
 from fomo.testing import conformance_of
 
 # Beside the presets: penalties on an adapter's own parameters, and the transformer as image tower.

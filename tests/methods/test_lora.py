@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import fomo
-from fomo import weights
+from fomo.model import weights
 from methods.lora import DoRA, LoRA, VeRA
 from methods.lora.matrices import matrices
 from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair

@@ -9,8 +9,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 
 import fomo
-from fomo import weights
-from fomo.weights import Weights
+from fomo.model import weights
+from fomo.model.weights import Weights
 from methods.merging.techniques import merge
 from methods.merging.temporal import DEPLOYS, INITS, TemporalMerge
 from methods.trainable import Trainable

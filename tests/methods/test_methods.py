@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from fomo.compose import groups
-from fomo.folder import WEIGHTS
+from fomo.config.compose import groups
 from fomo.loop import Experiment
-from fomo.scores import read_scores
+from fomo.results.scores import read_scores
+from fomo.running.folder import WEIGHTS
 from methods.trainable import group
 from tests import tiny
 

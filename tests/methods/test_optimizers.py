@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import fomo
-from fomo.run import execute
+from fomo.running.run import execute
 from methods.galore import GaLore, is_projected, projector
 from methods.optimizers import adamw, decays, from_timm, galore
 from tests import tiny

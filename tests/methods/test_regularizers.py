@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fomo
-from fomo import weights
+from fomo.config.parts import build
 from fomo.loop import encode
 from fomo.method import Methods
-from fomo.parts import build
+from fomo.model import weights
 from methods.lora import LoRA
 from methods.regularizers import EWC, L2, SI, ZSCL, LwF
 from methods.regularizers.distillation import both_ways

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import fomo
-from fomo.model import pocket
-from fomo.weights import Weights
+from fomo.model.clip import pocket
+from fomo.model.weights import Weights
 from methods.merging import reading
 from methods.merging.lines import positions
 from methods.merging.reading import Stored, store

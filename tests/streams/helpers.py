@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from fomo.data.card import DatasetCard
+from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.pictures import pixel_digest
 from fomo.data.shards import write_card
-from fomo.data.split_writer import SplitWriter
 from tests.fomo.helpers import encoded, picture
 
 Pictures = Sequence[tuple[str | None, int | Image.Image]]

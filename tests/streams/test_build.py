@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from fomo.cli import main
-from fomo.compose import compose
+from fomo.config.compose import compose
 from fomo.data.joined import Joined
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError
-from fomo.stream import Stream
+from fomo.stream.definition import Stream
 from streams import available, build_stream, file_stream, num_training_samples, open_named, plan_file
 from tests.fomo.helpers import put
 from tests.streams.helpers import shards

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from fomo.errors import FomoError
-from fomo.stream import Concept
+from fomo.stream.definition import Concept
 from streams import plan_file, plan_named
 from streams.plan import Plan
 from streams.verify import FAULTS, NOTES, Report, refuse_unsound, verify
+from tests.fomo.data.inspect.test_duplicates import scene
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
-from tests.fomo.test_duplicates import scene
 from tests.streams.helpers import Pictures, shards
 
 NEW: Pictures = [("owl", 1), ("emu", 2), ("owl", 3)]

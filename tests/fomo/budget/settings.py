@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from fomo.budget.cost import Cost
-from fomo.budget.planner import setting_of
-from fomo.budget.rehearsal import Setting, rehearse
-from fomo.compose import compose
-from fomo.config import Config, resolve
-from fomo.model import ClipModel, checkpoint_activations
-from fomo.parts import build
+from fomo.config.compose import compose
+from fomo.config.parts import build
+from fomo.config.schema import Config, resolve
+from fomo.model.clip import ClipModel, checkpoint_activations
+from fomo.planning.planner import setting_of
+from fomo.planning.rehearsal import Setting, rehearse
 
 PUBLISHED = ("model=ViT-B-16", "batch_size=512", "budget=mafs")
 """Roth et al. 2024: OpenCLIP ViT-B/16, batch 512, mixed precision."""

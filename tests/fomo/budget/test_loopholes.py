@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.budget.flops import FlopMeter, Flops
-from fomo.budget.rehearsal import rehearse
 from fomo.method import Method
+from fomo.planning.rehearsal import rehearse
 from tests import tiny
 from tests.fomo.budget import settings
-from tests.fomo.budget.test_rehearsal import WORK, ledger_of, planned_run, with_part, work
+from tests.fomo.planning.test_rehearsal import WORK, ledger_of, planned_run, with_part, work
 
 
 class _WorksBackward(torch.autograd.Function):

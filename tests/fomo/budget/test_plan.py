@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fomo.batch_sizes import BatchSizes, Stretch
 from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost, of_all_sizes
 from fomo.budget.flops import Flops
 from fomo.budget.plan import GIGA, Memory, affordable, affords, plan, shares, task_flops, typed_in
 from fomo.errors import FomoError
+from fomo.stream.batch_sizes import BatchSizes, Stretch
 
 
 def task_cost(step: int, first: int | None = None, extra: int = 0) -> TaskCost:

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import torch
 
-from fomo.compose import compose
-from fomo.config import resolve
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.doctor import job, measure
 from fomo.doctor.gather import clock, driver, process_limits
 from fomo.doctor.packages import packages

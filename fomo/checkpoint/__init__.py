@@ -1,0 +1,1 @@
+"""Whole states on disk: the files, and when they are written."""

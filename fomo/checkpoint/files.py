@@ -1,0 +1,189 @@
+"""A checkpoint: a numbered folder of two files, written beside, synced and renamed, so that a number means whole.
+
+``tensors.safetensors`` holds the tensors, ``state.json`` the rest of the state, what it is the state of (``identity``)
+and the SHA-256 of both, which tell what the disk has spoilt.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fomo.checkpoint.tree import pack, unpack
+from fomo.errors import FomoError
+from fomo.system.digest import file_digest
+from fomo.system.reading import parse_json
+
+SCHEMA = "fomo.checkpoint/2"
+TENSORS, STATE = "tensors.safetensors", "state.json"
+MAX_STATE_BYTES = 256 * 2**20
+_log = logging.getLogger(__name__)
+
+
+class Damaged(Exception):
+    """The checkpoint is not what was written."""
+
+
+@contextmanager
+def as_written(place: Path) -> Iterator[None]:
+    """Whatever goes wrong with a state whose hashes are right is said of the state: somebody else wrote it.
+
+    Raises:
+        FomoError: instead of any other error of Python or torch.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise FomoError(f"{place}: its state is not one that this run writes ({what}). Remove it.") from error
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A snapshot: nothing in it changes with the run."""
+
+    state: Any
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and found whole."""
+
+    place: Path
+    identity: Mapping[str, Any]
+    packed: Packed
+
+    def tree(self, device: torch.device | str) -> Any:
+        """The state, as it was given to :func:`snapshot`."""
+        with as_written(self.place):
+            return unpack(self.packed.state, self.packed.tensors, device)
+
+
+def snapshot(tree: Any) -> Packed:
+    """Copy ``tree`` for writing."""
+    tensors: dict[str, Tensor] = {}
+    return Packed(pack(tree, tensors), tensors)
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """The checkpoints in ``folder``, whole or not, by number."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    places = {int(place.name): place for place in found if place.name.isdecimal() and place.is_dir()}
+    return dict(sorted(places.items()))
+
+
+def write(place: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
+    """Write a checkpoint. What an earlier attempt left half written is replaced."""
+    scratch = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        save_file(dict(packed.tensors), scratch / TENSORS)
+        content = {"schema": SCHEMA, "identity": identity, "tensors_sha256": file_digest(scratch / TENSORS)}
+        text = _text(content | {"state": packed.state})
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        (scratch / STATE).write_text(f'{{"sha256": "{digest}", "content":\n{text}\n}}\n', encoding="utf-8")
+        for path in (scratch / TENSORS, scratch / STATE, scratch):
+            sync(path)
+        scratch.rename(place)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    sync(place.parent)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(place: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        Damaged: a file is not there, or not as it was written.
+        FomoError: it is whole, but of a version of the code that keeps another state.
+    """
+    content = _content(place / STATE)
+    try:
+        if file_digest(place / TENSORS) != content["tensors_sha256"]:
+            raise Damaged(f"{TENSORS} is not as it was written")
+        with safe_open(place / TENSORS, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise Damaged(f"{TENSORS}: {error}") from None
+    return Checkpoint(place, content["identity"], Packed(content["state"], tensors))
+
+
+def read_identity(place: Path) -> Mapping[str, Any]:
+    """What a checkpoint is the state of, its tensors unread."""
+    identity: Mapping[str, Any] = _content(place / STATE)["identity"]
+    return identity
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_STATE_BYTES:
+            raise Damaged(f"{STATE} is larger than {MAX_STATE_BYTES} bytes")
+        whole = parse_json(path.read_bytes(), finite=False)
+        content: dict[str, Any] = whole["content"]
+        intact = hashlib.sha256(_text(content).encode()).hexdigest() == whole["sha256"]
+        schema = content["schema"]
+        shaped = isinstance(content["identity"], dict) and "state" in content and "tensors_sha256" in content
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{STATE} cannot be read: {error}") from None
+    if not (intact and shaped):
+        raise Damaged(f"{STATE} is not as it was written")
+    if schema != SCHEMA:
+        raise FomoError(
+            f"{path.parent} is a checkpoint of another version of the code (schema: {schema} → {SCHEMA}). Go on with "
+            "the version that wrote it, or choose another run.dir."
+        )
+    return content
+
+
+def latest(folder: Path, events: Path) -> Checkpoint | None:
+    """The newest whole checkpoint; a damaged one is passed over with a warning, as is one ahead of ``events``."""
+    places = numbered(folder)
+    for place in reversed(places.values()):
+        try:
+            checkpoint = read(place)
+            _check_events(checkpoint, events)
+            return checkpoint
+        except Damaged as error:
+            _log.warning("%s is damaged (%s): passed over for the one before it", place, error)
+    if places:
+        _log.warning("%s holds no whole checkpoint any more", folder)
+    return None
+
+
+def _check_events(checkpoint: Checkpoint, events: Path) -> None:
+    size = events.stat().st_size if events.is_file() else 0
+    try:
+        state = dict(checkpoint.packed.state["dict"])
+        events_bytes = dict(state["record"]["dict"])["events_bytes"]
+        ahead = size < events_bytes
+    except (LookupError, TypeError, ValueError) as error:
+        raise Damaged(f"its state is none of a run: {error}") from None
+    if ahead or events_bytes < 0:
+        raise Damaged(f"{events.name} ends before it")

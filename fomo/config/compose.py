@@ -1,0 +1,271 @@
+"""From overrides on the command line to plain values, by Hydra's groups."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fomo.config import plugins
+from fomo.data.sources import is_inside
+from fomo.errors import FomoError, nearest, unknown
+from fomo.model.names import open_clip_names
+from fomo.system.reading import read_yaml
+
+UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
+"""Keys that do not tell entries of one leaderboard track apart."""
+STUDY = "study/"
+"""Experiments in this folder are sweeps; their name is no part of a label."""
+STORED = "stored configuration"
+OPEN_CLIP = "fomo.model.pretrained_clip"
+
+
+def config_dir() -> Path:
+    """The folder of the groups: inside the installed package, or at the top of the repository."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def register_models() -> None:
+    """Every open_clip model becomes an option of the group ``model``."""
+    store = ConfigStore.instance()
+    for name in open_clip_names():
+        node = {"_target_": OPEN_CLIP, "name": name, "pretrained": None}
+        store.store(group="model", name=name, node=node)
+
+
+def register_plugins(parsed: Sequence[Override]) -> None:
+    """Every plug-in that an override chooses becomes an option of its group; the others are not imported.
+
+    A method is an option of the group that its class declares, and ``method=NAME`` is full fine-tuning with it.
+    """
+    store = ConfigStore.instance()
+    for group, name in [(each.key_or_group, name) for each in parsed for name in _chosen(each)]:
+        kind = "schedules" if group == "schedule" else "methods" if group in ("method", *plugins.PARTS) else ""
+        plugin = plugins.named(kind).get(name)
+        if plugin is None:
+            continue
+        found = plugin.load()
+        if kind == "schedules":
+            node = {"_target_": plugin.target, "_partial_": True, **plugins.defaults_of(found, skip=1)}
+            store.store(group=group, name=name, node=node)
+            continue
+        if group not in ("method", found.group):
+            raise FomoError(f"{group}={name}: the {plugin} is a {found.group}. Write {found.group}={name}.")
+        store.store(group=found.group, name=name, node={"_target_": plugin.target, **plugins.defaults_of(found)})
+        chosen = {"trainable": "full"} | {found.group: name}
+        overrides = [{f"override /{part}": option} for part, option in chosen.items()]
+        store.store(group="method", name=name, node={"defaults": overrides}, package="_global_")
+
+
+def builtin_groups() -> dict[str, list[str]]:
+    """The options of every group that come with the benchmark."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(config_dir().glob("*/**/*.yaml")):
+        group, *option = file.relative_to(config_dir()).with_suffix("").parts
+        found.setdefault(group, []).append("/".join(option))
+    found["model"] = [*found["model"], *open_clip_names()]
+    return found
+
+
+def groups() -> dict[str, list[str]]:
+    """The options of every group, plug-ins among them; a method's own group is known when it is imported.
+
+    Raises:
+        FomoError: a plug-in has the name of a built-in option.
+    """
+    found = builtin_groups()
+    for group in ("method", *plugins.PARTS):
+        found[group] += plugins.named("methods", found[group])
+    found["schedule"] += plugins.named("schedules", found["schedule"])
+    return found
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Hydra's reading of the overrides; unknown options of a group are refused with the nearest one."""
+    parsed = [_parsed(override) for override in overrides]
+    known = groups()
+    for override in parsed:
+        options = known.get(override.key_or_group, [])
+        for value in _chosen(override):
+            if options and value not in options:
+                raise unknown(f"option of {override.key_or_group}", value, options)
+    return parsed
+
+
+def _parsed(override: str) -> Override:
+    way_out = "Write KEY=VALUE; quote what holds special signs: KEY=['größe']."
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        raise FomoError(f"cannot read the override '{override}': {reason}. {way_out}") from None
+    if not parsed.key_or_group:
+        raise FomoError(f"cannot read the override '{override}': there is no key. {way_out}")
+    return parsed
+
+
+def _refuse_several(parsed: Sequence[Override]) -> None:
+    for override in parsed:
+        if override.is_sweep_override():
+            raise FomoError(
+                f"'{override.input_line}' lists several values: add -m to run each, or write one list: [A,B]."
+            )
+
+
+def _chosen(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [str(override.value())]
+
+
+def study(overrides: Sequence[str]) -> str:
+    """The chosen experiment, if it is a study: a sweep by itself, with a table and a figure at its end; else empty."""
+    chosen = [name for each in parse(overrides) if each.key_or_group == "experiment" for name in _chosen(each)]
+    return next((name for name in chosen if name.startswith(STUDY)), "")
+
+
+def _swept_by(name: str) -> dict[str, str]:
+    """What a study sweeps over, as Hydra writes it: ``hydra.sweeper.params``, KEY: VALUES."""
+    stored = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
+    params: dict[str, str] = stored["hydra"]["sweeper"]["params"]
+    return params
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """The jobs of a sweep: every combination of the listed values, as overrides; a study lists values of its own.
+
+    ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
+    """
+    parsed = parse(overrides)
+    if name := study(overrides):
+        own = {key: values for key, values in _swept_by(name).items() if key not in {p.key_or_group for p in parsed}}
+        parsed = parse([f"{key}={values}" for key, values in own.items()]) + parsed
+    folders = [each for each in parsed if each.key_or_group == "run.dir"]
+    _refuse_several(folders)
+    swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
+    jobs = BasicSweeper.split_arguments([each for each in parsed if each.key_or_group != "run.dir"], None)[0]
+    if not folders:
+        return jobs
+    pairs = zip(jobs, _names_of(jobs, swept), strict=True)
+    return [[*job, f"run.dir='{folders[-1].value()}/{name}'"] for job, name in pairs]
+
+
+def _names_of(jobs: Sequence[Sequence[str]], swept: set[str]) -> list[str]:
+    """A folder name for each job; a hash tells apart what would read the same, and stands for what is too long."""
+    changes = [",".join(each for each in job if each.split("=", 1)[0] in swept) for job in jobs]
+    names = [re.sub(r"[^\w=.,+-]", "_", change) or "run" for change in changes]
+    hashes = [hashlib.sha256(change.encode()).hexdigest()[:8] for change in changes]
+    return [
+        name if names.count(name) == 1 and len(name) <= 120 else f"{name[:120]}-{hashed}"
+        for name, hashed in zip(names, hashes, strict=True)
+    ]
+
+
+def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any]:
+    """Plain values from the groups, or from a resolved ``config.yaml``, with ``overrides``.
+
+    Raises:
+        FomoError: an unknown group, option or key.
+    """
+    name = "config"
+    if file is None:
+        parsed = parse(overrides)
+        _refuse_several(parsed)
+        register_models()
+        register_plugins(parsed)
+    else:
+        name = _register_stored(file, overrides)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            composed = hydra_compose(name, overrides=list(overrides))
+        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _readable(error, overrides) from None
+    values["label"] = label(overrides, str(values.get("label", "")))
+    return values
+
+
+def _register_stored(file: Path, overrides: Sequence[str]) -> str:
+    """Give Hydra a resolved ``config.yaml`` under a name, as plain values: the file may be a stranger's.
+
+    Raises:
+        FomoError: it is no configuration, would have Hydra read elsewhere, or decides what the user has to.
+    """
+    if not file.is_file():
+        raise FomoError(f"'{file}' is not there: give the config.yaml of a run folder.")
+    values = read_yaml(file)
+    if not isinstance(values, dict):
+        raise FomoError(f"{file}: not the configuration of a run.")
+    for key in ("defaults", "hydra"):
+        if key in values:
+            raise FomoError(f"{file}: the key '{key}' is none of a resolved configuration.")
+    if "${" in json.dumps(values):
+        raise FomoError(f"{file}: it holds '${{'. Nothing in a resolved configuration is to be resolved.")
+    _refuse_trust(file, values, {each.lstrip("+").split("=", 1)[0] for each in overrides})
+    ConfigStore.instance().store(name=STORED, node=values)
+    return STORED
+
+
+def _refuse_trust(file: Path, values: Mapping[str, Any], given: Collection[str]) -> None:
+    """What a file cannot decide for the user: whose code runs, and that files are written to any place."""
+    runtime, run = (value if isinstance(value := values.get(key), dict) else {} for key in ("runtime", "run"))
+    packages, place = runtime.get("allow_targets"), run.get("dir")
+    if packages and "runtime.allow_targets" not in given:
+        listed = ",".join(map(str, packages)) if isinstance(packages, list) else packages
+        way_out = f"If you trust it, say so: runtime.allow_targets=[{listed}]."
+        raise FomoError(f"{file} would have code of '{listed}' run. {way_out}")
+    if not isinstance(place, str) or not place or "run.dir" in given or is_inside(place):
+        return
+    if os.path.abspath(place) != os.path.abspath(file.parent):
+        raise FomoError(f"{file}: its run.dir={place} is not below the folder at hand. Say where to: run.dir=DIR.")
+
+
+def label(overrides: Sequence[str], replayed: str = "") -> str:
+    """What a run is called in tables: its method (``replayed`` is a saved run's label) and what else was changed."""
+    pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
+    chosen = {key: value for key, value in pairs if key.split(".")[0] not in UNLABELLED}
+    if chosen.get("experiment", "").startswith(STUDY):
+        del chosen["experiment"]
+    name = chosen.pop("method", replayed or "finetune")
+    return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
+
+
+def _readable(error: Exception, overrides: Sequence[str]) -> FomoError:
+    """Hydra's message in one line, with the nearest key where a key was not found."""
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key is None:
+        return FomoError(text.splitlines()[0])
+    way_out = "`fomo run --show` prints every key."
+    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys(overrides))}{way_out}")
+
+
+def _all_keys(overrides: Sequence[str]) -> list[str]:
+    """Every key, dotted, that the configuration has with the options of groups that are chosen."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        names = [f"{prefix}{key}" for key in node]
+        return names + [name for key, value in node.items() for name in walk(value, f"{prefix}{key}.")]
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        chosen = [each for each in overrides if each.split("=", 1)[0] in groups()]
+        values = OmegaConf.to_container(hydra_compose("config", overrides=chosen))
+    return walk(values, "") + list(groups())

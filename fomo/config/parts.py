@@ -1,0 +1,120 @@
+"""Builds the parts that a config names by ``_target_``: only from packages that are allowed, only with known keys.
+
+Of our own packages exactly what the options of a group name is allowed (much else there could do harm: it writes files,
+or fetches them), and exactly what installed entry points name; of the packages in ``runtime.allow_targets`` everything
+that is theirs.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
+
+from hydra.utils import get_object
+
+from fomo.config import plugins
+from fomo.config.compose import OPEN_CLIP, config_dir
+from fomo.errors import FomoError, check_keys, unknown
+
+OWN_PACKAGES = ("fomo", "methods", "streams")
+TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
+SPECIAL = ("_target_", "_partial_")
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def build(
+    section: str,
+    node: Mapping[str, Any],
+    allow: tuple[str, ...] = (),
+    optional: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
+    """The object that ``node`` describes. What a key holds is data.
+
+    ``given`` are arguments that the program adds, ``optional`` those that it adds where the target takes them.
+
+    Raises:
+        FomoError: a target outside of the allowed packages or not found, a key that it does not take, a key it lacks,
+            a value that it cannot use.
+    """
+    target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
+    keys = {key: value for key, value in node.items() if key not in SPECIAL}
+    try:
+        taken = inspect.signature(target).parameters
+    except ValueError as error:  # of a few built-in types
+        raise FomoError(f"{section}._target_ = {node['_target_']}: {error}.") from None
+    given |= {name: value for name, value in (optional or {}).items() if name in taken}
+    _check_arguments(section, target, keys, given, lazy)
+    if lazy:
+        return partial(target, **keys, **given)
+    try:
+        return target(**keys, **given)
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        if target.__module__.split(".")[0] in OWN_PACKAGES and not isinstance(error, (TypeError, ValueError)):
+            raise  # a fault of ours
+        raise FomoError(f"{section}._target_ = {node['_target_']}: {plugins.described(error, target)}") from error
+
+
+def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
+    name = node.get("_target_")
+    if not isinstance(name, str):
+        raise FomoError(f"{section} has no _target_: choose an option of the group, as in {section}=NAME.")
+    _check_package(section, name, name.split(".")[0], allow)
+    try:
+        found = get_object(name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
+    if not callable(found):
+        raise FomoError(f"{section}._target_ = {name}: not a class or function.")
+    home = str(getattr(found, "__module__", None)).split(".")[0]
+    if home not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):  # `guest.shutil.rmtree` is not the guest's
+        way_out = f"To trust it: runtime.allow_targets=[{home}]."
+        raise unknown(f"package in {section}._target_ = {name}: package", home, (*OWN_PACKAGES, *allow), way_out)
+    return found
+
+
+@cache
+def own_targets(section: str) -> frozenset[str]:
+    """What the options of a group name."""
+    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / section).glob("*.yaml"))
+    named = {target for text in texts for target in TARGET.findall(text)}
+    return frozenset(named | ({OPEN_CLIP} if section == "model" else set()))
+
+
+def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
+    """Before anything is imported: importing runs code."""
+    if package in allow or plugins.trusted(name):
+        return
+    if package not in OWN_PACKAGES:
+        way_out = f"To trust it: runtime.allow_targets=[{package}]."
+        raise unknown(f"package in {section}._target_ = {name}: package", package, (*OWN_PACKAGES, *allow), way_out)
+    if name not in own_targets(section):
+        way_out = f"To build something else of ours: runtime.allow_targets=[{package}]."
+        raise unknown(f"target in {section}._target_ = {name}: target", name, own_targets(section), way_out)
+
+
+def _check_arguments(
+    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Mapping[str, Any], lazy: bool
+) -> None:
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    check_keys(section, keys, [name for name in parameters if name not in given])
+    for name, value in keys.items():
+        _check_kind(f"{section}.{name}", value, parameters[name].annotation)
+    for name, parameter in parameters.items():
+        missing = parameter.default is parameter.empty and name not in keys and name not in given
+        if missing and not lazy:
+            raise FomoError(f"{section}.{name} is missing.")
+
+
+def _check_kind(key: str, value: Any, annotation: Any) -> None:
+    """Refuse a value of another kind than a plainly annotated parameter takes; whole numbers are numbers."""
+    if annotation not in KINDS:
+        return
+    accepted = (int, float) if annotation is float else annotation
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        raise FomoError(f"{key}={value}: {KINDS[annotation]} is expected.")

@@ -1,0 +1,189 @@
+"""A run's configuration: composed once, checked, frozen."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from fomo.budget import Budget
+from fomo.checkpoint.saver import CheckpointConfig
+from fomo.errors import FomoError, check_keys, unknown
+from fomo.evaluation.zero_shot import EvaluationConfig
+from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
+from fomo.stream.buffer import Buffer
+from fomo.stream.mixture import MixtureWeights
+from fomo.stream.pools import Captions
+from fomo.system.reading import read_yaml
+from fomo.system.runtime import Runtime
+from fomo.training.loader import Augmentation
+from fomo.training.nonfinite import POLICIES
+
+PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
+UNHASHED = ("run", "label", "resume", "checkpoint")
+RESUME = ("auto", "must", "never")
+UNHASHED_RUNTIME = ("num_workers", "worker_timeout")
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """``dir``: the run folder; ``None`` means ``runs/`` and the hash of the configuration."""
+
+    dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dir is not None and not (
+            self.dir.isprintable() and all(len(part) < 200 for part in Path(self.dir).parts)
+        ):
+            raise FomoError(f"run.dir={self.dir[:80]!a}: a folder's name is one line, its parts not above 199 signs.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Values of a run; the sections named in :data:`PARTS` say by ``_target_`` what to build."""
+
+    seed: int
+    num_tasks: int
+    batch_size: int
+    max_grad_norm: float
+    max_logit_scale: float | None
+    augmentation: Augmentation
+    mixture: MixtureWeights
+    budget: Budget
+    evaluation: EvaluationConfig
+    runtime: Runtime
+    model: Part
+    stream: Part
+    trainable: Part
+    regularizer: Part
+    merging: Part
+    schedule: Part
+    meta_schedule: Part
+    optimizer: Part
+    batch_ramp: Any = None
+    batch_scaling: BatchScaling = field(default_factory=BatchScaling)
+    buffer: Buffer = field(default_factory=Buffer)
+    captions: Captions = field(default_factory=Captions)
+    run: RunConfig = field(default_factory=RunConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    resume: str = "auto"
+    on_nan: str = "stop"
+    rewind_every: int = 100
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.resume not in RESUME:
+            raise unknown("value of resume", self.resume, RESUME)
+        if self.on_nan not in POLICIES:
+            raise unknown("value of on_nan", self.on_nan, POLICIES)
+        for name in ("num_tasks", "batch_size", "rewind_every"):
+            if getattr(self, name) < 1:
+                raise FomoError(f"{name}={getattr(self, name)}: allowed are 1 and above.")
+        for name in ("max_grad_norm", "max_logit_scale"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise FomoError(f"{name}={value}: allowed are numbers above 0.")
+        _ = self.sizes  # refuses a ramp that makes no sense
+
+    @cached_property
+    def sizes(self) -> BatchSizes:
+        """The sizes of all batches."""
+        return BatchSizes(self.batch_size, read_ramp(self.batch_ramp))
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked configuration, and its plain values as ``config.yaml`` stores them."""
+
+    config: Config
+    values: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that the result depends on."""
+        return _sha256(comparable(self.values))
+
+    def to_yaml(self) -> str:
+        """The resolved configuration; it replays the run."""
+        return yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
+
+
+def resolve(values: Mapping[str, Any]) -> Resolved:
+    """Check plain values against :class:`Config`; unknown keys and values of another type are refused."""
+    _check_sections(Config, values, "")
+    schema = OmegaConf.structured(Config)
+    _thaw(schema)
+    try:
+        merged = OmegaConf.merge(schema, dict(values))
+        config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    except MissingMandatoryValue as error:
+        raise FomoError(f"{error.full_key} is missing: give it a value.") from None
+    except OmegaConfBaseException as error:
+        raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
+    assert isinstance(merged, DictConfig)
+    return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+
+
+def _thaw(node: Any) -> None:
+    """Frozen dataclasses give read-only nodes, which would refuse the values they are to take."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if OmegaConf.is_dict(child) and not child._is_none():
+            _thaw(child)
+
+
+def _check_sections(kind: Any, values: Mapping[str, Any], name: str) -> None:
+    """Refuse an unknown key with the nearest known one, before any value is read."""
+    known = {f.name: f.type for f in fields(kind)}
+    check_keys(name or "the configuration", values, known)
+    for key, value in values.items():
+        section = f"{name}.{key}" if name else key
+        if is_dataclass(known[key]) and isinstance(value, Mapping):
+            _check_sections(known[key], value, section)
+        elif is_dataclass(known[key]):
+            raise FomoError(f"{section}={value}: this is a section, give the value of one of its keys: {section}.KEY.")
+
+
+def sha256_without_seed(values: Mapping[str, Any]) -> str:
+    """Equal for runs that differ by their seed alone."""
+    return _sha256({key: value for key, value in comparable(values).items() if key != "seed"})
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes it another experiment."""
+    kept = {key: value for key, value in values.items() if key not in UNHASHED}
+    kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNHASHED_RUNTIME}
+    return kept
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """``key: old → new`` for every key of two nested mappings that differs."""
+    lines: list[str] = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before} → {after}")
+    return lines
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The plain values of a ``config.yaml``."""
+    values = read_yaml(path)
+    whole = isinstance(values, dict) and isinstance(values.get("runtime"), dict) and type(values.get("seed")) is int
+    if not whole or not isinstance(values.get("label", ""), str):
+        raise FomoError(f"{path}: not the configuration of a run.")
+    return dict(values)
+
+
+def _sha256(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

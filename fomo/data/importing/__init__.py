@@ -1,0 +1,1 @@
+"""Brings datasets of others into shards."""

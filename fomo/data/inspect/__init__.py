@@ -1,0 +1,1 @@
+"""Looks at datasets that are there: checks, duplicates, previews."""

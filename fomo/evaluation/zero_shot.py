@@ -1,0 +1,179 @@
+"""Zero-shot evaluation (Radford et al. 2021): top-1 accuracy by a classifier from prompts, or recall@5 of retrieval."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from fomo.data.card import DatasetCard
+from fomo.data.images import central_crop
+from fomo.data.samples import Dataset, Samples
+from fomo.errors import FomoError, unknown
+from fomo.evaluation.retrieval import recall
+from fomo.model.clip import ClipModel
+from fomo.stream.definition import Stream
+from fomo.system.feed import Feed
+from fomo.system.runtime import Runtime
+
+EVALUATION_SPLITS = ("test", "validation")
+TEMPLATES = ("first", "all")
+TEXTS_AT_A_TIME = 256
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How to evaluate. ``validation`` serves to choose settings: its results are marked and never ranked.
+
+    ``templates="first"`` uses one primer prompt per class, as the published numbers do; ``"all"`` averages.
+    """
+
+    split: str = "test"
+    templates: str = "first"
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        if self.split not in EVALUATION_SPLITS:
+            raise unknown("value of evaluation.split", self.split, EVALUATION_SPLITS)
+        if self.templates not in TEMPLATES:
+            raise unknown("value of evaluation.templates", self.templates, TEMPLATES)
+        if self.batch_size < 1:
+            raise FomoError(f"evaluation.batch_size={self.batch_size}: allowed are 1 and above.")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Percent per dataset and per task (from 1), and the number of samples behind each dataset's score."""
+
+    scores: Mapping[str, float]
+    tasks: Mapping[int, float]
+    num_samples: Mapping[str, int]
+
+
+class Scored(NamedTuple):
+    """The score of a dataset in percent, and of each sample its share in [0, 1] (a hit) and its target: [n]."""
+
+    score: float
+    values: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """Central crops of some rows of a split, uint8 [n, 3, s, s]."""
+
+    samples: Samples
+    size: int
+
+    def __call__(self, rows: range) -> Tensor:
+        pixels = np.stack([central_crop(self.samples.image(row), self.size) for row in rows])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:
+    """Unit features [n, d]."""
+    features = []
+    for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
+        with runtime.autocast():
+            features.append(model.network.encode_text(tokens.to(runtime.device), normalize=True))
+    return torch.cat(features).float()
+
+
+def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
+    """Unit text features [classes, d], each the mean over the prompt templates in use."""
+    used = card.templates[:1] if templates == "first" else card.templates
+    features = [text_features(model, card.prompts(template), runtime) for template in used]
+    return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+
+
+def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
+    """Unit features [b, d] of the central crops, batch by batch."""
+    rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
+    feed = Feed(_Crops(samples, model.image_size), runtime, _named)
+    return (_encode(model, images, runtime) for images in feed(rows))
+
+
+def _named(rows: range) -> str:
+    return f"evaluation, samples {rows.start} to {rows.stop - 1}"
+
+
+@torch.inference_mode()
+def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
+    with runtime.autocast():
+        features = model.network.encode_image(model.normalize(images.to(runtime.device)), normalize=True)
+    return features.float()
+
+
+def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
+    """Predicted class of each sample: int64 [n]. All classes of the dataset compete."""
+    batches = image_features(model, samples, batch_size, runtime)
+    return np.concatenate([(features @ weights.T).argmax(dim=-1).cpu().numpy() for features in batches])
+
+
+def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
+    """Top-1 accuracy."""
+    samples = dataset.split(config.split)
+    weights = classifier(model, dataset.card, config.templates, runtime)
+    hits = predictions(model, samples, weights, config.batch_size, runtime) == samples.targets
+    return Scored(100 * float(hits.mean()), hits, samples.targets)
+
+
+def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
+    """Mean of text-to-image and image-to-text recall@5."""
+    samples = dataset.split(config.split)
+    captions = [samples.captions(index) for index in range(len(samples))]
+    bare = next((index for index, texts in enumerate(captions) if not texts), None)
+    if bare is not None:
+        raise FomoError(
+            f"sample {bare} of '{dataset.name}' ({config.split}) has no caption: retrieval needs one of each."
+        )
+    owner = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=runtime.device)
+    texts = text_features(model, [text for texts in captions for text in texts], runtime)
+    images = torch.cat(list(image_features(model, samples, config.batch_size, runtime)))
+    score, values = recall(texts, images, owner)
+    return Scored(score, values.cpu().numpy(), samples.targets)
+
+
+TASKS = {"classification": classification, "retrieval": retrieval}
+
+
+def scored_datasets(
+    model: ClipModel, datasets: Mapping[str, Dataset], config: EvaluationConfig, runtime: Runtime
+) -> Iterator[tuple[str, Scored]]:
+    """The score of each dataset in turn."""
+    model.network.eval()
+    with parametrize.cached():
+        for name, dataset in datasets.items():
+            if dataset.card.kind not in TASKS:
+                raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
+            yield name, TASKS[dataset.card.kind](model, dataset, config, runtime)
+
+
+def evaluate(
+    model: ClipModel,
+    stream: Stream,
+    config: EvaluationConfig,
+    runtime: Runtime,
+    on_dataset: Callable[[str], None] = lambda name: None,
+) -> Evaluation:
+    """Score every dataset of the stream, and the samples of each task's concepts."""
+    scores: dict[str, float] = {}
+    num_samples: dict[str, int] = {}
+    hits_per_task = np.zeros(len(stream.tasks) + 1)
+    samples_per_task = np.zeros(len(stream.tasks) + 1)
+    for name, scored in scored_datasets(model, stream.datasets, config, runtime):
+        on_dataset(name)
+        scores[name], num_samples[name] = scored.score, len(scored.values)
+        if name in stream.adaptation:
+            classed = scored.targets >= 0
+            tasks = stream.class_tasks(name)[scored.targets[classed]]
+            hits_per_task += np.bincount(tasks, weights=scored.values[classed], minlength=len(hits_per_task))
+            samples_per_task += np.bincount(tasks, minlength=len(hits_per_task))
+    tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1
+    per_task = {int(task): float(100 * hits_per_task[task] / samples_per_task[task]) for task in tasks_scored}
+    return Evaluation(scores, per_task, num_samples)

@@ -1,0 +1,146 @@
+"""The rows of ``fomo budget``: what methods cost, and the steps that they get, without running them."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from fomo.budget.cost import Cost, TaskCost
+from fomo.budget.flops import NOTHING, Flops, charged, counted
+from fomo.budget.plan import GIGA, Memory, Plan, affords, in_steps
+from fomo.config.parts import build
+from fomo.config.schema import Config
+from fomo.model.clip import ClipModel, checkpoint_activations
+from fomo.planning.planner import measure, reference_bytes, rehearse_sizes, setting_of
+from fomo.stream.batch_sizes import BatchSizes
+
+STREAM_LENGTHS = (20, 50, 100, 200)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a model: its cost, and its plan for every number of tasks.
+
+    Steps are those of the first batch size, memory that of the largest.
+    """
+
+    label: str
+    model: str
+    sizes: BatchSizes
+    cost: Cost
+    memory: Memory
+    plans: dict[int, Plan]
+    """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
+    measured_bytes: int | None
+
+    @property
+    def typical(self) -> TaskCost:
+        """A task late enough that everything a method does in later tasks is done."""
+        return self.cost.tasks[-1]
+
+    @property
+    def step(self) -> dict[str, Flops]:
+        """An optimizer step by phase, the mean over a period where some steps do more."""
+        first, ordinary = self.typical.first or {}, self.typical.ordinary or {}
+        every = self.cost.refresh_every
+        if not every:
+            return dict(ordinary)
+        return {
+            name: _mean(first.get(name, NOTHING), ordinary.get(name, NOTHING), every) for name in {**first, **ordinary}
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; GFLOPs, GiB; maps by the number of tasks."""
+        step, extra = self.step, [self.typical.begin, self.typical.end]
+        other = sum(flops.decomposed for phases in [step, *extra] for flops in phases.values())
+        measured = self.measured_bytes
+        timed = self.plans[min(self.plans)].budget.unit == "wall_seconds"
+        steps = {str(length): None if timed else plan.steps for length, plan in self.plans.items()}
+        return {
+            "method": self.label.split()[0],
+            "label": self.label,
+            "model": self.model,
+            "batch_size": self.sizes.first,
+            "batch_ramp": list(map(list, self.sizes.ramp)) or None,
+            "gflops_per_step": counted(step) / GIGA,
+            "gflops_by_phase": {name: flops.counted / GIGA for name, flops in step.items()},
+            "gflops_per_task_extra": sum(counted(phases) for phases in extra) / GIGA,
+            "gflops_other": (other + (self.cost.optimizer_arithmetic if step else 0)) / GIGA,
+            "gflops_other_charged": other / GIGA,
+            "peak_memory_gib": self.memory.peak_bytes / GIB,
+            "measured_peak_memory_gib": measured and measured / GIB,
+            "memory_multiplier": float(self.memory.multiplier),
+            "mafs_per_step": float(charged(step) * self.memory.multiplier / GIGA),
+            "steps_per_task": {length: each and each[-1] for length, each in steps.items()},
+            "total_steps": {length: each and sum(each) for length, each in steps.items()},
+            "total_samples": {length: each and self.sizes.seen(sum(each)) for length, each in steps.items()},
+        }
+
+
+def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
+    counted, decomposed = ((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True))
+    return Flops(counted, decomposed)
+
+
+def row(config: Config, num_samples: Callable[[int], int]) -> Row:
+    """Count a method; ``num_samples(T)`` is |D_t| in a stream of T tasks. Never refuses a small budget."""
+    model, lengths = shapes(config), sorted({*STREAM_LENGTHS, config.num_tasks})
+    # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.
+    sizes = [num_samples(length) for length in lengths]
+    cost = _rehearsed(config, model, [num_samples(config.num_tasks)] * 3 + sizes)
+    memory = Memory(cost.peak_bytes, _reference_bytes(config))
+    plans = {}
+    for length, late in zip(lengths, cost.tasks[3:], strict=True):
+        if cost.steady:
+            of_length = replace(cost, tasks=_stretched(cost, late, length))
+        else:
+            of_length = _rehearsed(config, model, [num_samples(length)] * length)
+        plans[length] = _plan(config, of_length, memory, length)
+    measured = measure(config) if torch.cuda.is_available() else None
+    shown = plans[config.num_tasks].cost
+    assert shown is not None
+    return Row(config.label, model.name, config.sizes, shown, memory, plans, measured)
+
+
+def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Cost:
+    return rehearse_sizes(config, partial(setting_of, config, model, num_samples))
+
+
+def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
+    """The tasks of a stream of ``length``: the first as it was rehearsed, all others like ``late``."""
+    first = cost.tasks[0]
+    if cost.depends_on_samples:
+        first = replace(first, begin=late.begin, end=late.end)
+    return (first, *[late] * (length - 1))
+
+
+def shapes(config: Config) -> ClipModel:
+    """The configured model without its weights; a plug-in's builder that cannot do without gives them."""
+    model: ClipModel = build("model", config.model, config.runtime.allow_targets, optional={"shapes_only": True})
+    checkpoint_activations(model.network, config.runtime.grad_checkpointing)
+    return model
+
+
+def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> Plan:
+    if config.budget.needs_rehearsal:
+        return affords(config.budget, cost, memory, config.sizes)
+    if config.budget.unit == "wall_seconds":
+        return Plan(config.budget, (0,) * num_tasks, cost, memory)
+    in_samples = config.budget.unit == "samples"
+    planned = in_steps(config.budget, num_tasks, config.sizes, lambda size: size if in_samples else 1)
+    return replace(planned, cost=cost, memory=memory)
+
+
+_references: dict[str, int] = {}
+
+
+def _reference_bytes(config: Config) -> int:
+    """Peak of full fine-tuning, once for all methods of a table."""
+    key = json.dumps([config.model, max(config.sizes.distinct), config.runtime.mixed_on_gpu], sort_keys=True)
+    if key not in _references:
+        _references[key] = reference_bytes(config, partial(setting_of, config, shapes(config), [1]))
+    return _references[key]

@@ -1,0 +1,1 @@
+"""Leaderboard, tables and pages from the files of run folders; needs neither torch nor Hydra."""

@@ -1,0 +1,110 @@
+"""A study: what many methods reached at the same budget, as a table and on the KA–ZS plane."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fomo.config.schema import read_values
+from fomo.errors import FomoError
+from fomo.report.leaderboard import Entry, leaderboard
+
+FAMILIES = {
+    "merging": ("#15803d", "temporal merging"),
+    "regularizer": ("#c2410c", "regulariser"),
+    "optimizer": ("#7e22ce", "optimizer"),
+    "trainable": ("#1d4ed8", "part of the weights"),
+    "": ("#111827", "full fine-tuning"),
+}
+"""The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
+PLAIN = {"trainable": "full", "optimizer": "methods.optimizers.adamw"}
+
+
+def write_study(folders: Sequence[Path], base: Path) -> Path:
+    """Write ``base.md``, a table ranked by GM, and ``base.png``, which it shows; give the place of the table.
+
+    Raises:
+        FomoError: a run is not fit for a leaderboard, or they are of several tracks and cannot be compared.
+    """
+    board = leaderboard(folders)
+    if board.refused:
+        raise FomoError(f"the study lacks a run. {'; '.join(board.refused.values())}")
+    tracks = sorted({entry.track for entry in board.entries})
+    if len(tracks) > 1:
+        raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.with_suffix(".png").write_bytes(plane(board.entries))
+    base.with_suffix(".md").write_text(page(board.entries, base.name), encoding="utf-8")
+    return base.with_suffix(".md")
+
+
+def page(entries: Sequence[Entry], name: str) -> str:
+    """Figure and table in Markdown, best first; steps are those that the budget bought."""
+    lines = ["| rank | method | steps | KA | ZS | GM |", "|--:|---|--:|--:|--:|--:|"]
+    for entry in entries:
+        cells = (
+            str(entry.rank),
+            entry.label.replace("|", "\\|"),
+            f"{steps(entry):,}",
+            *map(" ± ".join, _points(entry)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    seeds = ", ".join(map(str, entries[0].seeds))
+    about = f"{entries[0].track}. Mean ± sample standard deviation over seeds {seeds}, in percent; GM = √(KA·ZS)."
+    return "\n".join([f"![KA–ZS plane]({name}.png)", "", about, "", *lines, ""])
+
+
+def _points(entry: Entry) -> list[list[str]]:
+    pairs = ((entry.ka, entry.ka_deviation), (entry.zs, entry.zs_deviation), (entry.gm, entry.gm_deviation))
+    return [[f"{value:.1f}" for value in pair if value is not None] for pair in pairs]
+
+
+def steps(entry: Entry) -> int:
+    """The steps that its first run took."""
+    ledger = json.loads((Path(entry.folders[0]) / "ledger.json").read_text(encoding="utf-8"))
+    return int(ledger["charged"]["steps"])
+
+
+def family(values: dict[str, Any]) -> str:
+    """The group that tells a configuration from full fine-tuning with AdamW, a key of :data:`FAMILIES`."""
+    for group in ("merging", "regularizer"):
+        if values[group]["_target_"] != "fomo.Method":
+            return group
+    if values["optimizer"]["_target_"] != PLAIN["optimizer"]:
+        return "optimizer"
+    return "" if values["trainable"].get("what") == PLAIN["trainable"] else "trainable"
+
+
+def plane(entries: Sequence[Entry]) -> bytes:
+    """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
+    from matplotlib.figure import Figure  # takes a while to import
+
+    from fomo.report.page import png
+
+    drawing = Figure(figsize=(10, 6.5), layout="constrained")
+    axes: Any = drawing.subplots()
+    for entry in entries:
+        color, name = FAMILIES[family(read_values(Path(entry.folders[0]) / "config.yaml"))]
+        at = (entry.ka, entry.zs)
+        look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
+        axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
+        offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
+        axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
+    axes.margins(x=0.1)
+    _draw_gm(axes)
+    axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
+    axes.set_title("KA–ZS plane: up and right is better; grey: equal GM", fontsize="medium")
+    once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(once.values(), once.keys(), loc="lower left", fontsize="small")
+    return png(drawing)
+
+
+def _draw_gm(axes: Any) -> None:
+    """Lines of equal geometric mean over what the points take up."""
+    limits = axes.get_xlim(), axes.get_ylim()
+    ka, zs = np.meshgrid(*(np.linspace(max(low, 0), high, 200) for low, high in limits))
+    lines = axes.contour(ka, zs, np.sqrt(ka * zs), levels=range(10, 100, 10), colors="0.8", linewidths=1, zorder=0)
+    axes.clabel(lines, fontsize="small")
+    axes.set(xlim=limits[0], ylim=limits[1])

@@ -1,0 +1,189 @@
+"""Out of memory: where it was, what the rehearsal predicts, and a size that fits, found by making a step of it."""
+
+import gc
+import os
+import resource
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fomo.config.schema import Config
+from fomo.errors import FomoError
+from fomo.method import Methods
+from fomo.model.clip import ClipModel
+from fomo.planning.planner import fresh_model, setting_of, trial
+from fomo.planning.rehearsal import rehearse
+from fomo.planning.table import shapes
+from fomo.system.memory_fault import MemoryFault, is_out_of_memory
+
+GIB = 2**30
+TASKS = 3
+"""The rehearsal takes all later tasks to be like the third."""
+GRAIN = 64
+"""Sizes are sought in steps of this part of the one that failed."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that is at its end; ``num_samples``: |D_t| of every task; ``kept``: its last checkpoint."""
+
+    config: Config
+    model: ClipModel
+    methods: Methods
+    num_samples: tuple[int, ...]
+    kept: Path | None
+
+
+def explain(fault: MemoryFault, run: Failed) -> FomoError:
+    """The error to show. What the run holds on the device is given up: nothing can go on with it."""
+    traceback.clear_frames(fault.__traceback__)
+    if fault.__cause__:
+        traceback.clear_frames(fault.__cause__.__traceback__)
+    text = {"step": _of_step, "evaluation": _of_evaluation}.get(fault.phase, _of_hook)(run)
+    kept = f"What was made until then is in {run.kept}" if run.kept else "No checkpoint was written yet"
+    return FomoError(
+        f"out of memory {fault} on {run.config.runtime.device} ({fault.reason}). {text} Another setting is another "
+        f"experiment: give it a run.dir of its own. {kept}; the same command goes on where there is more memory."
+    )
+
+
+def _of_step(run: Failed) -> str:
+    config = replace(run.config, batch_size=max(run.config.sizes.distinct), batch_ramp=None)
+    release(run)
+    there = available(config.runtime.device)
+    needed, fitting = predicted(config, run.num_samples), fitting_batch(config, run.num_samples, there)
+    found = (
+        f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
+    )
+    saving = _saving(config, run.num_samples, fitting)
+    return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{saving}"
+
+
+def _saving(config: Config, num_samples: tuple[int, ...], fitting: int | None) -> str:
+    """What takes less memory at the same batch."""
+    runtime = config.runtime
+    in_pieces = replace(config, runtime=replace(runtime, micro_batch=fitting))
+    if fitting and not runtime.micro_batch and _steps(in_pieces, num_samples):
+        return f" runtime.micro_batch={fitting} fits too, and keeps the batch."
+    return "" if runtime.grad_checkpointing else " runtime.grad_checkpointing=true takes less memory at the same batch."
+
+
+def _guide(needed: int | None, there: int) -> str:
+    """What the rehearsal says, if it could be made."""
+    if needed is None:
+        return ""
+    text = f" By the rehearsal it takes {needed / GIB:.3g} GiB at its peak, and {there / GIB:.3g} GiB are there"
+    return f"{text}." if needed > there else f"{text}: no guide here, something else takes memory too."
+
+
+def _of_evaluation(run: Failed) -> str:
+    _collect(run.config.runtime.device)
+    size = run.config.evaluation.batch_size
+    fitting = by_halves(size // 2, lambda n: _encodes(run, n))
+    found = f"evaluation.batch_size={fitting} fits: images were encoded so" if fitting else "No smaller one fits"
+    return f"evaluation.batch_size={size} does not fit. {found}."
+
+
+def _of_hook(run: Failed) -> str:
+    guide = _guide(predicted(run.config, run.num_samples), available(run.config.runtime.device))
+    return f"It was in a hook of the method, outside of a step.{guide} Take smaller sizes for its parts."
+
+
+def predicted(config: Config, num_samples: tuple[int, ...], batch_size: int | None = None) -> int | None:
+    """Bytes at the peak in the run's own precision, by the rehearsal; ``None`` where the method cannot be rehearsed."""
+    sized = replace(config, batch_size=batch_size or config.batch_size)
+    setting = setting_of(sized, shapes(sized), num_samples[:TASKS])
+    try:
+        return rehearse(replace(setting, mixed_precision=config.runtime.precision != "fp32")).peak_bytes
+    except FomoError:
+        return None
+
+
+def fitting_batch(config: Config, num_samples: tuple[int, ...], there: int) -> int | None:
+    """A batch size whose steps can be made here: the largest one predicted to fit into ``there`` bytes, else by halves.
+
+    ``None`` if not even two rows fit.
+    """
+
+    def fits(batch_size: int) -> bool:
+        needed = predicted(config, num_samples, batch_size)
+        return needed is not None and needed <= there
+
+    size = config.batch_size
+    start = size // 2 if fits(size) else largest(fits, size) or size // 2
+    return by_halves(start, lambda n: _steps(replace(config, batch_size=n), num_samples))
+
+
+def largest(fits: Callable[[int], bool], below: int) -> int:
+    """The largest multiple of ``below`` ÷ 64 below ``below`` that fits, by bisection; 0 if none does."""
+    grain = max(1, below // GRAIN)
+    low, high = 0, -(-below // grain)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * grain) else (low, middle)
+    return low * grain
+
+
+def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
+    """The first of ``start``, half of it, … that works; a contrastive batch has two rows at least."""
+    while start >= 2:
+        if works(start):
+            return start
+        start //= 2
+    return None
+
+
+def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
+    """Whether a few real steps can be made, on a fresh model with a fresh method."""
+    return _fits(lambda: trial(config, fresh_model(config), num_samples, config.batch_size), config.runtime.device)
+
+
+def _encodes(run: Failed, batch_size: int) -> bool:
+    runtime, side = run.config.runtime, run.model.image_size
+
+    def encode() -> None:
+        with torch.inference_mode(), runtime.autocast():
+            run.model.network.encode_image(torch.zeros(batch_size, 3, side, side, device=runtime.device))
+
+    return _fits(encode, runtime.device)
+
+
+def _fits(work: Callable[[], object], device: str) -> bool:
+    try:
+        work()
+    except FomoError:  # a part refuses so few rows
+        return False
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)
+        return False
+    finally:
+        _collect(device)
+    return True
+
+
+def release(run: Failed) -> None:
+    """Give back what the run has on its device: weights, gradients, what its method keeps."""
+    run.methods.parts.clear()
+    run.model.network.zero_grad()
+    run.model.network.to_empty(device="meta")
+    _collect(run.config.runtime.device)
+
+
+def _collect(device: str) -> None:
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def available(device: str) -> int:
+    """Bytes that the process may have on the device: what it has, and what is free. On a CPU, all that there is."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return min([physical, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])

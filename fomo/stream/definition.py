@@ -1,0 +1,147 @@
+"""A stream: an ordered list of distinct concepts, cut into tasks, with the datasets that hold them."""
+
+import hashlib
+import itertools
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fomo.data.samples import Dataset, Samples
+from fomo.data.sequential import Shards
+from fomo.errors import FomoError, unknown
+
+SEPARATOR = "+++"
+
+
+@dataclass(frozen=True, order=True)
+class Concept:
+    """One class of one dataset."""
+
+    dataset: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}{SEPARATOR}{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Concept":
+        """Read ``DATASET+++class name``, as the public reference writes it.
+
+        Raises:
+            FomoError: no or more than one ``+++``, an empty half, control characters, half of a surrogate pair.
+        """
+        dataset, separator, name = text.partition(SEPARATOR)
+        odd = next((sign for sign in text if unicodedata.category(sign) in ("Cc", "Cs")), None)
+        reason = (
+            "it has no '+++'" if not separator
+            else "it has more than one '+++'" if SEPARATOR in name
+            else "a name is empty" if not (dataset.strip() and name.strip())
+            else f"it holds the control character {odd!a}" if odd is not None
+            else ""
+        )  # fmt: skip
+        if reason:
+            raise FomoError(f"{text[:80]!a} is no concept: {reason}. Concepts are written DATASET+++class name.")
+        return cls(dataset, name)
+
+
+def refuse_repeated(concepts: Iterable[Concept], origin: str) -> None:
+    """Name the first concept that stands twice, and say how many do."""
+    twice = [concept for concept, count in Counter(concepts).items() if count > 1]
+    if twice:
+        more = f" ({len(twice)} concepts do)" if len(twice) > 1 else ""
+        raise FomoError(f"{origin}: the concept '{twice[0]}' stands twice{more}.")
+
+
+def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, ...], ...]:
+    """``num_tasks`` consecutive chunks of equal size, the first ``len(concepts) % num_tasks`` one larger."""
+    if not 1 <= num_tasks <= len(concepts):
+        raise FomoError(
+            f"num_tasks={num_tasks}: allowed are 1 to {len(concepts)}, the number of concepts of the stream."
+        )
+    size, larger = divmod(len(concepts), num_tasks)
+    edges = np.cumsum([0] + [size + (task < larger) for task in range(num_tasks)])
+    return tuple(tuple(concepts[start:stop]) for start, stop in itertools.pairwise(edges))
+
+
+def chunk_by_dataset(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, ...], ...]:
+    """A task ends where the dataset changes; ``num_tasks`` has to be the number that this gives."""
+    tasks = tuple(tuple(group) for _, group in itertools.groupby(concepts, key=lambda concept: concept.dataset))
+    if len(tasks) != num_tasks:
+        raise FomoError(
+            f"num_tasks={num_tasks}: one dataset per task makes {len(tasks)}. Write num_tasks={len(tasks)}."
+        )
+    return tasks
+
+
+def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterable[str]) -> dict[str, Any]:
+    """What a stream is, as JSON: concepts in order, chunked, and the held-out datasets."""
+    chunks = [[str(concept) for concept in task] for task in tasks]
+    return {"schema": "fomo.stream/1", "name": name, "tasks": chunks, "retention": sorted(retention)}
+
+
+def definition_sha256(content: Mapping[str, Any]) -> str:
+    """Hash of a :func:`definition`."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a run goes through. ``pool`` is the pretraining pool P, indexed or read in sequence; ``None``: none."""
+
+    name: str
+    tasks: tuple[tuple[Concept, ...], ...]
+    adaptation: Mapping[str, Dataset]
+    retention: Mapping[str, Dataset]
+    pool: Samples | Shards | None
+
+    def __post_init__(self) -> None:
+        both = set(self.adaptation) & set(self.retention)
+        if both:
+            raise FomoError(f"dataset '{min(both)}' is both adapted to and held out: take it out of one of the two.")
+        refuse_repeated(self.concepts, f"stream '{self.name}'")
+        for concept in self.concepts:
+            if concept.dataset not in self.adaptation:
+                raise unknown("dataset", concept.dataset, self.adaptation)
+            if concept.name not in self._class_index[concept.dataset]:
+                raise unknown(f"class of dataset '{concept.dataset}'", concept.name, self._class_index[concept.dataset])
+
+    @property
+    def concepts(self) -> Iterator[Concept]:
+        """All concepts in the order of the stream."""
+        return (concept for task in self.tasks for concept in task)
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """Adaptation, then retention datasets, by name."""
+        return {**self.adaptation, **self.retention}
+
+    @cached_property
+    def _class_index(self) -> dict[str, dict[str, int]]:
+        return {name: {c: i for i, c in enumerate(data.card.classes)} for name, data in self.adaptation.items()}
+
+    @cached_property
+    def _class_tasks(self) -> dict[str, np.ndarray]:
+        tasks = {name: np.zeros(len(index), dtype=np.int64) for name, index in self._class_index.items()}
+        for number, concepts in enumerate(self.tasks, start=1):
+            for concept in concepts:
+                tasks[concept.dataset][self._class_index[concept.dataset][concept.name]] = number
+        return tasks
+
+    def class_tasks(self, dataset: str) -> np.ndarray:
+        """Task (from 1) of each class of an adaptation dataset, 0 where the stream does not use the class."""
+        return self._class_tasks[dataset]
+
+    def definition(self) -> dict[str, Any]:
+        """The definition as JSON: concepts in order, chunked, and the held-out datasets."""
+        return definition(self.name, self.tasks, self.retention)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the definition; :func:`fomo.stream.fingerprint.stream_data_sha256` is the one of the data."""
+        return definition_sha256(self.definition())

@@ -1,0 +1,164 @@
+"""The three pools that a batch is drawn from: P (pretraining), D_t (the task's new data), B (all earlier D)."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from fomo.data.card import DatasetCard
+from fomo.data.drawn import Drawn
+from fomo.data.joined import Joined, Part, primer_prompts
+from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
+from fomo.data.sequential import SequentialPool, Shards
+from fomo.errors import FomoError, unknown
+from fomo.stream.buffer import Buffer
+from fomo.stream.definition import Stream
+
+POOLS = ("pretraining", "update", "buffer")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Which kind of text P and D_t train on, B taking what D_t took; ``None``: the training texts.
+
+    A sample that lacks its kind takes the primer prompt of its class.
+    """
+
+    pretraining: str | None = None
+    update: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("pretraining", self.pretraining), ("update", self.update)):
+            if kind is not None and kind not in CAPTION_KINDS:
+                raise unknown(f"value of captions.{name}", kind, CAPTION_KINDS, "null takes the training texts.")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Some of ``samples``, by reference; ``kind`` of caption."""
+
+    samples: Samples
+    rows: np.ndarray | range
+    kind: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def size(self) -> int:
+        """Number of samples; a pool that is read in sequence has none."""
+        return len(self)
+
+    def image(self, index: int) -> Image.Image:
+        """The picture of a sample, RGB."""
+        return self.samples.image(int(self.rows[index]))
+
+    def captions(self, index: int) -> Sequence[str]:
+        """The texts of a sample."""
+        return self.samples.captions(int(self.rows[index]), self.kind)
+
+    def draw(self, index: int) -> Drawn:
+        """A sample that is to be trained on.
+
+        Raises:
+            FomoError: it has no text.
+        """
+        row = int(self.rows[index])
+        image, captions = self.samples.image(row), self.samples.captions(row, self.kind)
+        if not captions:
+            raise FomoError(f"sample {row} has no {self.kind or 'training'} text and no class prompt.")
+        return Drawn(image, captions)
+
+
+AnyPool = Pool | SequentialPool
+
+
+@dataclass(frozen=True)
+class StreamPools:
+    """P, and all D laid end to end in the order of the tasks: D_t is a piece of it, B what stands before that piece.
+
+    ``edges`` [tasks + 1]: the sample with which each task begins.
+    """
+
+    pretraining: AnyPool
+    line: Joined
+    edges: np.ndarray
+    seed: int
+    buffer: Buffer
+    captions: Captions
+
+    @classmethod
+    def of(cls, stream: Stream, seed: int, buffer: Buffer, captions: Captions) -> "StreamPools":
+        """Group the training samples of the adaptation datasets by the task of their class."""
+        parts: list[list[Part]] = [[] for _ in stream.tasks]
+        first_class = 0
+        for name, dataset in stream.adaptation.items():
+            _check_kind(dataset.card, "update", captions.update)
+            for task, part in _parts(dataset, stream.class_tasks(name), first_class):
+                parts[task - 1].append(part)
+            first_class += len(dataset.card.classes)
+        _refuse_empty(stream, parts)
+        line = Joined(tuple(part for task in parts for part in task))
+        edges = np.cumsum([0] + [sum(len(part.rows) for part in task) for task in parts])
+        return cls(_pretraining(stream, seed, captions.pretraining), line, edges, seed, buffer, captions)
+
+    @cached_property
+    def updates(self) -> tuple[Pool, ...]:
+        """D_t of every task (from 0), each a piece of the line."""
+        edges = itertools.pairwise(map(int, self.edges))
+        return tuple(Pool(self.line, range(start, stop), self.captions.update) for start, stop in edges)
+
+    @property
+    def update_sizes(self) -> list[int]:
+        """|D_t| of every task."""
+        return [int(size) for size in np.diff(self.edges)]
+
+    def of_task(self, task: int) -> dict[str, AnyPool]:
+        """The pools of task ``task`` (from 1), by name. The cost does not depend on the number of tasks."""
+        start, update = int(self.edges[task - 1]), self.updates[task - 1]
+        # A bounded buffer alone needs the classes, at the cost of a look at every sample.
+        limited = self.buffer.capacity is not None
+        kept = self.buffer.kept(self.seed, self.line.targets[:start]) if limited else range(start)
+        earlier = Pool(self.line, kept, self.captions.update)
+        return dict(zip(POOLS, (self.pretraining, update, earlier), strict=True))
+
+
+def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, Part]]:
+    """The training rows of each task that uses the dataset, ascending."""
+    samples, prompts = dataset.split("train"), primer_prompts(dataset)
+    # The appended 0 is what -1 finds: a sample without a class belongs to no task.
+    tasks = np.append(class_tasks, 0)[samples.targets]
+    by_task = np.argsort(tasks, kind="stable")
+    numbers, starts = np.unique(tasks[by_task], return_index=True)
+    for task, rows in zip(numbers, np.split(by_task, starts[1:]), strict=True):
+        if task > 0:
+            yield int(task), Part(samples, rows, prompts, first_class)
+
+
+def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
+    pool = Joined(()) if stream.pool is None else stream.pool
+    if isinstance(pool, Shards):
+        return SequentialPool(pool, seed, kind)
+    for part in pool.parts if isinstance(pool, Joined) else ():
+        if part.card is not None:
+            _check_kind(part.card, "pretraining", kind)
+    if kind is not None and len(pool) and not pool.captions(0, kind):
+        raise FomoError(f"captions.pretraining={kind}: the first sample of the pretraining pool has no such text.")
+    return Pool(pool, range(len(pool)), kind)
+
+
+def _check_kind(card: DatasetCard, pool: str, kind: str | None) -> None:
+    """Refuse a kind that a dataset does not have at all; its class prompts are primers."""
+    have = {*(card.caption_kinds or ("default",)), *(("primer",) if card.templates else ())}
+    if kind is not None and kind not in have:
+        raise unknown(f"caption kind of dataset '{card.name}'", kind, have, f"Choose captions.{pool} among them.")
+
+
+def _refuse_empty(stream: Stream, parts: list[list[Part]]) -> None:
+    for number, task in enumerate(parts, start=1):
+        if not task:
+            shown = ", ".join(str(concept) for concept in stream.tasks[number - 1][:3])
+            raise FomoError(f"task {number} has no training sample: its concepts are {shown}, …")

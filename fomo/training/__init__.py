@@ -1,0 +1,1 @@
+"""What takes an optimizer step: learner, methods, batches, and what is done about a step that is not finite."""

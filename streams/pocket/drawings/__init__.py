@@ -1,0 +1,1 @@
+"""The pocket's pictures, one module for each kind."""

@@ -1,0 +1,87 @@
+"""Greek letters and Unicode symbols: one glyph in two colours."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from numpy.random import Generator
+from PIL import Image
+
+from streams.pocket.drawings import canvas, geometry
+from streams.pocket.drawings.generator import PocketDataset
+
+GREEK = {
+    "alpha": "\N{GREEK SMALL LETTER ALPHA}",
+    "beta": "\N{GREEK SMALL LETTER BETA}",
+    "gamma": "\N{GREEK SMALL LETTER GAMMA}",
+    "delta": "\N{GREEK SMALL LETTER DELTA}",
+    "epsilon": "\N{GREEK SMALL LETTER EPSILON}",
+    "zeta": "\N{GREEK SMALL LETTER ZETA}",
+    "eta": "\N{GREEK SMALL LETTER ETA}",
+    "theta": "\N{GREEK SMALL LETTER THETA}",
+    "lambda": "\N{GREEK SMALL LETTER LAMDA}",
+    "mu": "\N{GREEK SMALL LETTER MU}",
+    "xi": "\N{GREEK SMALL LETTER XI}",
+    "pi": "\N{GREEK SMALL LETTER PI}",
+    "rho": "\N{GREEK SMALL LETTER RHO}",
+    "sigma": "\N{GREEK SMALL LETTER SIGMA}",
+    "tau": "\N{GREEK SMALL LETTER TAU}",
+    "upsilon": "\N{GREEK SMALL LETTER UPSILON}",
+    "phi": "\N{GREEK SMALL LETTER PHI}",
+    "chi": "\N{GREEK SMALL LETTER CHI}",
+    "psi": "\N{GREEK SMALL LETTER PSI}",
+    "omega": "\N{GREEK SMALL LETTER OMEGA}",
+}
+GREEK_FONTS = (
+    "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSansMono-Bold.ttf",
+    "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf", "STIXGeneral.ttf", "STIXGeneralBol.ttf",
+)  # fmt: skip
+
+SYMBOLS = {
+    "umbrella": "\N{UMBRELLA}",
+    "snowman": "\N{SNOWMAN}",
+    "telephone": "\N{BLACK TELEPHONE}",
+    "skull and crossbones": "\N{SKULL AND CROSSBONES}",
+    "radioactivity": "\N{RADIOACTIVE SIGN}",
+    "peace": "\N{PEACE SYMBOL}",
+    "yin yang": "\N{YIN YANG}",
+    "anchor": "\N{ANCHOR}",
+    "scissors": "\N{BLACK SCISSORS}",
+    "airplane": "\N{AIRPLANE}",
+    "envelope": "\N{ENVELOPE}",
+    "music": "\N{BEAMED EIGHTH NOTES}",
+    "chess knight": "\N{BLACK CHESS KNIGHT}",
+    "smiling face": "\N{WHITE SMILING FACE}",
+    "shamrock": "\N{SHAMROCK}",
+    "fleur-de-lis": "\N{FLEUR-DE-LIS}",
+}
+SYMBOL_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+
+
+def draw_glyph(
+    texts: Sequence[str], fonts: Sequence[str], height: float, turn: float, rng: Generator, label: int
+) -> Image.Image:
+    """The glyph of class ``label`` in one of ``fonts``, on a ground of blotches."""
+    ink, ground = canvas.color_pair(rng)
+    backdrop = canvas.noise(rng, ground, strength=22.0)
+    image = canvas.glyph(rng, texts[label], fonts[int(rng.integers(len(fonts)))], ink, backdrop, height, turn)
+    return geometry.grainy(rng, image)
+
+
+DATASETS = (
+    PocketDataset(
+        name="pocket_greek",
+        role="adaptation",
+        domain="printed glyph",
+        classes=tuple(GREEK),
+        templates=("a photo of the greek letter {}", "{} in greek script", "the greek character {}, printed"),
+        draw=partial(draw_glyph, tuple(GREEK.values()), GREEK_FONTS, 0.9, 10.0),
+    ),
+    PocketDataset(
+        name="pocket_symbols",
+        role="adaptation",
+        domain="printed glyph",
+        classes=tuple(SYMBOLS),
+        templates=("a pictogram for {}", "the symbol of {}", "a dingbat, {}"),
+        draw=partial(draw_glyph, tuple(SYMBOLS.values()), SYMBOL_FONTS, 0.95, 20.0),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The pocket's base models: their pretraining, and their card."""

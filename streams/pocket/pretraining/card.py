@@ -1,0 +1,90 @@
+"""What a pretraining leaves behind: the weights as they ship, the recipe, the scores, the card."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save
+
+from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
+from fomo.model.clip import ClipModel, compact, pocket, read_config
+from fomo.model.names import MODELS
+from fomo.system.runtime import Runtime
+from fomo.training.record import write_json
+from streams.pocket import datasets, sets
+from streams.pocket.drawings.pool import FAMILIES
+from streams.pocket.pretraining.train import Recipe
+
+SCHEMA = "fomo.model/1"
+LICENCE = "Apache-2.0"
+WEIGHTS = "model.safetensors"
+Scores = Mapping[str, Mapping[str, Any]]
+
+
+def zero_shot_scores(model: ClipModel) -> Scores:
+    """Per split: percent of each dataset with the first prompt template, and the mean of each role."""
+    needed = [(name, split) for name in datasets.names() for split in EVALUATION_SPLITS]
+    datasets.draw_ahead(needed, pool_size=0)
+    return {split: _scores(model, split) for split in EVALUATION_SPLITS}
+
+
+def _scores(model: ClipModel, split: str) -> dict[str, Any]:
+    opened = {name: datasets.open_pocket(name) for name in datasets.names()}
+    config = EvaluationConfig(split=split)
+    scored = scored_datasets(model, opened, config, Runtime(device="cpu"))
+    scores = {name: result.score for name, result in scored}
+    means = {f"mean_{role}": _mean(scores, role) for role in ("retention", "adaptation")}
+    return means | {"datasets": scores}
+
+
+def _mean(scores: Mapping[str, float], role: str) -> float:
+    return float(np.mean([score for name, score in scores.items() if sets.DATASETS[name].role == role]))
+
+
+def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[[ClipModel], Scores]) -> Scores:
+    """Write a pretrained model to ``folder``, the card last, and give its scores.
+
+    ``score`` sees the model read back from the file, with its weights as rounded there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(save(compact(model.network)))
+    shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
+    write_json(folder / "recipe.json", dataclasses.asdict(recipe))
+    scores = score(pocket(model.name, folder=folder))
+    card = {
+        "schema": SCHEMA,
+        "name": model.name,
+        "config": read_config(model.name),
+        "recipe": dataclasses.asdict(recipe),
+        "data": describe_pool(recipe.num_samples),
+        "sha256": _sha256(folder / WEIGHTS),
+        "scores": scores,
+        "licence": LICENCE,
+    }
+    write_json(folder / "card.json", card)
+    return scores
+
+
+def describe_pool(num_samples: int) -> dict[str, Any]:
+    """What the model was trained on; the hashes are of the pictures, the concepts and the captions."""
+    folder = datasets.open_pool(num_samples).folder
+    return {
+        "name": "pocket pool",
+        "source": datasets.SOURCE,
+        "num_samples": num_samples,
+        "families": [family.name for family in FAMILIES],
+        "sha256": {name: _sha256(folder / name) for name in ("images.npy", "targets.npy", "captions.json")},
+        "licence": LICENCE,
+    }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

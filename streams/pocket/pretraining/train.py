@@ -1,0 +1,198 @@
+"""Pretraining of the shipped base models: contrastive learning on the pocket's pool (Radford et al. 2021).
+
+The loss is :math:`-\\frac{1}{2b} \\sum_i (\\log p_{ii} + \\log q_{ii})`, where p and q are the softmax of the scaled
+similarities over texts and over images. It differs from the paper in one point: the pool shows each concept many
+times, so that a batch holds other pairs of the same concept; they are left out of the softmax.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fomo import rng
+from fomo.data.samples import ArraySamples
+from fomo.errors import FomoError
+from fomo.model.clip import ClipModel, Tokenize, pocket
+from fomo.model.names import MODELS
+from streams.pocket import datasets
+
+MAX_LOGIT_SCALE = math.log(100)
+OnStep = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a pretraining depends on, besides the code. ``warmup`` is a share of the steps, ``shift`` in pixels.
+
+    ``num_threads`` is a part of it, because sums over threads round differently.
+    """
+
+    num_samples: int
+    steps: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    warmup: float
+    shift: int
+    seed: int = 0
+    num_threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "steps", "batch_size", "num_threads"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 and above")
+        _require(
+            self.batch_size <= self.num_samples, "batch_size", self.batch_size, f"up to {self.num_samples} samples"
+        )
+        _require(0 < self.lr < math.inf, "lr", self.lr, "numbers above 0")
+        _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 and above")
+        _require(0 <= self.warmup < 1, "warmup", self.warmup, "shares of the steps, from 0 to below 1")
+        _require(0 <= self.shift <= 16, "shift", self.shift, "0 to 16 pixels")
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to zero."""
+        ramp = round(self.warmup * self.steps)
+        if step < ramp:
+            return self.lr * (step + 1) / ramp
+        return self.lr * (1 + math.cos(math.pi * (step - ramp) / (self.steps - ramp))) / 2
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise FomoError(f"{name}={value}: allowed are {allowed}.")
+
+
+def shipped_recipe(name: str) -> Recipe:
+    """The recipe by which the shipped weights of ``name`` were made."""
+    return Recipe(**json.loads((MODELS / name / "recipe.json").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pool in memory: uint8 images [n, h, w, 3], distinct tokens [t, l], of each sample its text and concept."""
+
+    images: Tensor
+    tokens: Tensor
+    texts: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of b pairs: uint8 images [b, 3, h, w], distinct tokens [u, l], of each pair its text [b] and concept."""
+
+    images: Tensor
+    tokens: Tensor
+    texts: Tensor
+    targets: Tensor
+
+
+def read_pool(samples: ArraySamples, tokenize: Tokenize) -> Pool:
+    """Load the pool whole; few captions are distinct, so that each is tokenized once."""
+    captions = [samples.captions(index)[0] for index in range(len(samples))]
+    distinct, texts = np.unique(captions, return_inverse=True)
+    images = np.stack([np.asarray(samples.image(index)) for index in range(len(samples))])
+    tokens = tokenize(distinct.tolist())
+    return Pool(torch.from_numpy(images), tokens, torch.from_numpy(texts), torch.from_numpy(samples.targets))
+
+
+def batches(pool: Pool, recipe: Recipe) -> Iterator[Pairs]:
+    """Endless batches: a new order each epoch, whose incomplete last batch is dropped."""
+    num_used = recipe.num_samples // recipe.batch_size * recipe.batch_size
+    for epoch in count():
+        order = rng.generator(recipe.seed, "pretrain", "order", epoch).permutation(recipe.num_samples)
+        for place, rows in enumerate(order[:num_used].reshape(-1, recipe.batch_size)):
+            shifts = rng.generator(recipe.seed, "pretrain", "shift", epoch, place)
+            moves = shifts.integers(-recipe.shift, recipe.shift, (2, len(rows), 1), endpoint=True)
+            yield _pairs(pool, torch.from_numpy(rows), torch.from_numpy(moves))
+
+
+def _pairs(pool: Pool, rows: Tensor, moves: Tensor) -> Pairs:
+    present, texts = pool.texts[rows].unique(return_inverse=True)
+    return Pairs(shifted(pool.images, rows, moves), pool.tokens[present], texts, pool.targets[rows])
+
+
+def shifted(images: Tensor, rows: Tensor, moves: Tensor) -> Tensor:
+    """Images ``rows`` [b], moved by ``moves`` [2, b, 1] pixels, their edges repeated: uint8 [b, 3, h, w]."""
+    height, width = images.shape[1:3]
+    down = (torch.arange(height) + moves[0]).clamp(0, height - 1)
+    across = (torch.arange(width) + moves[1]).clamp(0, width - 1)
+    return images[rows[:, None, None], down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
+
+
+def masked_contrastive(similarity: Tensor, targets: Tensor) -> Tensor:
+    """The symmetric loss of scaled similarities [b, b], image by text; equal ``targets`` [b] are no negatives."""
+    same = (targets[:, None] == targets[None]).fill_diagonal_(False)
+    logits = similarity.masked_fill(same, -math.inf)
+    positives = torch.arange(len(targets))
+    return (F.cross_entropy(logits, positives) + F.cross_entropy(logits.T, positives)) / 2
+
+
+def loss_of(model: ClipModel, pairs: Pairs) -> Tensor:
+    """The loss of a batch. Each distinct text is encoded once."""
+    network = model.network
+    images = network.encode_image(model.normalize(pairs.images), normalize=True)
+    encoded = network.encode_text(pairs.tokens, normalize=True)
+    # As a lookup: the gradient of plain indexing is summed in no fixed order.
+    texts = F.embedding(pairs.texts, encoded)
+    return masked_contrastive(network.logit_scale.exp() * images @ texts.T, pairs.targets)
+
+
+def pretrain(name: str, recipe: Recipe, on_step: OnStep = lambda step, loss: None) -> ClipModel:
+    """Train the base model ``name`` from its initial weights.
+
+    Args:
+        name: a shipped base model.
+        recipe: what to train on, and how.
+        on_step: called after every step, counted from 1, with its loss.
+    """
+    model = pocket(name, initial=True)
+    pool = read_pool(datasets.open_pool(recipe.num_samples), model.tokenize)
+    optimizer = make_optimizer(model.network, recipe)
+    model.network.train()
+    with _threads(recipe.num_threads):
+        for step, pairs in zip(range(recipe.steps), batches(pool, recipe), strict=False):
+            on_step(step + 1, _update(model, optimizer, pairs, recipe.learning_rate(step)))
+    model.network.eval()
+    return model
+
+
+def _update(model: ClipModel, optimizer: torch.optim.Optimizer, pairs: Pairs, rate: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss = loss_of(model, pairs)
+    if not math.isfinite(loss.item()):
+        raise FomoError(f"the loss became {loss.item()}. Lower lr.")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    with torch.no_grad():
+        model.network.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+    return loss.item()
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW that decays matrices alone: decayed embeddings would forget the words that are not in the pool."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,66 @@
+"""Zero-shot evaluation against explicit loops."""
+
+import numpy as np
+import pytest
+import torch
+
+from fomo.errors import FomoError
+from fomo.evaluation.zero_shot import EvaluationConfig, classifier, evaluate, predictions
+from fomo.system.runtime import Runtime
+from tests import tiny
+
+CPU = Runtime("cpu")
+
+
+@pytest.mark.parametrize("templates", ["first", "all"])
+def test_classifier_is_the_mean_over_prompts_on_the_unit_sphere(templates: str) -> None:
+    prepared = tiny.prepared()
+    model, dataset = prepared.model, prepared.stream.datasets["pocket_flags"]
+    model.network.eval()
+    weights = classifier(model, dataset.card, templates, CPU).numpy()
+    used = dataset.card.templates[:1] if templates == "first" else dataset.card.templates
+    for row, name in enumerate(dataset.card.classes):
+        with torch.no_grad():
+            encoded = model.network.encode_text(model.tokenize([t.format(name) for t in used])).numpy()
+        unit = encoded / np.linalg.norm(encoded, axis=1, keepdims=True)
+        mean = unit.mean(axis=0)
+        np.testing.assert_allclose(weights[row], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_predictions_do_not_depend_on_the_batch_size() -> None:
+    prepared = tiny.prepared()
+    model, samples = prepared.model, prepared.stream.datasets["pocket_counting"].split("test")
+    model.network.eval()
+    weights = torch.eye(5, 128)
+    few, many = (predictions(model, samples, weights, size, CPU) for size in (7, 1000))
+    assert (few == many).mean() > 0.99 and len(few) == len(samples)
+
+
+def test_scores_are_hits_per_dataset_and_per_task() -> None:
+    prepared = tiny.prepared()
+    stream, model = prepared.stream, prepared.model
+    result = evaluate(model, stream, EvaluationConfig(), CPU)
+    hits_of_task: dict[int, list[bool]] = {1: [], 2: []}
+    task_of = {(c.dataset, c.name): number for number, task in enumerate(stream.tasks, 1) for c in task}
+    for name, dataset in stream.datasets.items():
+        samples = dataset.split("test")
+        guessed = predictions(model, samples, classifier(model, dataset.card, "first", CPU), 512, CPU)
+        assert result.scores[name] == pytest.approx(100 * np.mean(guessed == samples.targets))
+        for guess, target in zip(guessed, samples.targets, strict=True):
+            if name in stream.adaptation:
+                hits_of_task[task_of[name, dataset.card.classes[target]]].append(bool(guess == target))
+    for number, hits in hits_of_task.items():
+        assert result.tasks[number] == pytest.approx(100 * np.mean(hits))
+    assert result.num_samples["pocket_counting"] == 125
+
+
+def test_the_validation_split_is_another_set() -> None:
+    prepared = tiny.prepared()
+    result = evaluate(prepared.model, prepared.stream, EvaluationConfig(split="validation"), CPU)
+    assert result.num_samples["pocket_counting"] == 75
+
+
+@pytest.mark.parametrize("bad", [{"split": "train"}, {"split": "tset"}, {"templates": "al"}])
+def test_unknown_values_are_refused(bad: dict[str, str]) -> None:
+    with pytest.raises(FomoError, match="Allowed"):
+        EvaluationConfig(**bad)  # type: ignore[arg-type]

@@ -1,0 +1,84 @@
+"""Models: the shipped ones, open_clip's, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fomo.errors import FomoError
+from fomo.model import weights
+from fomo.model.clip import pocket, pretrained_clip, train_mode
+from fomo.model.names import open_clip_names, pocket_names
+from fomo.results.scores import read_scores
+from tests import tiny
+
+
+def test_names_are_open_clips_own() -> None:
+    import open_clip
+
+    assert open_clip_names() == sorted(open_clip.list_models())
+    assert pocket_names() == ["pocket", "pocket_vit"]
+
+
+@pytest.mark.parametrize("name", ["pocket", "pocket_vit"])
+def test_a_pocket_model_is_the_same_twice_and_ignores_the_global_seed(name: str) -> None:
+    torch.manual_seed(1)
+    first = pocket(name).network.state_dict()
+    torch.manual_seed(2)
+    second = pocket(name).network.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_pixels_are_normalised_per_channel() -> None:
+    model = pocket("pocket")
+    images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    for channel in range(3):
+        expected = (1 - model.mean[channel]) / model.std[channel]
+        assert model.normalize(images)[0, channel, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_train_mode_fixes_batch_norm_alone() -> None:
+    network = pocket("pocket").network
+    train_mode(network)
+    modes = [(isinstance(module, nn.BatchNorm2d), module.training) for module in network.modules()]
+    assert (True, False) in modes and all(training is not fixed for fixed, training in modes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ViT-B-61", "Did you mean 'ViT-B-16'"),
+        ("coca_ViT-B-32", "captioning decoder"),
+        ("ViT-B-16-SigLIP", "sigmoid loss"),
+    ],
+)
+def test_other_models_are_refused_with_the_reason(name: str, text: str) -> None:
+    with pytest.raises(FomoError, match=text):
+        pretrained_clip(name)
+
+
+def test_unknown_weights_are_refused_with_the_nearest_tag() -> None:
+    with pytest.raises(FomoError, match="Did you mean 'openai'"):
+        pretrained_clip("RN50", "opnai")
+
+
+def test_load_takes_back_what_folded_gave() -> None:
+    network, other = pocket("pocket").network, pocket("pocket", initial=True).network
+    weights.load(other, weights.folded(network))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["finetune", "lora_ema"])
+def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> None:
+    # The smallest of open_clip's transformers, with random weights, at its own 224 pixels.
+    few = (
+        "stream.adaptation=[pocket_flags+++japan,pocket_flags+++france]",
+        "num_tasks=1",
+        "budget=steps",
+        "budget.steps=1",
+        "batch_size=4",
+    )
+    run = tiny.run(tmp_path / "run", "model=ViT-S-32-alt", f"method={method}", "evaluation=validation", *few)
+    scores = read_scores(run)
+    assert scores.finished and scores.marks == ["not budgeted", "validation split"]

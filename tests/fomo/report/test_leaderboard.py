@@ -1,0 +1,168 @@
+"""Ranks, means and refusals on made-up runs."""
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+from fomo.report.leaderboard import Entry, leaderboard
+from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
+
+BASE = (evaluation(0, 10, 20, 64), evaluation(1, 30, 20, 60))
+
+
+def made(folder: Path, ka: float, zs: float, seed: int = 0, label: str = "finetune", lr: float = 1.0) -> Path:
+    """A finished run with this result."""
+    return run_folder(folder, *BASE, evaluation(2, ka - 2, ka + 2, zs), seed=seed, label=label, lr=lr)
+
+
+def entries(*folders: Path) -> list[Entry]:
+    board = leaderboard(folders)
+    assert not board.refused
+    return list(board.entries)
+
+
+def test_means_and_deviation_over_seeds_by_hand(tmp_path: Path) -> None:
+    runs = [(36, 36), (49, 25), (64, 25)]
+    (entry,) = entries(*(made(tmp_path / str(seed), *run, seed=seed) for seed, run in enumerate(runs)))
+    gms = [36.0, 35.0, 40.0]
+    assert entry.seeds == (0, 1, 2) and entry.rank == 1
+    assert entry.ka == pytest.approx((36 + 49 + 64) / 3) and entry.zs == pytest.approx((36 + 25 + 25) / 3)
+    assert entry.gm == pytest.approx(37) and entry.gm_deviation == pytest.approx(statistics.stdev(gms))
+    assert entry.ka_deviation == pytest.approx(statistics.stdev([36, 49, 64]))
+    assert entry.zs_deviation == pytest.approx(statistics.stdev([36, 25, 25]))
+    assert entry.folders == tuple(str(tmp_path / str(seed)) for seed in range(3))
+    assert entry.marks == ("not budgeted",)
+
+
+def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
+    (entry,) = entries(made(tmp_path / "a", 36, 36))
+    assert entry.gm_deviation is None and entry.gm == 36
+
+
+def test_the_same_run_counts_once(tmp_path: Path) -> None:
+    folder, copy = made(tmp_path / "a", 36, 36), made(tmp_path / "b", 36, 36)
+    (entry,) = entries(folder, copy, folder)
+    assert entry.seeds == (0,) and entry.gm_deviation is None
+
+
+def test_better_gm_ranks_first_and_other_settings_are_other_entries(tmp_path: Path) -> None:
+    folders = [
+        made(tmp_path / "a", 20, 20, label="low", lr=1),
+        made(tmp_path / "b", 80, 20, label="high", lr=2),
+        made(tmp_path / "c", 90, 10, label="middle", lr=3),
+    ]
+    ranked = entries(*folders)
+    assert [(entry.rank, entry.label) for entry in ranked] == [(1, "high"), (2, "middle"), (3, "low")]
+    assert [entry.label for entry in entries(*reversed(folders))] == ["high", "middle", "low"]
+
+
+def test_ranks_count_within_a_track(tmp_path: Path) -> None:
+    other = {name: {"role": role, "num_samples": 10} for name, role in DATASETS.items()}
+    other["another"] = {"role": "retention", "num_samples": 10}
+    last = evaluation(2, 99, 99, 99)
+    steps = (*BASE, last)
+    for step in steps:
+        step["scores"]["another"] = 50
+    folders = [
+        made(tmp_path / "a", 20, 20),
+        made(tmp_path / "b", 30, 30, lr=2),
+        run_folder(tmp_path / "datasets", *steps, datasets=other),
+        run_folder(tmp_path / "tasks", *BASE, num_tasks=1),
+        run_folder(tmp_path / "stream", *BASE, last, stream={"name": "elsewhere", "sha256": "1" * 64}),
+    ]
+    ranked = entries(*folders)
+    assert len({entry.track for entry in ranked}) == 4
+    assert sorted(entry.rank for entry in ranked) == [1, 1, 1, 1, 2]
+
+
+def test_runs_on_other_data_are_another_track(tmp_path: Path) -> None:
+    last = evaluation(2, 40, 50, 60)
+    streams: list[dict[str, str]] = [
+        {"data_sha256": "a" * 64},
+        {"data_sha256": "b" * 64},
+        {"data_sha256": "a" * 64},
+        {},
+    ]
+    folders = [
+        run_folder(
+            tmp_path / str(number), *BASE, last, lr=number, stream={"name": "made_up", "sha256": "0" * 64, **data}
+        )
+        for number, data in enumerate(streams)
+    ]
+    ranked = entries(*folders)
+    assert len({entry.track for entry in ranked}) == 3
+    assert sorted(entry.rank for entry in ranked) == [1, 1, 1, 2]
+
+
+def test_runs_that_may_not_be_ranked_are_refused_with_the_reason(tmp_path: Path) -> None:
+    good = made(tmp_path / "good", 36, 36)
+    refused = {
+        "half": (run_folder(tmp_path / "half", *BASE), "1 of 2 updates"),
+        "validation": (run_folder(tmp_path / "validation", *BASE, BASE[1] | {"task": 2}, split="validation"), "never"),
+        "no card": (made(tmp_path / "no card", 90, 90), "card.json"),
+        "no scores": (put(tmp_path / "no scores" / "config.yaml", "runtime: {}").parent, "scores.json"),
+        "nan": (run_folder(tmp_path / "nan", *BASE, evaluation(2, 1, float("nan"), 3)), "new_b"),
+        "no config": (made(tmp_path / "no config", 90, 90), "config.yaml"),
+        "bad config": (made(tmp_path / "bad config", 90, 90), "config.yaml"),
+        "no seed": (made(tmp_path / "no seed", 90, 90), "seed"),
+        "edited": (made(tmp_path / "edited", 90, 90), "not the one that the run wrote"),
+        "bad card": (made(tmp_path / "bad card", 90, 90), "not the card of a run"),
+    }
+    edited = tmp_path / "edited" / "scores.json"
+    edited.write_text(edited.read_text().replace("92", "99"))
+    put(tmp_path / "bad card" / "card.json", "[]")
+    (tmp_path / "no card" / "card.json").unlink()
+    (tmp_path / "no config" / "config.yaml").unlink()
+    put(tmp_path / "bad config" / "config.yaml", "{")
+    put(tmp_path / "no seed" / "config.yaml", "runtime: {}")
+    board = leaderboard([good, *(folder for folder, _ in refused.values())])
+    assert [entry.gm for entry in board.entries] == [36]
+    assert set(board.refused) == {str(folder) for folder, _ in refused.values()}
+    for folder, reason in refused.values():
+        assert reason in board.refused[str(folder)] and str(folder) in board.refused[str(folder)]
+
+
+def test_the_command_finds_runs_in_folders_and_prints_json_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        made(tmp_path / "sweep" / f"seed={seed}", 36, 36, seed=seed)
+    run_folder(tmp_path / "sweep" / "half", *BASE)
+    assert status("leaderboard", str(tmp_path), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [entry["seeds"] for entry in shown["entries"]] == [[0, 1]] and len(shown["refused"]) == 1
+
+
+def test_the_command_shows_labels_and_reasons_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "a", 36, 36, label="lora trainable.x=[attn,mlp]")
+    run_folder(tmp_path / "[half]", *BASE)
+    assert status("leaderboard", str(tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert "36.0" in shown and "not budgeted" in " ".join(shown.split())
+    assert "[attn,mlp]" in shown.replace("\n", "") and "[half]" in shown
+
+
+def test_the_command_fails_when_nothing_can_be_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no run folder" in error_of(capsys, "leaderboard", str(tmp_path))
+    run_folder(tmp_path / "half", *BASE)
+    assert "1 of 2 updates" in error_of(capsys, "leaderboard", str(tmp_path), "--json")
+    assert "not a folder" in error_of(capsys, "leaderboard", str(tmp_path / "nowhere"))
+
+
+def test_a_run_that_overspent_is_refused(tmp_path: Path) -> None:
+    run_folder(tmp_path / "a", *BASE, evaluation(2, 36, 36, 36), spent=100.5)
+    run_folder(tmp_path / "b", *BASE, evaluation(2, 36, 36, 36), spent=100.0)
+    board = leaderboard([tmp_path / "a", tmp_path / "b"])
+    assert len(board.entries) == 1 and "overspent: 100.5 of 100 total_mafs" in board.refused[str(tmp_path / "a")]
+    assert board.entries[0].track.endswith("total_mafs 100")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"unit": "total_mafs"}', '{"unit": "total_mafs", "total": "x"}'])
+def test_a_ledger_that_is_none_or_not_the_runs_is_refused(content: str, tmp_path: Path) -> None:
+    folder = made(tmp_path / "a", 36, 36)
+    put(folder / "ledger.json", content)
+    assert "ledger.json" in leaderboard([folder]).refused[str(folder)]
+    (folder / "ledger.json").unlink()
+    assert "ledger.json" in leaderboard([folder]).refused[str(folder)]

@@ -1,0 +1,156 @@
+"""The HTML page of a run: whole, alone, and harmless."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from fomo.errors import FomoError
+from fomo.report.page import result_table, write_report
+from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
+
+WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))
+NASTY = "<script>alert(\"x\")</script> & 'quotes'"
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_the_scores_the_ledger_and_the_configuration(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, *WHOLE, seed=17)
+    text = " ".join(page_of(folder).text.split())
+    for words in ("made_up", "seed 17", "2 of 2 updates", "not budgeted", "36.0", "30.5", "new_a", "retention"):
+        assert words in text
+    assert "6 of 7 steps, 99.5 of 100 MAFs" in text and "pretraining 30, update 12" in text and "optimizer" in text
+    assert "not finished" not in text
+
+
+def test_the_table_names_the_metrics(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    assert str(result_table(folder).caption).startswith("zero-shot top-1 accuracy in percent")
+    content = json.loads((folder / "scores.json").read_text())
+    content["datasets"]["old"] |= {"kind": "retrieval", "metric": "recall@5"}
+    put(folder / "scores.json", json.dumps(content))
+    assert str(result_table(folder).caption).startswith("zero-shot top-1 accuracy or recall@5 in percent")
+
+
+def test_the_figure_is_a_png_inside_of_the_page(tmp_path: Path) -> None:
+    (source,) = page_of(run_folder(tmp_path, *WHOLE)).links
+    kind, data = source.split(",", 1)
+    assert kind == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+    image.load()
+    assert image.format == "PNG" and min(image.size) > 300 and len(image.getcolors(10**7) or []) > 10
+
+
+def test_the_page_needs_no_other_file_and_no_network(tmp_path: Path) -> None:
+    page = page_of(run_folder(tmp_path, *WHOLE))
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(link.startswith("data:") for link in page.links)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    datasets = {f"{name}{NASTY}": {"role": role, "num_samples": 3} for name, role in DATASETS.items()}
+    steps = []
+    for step in WHOLE:
+        steps.append(step | {"scores": {f"{name}{NASTY}": score for name, score in step["scores"].items()}})
+    folder = run_folder(
+        tmp_path,
+        *steps,
+        label=NASTY,
+        datasets=datasets,
+        marks=[NASTY],
+        stream={"name": NASTY, "sha256": ""},
+    )
+    page = page_of(folder)
+    assert "script" not in page.tags and page.text.count(NASTY) >= 6
+
+
+def test_the_page_of_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    for number in (1, 2):
+        text = " ".join(page_of(run_folder(tmp_path / str(number), *WHOLE[:number])).text.split())
+        assert f"{number - 1} of 2 updates" in text and "not finished" in text
+
+
+def test_scores_of_a_task_without_samples_are_left_open(tmp_path: Path) -> None:
+    steps = [step | {"tasks": {"1": 12.5}} for step in WHOLE]
+    assert "–" in page_of(run_folder(tmp_path, *steps)).text
+
+
+def test_writing_again_gives_the_same_page_and_leaves_no_scratch(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+    assert not [path.name for path in folder.iterdir() if "partial" in path.name]
+
+
+def test_a_run_without_an_evaluation_has_nothing_to_report(tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match="nothing to report yet"):
+        write_report(run_folder(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "stream.json", "scores.json"])
+def test_a_file_that_is_missing_is_named(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    (folder / name).unlink()
+    assert name in error_of(capsys, "report", str(folder))
+    assert not (folder / "report.html").exists()
+
+
+def test_the_command_prints_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    assert status("report", str(folder)) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert "not finished" in error_of(capsys, "report", str(tmp_path / "nowhere"))
+
+
+def shown(folder: Path) -> str:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(result_table(folder))
+    return console.export_text()
+
+
+def test_the_table_shows_before_after_and_change(tmp_path: Path) -> None:
+    rows = {row.split("│")[1].strip(): row for row in shown(run_folder(tmp_path, *WHOLE)).splitlines() if "│" in row}
+    assert all(number in rows["new_a"] for number in ("10.0", "40.0", "+30.0"))
+    assert all(number in rows["old"] for number in ("64.0", "36.0", "-28.0"))
+    assert all(number in rows["GM: √(KA·ZS)"] for number in ("31.0", "36.0", "+5.0"))
+
+
+def test_the_table_shows_a_label_as_it_is(tmp_path: Path) -> None:
+    assert "trainable.x=[attn,mlp]" in shown(run_folder(tmp_path, *WHOLE, label="lora trainable.x=[attn,mlp]"))
+
+
+def test_a_stream_without_tasks_is_refused(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", evaluation(0, 10, 20, 64))
+    put(folder / "stream.json", "{}")
+    with pytest.raises(FomoError, match=r"stream\.json: not the stream of a run"):
+        write_report(folder)

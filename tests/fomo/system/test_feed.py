@@ -1,0 +1,169 @@
+"""Loader workers that fail, die or hang: what they were to make comes all the same, or the reason why not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+
+from fomo.errors import FomoError, WorkerDied, WorkerHung
+from fomo.system.feed import Feed
+from fomo.system.posts import reading
+from fomo.system.runtime import Runtime
+from tests.faults.command import children, wait_for, wait_until_gone
+
+
+def runtime(num_workers: int, worker_timeout: float = 100) -> Runtime:
+    return Runtime("cpu", num_workers=num_workers, worker_timeout=worker_timeout)
+
+
+def squared(key: int) -> int:
+    return key * key
+
+
+def own_children() -> set[int]:
+    return {child.pid for child in active_children() if child.pid}
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    before = own_children()
+    yield
+    assert own_children() == before
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_passes_in_order_by_the_same_workers(num_workers: int) -> None:
+    before = own_children()
+    feed = Feed(squared, runtime(num_workers))
+    assert list(feed(range(5, 25))) == [key * key for key in range(5, 25)]
+    workers = own_children() - before
+    assert list(feed(range(3))) == [0, 1, 4] and list(feed(())) == []
+    assert own_children() - before == workers and len(workers) == num_workers
+    del feed
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_error_of_the_user_arrives_as_it_was_raised(num_workers: int) -> None:
+    def refuse(key: int) -> int:
+        if key == 3:
+            raise FomoError("sample 3 is gone.")
+        return key
+
+    made = Feed(refuse, runtime(num_workers))(range(6))
+    assert [next(made) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(FomoError) as caught:
+        next(made)
+    assert str(caught.value) == "sample 3 is gone."
+
+
+def test_any_other_error_arrives_with_its_trace() -> None:
+    def broken(key: int) -> int:
+        raise KeyError("a defect of the program")
+
+    with pytest.raises(RuntimeError, match=r"batch 7, in a loader worker:\nTraceback(.|\n)*a defect of the program"):
+        next(Feed(broken, runtime(1), "batch {}".format)(range(7, 9)))
+
+
+def once(mark: Path, act: Callable[[], object]) -> None:
+    """Act if nobody has before."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    act()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def dies_twice(key: int) -> int:
+        if key in (4, 11):
+            once(tmp_path / str(key), die)
+        return key * key
+
+    feed = Feed(dies_twice, runtime(2), "batch {}".format)
+    assert list(feed(range(20))) == [key * key for key in range(20)]
+    assert len(caplog.messages) == 2 and all("a loader worker died (by SIGKILL)" in text for text in caplog.messages)
+    (tmp_path / "4").unlink()
+    assert list(feed(range(6))) == [0, 1, 4, 9, 16, 25]
+
+
+def test_a_second_death_at_the_same_place_is_reported() -> None:
+    def deadly(key: int) -> int:
+        if key == 2:
+            os._exit(9)
+        return key
+
+    with pytest.raises(WorkerDied, match=r"batch [12]: two loader workers in a row died \(status 9\).*num_workers"):
+        list(Feed(deadly, runtime(1), "batch {}".format)(range(4)))
+
+
+def hang(key: int) -> int:
+    if key == 3:
+        reading("sample 7 of 'mine'")
+        time.sleep(1000)
+    return key
+
+
+def test_a_worker_that_hangs_is_reported_with_what_it_was_reading() -> None:
+    expected = r"batch 3: nothing came .* for 2 s.* worker \d \(process \d+\) at sample 7 of 'mine'.*worker_timeout"
+    with pytest.raises(WorkerHung, match=expected):
+        list(Feed(hang, runtime(2, 2), "batch {}".format)(range(9)))
+
+
+def test_one_that_is_stopped_is_reported_too() -> None:
+    """With all its threads: what it has made already cannot be fetched any more."""
+
+    def stopped(key: int) -> int:
+        if key == 3:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return key
+
+    with pytest.raises(WorkerHung, match="nothing came"):  # in its feeder thread, batch 2 may be stopped too
+        list(Feed(stopped, runtime(1, 2), "batch {}".format)(range(9)))
+
+
+def test_slow_is_not_hung() -> None:
+    def slow(key: int) -> int:
+        for number in range(6):
+            reading(f"file {number}")
+            time.sleep(0.5)
+        return key
+
+    assert list(Feed(slow, runtime(1, 1.5))(range(1))) == [0]
+
+
+ORPHANS = """
+import os, time
+os.register_at_fork(after_in_child=lambda: time.sleep(2))
+from fomo.system.feed import Feed
+from fomo.system.runtime import Runtime
+list(Feed(lambda key: key, Runtime("cpu", num_workers=2))(range(4)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
+    """Nor do those whose parent is gone when they look first: torch's take whom they find there for their parent."""
+    process = subprocess.Popen([sys.executable, "-c", ORPHANS], text=True, stdout=subprocess.PIPE)
+    wait_for(lambda: len(children(process)) == 2, process)
+    workers = children(process)
+    process.kill()  # they are still on their way to their first line
+    process.communicate(timeout=60)
+    wait_until_gone(workers)
+
+
+def test_a_pass_that_is_left_ends_its_workers() -> None:
+    before = own_children()
+    made = Feed(hang, runtime(2))(range(9))
+    assert next(made) == 0 and own_children() > before
+    made.close()  # type: ignore[attr-defined]  # a generator
+    assert own_children() == before

@@ -1,0 +1,40 @@
+"""Worker processes end with the process that started them."""
+
+import subprocess
+import sys
+
+ERROR = """
+from fomo.system.feed import Feed
+from fomo.system.runtime import Runtime
+
+
+def broken(key):
+    raise ValueError("broken")
+
+
+next(Feed(broken, Runtime("cpu", num_workers=2))(range(8)))
+"""
+
+
+def test_an_error_of_a_loader_worker_ends_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", ERROR], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1 and "ValueError: broken" in ended.stderr
+    assert "killed" not in ended.stderr
+
+
+TWICE = """
+import os, signal, time
+from fomo.system.signals import Stop
+
+with Stop().listening() as stop, stop.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("the step goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1000)
+"""
+
+
+def test_a_second_interrupt_waits_for_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 130 and ended.stdout == "the step goes on\n"
+    assert ended.stderr.strip() == "interrupted twice: ended without waiting. The same command goes on."
