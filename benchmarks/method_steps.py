@@ -22,17 +22,18 @@ from pathlib import Path
 import torch
 
 import fomo
+from fomo.batch import Batch
 from fomo.budget.flops import unmetered
 from fomo.config.compose import builtin_groups, compose
 from fomo.config.parts import build
 from fomo.config.schema import resolve
-from fomo.loop import Learner
-from fomo.method import Batch, Methods
 from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.planner import learner_of, parts_of
 from fomo.running.prepared import Prepared, prepare
 from fomo.system.usage import synchronize
 from fomo.training.loader import Batches
+from fomo.training.methods import Methods
+from fomo.training.step import Learner
 
 YARDSTICK = "finetune"
 BARS = {"lnfit": 1.0, "bitfit": 1.0, "lora": 1.1}

@@ -8,12 +8,12 @@ from fomo.version import __version__
 
 if TYPE_CHECKING:
     from fomo import rng
+    from fomo.batch import Batch, Features
     from fomo.budget.memory import host_memory
-    from fomo.loop import contrastive
-    from fomo.method import Batch, Features, Method, PeriodicOptimizer, Task
+    from fomo.method import Method, PeriodicOptimizer, Task
     from fomo.position import Position
+    from fomo.training.step import contrastive
 
-_METHOD = ("Batch", "Features", "Method", "PeriodicOptimizer", "Task")
 __all__ = [
     "Batch",
     "Features",
@@ -29,9 +29,14 @@ __all__ = [
     "unknown",
 ]
 
-_LAZY = dict.fromkeys(_METHOD, "fomo.method") | {
+_LAZY = {
+    "Batch": "fomo.batch",
+    "Features": "fomo.batch",
+    "Method": "fomo.method",
+    "PeriodicOptimizer": "fomo.method",
+    "Task": "fomo.method",
     "Position": "fomo.position",
-    "contrastive": "fomo.loop",
+    "contrastive": "fomo.training.step",
     "host_memory": "fomo.budget.memory",
 }
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from fomo import rng
+from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Flops, Meter, Phases, charged, unmetered
 from fomo.budget.plan import GIGA, Plan, shares
 from fomo.errors import FomoError
-from fomo.method import Batch
 
 SCHEMA = "fomo.ledger/1"
 CHECKED_SHARE = 0.02

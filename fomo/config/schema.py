@@ -17,12 +17,12 @@ from fomo.checkpoint.saver import CheckpointConfig
 from fomo.errors import FomoError, check_keys, unknown
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
+from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
 from fomo.stream.mixture import MixtureWeights
 from fomo.stream.pools import Captions
 from fomo.system.reading import read_yaml
 from fomo.system.runtime import Runtime
-from fomo.training.loader import Augmentation
 from fomo.training.nonfinite import POLICIES
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")

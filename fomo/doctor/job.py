@@ -7,6 +7,7 @@ from itertools import islice
 
 import torch
 
+from fomo.batch import Batch
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
 from fomo.config.schema import Config, Resolved, resolve
@@ -14,8 +15,8 @@ from fomo.doctor.facts import Job
 from fomo.doctor.limits import process_bytes
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
-from fomo.method import Batch
-from fomo.model.clip import ClipModel, without_warnings
+from fomo.model.clip import ClipModel
+from fomo.model.open_clip import without_warnings
 from fomo.planning.planner import fresh_model, setting_of, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared, prepare

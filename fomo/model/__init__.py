@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_LAZY = {"pocket": "fomo.model.clip", "pretrained_clip": "fomo.model.clip"}
+_LAZY = {"pocket": "fomo.model.shipped", "pretrained_clip": "fomo.model.open_clip"}
 """The builders that configurations name: their dotted names are part of every stored configuration and its hash."""
 
 

@@ -9,19 +9,21 @@ from functools import partial
 import torch
 from torch import nn
 
+from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
 from fomo.budget.flops import unmetered
 from fomo.budget.plan import Memory, Plan, plan, typed_in
 from fomo.config.parts import build
 from fomo.config.plugins import check_method
 from fomo.config.schema import Config
-from fomo.loop import Learner, MakeOptimizer
-from fomo.method import Batch, Method, Methods, Task
+from fomo.method import Method, Task
 from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
 from fomo.planning.rehearsal import Setting, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.stream.pools import StreamPools
 from fomo.system.usage import synchronize
+from fomo.training.methods import Methods
+from fomo.training.step import Learner, MakeOptimizer
 
 PARTS = ("trainable", "regularizer", "merging")
 TRIED_STEPS = 4

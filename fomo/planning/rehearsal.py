@@ -14,15 +14,17 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fomo.batch import Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import FlopMeter, Flops, Phases
 from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
 from fomo.errors import FomoError
-from fomo.loop import Learner, MakeOptimizer
-from fomo.method import Batch, Method, Methods, PeriodicOptimizer, Task, UpdateBatches
+from fomo.method import Method, PeriodicOptimizer, Task, UpdateBatches
 from fomo.model.clip import train_mode
 from fomo.stream.mixture import Counts
+from fomo.training.methods import Methods
+from fomo.training.step import Learner, MakeOptimizer
 
 
 @dataclass(frozen=True)

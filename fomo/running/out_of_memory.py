@@ -12,12 +12,12 @@ import torch
 
 from fomo.config.schema import Config
 from fomo.errors import FomoError
-from fomo.method import Methods
 from fomo.model.clip import ClipModel
 from fomo.planning.planner import fresh_model, setting_of, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.planning.table import shapes
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
+from fomo.training.methods import Methods
 
 GIB = 2**30
 TASKS = 3

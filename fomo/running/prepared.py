@@ -12,15 +12,15 @@ from fomo.config.parts import build
 from fomo.config.schema import Config, Resolved, comparable
 from fomo.errors import FomoError
 from fomo.loop import LearningRate
-from fomo.method import Methods
 from fomo.model.clip import ClipModel, checkpoint_activations
 from fomo.planning.planner import parts_of, plan_run
 from fomo.position import Position
+from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.mixture import Mixture
 from fomo.stream.pools import StreamPools
-from fomo.training.loader import BatchMaker
+from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.nonfinite import check_rewindable
 from fomo.version import __version__

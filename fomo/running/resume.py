@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fomo.batch import Batch
 from fomo.budget.flops import unmetered
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.files import Checkpoint, Damaged, as_written, numbered, read_identity
@@ -18,8 +19,8 @@ from fomo.checkpoint.saver import Saver
 from fomo.checkpoint.state import load_model, load_optimizer, training_state
 from fomo.config.schema import differences
 from fomo.errors import FomoError, Stopped, WorkerHung
-from fomo.loop import Keeper, Learner, Place
-from fomo.method import Batch, Task
+from fomo.loop import Keeper, Place
+from fomo.method import Task
 from fomo.results.files import is_count
 from fomo.running.folder import CHECKPOINTS
 from fomo.system.signals import Stop
@@ -27,6 +28,7 @@ from fomo.system.usage import Usage
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import Guard
 from fomo.training.record import Record
+from fomo.training.step import Learner
 
 
 class Checkpoints(Keeper):

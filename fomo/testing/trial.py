@@ -12,14 +12,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, unmetered
 from fomo.budget.ledger import Ledger
-from fomo.loop import Learner, MakeOptimizer
-from fomo.method import Batch, Method, Task
+from fomo.method import Method, Task
 from fomo.model import weights
 from fomo.model.clip import train_mode
 from fomo.testing.watch import Watched, uncharged, watching
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, trained_names
+from fomo.training.step import Learner, MakeOptimizer
 
 State = dict[str, Tensor]
 

@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fomo import rng
 from fomo.budget.flops import FlopMeter, charged
-from fomo.method import Method, Methods
+from fomo.method import Method
+from fomo.training.methods import Methods
 
 IN_STEP = ("loss", "after_backward", "after_step")
 MAKERS = ((np.random, "default_rng"), (rng, "generator"))

@@ -7,15 +7,16 @@ from functools import cache, cached_property
 import torch
 from torch import nn
 
+from fomo.batch import Batch
 from fomo.config.compose import compose
 from fomo.config.parts import build
 from fomo.config.schema import Config, resolve
-from fomo.method import Batch
 from fomo.model.clip import ClipModel
+from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.stream.mixture import Mixture
 from fomo.stream.pools import StreamPools
-from fomo.training.loader import Batches, BatchMaker
+from fomo.training.loader import Batches
 
 NUM_TASKS, NUM_STEPS = 2, 3
 SETTING = (

@@ -19,9 +19,9 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils import parametrize
 
+from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter
 from fomo.errors import FomoError
-from fomo.method import Batch, Features
 
 Encode = Callable[[nn.Module, Batch], Features]
 Autocast = Callable[[], AbstractContextManager[None]]

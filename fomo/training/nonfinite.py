@@ -23,7 +23,7 @@ from fomo.checkpoint.files import Packed, snapshot
 from fomo.checkpoint.state import load_model, load_optimizer, training_state
 from fomo.checkpoint.tree import unpack
 from fomo.errors import FomoError, NotFinite
-from fomo.method import Methods
+from fomo.training.methods import Methods
 
 POLICIES = ("stop", "skip", "rewind")
 LIMIT = 10

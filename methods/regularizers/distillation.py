@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fomo
-from fomo.loop import encode
+from fomo.training.step import encode
 from methods.regularizers.quadratic import above_zero, at_least, trained
 
 

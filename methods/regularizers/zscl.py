@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import fomo
-from fomo.method import Methods
+from fomo.training.methods import Methods
 from methods.regularizers.distillation import Distillation
 from methods.regularizers.quadratic import L2, Kept, at_least, copies, trained
 

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import fomo
-from fomo.loop import clamp_temperature, contrastive
-from fomo.method import Batch, Methods
+from fomo.batch import Batch
 from fomo.results.scores import read_scores
 from fomo.running.folder import FILES
 from fomo.running.run import execute
+from fomo.training.methods import Methods
+from fomo.training.step import clamp_temperature, contrastive
 from tests import tiny
 
 

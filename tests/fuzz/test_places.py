@@ -10,7 +10,7 @@ import torch
 
 from fomo.data.shards import COLUMNS, open_dataset, read_index, write_card
 from fomo.errors import FomoError
-from fomo.model.clip import pretrained_clip
+from fomo.model.open_clip import pretrained_clip
 from fomo.report.page import write_report
 from fomo.running.folder import state_of
 from fomo.system.reading import MAX_BYTES, read_json, read_yaml

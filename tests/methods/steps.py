@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.budget.flops import unmetered
-from fomo.loop import Learner
-from fomo.method import Methods
+from fomo.training.methods import Methods
+from fomo.training.step import Learner
 
 
 def step(network: nn.Module, methods: Methods, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> Tensor:

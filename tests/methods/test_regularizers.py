@@ -11,9 +11,9 @@ from torch.nn import functional
 
 import fomo
 from fomo.config.parts import build
-from fomo.loop import encode
-from fomo.method import Methods
 from fomo.model import weights
+from fomo.training.methods import Methods
+from fomo.training.step import encode
 from methods.lora import LoRA
 from methods.regularizers import EWC, L2, SI, ZSCL, LwF
 from methods.regularizers.distillation import both_ways

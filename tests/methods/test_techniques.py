@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import fomo
-from fomo.model.clip import pocket
+from fomo.model.shipped import pocket
 from fomo.model.weights import Weights
 from methods.merging import reading
 from methods.merging.lines import positions

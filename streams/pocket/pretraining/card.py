@@ -11,8 +11,9 @@ import numpy as np
 from safetensors.torch import save
 
 from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
-from fomo.model.clip import ClipModel, compact, pocket, read_config
+from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
+from fomo.model.shipped import compact, pocket, read_config
 from fomo.system.runtime import Runtime
 from fomo.training.record import write_json
 from streams.pocket import datasets, sets

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from fomo import rng
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
-from fomo.model.clip import ClipModel, Tokenize, pocket
+from fomo.model.clip import ClipModel, Tokenize
 from fomo.model.names import MODELS
+from fomo.model.shipped import pocket
 from streams.pocket import datasets
 
 MAX_LOGIT_SCALE = math.log(100)

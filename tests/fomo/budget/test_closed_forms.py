@@ -6,7 +6,7 @@ import pytest
 
 from fomo.budget.cost import TaskCost
 from fomo.budget.flops import Phases, counted
-from fomo.model.clip import pocket
+from fomo.model.shipped import pocket
 from tests.fomo.budget import settings
 
 BATCH, JOINT, PATCH = 24, 128, 8

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from fomo.batch import Batch
 from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import Flops, unmetered
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Memory, Plan
 from fomo.errors import FomoError
-from fomo.method import Batch
 
 WORK = 2 * 4 * 5 * 6
 

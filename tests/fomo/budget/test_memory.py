@@ -6,7 +6,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
-from fomo.model.clip import pocket
+from fomo.model.shipped import pocket
 from fomo.planning.rehearsal import full_fine_tuning
 from tests.fomo.budget import settings
 

@@ -8,8 +8,10 @@ from torch import nn
 
 from fomo.errors import FomoError
 from fomo.model import weights
-from fomo.model.clip import pocket, pretrained_clip, train_mode
+from fomo.model.clip import train_mode
 from fomo.model.names import open_clip_names, pocket_names
+from fomo.model.open_clip import pretrained_clip
+from fomo.model.shipped import pocket
 from fomo.results.scores import read_scores
 from tests import tiny
 

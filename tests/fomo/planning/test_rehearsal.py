@@ -17,12 +17,13 @@ from fomo.budget.cost import Cost
 from fomo.budget.flops import FlopMeter, charged, counted
 from fomo.budget.plan import affordable, plan
 from fomo.config.compose import groups
-from fomo.method import Method, Methods
+from fomo.method import Method
 from fomo.planning.planner import setting_of
 from fomo.planning.rehearsal import Setting, rehearse
 from fomo.planning.table import row
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
+from fomo.training.methods import Methods
 from tests import tiny
 from tests.fomo.budget import settings
 from tests.fomo.budget.test_plan import flops_of

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from fomo.checkpoint.files import latest, numbered, read_identity
 from fomo.errors import FomoError, Stopped
-from fomo.model.clip import ClipModel, pocket
+from fomo.model.clip import ClipModel
+from fomo.model.shipped import pocket
 from fomo.running.folder import CHECKPOINTS, WEIGHTS, state_of
 from fomo.running.prepared import prepare
 from fomo.running.resume import kept_steps, refuse_other

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from fomo.batch import Batch
 from fomo.cli import main
-from fomo.method import Batch
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
+from fomo.stream.batches import BatchMaker
 from fomo.stream.pools import POOLS, Pool
 from fomo.system.runtime import Runtime
-from fomo.training.loader import Batches, BatchMaker
+from fomo.training.loader import Batches
 from tests import tiny
 from tests.fomo import tars
 from tests.fomo.data.test_tar_samples import Content

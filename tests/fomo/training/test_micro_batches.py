@@ -9,14 +9,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from fomo.batch import Batch
 from fomo.budget.flops import charged, unmetered
 from fomo.errors import FomoError
-from fomo.loop import Learner
-from fomo.method import Batch, Method, Methods, Task
+from fomo.method import Method, Task
 from fomo.model.clip import train_mode
 from fomo.planning.rehearsal import rehearse
 from fomo.running.folder import WEIGHTS
+from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic, pieces
+from fomo.training.step import Learner
 from tests import tiny
 from tests.fomo.budget import settings
 

@@ -9,7 +9,8 @@ import pytest
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
 from fomo.evaluation.zero_shot import EvaluationConfig, evaluate
-from fomo.model.clip import ClipModel, pocket
+from fomo.model.clip import ClipModel
+from fomo.model.shipped import pocket
 from fomo.stream.definition import Concept, Stream
 from fomo.system.runtime import Runtime
 from streams import open_named

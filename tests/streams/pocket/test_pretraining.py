@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from fomo.cli.pretrain import main, parse, recipe_with
 from fomo.errors import FomoError
-from fomo.model.clip import EMBEDDING, compact, pocket
 from fomo.model.names import MODELS, pocket_names
+from fomo.model.shipped import EMBEDDING, compact, pocket
 from streams.pocket.pretraining.card import WEIGHTS, write_model
 from streams.pocket.pretraining.train import (
     Recipe,

@@ -1,0 +1,119 @@
+"""One optimizer step: encode, loss, backward, clip, update. The same code runs in the rehearsal that plans it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from fomo import rng
+from fomo.batch import Batch, Features
+from fomo.budget.flops import Meter
+from fomo.training.methods import Methods
+from fomo.training.micro_batches import MicroBatches, with_scale
+from fomo.training.nonfinite import Judge
+
+MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What takes the steps: the same code in a run and in the rehearsal that plans it."""
+
+    network: nn.Module
+    methods: Methods
+    make_optimizer: MakeOptimizer
+    max_grad_norm: float
+    max_logit_scale: float | None
+    autocast: Callable[[], AbstractContextManager[None]]
+    micro_batch: int | None = None
+
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
+        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        with self.methods.meter("optimizer"):
+            return self.make_optimizer(named) if named else None
+
+    def step(
+        self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter, judge: Judge | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One optimizer step, if ``judge`` lets it; its loss and gradient norm. ``meter`` hears the phases."""
+        network, methods = self.network, self.methods
+        methods.meter = meter
+        with meter("optimizer"):
+            optimizer.zero_grad()
+        small = self._micro_batches(batch)
+        before = small.features(network, batch, meter) if small else None
+        with parametrize.cached():
+            with self.autocast():
+                with meter("forward"):
+                    compute_parametrizations(network)
+                    features = with_scale(network, before) if before else encode(network, batch)
+                    loss = symmetric_loss(features)
+                loss = methods.loss(network, replace(batch, features=features), loss)
+            with meter("backward"):
+                loss.backward()
+        if small:
+            small.backward(network, batch, features, meter)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        if judge and not judge(loss, norm):
+            return loss, norm
+        methods.after_backward(network)
+        with meter("optimizer"):
+            optimizer.step()
+        clamp_temperature(network, self.max_logit_scale)
+        methods.after_step(network)
+        return loss, norm
+
+    def _micro_batches(self, batch: Batch) -> MicroBatches | None:
+        """How to encode a batch that is larger than ``micro_batch``."""
+        if self.micro_batch is None or len(batch.images) <= self.micro_batch:
+            return None
+        return MicroBatches(self.micro_batch, encode_computed, self.autocast)
+
+
+def seed_layers(*keys: rng.Key) -> None:
+    """Dropout and stochastic depth draw from torch's own generator: each step and hook has a stream of its own."""
+    torch.manual_seed(rng.fold("layers", *keys) % 2**63)
+
+
+def compute_parametrizations(network: nn.Module) -> None:
+    """Fill the cache before the layers do: a checkpointed layer must find the same in its second computation."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            for name in module.parametrizations:  # type: ignore[union-attr]
+                getattr(module, name)
+
+
+def encode(network: nn.Module, batch: Batch) -> Features:
+    """Both towers on a batch."""
+    return Features(*network(batch.images, batch.tokens)[:3])
+
+
+def encode_computed(network: nn.Module, batch: Batch) -> Features:
+    """The same, adapted weights first."""
+    compute_parametrizations(network)
+    return encode(network, batch)
+
+
+def contrastive(network: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020)."""
+    return symmetric_loss(encode(network, batch))
+
+
+def symmetric_loss(features: Features) -> Tensor:
+    """The same from features; the two directions share one product, as in the published FLOPs."""
+    logits = features.scale * features.images @ features.texts.T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+@torch.no_grad()
+def clamp_temperature(network: nn.Module, largest: float | None) -> None:
+    """Keep exp(logit_scale) at ``largest`` at most; ``None`` leaves it free, as the reference does."""
+    if largest is not None:
+        network.get_parameter("logit_scale").clamp_(max=float(torch.tensor(largest).log()))
