@@ -52,11 +52,9 @@ class Finder:
         self.progress.update(self.bar, description=stage, completed=done, total=total)
 
     def _model(self) -> "ClipModel":
-        from fomo.config.parts import build
+        from fomo.config import factory
 
-        model: ClipModel = build("model", self.config.model, self.config.runtime.allow_targets)
-        model.network.to(self.config.runtime.device)
-        return model
+        return factory.model(self.config)
 
     def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.opening import available, open_all

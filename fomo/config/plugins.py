@@ -27,20 +27,6 @@ from fomo.errors import FomoError, close_to, unknown
 
 KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
 PARTS = ("trainable", "regularizer", "merging")
-HOOKS = {
-    "beside": ("parts",),
-    "begin_run": ("network", "seed"),
-    "begin_task": ("network", "task"),
-    "loss": ("network", "batch", "loss"),
-    "after_backward": ("network",),
-    "after_step": ("network",),
-    "end_task": ("network", "task"),
-    "deployed": ("network",),
-    "flops": ("hook", "network", "task"),
-    "state_dict": (),
-    "load_state_dict": ("network", "state"),
-}
-"""What each hook is called with, by position."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,7 @@ def trusted(target: str) -> bool:
 
 def check_method(found: Any, origin: str) -> None:
     """Refuse what is no subclass of ``fomo.Method``, or has hooks that cannot be called as the loop calls them."""
-    from fomo.method import Method
+    from fomo.method import HOOKS, Method
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
         what = f"the class {found.__qualname__}" if inspect.isclass(found) else f"of type {type(found).__name__}"

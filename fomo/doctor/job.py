@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from fomo.batch import Batch
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
+from fomo.config import factory
 from fomo.config.schema import Config, Resolved, resolve
 from fomo.doctor.facts import Job
 from fomo.doctor.limits import process_bytes
@@ -17,9 +19,10 @@ from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
 from fomo.model.open_clip import without_warnings
-from fomo.planning.planner import fresh_model, setting_of, trial
+from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
-from fomo.running.prepared import Prepared, prepare
+from fomo.running.prepared import Prepared
+from fomo.running.run import prepare
 from fomo.system.usage import synchronize
 from fomo.training.loader import Batches
 
@@ -92,9 +95,11 @@ def _asked(prepared: Prepared) -> Job:
 
 def _rehearsed(prepared: Prepared) -> tuple[Cost, ClipModel]:
     """The cost in the precision of this device (a budget is planned in a GPU's), and the model anew."""
-    config, model = prepared.resolved.config, fresh_model(prepared.resolved.config)
-    setting = setting_of(config, model, prepared.maker.pools.update_sizes)
-    return rehearse(replace(setting, mixed_precision=config.runtime.precision == "bf16")), model
+    config = prepared.resolved.config
+    model = factory.model(config, random=True)
+    shape = stream_shape(config, model, prepared.maker.pools.update_sizes)
+    make = partial(factory.learner, config, model.network)
+    return rehearse(make, shape, mixed_precision=config.runtime.precision == "bf16"), model
 
 
 def _stepped(job: Job, config: Config, model: ClipModel, cost: Cost, bounds: Bounds) -> Job:

@@ -1,6 +1,6 @@
 """Checks of room: memory, disk, shared memory, open files, against what the job asks for."""
 
-from fomo.checkpoint.saver import KEPT
+from fomo.checkpoint.writer import KEPT
 from fomo.doctor.facts import Compute, Disk, Job, Limits
 from fomo.doctor.verdict import Level, Verdict, graded, judged, size
 

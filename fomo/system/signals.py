@@ -23,7 +23,7 @@ class Stop:
     """Whether the run is asked to stop. Without :meth:`listening` nobody asks."""
 
     def __init__(self) -> None:
-        self._asked: signal.Signals | None = None
+        self._requested: signal.Signals | None = None
         self._deferred = False
 
     @contextmanager
@@ -32,48 +32,48 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._hear) for number in STATUS}
+        before = {number: signal.signal(number, self._on_signal) for number in STATUS}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self._asked is not None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._requested is not None:
             if number == signal.SIGINT:  # the second Ctrl-C does not wait for anything
                 end_now(INTERRUPTED, "interrupted twice: ended without waiting. The same command goes on.")
             return
-        self._asked = signal.Signals(number)
+        self._requested = signal.Signals(number)
         if not self._deferred:
-            self.heed()
+            self.check()
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """While open, a signal waits for :meth:`heed`; at the end it is heeded."""
+        """While open, a signal waits for :meth:`check`; at the end that is called."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
-        self.heed()
+        self.check()
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """While open, inside of :meth:`deferred`, a signal is heeded at once all the same."""
+    def at_once(self) -> Iterator[None]:
+        """While open, inside of :meth:`deferred`, a signal stops at once all the same."""
         deferred, self._deferred = self._deferred, False
         try:
-            self.heed()
+            self.check()
             yield
         finally:
             self._deferred = deferred
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether a signal has come."""
-        return self._asked is not None
+        return self._requested is not None
 
-    def heed(self) -> None:
+    def check(self) -> None:
         """Stop, if that is asked for."""
-        if self._asked is not None:
-            raise Stopped(self._asked.name, STATUS[self._asked])
+        if self._requested is not None:
+            raise Stopped(self._requested.name, STATUS[self._requested])

@@ -125,14 +125,14 @@ class Usage:
         """Seconds since the start, evaluations included."""
         return time.perf_counter() - self._began
 
-    def state(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float]:
         """What has been used until now."""
         self.stop()
         self._resume()
         return {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
 
-    def load_state(self, state: Mapping[str, float]) -> None:
-        """Go on from :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from :meth:`state_dict`."""
         self.seconds, self._joules = state["seconds"], state["joules"]
         self._began = time.perf_counter() - state["elapsed"]
 

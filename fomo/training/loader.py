@@ -46,12 +46,12 @@ class Batches:
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know: all else is a function of the position."""
         return {"skipped": [tuple(each) for each in self.skipped]}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
         self.skipped = {Skipped(*each): None for each in state["skipped"]}
 
     @property

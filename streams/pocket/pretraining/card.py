@@ -15,7 +15,7 @@ from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import compact, pocket, read_config
 from fomo.system.runtime import Runtime
-from fomo.training.record import write_json
+from fomo.system.writing import write_json
 from streams.pocket import datasets, sets
 from streams.pocket.drawings.pool import FAMILIES
 from streams.pocket.pretraining.train import Recipe
