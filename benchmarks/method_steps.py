@@ -30,7 +30,7 @@ from fomo.config.schema import resolve
 from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.planner import learner_of, parts_of
 from fomo.running.prepared import Prepared, prepare
-from fomo.system.usage import synchronize
+from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
 from fomo.training.methods import Methods
 from fomo.training.step import Learner

@@ -1,7 +1,5 @@
 """A run's configuration: composed once, checked, frozen."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
@@ -21,6 +19,7 @@ from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
 from fomo.stream.mixture import MixtureWeights
 from fomo.stream.pools import Captions
+from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
@@ -108,7 +107,7 @@ class Resolved:
     @property
     def sha256(self) -> str:
         """Hash of everything that the result depends on."""
-        return _sha256(comparable(self.values))
+        return json_digest(comparable(self.values))
 
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""
@@ -154,7 +153,7 @@ def _check_sections(kind: Any, values: Mapping[str, Any], name: str) -> None:
 
 def sha256_without_seed(values: Mapping[str, Any]) -> str:
     """Equal for runs that differ by their seed alone."""
-    return _sha256({key: value for key, value in comparable(values).items() if key != "seed"})
+    return json_digest({key: value for key, value in comparable(values).items() if key != "seed"})
 
 
 def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +182,3 @@ def read_values(path: Path) -> dict[str, Any]:
     if not whole or not isinstance(values.get("label", ""), str):
         raise FomoError(f"{path}: not the configuration of a run.")
     return dict(values)
-
-
-def _sha256(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -20,7 +20,7 @@ from fomo.model.open_clip import without_warnings
 from fomo.planning.planner import fresh_model, setting_of, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared, prepare
-from fomo.system.usage import synchronize
+from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
 
 LONGEST_STEP = 5.0

@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,19 +14,18 @@ import torch
 import torch.distributed as dist
 
 from fomo.doctor.facts import Compute, Disk, Network, Rate
+from fomo.system.devices import device_name, least_seconds, listed_rate, measured_peak
 from fomo.system.runtime import PRECISIONS
-from fomo.system.usage import listed, measured_peak, synchronize
 
 MIB, GIB = 2**20, 2**30
 SCRATCH, BLOCK, LONGEST = 64 * MIB, 8 * MIB, 3.0
 """Bytes that are written at most, at a time, and seconds of it."""
-REPEATS = 5
 
 
 def compute(device: str, precision: str, available: int) -> Compute:
     """Rates of the job's device, beside those of the table. ``available`` bytes of the host bound what is copied."""
     on_gpu = device.startswith("cuda")
-    name = torch.cuda.get_device_name(device) if on_gpu else "CPU"
+    name = device_name(device)
     host_bytes = min(256 * MIB, max(MIB, available // 16))
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else None
     device_bytes = min(GIB, max(MIB, free // 16)) if free else host_bytes
@@ -46,7 +45,7 @@ def compute(device: str, precision: str, available: int) -> Compute:
 
 
 def _beside_listed(measured: float, name: str, quantity: str) -> Rate:
-    return Rate(measured, *(listed(name, quantity) or ()))
+    return Rate(measured, *(listed_rate(name, quantity) or ()))
 
 
 def _matmul(device: str, name: str, precision: str) -> Rate | None:
@@ -61,25 +60,14 @@ def copy_rate(device: str, num_bytes: int) -> float:
     """Bytes read and written per second within the device's memory."""
     source = torch.ones(num_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * num_bytes / _fastest(lambda: target.copy_(source), device)
+    return 2 * num_bytes / least_seconds(lambda: target.copy_(source), device)
 
 
 def upload_rate(device: str, num_bytes: int) -> float:
     """Bytes per second from page-locked memory of the host to a GPU."""
     source = torch.ones(num_bytes, dtype=torch.uint8, pin_memory=True)
     target = torch.empty(num_bytes, dtype=torch.uint8, device=device)
-    return num_bytes / _fastest(lambda: target.copy_(source, non_blocking=True), device)
-
-
-def _fastest(work: Callable[[], object], device: str) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return max(min(seconds), 1e-9)
+    return num_bytes / least_seconds(lambda: target.copy_(source, non_blocking=True), device)
 
 
 def disk(folder: Path, speed: bool = True) -> Disk:

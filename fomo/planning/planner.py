@@ -21,7 +21,7 @@ from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
 from fomo.planning.rehearsal import Setting, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.stream.pools import StreamPools
-from fomo.system.usage import synchronize
+from fomo.system.devices import synchronize
 from fomo.training.methods import Methods
 from fomo.training.step import Learner, MakeOptimizer
 

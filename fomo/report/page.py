@@ -15,6 +15,7 @@ from fomo.results.files import read_ledger, read_run_card, read_tasks, refuse_od
 from fomo.results.scores import Point, Scores, read_scores
 from fomo.system.reading import read_text
 from fomo.system.text import escape
+from fomo.system.writing import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,9 +73,9 @@ def write_report(folder: Path) -> Path:
     scores = read_scores(folder)
     if not scores.points:
         raise FomoError(f"{folder}: nothing to report yet: no evaluation is written.")
-    scratch = folder / ".report.html.partial"
-    scratch.write_text(page(folder, scores, figure(scores)), encoding="utf-8")
-    return scratch.replace(folder / "report.html")
+    path = folder / "report.html"
+    write_text(path, page(folder, scores, figure(scores)))
+    return path
 
 
 @cache

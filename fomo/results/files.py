@@ -6,22 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
+from fomo.system.checks import is_count, is_number, is_strings
 from fomo.system.reading import read_json
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a number from 0 (and neither true nor false)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def is_count(value: Any) -> bool:
-    """Whether it is a whole number from 0."""
-    return type(value) is int and value >= 0
-
-
-def is_texts(value: Any) -> bool:
-    """Whether it is a list of texts."""
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def spent_key(unit: str) -> str:
@@ -49,7 +35,7 @@ def _is_ledger(values: Any) -> bool:
     return (
         isinstance(unit, str)
         and is_number(values.get("total"))
-        and is_texts(values.get("marks"))
+        and is_strings(values.get("marks"))
         and is_count(values["planned"].get("steps"))
         and is_count(charged.get("steps"))
         and is_number(charged.get(spent_key(unit)))
@@ -83,7 +69,7 @@ def read_tasks(run: Path) -> list[list[str]]:
     path = run / "stream.json"
     values = read_json(path)
     tasks = values.get("tasks") if isinstance(values, dict) else None
-    if not isinstance(tasks, list) or not all(map(is_texts, tasks)):
+    if not isinstance(tasks, list) or not all(map(is_strings, tasks)):
         raise FomoError(f"{path}: not the stream of a run.")
     return tasks
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
-from fomo.results.files import is_count, is_texts
+from fomo.system.checks import is_count, is_strings
 from fomo.system.reading import read_json
 
 SCHEMA = "fomo.scores/1"
@@ -121,7 +121,7 @@ def _check(path: Path, content: Any) -> None:
     about = content["stream"]
     if not isinstance(about.get("name"), str) or not isinstance(about.get("data_sha256", ""), str):
         raise FomoError(f"{path}: the stream has no name, or a hash that is no text.")
-    if not is_texts(content["marks"]):
+    if not is_strings(content["marks"]):
         raise FomoError(f"{path}: marks are no list of texts.")
     for name, about in content["datasets"].items():
         _check_dataset(path, name, about)

@@ -1,6 +1,5 @@
 """``card.json``: what depends on time and machine, and the hashes that the result rests on."""
 
-import hashlib
 import platform
 import resource
 from importlib.metadata import version
@@ -14,7 +13,9 @@ from fomo.config.schema import Config
 from fomo.planning.planner import without_recomputation
 from fomo.running.folder import WEIGHTS
 from fomo.running.prepared import Prepared
-from fomo.system.usage import Usage, peak, utilisation
+from fomo.system.devices import peak
+from fomo.system.digest import file_digest
+from fomo.system.usage import Usage, utilisation
 
 
 def run_card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dict[str, Any]:
@@ -26,9 +27,9 @@ def run_card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> 
         "label": prepared.resolved.config.label,
         "config_sha256": prepared.resolved.sha256,
         **{f"stream_{key}": value for key, value in prepared.stream_hashes.items()},
-        "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
-        "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
-        "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
+        "weights_sha256": file_digest(folder / WEIGHTS),
+        "ledger_sha256": file_digest(folder / "ledger.json"),
+        "scores_sha256": file_digest(folder / "scores.json"),
         "weight_decay": _weight_decay(prepared.resolved.config),
         "seconds": round(usage.elapsed, 2),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),

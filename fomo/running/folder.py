@@ -10,13 +10,13 @@ from fomo.config.schema import Resolved, comparable, differences, read_values
 from fomo.errors import FomoError
 from fomo.results.files import refuse_odd_files
 from fomo.system.lock import LOCK
+from fomo.system.writing import scratch_of, write_text
 
 FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
 BAD_BATCH = Path("bad_batch.safetensors")
 """The batch whose loss was not finite."""
-PARTIAL = ".config.yaml.partial"
 WORK = Path("work")
 """Where methods keep files of their own, such as one expert per task."""
 
@@ -44,7 +44,7 @@ def state_of(folder: Path, resolved: Resolved) -> State:
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
     refuse_odd_files(folder)
-    if not folder.is_dir() or not set(_names(folder)) - {LOCK, PARTIAL}:
+    if not folder.is_dir() or not set(_names(folder)) - {LOCK, scratch_of(folder / "config.yaml").name}:
         return State.NEW
     if resolved.config.resume == "never":
         raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, or resume=auto.")
@@ -80,5 +80,4 @@ def start(folder: Path, resolved: Resolved) -> None:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PARTIAL).write_text(resolved.to_yaml(), encoding="utf-8")
-    (folder / PARTIAL).replace(folder / "config.yaml")
+    write_text(folder / "config.yaml", resolved.to_yaml())

@@ -21,8 +21,8 @@ from fomo.config.schema import differences
 from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loop import Keeper, Place
 from fomo.method import Task
-from fomo.results.files import is_count
 from fomo.running.folder import CHECKPOINTS
+from fomo.system.checks import is_count
 from fomo.system.signals import Stop
 from fomo.system.usage import Usage
 from fomo.training.loader import Batches
@@ -106,13 +106,13 @@ class Checkpoints(Keeper):
         self._unsaved = place, optimizer
         if self._saver.is_due() or self._stop.asked:
             self.save(place, optimizer)
-        self._stop.heed()
+        self._stop.raise_if_asked()
 
     def awaited(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
         while True:
             try:
-                with self._stop.heeded():
+                with self._stop.interruptible():
                     batch = next(batches, None)
             except WorkerHung:
                 raise  # where no file can be read any more, writing one may hang too
@@ -126,7 +126,7 @@ class Checkpoints(Keeper):
 
     def whole_steps(self) -> AbstractContextManager[None]:
         """A signal waits for the end of the step."""
-        return self._stop.deferred()
+        return self._stop.postponed()
 
     def told(self, stopped: Stopped) -> Stopped:
         """The same, with what is saved; called once the saver is closed."""

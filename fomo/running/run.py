@@ -26,9 +26,10 @@ from fomo.system.lock import locked
 from fomo.system.memory_fault import MemoryFault, during
 from fomo.system.signals import Stop
 from fomo.system.usage import Usage
+from fomo.system.writing import file_beside, write_json
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import guard_of
-from fomo.training.record import Record, scores_header, write_json
+from fomo.training.record import Record, scores_header
 
 
 class Progress(Protocol):
@@ -140,7 +141,7 @@ def _evaluator(
 
     def score(task: int) -> None:
         def seen(dataset: str) -> None:
-            stop.heed()  # what a signal raised may have been lost in a finaliser
+            stop.raise_if_asked()  # what a signal raised may have been lost in a finaliser
             progress.evaluating(task, dataset)
 
         with usage.paused(), during("evaluation", task):
@@ -152,8 +153,10 @@ def _evaluator(
 
 def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
     """Make the batch of a step again, and keep it."""
-    raw, path = prepared.maker[(task, step)], folder / BAD_BATCH
-    save_file({"images": raw.images.contiguous(), "tokens": raw.tokens}, path)
+    raw = prepared.maker[(task, step)]
+    path = folder / BAD_BATCH
+    with file_beside(path) as scratch:
+        save_file({"images": raw.images.contiguous(), "tokens": raw.tokens}, scratch)
     return path
 
 
@@ -161,6 +164,5 @@ def _save_weights(prepared: Prepared, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with prepared.methods.deployed(prepared.model.network):
         final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
-    scratch = path.with_name(f".{path.name}.partial")
-    save_file(final, scratch)
-    scratch.replace(path)
+    with file_beside(path) as scratch:
+        save_file(final, scratch)

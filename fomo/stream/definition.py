@@ -1,8 +1,6 @@
 """A stream: an ordered list of distinct concepts, cut into tasks, with the datasets that hold them."""
 
-import hashlib
 import itertools
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ import numpy as np
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError, unknown
+from fomo.system.digest import json_digest
 
 SEPARATOR = "+++"
 
@@ -85,11 +84,6 @@ def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterabl
     return {"schema": "fomo.stream/1", "name": name, "tasks": chunks, "retention": sorted(retention)}
 
 
-def definition_sha256(content: Mapping[str, Any]) -> str:
-    """Hash of a :func:`definition`."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Stream:
     """What a run goes through. ``pool`` is the pretraining pool P, indexed or read in sequence; ``None``: none."""
@@ -144,4 +138,4 @@ class Stream:
     @cached_property
     def sha256(self) -> str:
         """Hash of the definition; :func:`fomo.stream.fingerprint.stream_data_sha256` is the one of the data."""
-        return definition_sha256(self.definition())
+        return json_digest(self.definition())

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fomo.data.card import DatasetCard
 from fomo.data.drawn import Drawn
-from fomo.data.joined import Joined, Part, primer_prompts
+from fomo.data.joined import Joined, SplitPart, primer_prompts
 from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
 from fomo.data.sequential import SequentialPool, Shards
 from fomo.errors import FomoError, unknown
@@ -93,7 +93,7 @@ class StreamPools:
     @classmethod
     def of(cls, stream: Stream, seed: int, buffer: Buffer, captions: Captions) -> "StreamPools":
         """Group the training samples of the adaptation datasets by the task of their class."""
-        parts: list[list[Part]] = [[] for _ in stream.tasks]
+        parts: list[list[SplitPart]] = [[] for _ in stream.tasks]
         first_class = 0
         for name, dataset in stream.adaptation.items():
             _check_kind(dataset.card, "update", captions.update)
@@ -126,7 +126,7 @@ class StreamPools:
         return dict(zip(POOLS, (self.pretraining, update, earlier), strict=True))
 
 
-def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, Part]]:
+def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, SplitPart]]:
     """The training rows of each task that uses the dataset, ascending."""
     samples, prompts = dataset.split("train"), primer_prompts(dataset)
     # The appended 0 is what -1 finds: a sample without a class belongs to no task.
@@ -135,7 +135,7 @@ def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Itera
     numbers, starts = np.unique(tasks[by_task], return_index=True)
     for task, rows in zip(numbers, np.split(by_task, starts[1:]), strict=True):
         if task > 0:
-            yield int(task), Part(samples, rows, prompts, first_class)
+            yield int(task), SplitPart(samples, rows, prompts, first_class)
 
 
 def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
@@ -157,7 +157,7 @@ def _check_kind(card: DatasetCard, pool: str, kind: str | None) -> None:
         raise unknown(f"caption kind of dataset '{card.name}'", kind, have, f"Choose captions.{pool} among them.")
 
 
-def _refuse_empty(stream: Stream, parts: list[list[Part]]) -> None:
+def _refuse_empty(stream: Stream, parts: list[list[SplitPart]]) -> None:
     for number, task in enumerate(parts, start=1):
         if not task:
             shown = ", ".join(str(concept) for concept in stream.tasks[number - 1][:3])

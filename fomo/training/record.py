@@ -15,16 +15,10 @@ from fomo.errors import NotFinite
 from fomo.evaluation.zero_shot import Evaluation
 from fomo.results.scores import SCHEMA
 from fomo.stream.definition import Stream
+from fomo.system.writing import write_json
 from fomo.training.nonfinite import marks
 
 FLUSH_STEPS = 20
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Written beside and renamed, so that a reader never meets half a file. NaN is refused."""
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
 
 
 class Record:

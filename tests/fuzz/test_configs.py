@@ -138,7 +138,7 @@ TARGETS = (
     "builtins.eval",
     "fomo.cli.main",
     "fomo.__main__.main",
-    "fomo.training.record.write_json",
+    "fomo.system.writing.write_json",
     "fomo.config.parts.build",
     "fomo.cli.os.system",
     "streams.prepare.source.extract",
