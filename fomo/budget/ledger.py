@@ -14,11 +14,11 @@ from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Flops, Meter, Phases, charged, unmetered
 from fomo.budget.plan import GIGA, Plan, shares
 from fomo.errors import FomoError
+from fomo.stream.pools import POOLS
 
 SCHEMA = "fomo.ledger/1"
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
-POOLS = ("pretraining", "update", "buffer")
 
 
 class Ledger:

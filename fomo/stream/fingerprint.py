@@ -19,7 +19,7 @@ from fomo.stream.definition import Stream
 from fomo.system.digest import json_digest
 
 DESCRIPTIVE = ("schema", "role", "domain", "licence", "source", "counts", "num_samples", "hashes")
-"""Keys of a card that no score depends on, or that are counted and hashed for the splits in use alone."""
+"""Keys of a card that no score depends on, or that are hashed otherwise, for the splits in use alone."""
 
 
 def stream_data_sha256(stream: Stream, split: str) -> str:
@@ -55,7 +55,7 @@ def _of_arrays(*arrays: np.ndarray) -> str:
 
 @singledispatch
 def samples_sha256(samples: Samples | Shards) -> str:
-    """Hash of a split. A kind of samples that none of the functions below knows answers with its targets alone."""
+    """Hash of a split or a pool. Of a kind of samples that is not registered below, only the targets are hashed."""
     assert not isinstance(samples, Shards)
     return _of_arrays(samples.targets)
 
@@ -70,7 +70,7 @@ def _arrays_sha256(samples: ArraySamples) -> str:
 
 @samples_sha256.register
 def _shards_sha256(samples: ShardSamples) -> str:
-    """The index: place and size of every picture and text, and the targets. Card hashes stand for the shards' bytes."""
+    """The index: place and size of every image and JSON, and the targets. Card hashes stand for the shards' bytes."""
     return _of_arrays(*(samples.column(column) for column in COLUMNS))
 
 

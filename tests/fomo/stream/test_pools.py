@@ -206,7 +206,7 @@ def test_class_prompts_do_not_stand_in_for_a_kind_that_a_whole_pool_lacks() -> N
 
 def test_a_sample_without_any_text_is_named() -> None:
     pool = Pool(Joined((SplitPart(Numbered("p", np.array([-1])), range(1)),)), range(1), "synthetic")
-    with pytest.raises(FomoError, match="sample 0 has no synthetic text"):
+    with pytest.raises(FomoError, match="sample 0 has no synthetic caption"):
         pool.draw(0)
 
 
