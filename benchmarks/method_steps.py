@@ -29,7 +29,7 @@ from fomo.config.schema import resolve
 from fomo.model.clip import train_mode
 from fomo.running.prepared import Prepared
 from fomo.running.run import prepare
-from fomo.system.usage import synchronize
+from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
 from fomo.training.step import Learner
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fomo.stream.definition import Concept, definition, definition_sha256
+from fomo.stream.definition import Concept, definition
 from fomo.stream.fingerprint import stream_data_sha256
+from fomo.system.digest import json_digest
+from fomo.system.writing import file_beside
 from streams.catalogue import load
 from streams.opening import available, open_all
 from streams.plan import Plan, Tasks
@@ -80,7 +82,7 @@ def summary(plan: Plan, num_tasks: int, seed: int, split: str) -> Summary:
         {name: domain_of(name, plan.root, known) for name in names},
         _num_samples(plan, {name for name in plan.adaptation if name in known}),
         absent,
-        definition_sha256(definition(plan.name, tasks, plan.retention)),
+        json_digest(definition(plan.name, tasks, plan.retention)),
         None if whole is None else stream_data_sha256(whole, split),
     )
 
@@ -146,9 +148,8 @@ def plot_domains(shown: Summary, path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right upper", title="domain", fontsize="small")
-    scratch = path.with_name(f".{path.name}.partial")
-    figure.savefig(scratch, format="png", dpi=120)
-    scratch.replace(path)
+    with file_beside(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=120)
 
 
 def _without_math(text: str) -> str:

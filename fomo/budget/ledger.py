@@ -16,10 +16,10 @@ from fomo.budget.plan import Memory, Plan, shares
 from fomo.errors import FomoError
 from fomo.method import hooks_during
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
+from fomo.stream.pools import POOLS
 
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
-POOLS = ("pretraining", "update", "buffer")
 
 
 class Ledger:

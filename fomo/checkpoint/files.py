@@ -7,8 +7,6 @@ and the SHA-256 of both, which tell what the disk has spoilt.
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from fomo.checkpoint.tree import pack, unpack
 from fomo.errors import FomoError
 from fomo.system.digest import file_digest
 from fomo.system.reading import parse_json
+from fomo.system.writing import folder_beside
 
 SCHEMA = "fomo.checkpoint/2"
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -86,35 +85,16 @@ def numbered(folder: Path) -> dict[int, Path]:
 
 def write(path: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
     """Write a checkpoint. What an earlier attempt left half written is replaced."""
-    scratch = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with folder_beside(path, synced=True) as scratch:
         save_file(dict(packed.tensors), scratch / TENSORS)
         content = {"schema": SCHEMA, "identity": identity, "tensors_sha256": file_digest(scratch / TENSORS)}
         text = _text(content | {"state": packed.state})
         digest = hashlib.sha256(text.encode()).hexdigest()
         (scratch / STATE).write_text(f'{{"sha256": "{digest}", "content":\n{text}\n}}\n', encoding="utf-8")
-        for part in (scratch / TENSORS, scratch / STATE, scratch):
-            sync(part)
-        scratch.rename(path)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    sync(path.parent)
 
 
 def _text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False)
-
-
-def sync(path: Path) -> None:
-    """Have the disk keep a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path) -> Checkpoint:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from fomo.checkpoint.files import Packed, numbered, snapshot, write
 from fomo.errors import FomoError
+from fomo.system.writing import remove_scratch
 
 KEPT = 2
 PATIENCE_SECONDS = 600.0
@@ -48,8 +49,7 @@ class CheckpointWriter:
         self._good = [good] if good else []
         self._writing: Future[None] | None = None
         self._steps, self._since = 0, time.monotonic()
-        for left in folder.glob(".*.partial"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        remove_scratch(folder)
 
     @property
     def newest(self) -> Path | None:

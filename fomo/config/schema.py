@@ -14,12 +14,13 @@ from fomo.budget import Budget
 from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_keys, unknown
 from fomo.evaluation.zero_shot import EvaluationConfig
-from fomo.results.config_file import comparable, values_sha256
+from fomo.results.config_file import comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
 from fomo.stream.mixture import MixtureWeights
 from fomo.stream.pools import Captions
+from fomo.system.digest import json_digest
 from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
 
@@ -103,7 +104,7 @@ class Resolved:
     @property
     def sha256(self) -> str:
         """Hash of everything that the result depends on."""
-        return values_sha256(comparable(self.values))
+        return json_digest(comparable(self.values))
 
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""

@@ -17,7 +17,7 @@ from fomo.method import Task
 from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
-from fomo.system.usage import synchronize
+from fomo.system.devices import synchronize
 from fomo.training.nonfinite import check_rewindable
 from fomo.training.step import Learner
 

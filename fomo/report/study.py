@@ -11,6 +11,7 @@ from fomo.report.figures import png
 from fomo.report.leaderboard import Entry, leaderboard
 from fomo.results.config_file import read_config
 from fomo.results.ledger import read_ledger
+from fomo.system.writing import write_bytes, write_text
 
 FAMILIES = {
     "merging": ("#15803d", "temporal merging"),
@@ -36,8 +37,8 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     if len(tracks) > 1:
         raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")
     base.parent.mkdir(parents=True, exist_ok=True)
-    base.with_suffix(".png").write_bytes(plane(board.entries))
-    base.with_suffix(".md").write_text(page(board.entries, base.name), encoding="utf-8")
+    write_bytes(base.with_suffix(".png"), plane(board.entries))
+    write_text(base.with_suffix(".md"), page(board.entries, base.name))
     return base.with_suffix(".md")
 
 

@@ -1,13 +1,12 @@
 """``config.yaml``: the resolved configuration of a run, as plain values."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
 from fomo.results.layout import CONFIG
+from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
@@ -31,7 +30,7 @@ def read_config(run: Path) -> dict[str, Any]:
 
 def sha256_without_seed(values: Mapping[str, Any]) -> str:
     """Equal for runs that differ by their seed alone."""
-    return values_sha256({key: value for key, value in comparable(values).items() if key != "seed"})
+    return json_digest({key: value for key, value in comparable(values).items() if key != "seed"})
 
 
 def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +50,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             lines.append(f"{prefix}{key}: {before} → {after}")
     return lines
-
-
-def values_sha256(values: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

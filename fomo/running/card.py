@@ -14,8 +14,9 @@ from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
+from fomo.system.devices import peak
 from fomo.system.digest import file_digest
-from fomo.system.usage import peak, utilisation
+from fomo.system.usage import utilisation
 
 
 def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:

@@ -16,6 +16,7 @@ from fomo.running.out_of_memory import FailedRun, explain
 from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
 from fomo.system.memory_fault import MemoryFault
+from fomo.system.writing import file_beside
 
 
 @contextmanager
@@ -71,6 +72,5 @@ def _save_weights(prepared: Prepared, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with prepared.methods.deployed(prepared.model.network):
         final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
-    scratch = path.with_name(f".{path.name}.partial")
-    save_file(final, scratch)
-    scratch.replace(path)
+    with file_beside(path) as scratch:
+        save_file(final, scratch)

@@ -19,9 +19,7 @@ from fomo.results.stream import StreamFile
 from fomo.running.prepared import Prepared
 from fomo.running.resume import refuse_other
 from fomo.system.lock import LOCK, locked
-from fomo.system.writing import write_text
-
-PARTIAL = f".{CONFIG}.partial"
+from fomo.system.writing import scratch_of, write_text
 
 
 class FolderState(Enum):
@@ -47,7 +45,7 @@ def state_of(folder: Path, resolved: Resolved) -> FolderState:
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
     refuse_odd_files(folder)
-    if not folder.is_dir() or not {path.name for path in folder.iterdir()} - {LOCK, PARTIAL}:
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} - {LOCK, scratch_of(folder / CONFIG).name}:
         return FolderState.NEW
     if resolved.config.resume == "never":
         raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, or resume=auto.")

@@ -101,15 +101,15 @@ class DiskCheckpointer(Checkpointer):
     def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
         self._unsaved = progress, optimizer
-        if self._writer.is_due() or self._stop.requested:
+        if self._writer.is_due() or self._stop.asked:
             self.save(progress, optimizer)
-        self._stop.check()
+        self._stop.raise_if_asked()
 
     def interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
         while True:
             try:
-                with self._stop.at_once():
+                with self._stop.interruptible():
                     batch = next(batches, None)
             except WorkerHung:
                 raise  # where no file can be read any more, writing one may hang too
@@ -123,7 +123,7 @@ class DiskCheckpointer(Checkpointer):
 
     def whole_steps(self) -> AbstractContextManager[None]:
         """A signal waits for the end of the step."""
-        return self._stop.deferred()
+        return self._stop.postponed()
 
     @property
     def newest(self) -> Path | None:

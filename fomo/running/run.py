@@ -67,7 +67,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
 
     def score(task: int) -> None:
         def seen(dataset: str) -> None:
-            stop.check()  # what a signal raised may have been lost in a finaliser
+            stop.raise_if_asked()  # what a signal raised may have been lost in a finaliser
             progress.evaluating(task, dataset)
 
         live.score(prepared, task, seen)

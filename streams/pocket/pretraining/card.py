@@ -1,7 +1,6 @@
 """What a pretraining leaves behind: the weights as they ship, the recipe, the scores, the card."""
 
 import dataclasses
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, score
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import compact, pocket, read_config
+from fomo.system.digest import file_digest
 from fomo.system.runtime import Runtime
-from fomo.system.writing import write_json
+from fomo.system.writing import write_bytes, write_json
 from streams.pocket import datasets, sets
 from streams.pocket.drawings.pool import FAMILIES
 from streams.pocket.pretraining.train import Recipe
@@ -52,7 +52,7 @@ def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[
     ``score`` sees the model read back from the file, with its weights as rounded there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(save(compact(model.network)))
+    write_bytes(folder / WEIGHTS, save(compact(model.network)))
     shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     scores = score(pocket(model.name, folder=folder))
@@ -62,7 +62,7 @@ def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[
         "config": read_config(model.name),
         "recipe": dataclasses.asdict(recipe),
         "data": describe_pool(recipe.num_samples),
-        "sha256": _sha256(folder / WEIGHTS),
+        "sha256": file_digest(folder / WEIGHTS),
         "scores": scores,
         "licence": LICENCE,
     }
@@ -78,14 +78,6 @@ def describe_pool(num_samples: int) -> dict[str, Any]:
         "source": datasets.SOURCE,
         "num_samples": num_samples,
         "families": [family.name for family in FAMILIES],
-        "sha256": {name: _sha256(folder / name) for name in ("images.npy", "targets.npy", "captions.json")},
+        "sha256": {name: file_digest(folder / name) for name in ("images.npy", "targets.npy", "captions.json")},
         "licence": LICENCE,
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
