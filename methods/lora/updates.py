@@ -41,7 +41,14 @@ class Update(nn.Module):
 
 
 class LowRank(Update):
-    """LoRA: ``W + scale · B A`` for each of a matrix's maps, with A drawn from ``generator`` and B zero."""
+    """LoRA: ``W + scale · B A`` for each of a matrix's maps.
+
+    Args:
+        matrix: what is adapted, and whose device and type the update has.
+        rank: r, rows of A and columns of B.
+        scale: s, factor of the product.
+        generator: what A is drawn from; B starts at zero.
+    """
 
     def __init__(self, matrix: Matrix, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__(matrix)
@@ -58,7 +65,14 @@ class LowRank(Update):
 
 
 class Decomposed(LowRank):
-    """DoRA: the direction is that of LoRA's weight, the length of each output row is trained apart."""
+    """DoRA: each output row has the direction of LoRA's weight, and a length that is trained apart.
+
+    Args:
+        matrix: what is adapted; device, type and the lengths to start from are those of its weight.
+        rank: r, rows of A and columns of B.
+        scale: s, factor of the product B A.
+        generator: what A is drawn from; B starts at zero.
+    """
 
     def __init__(self, matrix: Matrix, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__(matrix, rank, scale, generator)
@@ -72,7 +86,14 @@ class Decomposed(LowRank):
 
 
 class Shared(Update):
-    """VeRA: ``W + Λ_b B Λ_d A``; A [r, N] and B [M, r] belong to all matrices, only b and d are trained and stored."""
+    """VeRA: ``W + Λ_b B Λ_d A`` for each of a matrix's maps; only b and d are trained and stored.
+
+    Args:
+        matrix: what is adapted, and whose device and type the update has.
+        A: the frozen matrix [r, N] that all updates share, of which this one takes the first n columns.
+        B: the frozen matrix [M, r] that all updates share, of which this one takes the first m rows.
+        initial: what every entry of d starts at; b starts at zero.
+    """
 
     A: Tensor
     B: Tensor
