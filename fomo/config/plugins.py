@@ -85,10 +85,10 @@ def installed() -> tuple[Plugin, ...]:
 
 
 def named(kind: str, builtin: Iterable[str] = ()) -> dict[str, Plugin]:
-    """Plug-ins of a kind, by name.
+    """The installed plug-ins of one of :data:`KINDS`, by name; nothing of theirs is imported before ``load()``.
 
     Raises:
-        FomoError: one has a name in ``builtin``.
+        FomoError: a plug-in has a name in ``builtin``, or two packages bring one name.
     """
     found = {plugin.name: plugin for plugin in installed() if plugin.kind == kind}
     for name in sorted(found.keys() & set(builtin)) if found else ():

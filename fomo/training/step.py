@@ -121,7 +121,10 @@ def compute_parametrizations(network: nn.Module) -> None:
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:
-    """Both towers on a batch."""
+    """The unit features of a batch's images and texts, with gradient, and exp(logit_scale).
+
+    They are taken in the precision and mode that the network is in.
+    """
     return Features(*network(batch.images, batch.tokens)[:3])
 
 
@@ -132,7 +135,10 @@ def encode_computed(network: nn.Module, batch: Batch) -> Features:
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020)."""
+    """The contrastive loss of a batch, a tensor without dimensions: CLIP's (Radford et al. 2021, arXiv 2103.00020).
+
+    It is the mean of two cross-entropies over the batch: of each image to all texts, and of each text to all images.
+    """
     return symmetric_loss(encode(network, batch))
 
 
