@@ -1,7 +1,6 @@
 """What a pretraining leaves behind: the weights as they ship, the recipe, the scores, the card."""
 
 import dataclasses
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, score
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import compact, pocket, read_config
+from fomo.system.digest import file_digest
 from fomo.system.runtime import Runtime
 from fomo.training.record import write_json
 from streams.pocket import datasets, sets
 from streams.pocket.drawings.pool import FAMILIES
-from streams.pocket.pretraining.train import Recipe
+from streams.pocket.pretraining.train import PretrainingRecipe
 
 SCHEMA = "fomo.model/1"
 LICENCE = "Apache-2.0"
@@ -27,7 +27,7 @@ Scores = Mapping[str, Mapping[str, Any]]
 
 
 def zero_shot_scores(model: ClipModel) -> Scores:
-    """Per split: percent of each dataset with the first prompt template, and the mean of each role."""
+    """Zero-shot scores by split: percent of each dataset with the first prompt template, and the mean of each role."""
     needed = [(name, split) for name in datasets.names() for split in EVALUATION_SPLITS]
     datasets.draw_ahead(needed, pool_size=0)
     return {split: _scores(model, split) for split in EVALUATION_SPLITS}
@@ -46,10 +46,16 @@ def _mean(scores: Mapping[str, float], role: str) -> float:
     return float(np.mean([score for name, score in scores.items() if sets.DATASETS[name].role == role]))
 
 
-def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[[ClipModel], Scores]) -> Scores:
-    """Write a pretrained model to ``folder``, the card last, and give its scores.
+def write_model(
+    folder: Path, model: ClipModel, recipe: PretrainingRecipe, score: Callable[[ClipModel], Scores]
+) -> Scores:
+    """Write a pretrained model with its recipe and its card, the card last; returns its scores.
 
-    ``score`` sees the model read back from the file, with its weights as rounded there.
+    Args:
+        folder: made if it is not there.
+        model: the pretrained model.
+        recipe: how it was trained.
+        score: is called with the model read back from the file, whose weights are rounded there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(save(compact(model.network)))
@@ -62,7 +68,7 @@ def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[
         "config": read_config(model.name),
         "recipe": dataclasses.asdict(recipe),
         "data": describe_pool(recipe.num_samples),
-        "sha256": _sha256(folder / WEIGHTS),
+        "sha256": file_digest(folder / WEIGHTS),
         "scores": scores,
         "licence": LICENCE,
     }
@@ -71,21 +77,13 @@ def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[
 
 
 def describe_pool(num_samples: int) -> dict[str, Any]:
-    """What the model was trained on; the hashes are of the pictures, the concepts and the captions."""
+    """What the model was trained on; the hashes are of the images, the concepts and the captions."""
     folder = datasets.open_pool(num_samples).folder
     return {
         "name": "pocket pool",
         "source": datasets.SOURCE,
         "num_samples": num_samples,
         "families": [family.name for family in FAMILIES],
-        "sha256": {name: _sha256(folder / name) for name in ("images.npy", "targets.npy", "captions.json")},
+        "sha256": {name: file_digest(folder / name) for name in ("images.npy", "targets.npy", "captions.json")},
         "licence": LICENCE,
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

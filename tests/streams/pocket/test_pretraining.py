@@ -17,7 +17,7 @@ from fomo.model.names import MODELS, pocket_names
 from fomo.model.shipped import EMBEDDING, compact, pocket
 from streams.pocket.pretraining.card import WEIGHTS, write_model
 from streams.pocket.pretraining.train import (
-    Recipe,
+    PretrainingRecipe,
     batches,
     make_optimizer,
     masked_contrastive,
@@ -27,7 +27,7 @@ from streams.pocket.pretraining.train import (
     shipped_recipe,
 )
 
-SHORT = Recipe(num_samples=64, steps=3, batch_size=16, lr=1e-3, weight_decay=0.1, warmup=0.1, shift=2)
+SHORT = PretrainingRecipe(num_samples=64, steps=3, batch_size=16, lr=1e-3, weight_decay=0.1, warmup=0.1, shift=2)
 models = pytest.mark.parametrize("name", pocket_names())
 
 
@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def written(folder: Path, name: str, recipe: Recipe) -> bytes:
+def written(folder: Path, name: str, recipe: PretrainingRecipe) -> bytes:
     write_model(folder, pretrain(name, recipe), recipe, lambda model: {})
     return (folder / WEIGHTS).read_bytes()
 

@@ -23,14 +23,14 @@ from fomo.data.importing.job import bring_in
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
 from streams import catalogue
-from streams.prepare import RECIPES, Recipe, prepared
+from streams.prepare import RECIPES, DatasetRecipe, prepared
 from streams.prepare.datasets import num_test
 from streams.prepare.readers import fixed, spaced, spaced_caltech256, translated
 from tests.fomo.helpers import encoded, error_of, picture, put, status
 from tests.streams.prepare.originals import ORIGINALS, Samples, at, pack, place, red, reference_info
 
-Online = Callable[[Recipe], Recipe]
-Fabricate = Callable[[str], tuple[Recipe, Samples]]
+Online = Callable[[DatasetRecipe], DatasetRecipe]
+Fabricate = Callable[[str], tuple[DatasetRecipe, Samples]]
 OWN_SPLIT = [name for name, recipe in RECIPES.items() if recipe.splits]
 NO_SPLIT = [name for name, recipe in RECIPES.items() if not recipe.splits]
 
@@ -73,7 +73,7 @@ def online(site: Path) -> Iterator[Online]:
         threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}"
 
-        def addressed(recipe: Recipe) -> Recipe:
+        def addressed(recipe: DatasetRecipe) -> DatasetRecipe:
             archives = (replace(archive, urls=(f"{base}/{archive.file}",)) for archive in recipe.archives)
             return replace(recipe, archives=tuple(archives))
 
@@ -85,7 +85,7 @@ def online(site: Path) -> Iterator[Online]:
 def fabricate(online: Online, site: Path) -> Fabricate:
     """Makes the small copy of a dataset and puts it on the web."""
 
-    def fabricated(name: str) -> tuple[Recipe, Samples]:
+    def fabricated(name: str) -> tuple[DatasetRecipe, Samples]:
         recipe, samples = ORIGINALS[name](site)
         return online(recipe), samples
 
@@ -102,11 +102,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def make(name: str, recipe: Recipe, root: Path, out: Path) -> DatasetCard:
+def make(name: str, recipe: DatasetRecipe, root: Path, out: Path) -> DatasetCard:
     return bring_in(prepared(recipe, catalogue.load()[name], root), out)
 
 
-def unreachable(recipe: Recipe) -> Recipe:
+def unreachable(recipe: DatasetRecipe) -> DatasetRecipe:
     """The recipe on a machine without a network."""
     gone = (replace(archive, urls=(f"http://127.0.0.1:9/{archive.file}",)) for archive in recipe.archives)
     return replace(recipe, archives=tuple(gone))
@@ -224,17 +224,17 @@ def test_an_interrupted_preparation_goes_on_and_ends_the_same(
         assert files_of(out / recipe.name) == files_of(tmp_path / "at once" / recipe.name)
 
 
-def test_equal_pictures_never_stand_on_two_sides(online: Online, site: Path, root: Path, out: Path) -> None:
+def test_equal_images_never_stand_on_two_sides(online: Online, site: Path, root: Path, out: Path) -> None:
     members = {f"2750/{folder}/{number}.jpg": red() for folder in ("Forest", "River") for number in range(6)}
     members |= {f"2750/Forest/x{number}.jpg": encoded(picture(number), "JPEG") for number in range(4)}
     pack(site / "EuroSAT.zip", members)
     card = make("EuroSAT", online(at(RECIPES["EuroSAT"], site)), root, out)
     pixels = [pair[1] for pairs in written(out / "eurosat_seeded").values() for pair in pairs]
     assert len(pixels) == len(set(pixels)) == 5 and card.counts["exact duplicate"] == 11
-    assert card.counts["class without any picture"] == 1, "the first of two equal pictures stays: a forest"
+    assert card.counts["class without any picture"] == 1, "the first of two equal images stays: a forest"
 
 
-def test_own_splits_keep_equal_pictures(fabricate: Fabricate, root: Path, out: Path) -> None:
+def test_own_splits_keep_equal_images(fabricate: Fabricate, root: Path, out: Path) -> None:
     recipe, _ = fabricate("DTD")
     make("DTD", recipe, root, out / "warm up")
     for path in (root / "dtd" / "dtd" / "images").rglob("*.jpg"):
@@ -242,7 +242,7 @@ def test_own_splits_keep_equal_pictures(fabricate: Fabricate, root: Path, out: P
     assert make("DTD", recipe, root, out).num_samples == {"train": 4, "validation": 4, "test": 4}
 
 
-def test_broken_pictures_are_left_out_and_counted(fabricate: Fabricate, root: Path, out: Path) -> None:
+def test_broken_images_are_left_out_and_counted(fabricate: Fabricate, root: Path, out: Path) -> None:
     recipe, _ = fabricate("DTD")
     make("DTD", recipe, root, out / "warm up")
     images = sorted((root / "dtd" / "dtd" / "images" / "banded").iterdir())
@@ -325,7 +325,7 @@ def test_unpacking_cut_short_starts_again(name: str, fabricate: Fabricate, site:
     archive = recipe.archives[0]
     place(recipe, site, root)
     archive.marker(root).touch()
-    content = root / archive.gives
+    content = root / archive.content
     if content.is_dir():
         for path in list(content.rglob("*.jpg"))[1:]:
             path.unlink()
@@ -416,7 +416,7 @@ def test_splits_that_name_different_classes_are_refused(fabricate: Fabricate, ro
         make("DTD", recipe, root, out)
 
 
-def test_the_size_of_pictures_can_be_bounded(fabricate: Fabricate, root: Path, out: Path) -> None:
+def test_the_size_of_images_can_be_bounded(fabricate: Fabricate, root: Path, out: Path) -> None:
     recipe, _ = fabricate("DTD")
     bring_in(prepared(recipe, catalogue.load()["DTD"], root, size=3), out)
     assert open_dataset(out / "dtd_standard").split("test").image(0).size == (4, 3)
