@@ -9,6 +9,7 @@ from typing import Any
 from fomo.budget.flops import FlopMeter, Phases
 from fomo.budget.plan import Plan
 from fomo.config.parts import build
+from fomo.config.plans import stream_plan
 from fomo.config.schema import Config, Resolved, comparable
 from fomo.errors import FomoError
 from fomo.loop import LearningRate
@@ -72,8 +73,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     """
     config = resolved.config
     rate, methods, model = _rate(config), Methods(parts_of(config)), _model(config)
-    given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
-    stream: Stream = build("stream", config.stream, config.runtime.allow_targets, **given)
+    stream = stream_plan(config).open(config.num_tasks, config.seed, config.evaluation.split)
     pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     the_plan = _plan(config, model, pools, kept_steps)
     learning_rate = _learning_rate(config, rate, the_plan.steps)

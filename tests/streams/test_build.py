@@ -2,21 +2,30 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fomo.cli import main
-from fomo.config.compose import compose
 from fomo.data.joined import Joined
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError
 from fomo.stream.definition import Stream
-from streams import available, build_stream, file_stream, num_training_samples, open_named, plan_file
+from streams import available, build_stream, file_stream, open_named
+from streams.plan import NamedPlan
 from tests.fomo.helpers import put
 from tests.streams.helpers import shards
+
+
+def opened(target: Callable[..., NamedPlan], values: dict[str, Any]) -> Stream:
+    """The stream of a plan, as a run opens it."""
+    num_tasks = values.pop("num_tasks")
+    seed = values.pop("seed", 0)
+    return target(**values).open(num_tasks, seed, "test")
 
 
 def built(tmp_path: Path, **changes: object) -> Stream:
@@ -27,10 +36,8 @@ def built(tmp_path: Path, **changes: object) -> Stream:
         "pool_size": 0,
         "ordering": "random",
         "root": str(tmp_path / "data"),
-        "num_tasks": 3,
-        "seed": 0,
     }
-    return build_stream(**(values | changes))  # type: ignore[arg-type]
+    return opened(build_stream, {"num_tasks": 3} | values | changes)
 
 
 def test_a_seed_orders_the_concepts_and_another_one_otherwise(tmp_path: Path) -> None:
@@ -84,7 +91,7 @@ def test_imported_datasets_stand_beside_the_pockets(tmp_path: Path) -> None:
 def from_file(tmp_path: Path, entries: list[str], **changes: object) -> Stream:
     path = put(tmp_path / "stream.json", json.dumps(entries))
     values: dict[str, object] = {"name": "file", "path": str(path), "root": str(tmp_path / "data"), "pool_size": 0}
-    return file_stream(**(values | {"num_tasks": 2, "seed": 0} | changes))  # type: ignore[arg-type]
+    return opened(file_stream, {"num_tasks": 2} | values | changes)
 
 
 ENTRIES = ["pocket_flags+++japan", "pocket_solids+++cube", "pocket_solids+++cone", "pocket_flags+++france"]
@@ -119,7 +126,7 @@ def test_retention_sets_of_a_file_are_those_there_unless_named(tmp_path: Path) -
 def test_the_pool_of_a_file_is_the_pockets_where_all_its_datasets_are(tmp_path: Path) -> None:
     shards(tmp_path / "data", "new", {"train": [("a", 2)], "test": [("a", 3)]})
     plans = [
-        plan_file("file", str(put(tmp_path / "x.json", json.dumps(entries))), str(tmp_path / "data"))
+        file_stream("file", str(put(tmp_path / "x.json", json.dumps(entries))), str(tmp_path / "data"))
         for entries in (ENTRIES, [*ENTRIES, "new+++a"])
     ]
     assert [plan.pool_size for plan in plans] == [16000, 0]
@@ -217,7 +224,7 @@ def test_p_is_read_in_sequence_from_tar_files(tmp_path: Path) -> None:
         (["pocket_flgs"], r"dataset 'pocket_flgs'. Did you mean 'pocket_flags'.*stream\.root"),
         (["pocket_flags", "a.tar"], "names datasets and tar files"),
         ([], "stream.pool is empty.*stream.pool=null"),
-        ("pocket_flags", r"give a list: stream\.pool=\[NAME\]"),
+        ("pocket_flags", r"stream\.pool=pocket_flags: a list of names is expected"),
         (["pocket_counting"], "'pocket_counting' is both held out and in stream.pool"),
         (["pipe:cat x.tar"], "is no path"),
     ],
@@ -228,12 +235,11 @@ def test_a_bad_pool_is_refused(pool: object, text: str, tmp_path: Path) -> None:
 
 
 def test_training_samples_are_counted_from_cards_and_from_declarations(tmp_path: Path) -> None:
-    root = f"stream.root={tmp_path}"
     shards(tmp_path, "new", {"train": [("a", 2), ("a", 3)], "test": [("a", 4)]})
-    named = compose(["stream.adaptation=[new,pocket_solids]", root])["stream"]
-    assert num_training_samples(named) == 2 + 8 * 60
+    named = build_stream("mine", ["new", "pocket_solids"], ["pocket_counting"], 0, "given", str(tmp_path))
+    assert named.num_training_samples() == 2 + 8 * 60
     path = put(tmp_path / "x.json", '["DTD+++banded", "new+++a"]')
-    assert num_training_samples(compose(["stream=file", f"stream.path={path}", root])["stream"]) == 1880 + 2
+    assert file_stream("file", str(path), str(tmp_path)).num_training_samples() == 1880 + 2
     put(path, '["DTT+++banded"]')
     with pytest.raises(FomoError, match=r"unknown dataset 'DTT'\. Did you mean 'DTD'"):
-        num_training_samples(compose(["stream=file", f"stream.path={path}", root])["stream"])
+        file_stream("file", str(path), str(tmp_path)).num_training_samples()
