@@ -11,7 +11,7 @@ from fomo.errors import FomoError
 from streams import catalogue
 from streams.catalogue import Declaration, declared
 
-TABLE = Path(__file__).parents[3] / "shared" / "fomo_in_flux" / "datasets.tsv"
+TABLE = Path(__file__).parents[4] / "shared" / "fomo_in_flux" / "datasets.tsv"
 GOOD: dict[str, Any] = {
     "name": "CATS",
     "role": "adaptation",
