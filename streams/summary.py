@@ -75,7 +75,13 @@ class StreamSummary:
 
 
 def summary(plan: StreamPlan, num_tasks: int, seed: int, split: str) -> StreamSummary:
-    """Summarise a plan for a run that is scored on ``split``; nothing is drawn, and absent data is no mistake.
+    """Summarise a plan; nothing is drawn, and absent data is no mistake.
+
+    Args:
+        plan: what is summarised.
+        num_tasks: how many tasks the concepts are cut into.
+        seed: of the order.
+        split: what the run will be scored on.
 
     Raises:
         FomoError: all data is there, and the stream cannot be run.
@@ -128,10 +134,10 @@ def plot_domains(shown: StreamSummary, path: Path) -> None:
     axes = figure.subplots()
     numbers = np.arange(1, len(counts) + 1)
     floor = np.zeros(len(counts))
-    for place, domain in enumerate(domains):
+    for number, domain in enumerate(domains):
         shares = np.array([_share(count, domain, domains) for count in counts])
         axes.bar(
-            numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](place % 20), label=_without_math(domain)
+            numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](number % 20), label=_without_math(domain)
         )
         floor += shares
     axes.set(xlabel="task", ylabel="share of concepts [%]", ylim=(0, 100), xlim=(0.4, len(counts) + 0.6))

@@ -148,7 +148,7 @@ def _permuting(plugin: Plugin) -> OrderingRule:
 
 
 def check_ordering(name: str, facts: Facts) -> None:
-    """Refuse an unknown ordering, and one that asks for what is not at hand."""
+    """Refuse an unknown ordering, and one that asks for what ``facts`` do not have."""
     check_ordering_name(name)
     fact, what = NEEDS.get(name.removeprefix("reverse_"), ("", ""))
     if fact and getattr(facts, fact) is None:
@@ -156,6 +156,16 @@ def check_ordering(name: str, facts: Facts) -> None:
 
 
 def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """The concepts in the order ``name``; equal arguments give equal orders."""
+    """The concepts in another order; equal arguments return equal orders.
+
+    Args:
+        name: of the ordering, ours or a plug-in's.
+        concepts: what is ordered.
+        seed: of what an ordering draws.
+        facts: what an ordering may ask.
+
+    Raises:
+        FomoError: an unknown ordering, or one that asks for what is not at hand.
+    """
     check_ordering(name, facts)
     return _rule_of(name)(concepts, seed, facts)

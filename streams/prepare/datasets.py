@@ -131,7 +131,16 @@ def _card(recipe: DatasetRecipe, declaration: Declaration, classes: tuple[str, .
 def _own(
     recipe: DatasetRecipe, data: Any, split: str, classes: Sequence[str], root: Path, run: Run
 ) -> Iterator[Listed]:
-    """The samples of one of the dataset's own splits: arrays as they come, files in the order of their paths."""
+    """The samples of one of the dataset's own splits: arrays as they come, files in the order of their paths.
+
+    Args:
+        recipe: how the dataset is had.
+        data: torchvision's object for the split.
+        split: our name of the split.
+        classes: class names in the order of the targets.
+        root: the folder of the original files.
+        run: not needed, what is listed here takes no work.
+    """
     if recipe.items is arrays:
         for number, (image, target) in enumerate(arrays(data)):
             yield ArrayEntry(f"{split}/{number}", image, classes[target])
@@ -141,7 +150,14 @@ def _own(
 
 
 def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> Plan:
-    """A split of our own over the usable and distinct images of each class, drawn by a generator of the class."""
+    """A split of our own over the usable and distinct images of each class, drawn by a generator of the class.
+
+    Args:
+        card: the dataset's card.
+        files: path and target of every image.
+        digests: of every image, the hash of its pixels, and why it cannot be used or an empty string.
+        root: the folder of the original files.
+    """
     by_class: dict[int, list[FileEntry]] = {}
     left_out: list[LeftOut] = []
     seen: set[str] = set()
