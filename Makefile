@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install run test fuzz lint format benchmarks clean
+.PHONY: install run test fuzz lint format docs benchmarks clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -32,6 +32,9 @@ lint: $(READY)  ## ruff and mypy
 format: $(READY)  ## let ruff write
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## write the tables of README.md and docs/methods.md from the rows in methods/
+	$(BIN)/python -m docs.tables
 
 benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/loop_overhead.py

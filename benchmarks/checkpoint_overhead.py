@@ -22,18 +22,19 @@ import torch
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
-from fomo.checkpoint.saver import CheckpointConfig, Saver
+from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
+from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
-from fomo.loop import Experiment, Keeper, Place, run
-from fomo.planning.planner import learner_of
-from fomo.running.prepared import Prepared, prepare
-from fomo.running.resume import Checkpoints
+from fomo.loop import Checkpointer, Experiment, RunProgress, run
+from fomo.results.record import Record
+from fomo.results.scores import ScoredStream, Scores
+from fomo.running.prepared import Prepared
+from fomo.running.resume import DiskCheckpointer
+from fomo.running.run import prepare
 from fomo.system.signals import Stop
 from fomo.system.usage import Usage
 from fomo.training.loader import Batches
-from fomo.training.nonfinite import Guard
-from fomo.training.record import Record
 
 STEPS, ROUNDS = 60, 7
 BAR = 1.02
@@ -47,15 +48,15 @@ class Seconds(NamedTuple):
     held_up: float = 0.0
 
 
-class Timed(Checkpoints):
+class Timed(DiskCheckpointer):
     """Notes how long the training waits."""
 
     held_up = 0.0
 
-    def save(self, place: Place, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
         """As it is, timed."""
         began = time.perf_counter()
-        super().save(place, optimizer)
+        super().save(progress, optimizer)
         self.held_up += time.perf_counter() - began
 
 
@@ -75,17 +76,21 @@ def main() -> None:
 def _task(prepared: Prepared, folder: Path, saving: bool) -> Seconds:
     """A task without its evaluation."""
     config = prepared.resolved.config
-    learner = learner_of(config, prepared.model.network, prepared.methods)
+    learner = factory.learner(config, prepared.model.network, prepared.methods)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
-    ledger, record = Ledger(Plan(Budget(steps=STEPS), (STEPS,)), seed=0), Record(folder, {}, lambda *step: None)
-    saver = Saver(folder / "checkpoint", {}, CheckpointConfig())
-    timed = Timed(saver, Stop(), learner, batches, ledger, record, Usage("cpu"), Guard(), None)
-    keeper: Keeper = timed if saving else Keeper()
-    keeper.start = Place(0)
-    experiment = Experiment(0, learner, batches, prepared.learning_rate, lambda task: None, keeper)
+    ledger = Ledger(Plan(Budget(steps=STEPS), (STEPS,)), seed=0)
+    record = Record(Scores(folder, ScoredStream("none"), "test", (), 1, {}), lambda task, step, loss: None)
+    writer = CheckpointWriter(folder / "checkpoint", {}, CheckpointConfig())
+    parts = {"batches": batches, "ledger": ledger, "record": record, "usage": Usage("cpu")}
+    timed = Timed(writer, Stop(), learner, parts, None)
+    checkpointer: Checkpointer = timed if saving else Checkpointer()
+    checkpointer.start = RunProgress(0)
+    experiment = Experiment(
+        0, learner, batches, prepared.learning_rate, lambda task: None, ledger, record, checkpointer=checkpointer
+    )
     clock, processor = time.perf_counter(), time.process_time()
-    run(experiment, ledger, record)
-    saver.wait()
+    run(experiment)
+    writer.wait()
     record.close()
     return Seconds(time.perf_counter() - clock, time.process_time() - processor, timed.held_up)
 

@@ -17,12 +17,13 @@ import torch
 
 from fomo.budget.flops import FlopMeter, unmetered
 from fomo.budget.ledger import CHECKED_SHARE
+from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.method import Task
 from fomo.model.clip import train_mode
-from fomo.planning.planner import learner_of, plan_run
-from fomo.running.prepared import prepare
+from fomo.planning.planner import plan_run
+from fomo.running.run import prepare
 from fomo.training.loader import Batches
 
 ROUNDS, TASK_STEPS = 25, (60, 1420)
@@ -40,8 +41,8 @@ def main() -> None:
     started = time.process_time()
     plan_run(config, prepared.model, prepared.maker.pools.update_sizes)
     rehearsal = time.process_time() - started
-    learner = learner_of(config, network, methods)
-    methods.begin_task(network, Task(2, config.num_tasks, ROUNDS, config.seed))
+    learner = factory.learner(config, network, methods)
+    methods.each("begin_task", network, Task(2, config.num_tasks, ROUNDS, config.seed))
     optimizer = learner.optimizer()
     assert optimizer is not None
     train_mode(network)

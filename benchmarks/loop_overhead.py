@@ -21,15 +21,17 @@ from torch import nn
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
+from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.loop import Experiment, train
 from fomo.method import Task
 from fomo.model.clip import train_mode
-from fomo.planning.planner import learner_of
-from fomo.running.prepared import Prepared, prepare
+from fomo.results.record import Record
+from fomo.results.scores import ScoredStream, Scores
+from fomo.running.prepared import Prepared
+from fomo.running.run import prepare
 from fomo.training.loader import Batches
-from fomo.training.record import Record
 
 STEPS, ROUNDS = 60, 5
 
@@ -52,18 +54,19 @@ def bare_loop(prepared: Prepared, batches: Batches) -> None:
 def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
     """One task of the benchmark's loop."""
     config = prepared.resolved.config
+    record = Record(Scores(folder, ScoredStream("none"), "test", (), 2, {}), lambda task, step, loss: None)
     experiment = Experiment(
         seed=0,
-        learner=learner_of(config, prepared.model.network, prepared.methods),
+        learner=factory.learner(config, prepared.model.network, prepared.methods),
         batches=batches,
         learning_rate=prepared.learning_rate,
         evaluate=lambda task: None,
+        ledger=Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0),
+        record=record,
     )
     task = Task(2, 6, STEPS, 0)
-    prepared.methods.begin_task(prepared.model.network, task)
-    record = Record(folder, {}, lambda task, step, loss: None)
-    ledger, optimizer = Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0), experiment.learner.optimizer()
-    train(experiment, task, ledger, record, optimizer)
+    prepared.methods.each("begin_task", prepared.model.network, task)
+    train(experiment, task, experiment.learner.optimizer())
     record.close()
 
 

@@ -19,7 +19,7 @@ import open_clip
 import torch
 
 from fomo.model.weights import Weights
-from methods.merging.techniques import merge
+from methods.merging.merge import merge
 
 ROUNDS = 5
 BARS = {"EMA-merge": 2, "TIES": 20}

@@ -23,16 +23,14 @@ import torch
 
 import fomo
 from fomo.batch import Batch
-from fomo.budget.flops import unmetered
+from fomo.config import factory
 from fomo.config.compose import builtin_groups, compose
-from fomo.config.parts import build
 from fomo.config.schema import resolve
-from fomo.model.clip import ClipModel, train_mode
-from fomo.planning.planner import learner_of, parts_of
-from fomo.running.prepared import Prepared, prepare
-from fomo.system.usage import synchronize
+from fomo.model.clip import train_mode
+from fomo.running.prepared import Prepared
+from fomo.running.run import prepare
+from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
-from fomo.training.methods import Methods
 from fomo.training.step import Learner
 
 YARDSTICK = "finetune"
@@ -54,9 +52,9 @@ class Trial:
 def started(name: str, arguments: list[str], batches: list[Batch], folder: Path, clock: Callable[[], float]) -> Trial:
     """After a whole task of one step and the first step of the next one."""
     config = resolve(compose([*SETTING, *arguments, f"method={name}"])).config
-    model: ClipModel = build("model", config.model)
-    network, methods = model.network.to(config.runtime.device), Methods(parts_of(config))
-    learner = learner_of(config, network, methods)
+    network = factory.model(config).network
+    learner = factory.learner(config, network)
+    methods = learner.methods
     methods.work_in(folder / name)
     methods.begin_run(network, config.seed)
 
@@ -65,7 +63,7 @@ def started(name: str, arguments: list[str], batches: list[Batch], folder: Path,
 
     first, second = (fomo.Task(n, 2, 1000, config.seed, config.batch_size, once) for n in (1, 2))
     begun(learner, first, batches[0], clock)
-    methods.end_task(network, first)
+    methods.each("end_task", network, first)
     return Trial(learner, *begun(learner, second, batches[0], clock))
 
 
@@ -73,14 +71,14 @@ def begun(
     learner: Learner, task: fomo.Task, batch: Batch, clock: Callable[[], float]
 ) -> tuple[torch.optim.Optimizer, float]:
     """A task's optimizer after its first step, and that step's seconds."""
-    learner.methods.begin_task(learner.network, task)
+    learner.methods.each("begin_task", learner.network, task)
     optimizer = learner.optimizer()
     assert optimizer is not None
     for group in optimizer.param_groups:
         group["lr"] = 1e-6  # the loss stays where it is, whatever the method
     train_mode(learner.network)
     before = clock()
-    learner.step(optimizer, batch, unmetered)
+    learner.step(optimizer, batch)
     return optimizer, clock() - before
 
 
@@ -88,7 +86,7 @@ def timed(trial: Trial, batches: list[Batch], clock: Callable[[], float]) -> flo
     """Seconds per step."""
     before = clock()
     for batch in batches:
-        trial.learner.step(trial.optimizer, batch, unmetered)
+        trial.learner.step(trial.optimizer, batch)
     return (clock() - before) / len(batches)
 
 

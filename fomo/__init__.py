@@ -1,4 +1,7 @@
-"""A continual multimodal pretraining benchmark: budgets, streams, scores, and the contract for methods."""
+"""A continual multimodal pretraining benchmark: budgets, streams, scores, and the contract for methods.
+
+The names in ``__all__`` are what a method may use. The built-in methods import nothing else of the benchmark.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -10,9 +13,12 @@ if TYPE_CHECKING:
     from fomo import rng
     from fomo.batch import Batch, Features
     from fomo.budget.memory import host_memory
+    from fomo.config.plugins import named as plugins
     from fomo.method import Method, PeriodicOptimizer, Task
+    from fomo.model import weights
+    from fomo.model.weights import Weights
     from fomo.position import Position
-    from fomo.training.step import contrastive
+    from fomo.training.step import contrastive, encode
 
 __all__ = [
     "Batch",
@@ -22,29 +28,38 @@ __all__ = [
     "PeriodicOptimizer",
     "Position",
     "Task",
+    "Weights",
     "__version__",
     "contrastive",
+    "encode",
     "host_memory",
+    "plugins",
     "rng",
     "unknown",
+    "weights",
 ]
 
 _LAZY = {
-    "Batch": "fomo.batch",
-    "Features": "fomo.batch",
-    "Method": "fomo.method",
-    "PeriodicOptimizer": "fomo.method",
-    "Task": "fomo.method",
-    "Position": "fomo.position",
-    "contrastive": "fomo.training.step",
-    "host_memory": "fomo.budget.memory",
+    "Batch": "fomo.batch:Batch",
+    "Features": "fomo.batch:Features",
+    "Method": "fomo.method:Method",
+    "PeriodicOptimizer": "fomo.method:PeriodicOptimizer",
+    "Position": "fomo.position:Position",
+    "Task": "fomo.method:Task",
+    "Weights": "fomo.model.weights:Weights",
+    "contrastive": "fomo.training.step:contrastive",
+    "encode": "fomo.training.step:encode",
+    "host_memory": "fomo.budget.memory:host_memory",
+    "plugins": "fomo.config.plugins:named",
+    "rng": "fomo.rng",
+    "weights": "fomo.model.weights",
 }
+"""Where each name comes from, as ``MODULE`` or ``MODULE:NAME``: imported when it is asked for, since torch is slow."""
 
 
 def __getattr__(name: str) -> Any:
-    # torch is imported when a method is, not when the command line only wants to print a table.
-    if name == "rng":
-        return importlib.import_module("fomo.rng")
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'fomo' has no attribute '{name}'")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fomo' has no attribute '{name}'")
+    module, _, attribute = _LAZY[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found

@@ -9,23 +9,25 @@ from typing import NamedTuple
 import torch
 
 from fomo.batch import Batch
-from fomo.budget.flops import unmetered
+from fomo.budget.flops import Meter
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.model.clip import train_mode
+from fomo.results.record import Record
 from fomo.system.memory_fault import during
 from fomo.training.loader import Batches
-from fomo.training.nonfinite import Guard
-from fomo.training.record import Record
+from fomo.training.nonfinite import StepAt, StopRun
 from fomo.training.step import Learner, seed_layers
 
 LearningRate = Callable[[int, int, int], float]
 """``learning_rate(task, step, num_steps)``, tasks from 1, steps from 0."""
 
 
-class Place(NamedTuple):
-    """How far a run is: ``steps`` steps of ``task`` (from 1) are made, ``None`` if it is ended and evaluated; task 0 is
-    the evaluation before any update."""
+class RunProgress(NamedTuple):
+    """How far a run is: ``steps`` steps of ``task`` (from 1) are made; ``None``: the task is ended and evaluated.
+
+    Task 0 is the evaluation before any update.
+    """
 
     task: int
     steps: int | None = None
@@ -36,23 +38,23 @@ class Place(NamedTuple):
         return f"task {self.task}, evaluated" if self.task else "the evaluation of the base model"
 
 
-class Keeper:
+class Checkpointer:
     """Keeps the state of a run on the way. This one keeps nothing and starts at the beginning."""
 
-    start: Place | None = None
+    start: RunProgress | None = None
     """How far the run was when it was left; the state between tasks is loaded already."""
 
     def resume(self, task: Task) -> torch.optim.Optimizer | None:
-        """Begin ``task`` and load what was left inside of it; its optimizer."""
-        raise NotImplementedError
+        """Begin the ``task`` that :attr:`start` lies in, and load what was left inside of it; its optimizer."""
+        return None
 
-    def save(self, place: Place, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Keep the state at ``place``."""
+    def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Keep the state at ``progress``."""
 
-    def after_step(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
+    def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Keep the state if it is time to."""
 
-    def awaited(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches; whatever ends the wait for one, the steps made before it are kept."""
         return batches
 
@@ -63,81 +65,123 @@ class Keeper:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a run is made of."""
+    """Everything that a run is made of.
+
+    Args:
+        seed: What all randomness of the run is folded from.
+        learner: Takes the steps; its method has begun the run already.
+        batches: The batches of every task, in order.
+        learning_rate: The rate of every step.
+        evaluate: Scores the model at hand after so many updates, and writes the scores.
+        ledger: Holds the planned steps, and is charged.
+        record: Writes the events.
+        nonfinite: What becomes of a step that is not finite.
+        checkpointer: Keeps the state on the way.
+    """
 
     seed: int
     learner: Learner
     batches: Batches
     learning_rate: LearningRate
     evaluate: Callable[[int], None]
-    keeper: Keeper = field(default_factory=Keeper)
-    guard: Guard = field(default_factory=Guard)
+    ledger: Ledger
+    record: Record
+    nonfinite: StopRun = field(default_factory=StopRun)
+    checkpointer: Checkpointer = field(default_factory=Checkpointer)
 
 
-def run(experiment: Experiment, ledger: Ledger, record: Record) -> None:
-    """Evaluate, then update and evaluate task by task. The method has begun the run already."""
-    network, methods, keeper = experiment.learner.network, experiment.learner.methods, experiment.keeper
-    if keeper.start is None:
+def run(experiment: Experiment) -> None:
+    """Evaluate, then update and evaluate task by task."""
+    network = experiment.learner.network
+    methods = experiment.learner.methods
+    checkpointer = experiment.checkpointer
+    if checkpointer.start is None:
         experiment.evaluate(0)
-        keeper.save(Place(0))
-    for task in tasks(experiment, ledger):
-        optimizer, step = begin(experiment, task, ledger)
-        with keeper.whole_steps():
-            train(experiment, task, ledger, record, optimizer, step)
-            keeper.save(Place(task.number, task.num_steps), optimizer)
-        seed_layers(experiment.seed, task.number, "end")
-        with ledger.hooks(task.number, "end") as methods.meter, during("hook", task.number):
-            methods.end_task(network, task)
-            with methods.deployed(network):
+        checkpointer.save(RunProgress(0))
+    for task in tasks(experiment):
+        optimizer, step = begin(experiment, task)
+        with checkpointer.whole_steps():
+            train(experiment, task, optimizer, step)
+            checkpointer.save(RunProgress(task.number, task.num_steps), optimizer)
+        with experiment.ledger.hooks(task.number, "end") as meter, during("hook", task.number):
+            end(experiment, task, meter)
+            with methods.deployed(network, meter):
                 experiment.evaluate(task.number)
-        methods.meter = unmetered
-        keeper.save(Place(task.number))
+        checkpointer.save(RunProgress(task.number))
 
 
-def begin(experiment: Experiment, task: Task, ledger: Ledger) -> tuple[torch.optim.Optimizer | None, int]:
-    """The optimizer of a task, and its next step: a task that was left is gone on with, its begin charged already."""
-    learner, start = experiment.learner, experiment.keeper.start
-    if start and start.task == task.number and start.steps is not None:
-        return experiment.keeper.resume(task), start.steps
-    seed_layers(experiment.seed, task.number, "begin")
-    with ledger.hooks(task.number, "begin") as learner.methods.meter, during("hook", task.number):
-        learner.methods.begin_task(learner.network, task)
-        return learner.optimizer(), 0
-
-
-def tasks(experiment: Experiment, ledger: Ledger) -> Iterator[Task]:
-    """The update steps that the budget plans, without those that are ended and evaluated already."""
-    seed, batches, autocast = experiment.seed, experiment.batches, experiment.learner.autocast
-    start = experiment.keeper.start or Place(0)
-    for number, num_steps in enumerate(ledger.planned_steps, start=1):
+def tasks(experiment: Experiment) -> Iterator[Task]:
+    """The tasks that the budget plans, without those that are ended and evaluated already."""
+    batches = experiment.batches
+    planned = experiment.ledger.plan.steps
+    start = experiment.checkpointer.start or RunProgress(0)
+    for number, num_steps in enumerate(planned, start=1):
         if number < start.task or (number == start.task and start.steps is None):
             continue
-        once, num_samples = partial(batches.once, number), batches.num_update_samples(number)
-        yield Task(number, len(ledger.planned_steps), num_steps, seed, num_samples, once, autocast)
+        yield Task(
+            number=number,
+            num_tasks=len(planned),
+            num_steps=num_steps,
+            seed=experiment.seed,
+            num_update_samples=batches.num_update_samples(number),
+            update_batches=partial(batches.once, number),
+            autocast=experiment.learner.autocast,
+        )
 
 
-def train(
-    experiment: Experiment,
-    task: Task,
-    ledger: Ledger,
-    record: Record,
-    optimizer: torch.optim.Optimizer | None,
-    start: int = 0,
-) -> None:
-    """The optimizer steps of one task from ``start`` on. A method that trains nothing takes none."""
+def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | None, int]:
+    """The optimizer of a task, and its next step: a task that was left is gone on with, its begin charged already."""
     learner = experiment.learner
+    start = experiment.checkpointer.start
+    if start and start.task == task.number and start.steps is not None:
+        return experiment.checkpointer.resume(task), start.steps
+    seed_layers(experiment.seed, task.number, "begin")
+    with experiment.ledger.hooks(task.number, "begin") as meter, during("hook", task.number):
+        learner.methods.each("begin_task", learner.network, task, meter=meter)
+        return learner.optimizer(meter), 0
+
+
+def end(experiment: Experiment, task: Task, meter: Meter) -> None:
+    """The hooks of every part at the end of a task: estimate importances, merge."""
+    seed_layers(experiment.seed, task.number, "end")
+    experiment.learner.methods.each("end_task", experiment.learner.network, task, meter=meter)
+
+
+def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, start: int = 0) -> None:
+    """The optimizer steps of one task from ``start`` on. A method that trains nothing takes none."""
     if optimizer is None:
         return
-    train_mode(learner.network)
+    train_mode(experiment.learner.network)
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
-    for step, batch in enumerate(experiment.keeper.awaited(batches), start):
-        rate = experiment.learning_rate(task.number, step, task.num_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        seed_layers(experiment.seed, task.number, step)
-        with during("step", task.number, step), experiment.guard.step(task.number, step, optimizer) as judge:
-            with ledger.step(task.number, step, batch) as meter:
-                loss, norm = learner.step(optimizer, batch, meter, judge)
-            record.step(task.number, step, loss, norm, rate, len(batch.images), judge.note)
-        experiment.keeper.after_step(Place(task.number, step + 1), optimizer)
-    record.flush()
+    for step, batch in enumerate(experiment.checkpointer.interruptible(batches), start):
+        with during("step", task.number, step):
+            take_step(experiment, task, step, batch, optimizer)
+        experiment.checkpointer.after_step(RunProgress(task.number, step + 1), optimizer)
+
+
+def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    """One step: set its rate, take it under the ledger's meter, charge it, write it, make good what was not finite.
+
+    Args:
+        experiment: The run.
+        task: The task that the step is of.
+        step: The step's number in the task, from 0.
+        batch: What is learned from.
+        optimizer: The task's optimizer.
+    """
+    learner = experiment.learner
+    ledger = experiment.ledger
+    at = StepAt(task.number, step, ledger.applied(task.number, step))
+    rate = experiment.learning_rate(task.number, step, task.num_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    seed_layers(experiment.seed, task.number, step)
+    experiment.nonfinite.before_step(at, learner, optimizer)
+    meter = ledger.meter(task.number, step, batch)
+    result = learner.step(optimizer, batch, meter)
+    lost = experiment.nonfinite.lost(at, result)
+    ledger.charge(task.number, step, batch, meter, lost.steps)
+    measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": len(batch.images)}
+    experiment.record.step(task.number, step, measured, lost.to_json())
+    if not result.applied:
+        experiment.nonfinite.recover(at, result, learner, optimizer)

@@ -1,10 +1,11 @@
 """The plug-in contract: what a method may do, and when."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,19 @@ class Task:
     num_update_samples: int = 0
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
+
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+
+def _during(when: str) -> Callable[[Hook], Hook]:
+    """Mark a hook that is called in every step; ``when`` is "loss" or, once gradients are there, "update"."""
+
+    def mark(hook: Hook) -> Hook:
+        hook.__dict__["during"] = when
+        return hook
+
+    return mark
 
 
 class Method:
@@ -108,13 +122,16 @@ class Method:
     def begin_task(self, network: nn.Module, task: Task) -> None:
         """Set what is trainable, attach adapters."""
 
+    @_during("loss")
     def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
         """The loss so far, with this part's term added. Default: unchanged."""
         return loss
 
+    @_during("update")
     def after_backward(self, network: nn.Module) -> None:
         """Gradients are there, clipped; the optimizer has not moved yet."""
 
+    @_during("update")
     def after_step(self, network: nn.Module) -> None:
         """The optimizer has moved."""
 
@@ -140,6 +157,19 @@ class Method:
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Go on from ``state``: attach adapters, so that the network's own state fits, and copy what is yours."""
+
+
+HOOKS: dict[str, tuple[str, ...]] = {
+    name: tuple(inspect.signature(function).parameters)[1:]
+    for name, function in vars(Method).items()
+    if inspect.isfunction(function) and not name.startswith("_")
+}
+"""What the benchmark calls of a method, and the names of the arguments; derived, so that the class is the only list."""
+
+
+def hooks_during(*when: str) -> frozenset[str]:
+    """The hooks of a step that are called ``when``: for the "loss", for the "update", or both."""
+    return frozenset(name for name in HOOKS if getattr(getattr(Method, name), "during", None) in when)
 
 
 class PeriodicOptimizer(torch.optim.Optimizer):

@@ -19,7 +19,7 @@ import fomo
 
 
 def is_projected(parameter: Tensor, rank: int) -> bool:
-    """Whether a parameter has a subspace of ``rank`` to be updated in."""
+    """Whether a parameter is a matrix, or taken as one, whose smaller side is above ``rank``."""
     return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) > rank
 
 
@@ -32,20 +32,28 @@ def projector(gradient: Tensor, rank: int) -> Tensor:
 
 
 def down(gradient: Tensor, basis: Tensor) -> Tensor:
-    """R: PᵀG [r, n] if m ≤ n, else G P [m, r]."""
+    """R, the gradient G [m, n] in the subspace of the basis P: PᵀG [r, n] if m ≤ n, else G P [m, r]."""
     return basis.T @ gradient if gradient.shape[0] <= gradient.shape[1] else gradient @ basis
 
 
 def up(low: Tensor, basis: Tensor, shape: torch.Size) -> Tensor:
-    """From the subspace back to a gradient's ``shape`` [m, n]."""
+    """A step in the subspace of the basis P, taken back to ``shape`` [m, n]: P N if m ≤ n, else N Pᵀ."""
     return basis @ low if shape[0] <= shape[1] else low @ basis.T
 
 
 def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, float], eps: float) -> Tensor:
-    """M̂/(√V̂ + ε); the moments in ``state`` are brought up to date."""
+    """Adam's direction M̂/(√V̂ + ε), in the gradient's shape.
+
+    Args:
+        gradient: G, or R in a subspace.
+        state: the moments ``exp_avg`` and ``exp_avg_sq`` and the count ``step``; updated, and made at the first call.
+        betas: decay of the first and of the second moment.
+        eps: ε.
+    """
     if "exp_avg" not in state:
         state["step"] = torch.zeros((), dtype=torch.float64)
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        state["exp_avg"] = torch.zeros_like(gradient)
+        state["exp_avg_sq"] = torch.zeros_like(gradient)
     state["step"] += 1
     state["exp_avg"].lerp_(gradient, 1 - betas[0])
     state["exp_avg_sq"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
@@ -54,7 +62,18 @@ def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, 
 
 
 class GaLore(fomo.PeriodicOptimizer):
-    """Adam whose moments of a matrix live in a subspace of ``rank`` dimensions."""
+    """Adam whose moments of a matrix live in a subspace of ``rank`` dimensions.
+
+    Args:
+        params: parameters or groups of them, as torch's optimizers take them.
+        lr: learning rate η.
+        weight_decay: decoupled decay λ: each step multiplies by 1 − η·λ.
+        betas: decay of the first and of the second moment.
+        eps: ε, added to the root of the second moment.
+        rank: r, dimensions of a matrix's subspace.
+        update_proj_gap: steps from one singular value decomposition of the gradient to the next.
+        scale: α, factor of the steps that are made in a subspace.
+    """
 
     def __init__(
         self,
@@ -86,7 +105,8 @@ class GaLore(fomo.PeriodicOptimizer):
                     parameter.add_(direction.view_as(parameter), alpha=-group["lr"])
 
     def _direction(self, parameter: Tensor, group: dict[str, Any], changes: bool) -> Tensor:
-        gradient, state = parameter.grad, self.state[parameter]
+        gradient = parameter.grad
+        state = self.state[parameter]
         assert gradient is not None
         if not is_projected(parameter, group["rank"]):
             return adam_direction(gradient, state, group["betas"], group["eps"])

@@ -30,15 +30,20 @@ SPARED = (
 """Parts of names of tables, tokens and layer scales that open_clip's, timm's and Hugging Face's towers keep in two or
 more dimensions."""
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
+"""The parameters to be trained, each with its name in the network."""
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether ``decay="matrices"`` reaches a parameter: no norm, bias, embedding or temperature."""
+    """Whether ``decay="matrices"`` reaches a parameter of that name: no norm, bias, embedding or temperature."""
     return parameter.ndim >= 2 and not any(part in name for part in SPARED)
 
 
 def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list[dict[str, Any]]:
-    """The parameters that decay, and those that do not; a group without any is left out."""
+    """The optimizer's groups: parameters that ``weight_decay`` reaches, and those that it spares; none is empty.
+
+    Raises:
+        FomoError: ``decay`` is not in :data:`DECAYED`, or ``weight_decay`` is negative or not finite.
+    """
     if decay not in DECAYED:
         raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
     if not 0 <= weight_decay < math.inf:  # torch checks it for the whole optimizer, not for groups
@@ -51,7 +56,7 @@ def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list
 
 
 def check_moments(betas: object, eps: float) -> None:
-    """Refuse what cannot be Adam's β₁, β₂ and ε."""
+    """Refuse ``betas`` that are not two numbers from 0 to below 1, and an ``eps`` that is negative or not finite."""
     numbers = list(betas) if isinstance(betas, (list, tuple)) else []
     if len(numbers) != 2 or not all(isinstance(each, (int, float)) and 0 <= each < 1 for each in numbers):
         raise fomo.FomoError(f"optimizer.betas={betas}: give two numbers from 0 to below 1, as in [0.9,0.999].")
@@ -67,7 +72,16 @@ def adamw(
     eps: float = 1e-8,
     decay: str = "all",
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), fused."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) in torch's fused implementation.
+
+    Args:
+        parameters: what is trained, by name.
+        lr: learning rate η.
+        weight_decay: decoupled decay λ: each step multiplies by 1 − η·λ.
+        betas: decay of the first and of the second moment, 0 to below 1.
+        eps: ε, added to the root of the second moment.
+        decay: what weight decay reaches, a word in :data:`DECAYED`.
+    """
     check_moments(betas, eps)
     decayed = groups(parameters, weight_decay, decay)
     return torch.optim.AdamW(decayed, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
@@ -84,7 +98,18 @@ def galore(
     update_proj_gap: int = 200,
     scale: float = 0.25,
 ) -> torch.optim.Optimizer:
-    """GaLore (``methods/galore.py``).
+    """Adam in low-rank subspaces of the gradient: GaLore (``methods/galore.py``).
+
+    Args:
+        parameters: what is trained, by name.
+        lr: learning rate η.
+        weight_decay: decoupled decay λ: each step multiplies by 1 − η·λ.
+        betas: decay of the first and of the second moment, 0 to below 1.
+        eps: ε, added to the root of the second moment.
+        decay: what weight decay reaches, a word in :data:`DECAYED`.
+        rank: r, dimensions of a matrix's subspace.
+        update_proj_gap: steps from one singular value decomposition of the gradient to the next.
+        scale: α, factor of the steps that are made in a subspace.
 
     Raises:
         FomoError: a setting out of range, or no matrix whose smaller side is above the rank: it would be AdamW.
@@ -93,7 +118,7 @@ def galore(
     parameters = list(parameters)
     for key, value in (("rank", rank), ("update_proj_gap", update_proj_gap)):
         if not isinstance(value, int) or value < 1:
-            raise fomo.FomoError(f"optimizer.{key}={value}: allowed are whole numbers from 1.")
+            raise fomo.FomoError(f"optimizer.{key}={value}: allowed are integers from 1.")
     if not 0 < scale < math.inf:
         raise fomo.FomoError(f"optimizer.scale={scale}: allowed are finite numbers above 0.")
     if not any(is_projected(parameter, rank) for _, parameter in parameters):
@@ -121,15 +146,24 @@ def from_timm(
     decay: str = "all",
     options: Mapping[str, Any] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer that ``timm.optim`` has under ``name``; ``options`` are its own settings, such as ``momentum``.
+    """The optimizer that ``timm.optim`` has under ``name``.
+
+    Args:
+        parameters: what is trained, by name.
+        name: its name in ``timm.optim``.
+        lr: learning rate η.
+        weight_decay: strength of weight decay, as the optimizer applies it.
+        decay: what weight decay reaches, a word in :data:`DECAYED`.
+        options: settings of the optimizer's own, such as ``momentum``.
 
     Raises:
-        FomoError: an unknown name or option, one that needs second derivatives or a package that is not there.
+        FomoError: an unknown name or option, an optimizer that needs second derivatives or a package that is not there.
     """
     known = timm.optim.list_optimizers()
     if name not in known:
         raise fomo.unknown("value of optimizer.name", name, known)
-    about, options = timm.optim.get_optimizer_info(name), dict(options or {})
+    about = timm.optim.get_optimizer_info(name)
+    options = dict(options or {})
     if about.second_order:
         raise fomo.FomoError(f"optimizer.name={name}: it needs second derivatives, which the loop does not give.")
     if "momentum" in options and not about.has_momentum:

@@ -3,25 +3,72 @@
 Task of S steps, s from 0. Warm-up over w = ⌈0.1·S⌉ steps: η_t·(s+1)/w. Cool-down, where there is one, over the last
 c = ⌈0.1·S⌉ steps. The floor η_min is 0.001·η. Shares are settings; ⌈·⌉ is taken in decimals. In the formulas every
 multiplier acts on (η_t − η_min).
+
+A schedule is any function of a ``fomo.Position`` and of settings. One that falls after its warm-up may say how
+(:func:`decaying`); then meta-schedules that have a form for such a decay carry it on from task to task.
 """
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import fomo
 from fomo import Position
+from methods import papers
+from methods.papers import Papers
+
+Schedule = Callable[[Position], float]
+"""The learning rate of a step, by its position in the run."""
+Declared = TypeVar("Declared", bound=Callable[..., float])
+
+
+class Decay(NamedTuple):
+    """How a schedule falls after its warm-up.
+
+    ``multiplier(step, w, S)`` is what (η_t − η_min) is multiplied by at ``step``, from 0, of a task of S steps, w of
+    them warm-up; cool-downs left out. ``ends``: it stretches to S steps and comes to 0 there; else S has no influence.
+    """
+
+    multiplier: Callable[[int, int, int], float]
+    ends: bool
+
+
+def decaying(multiplier: Callable[[int, int, int], float], ends: bool) -> Callable[[Declared], Declared]:
+    """Declare the :class:`Decay` of a schedule.
+
+    The schedule's settings ``warmup`` and ``cooldown``, where it has them, are taken to be shares of a task's steps.
+    """
+
+    def declare(schedule: Declared) -> Declared:
+        schedule.decay = Decay(multiplier, ends)  # type: ignore[attr-defined]
+        return schedule
+
+    return declare
+
+
+def function_of(schedule: Schedule) -> Callable[..., float]:
+    """The function of a schedule, without the settings that it is bound to."""
+    return schedule.func if isinstance(schedule, partial) else schedule
+
+
+def decay_of(schedule: Schedule) -> Decay | None:
+    """The decay that a schedule declares; ``None`` if it declares none."""
+    return getattr(function_of(schedule), "decay", None)
 
 
 def steps_of(key: str, share: float, num_steps: int) -> int:
-    """⌈share·S⌉."""
+    """⌈share·S⌉ steps; an error that names the setting ``key`` if ``share`` is not in 0 to 1."""
     if not 0 <= share <= 1:
         raise fomo.FomoError(f"schedule.{key}={share}: allowed are 0 to 1, a share of the task's steps.")
     return math.ceil(Decimal(str(share)) * num_steps)
 
 
 def warm_and_cool(num_steps: int, warmup: float, cooldown: float) -> tuple[int, int]:
-    """w and c; an error if the task is shorter than both together."""
-    w, c = steps_of("warmup", warmup, num_steps), steps_of("cooldown", cooldown, num_steps)
+    """The steps w of warm-up and c of cool-down; an error if the task is shorter than both together."""
+    w = steps_of("warmup", warmup, num_steps)
+    c = steps_of("cooldown", cooldown, num_steps)
     if w + c > num_steps:
         raise fomo.FomoError(
             f"schedule: {w} steps of warm-up and {c} of cool-down exceed the {num_steps} steps of a task. "
@@ -31,51 +78,63 @@ def warm_and_cool(num_steps: int, warmup: float, cooldown: float) -> tuple[int, 
 
 
 def between(at: Position, multiplier: float) -> float:
-    """η_min + (η_t − η_min)·multiplier."""
+    """The rate η_min + (η_t − η_min)·multiplier."""
     return at.floor + (at.peak - at.floor) * multiplier
 
 
 def rising(at: Position, w: int) -> float:
-    """η_t·(s+1)/w."""
+    """The rate η_t·(s+1)/w in a warm-up of w steps."""
     return at.peak * (at.step + 1) / w
 
 
 def falling(at: Position, c: int) -> float:
-    """The cool-down's factor: 1 before it, (c−1−(s−(S−c)))/c in it, so 0 at the last step."""
+    """The factor of a cool-down of c steps: 1 before it, (c−1−(s−(S−c)))/c in it, so 0 at the last step."""
     into = at.step - (at.num_steps - c)
     return 1.0 if into < 0 else (c - 1 - into) / c
 
 
 def half_wave(progress: float) -> float:
-    """½(1+cos(π·progress))."""
+    """½(1+cos(π·progress)): from 1 at progress 0 to 0 at progress 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def cosine_decay(step: int, w: int, num_steps: int) -> float:
+    """½(1+cos(π(s−w+1)/(S−w)))."""
+    return half_wave((step - w + 1) / (num_steps - w))
+
+
+def rsqrt_decay(step: int, w: int, num_steps: int) -> float:
+    """√(w/s)."""
+    return math.sqrt(w / step)
+
+
 def constant(at: Position, warmup: float = 0.1) -> float:
-    """η_t after the warm-up."""
+    """Warm-up, then the peak η_t to the end of the task."""
     w = steps_of("warmup", warmup, at.num_steps)
     return rising(at, w) if at.step < w else at.peak
 
 
+@decaying(cosine_decay, ends=True)
 def cosine(at: Position, warmup: float = 0.1) -> float:
-    """½(1+cos(π(s−w+1)/(S−w))) after the warm-up (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
+    """Warm-up, then ½(1+cos(π(s−w+1)/(S−w))) (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
     w = steps_of("warmup", warmup, at.num_steps)
     if at.step < w:
         return rising(at, w)
-    return between(at, half_wave((at.step - w + 1) / (at.num_steps - w)))
+    return between(at, cosine_decay(at.step, w, at.num_steps))
 
 
+@decaying(rsqrt_decay, ends=False)
 def rsqrt(at: Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
-    """√(w/s) after the warm-up; the rate times (c−1−(s−(S−c)))/c in the cool-down (Zhai et al. 2022, 2106.04560)."""
+    """Warm-up, √(w/s), and in the cool-down this rate times (c−1−(s−(S−c)))/c (Zhai et al. 2022, arXiv 2106.04560)."""
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("rsqrt", w)
     if at.step < w:
         return rising(at, w)
-    return between(at, math.sqrt(w / at.step)) * falling(at, c)
+    return between(at, rsqrt_decay(at.step, w, at.num_steps)) * falling(at, c)
 
 
 def wsd(at: Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
-    """Warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395): η_t, then rsqrt's cool-down."""
+    """Warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395): η_t, in the cool-down times (c−1−(s−(S−c)))/c."""
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     return rising(at, w) if at.step < w else at.peak * falling(at, c)
 
@@ -84,8 +143,18 @@ def power(at: Position, warmup: float = 0.1, cooldown: float = 0.1, a: float | N
     """Power (Shen et al. 2024, arXiv 2408.13359): min(η, β·a·n^b), β samples a step, n samples seen in the whole run.
 
     Each task warms up to the law's value at the warm-up's end and cools down over c steps, by an equal factor each, to
-    η_min. ``a`` null: the law meets η at the end of the first warm-up. Differs from the paper in that samples are
-    counted, not tokens; its a = 4.6 never binds at CLIP's small peaks.
+    η_min. Differs from the paper in that samples are counted, not tokens. The paper's a = 4.6 never binds at CLIP's
+    small peaks.
+
+    Args:
+        at: the step's position in the run.
+        warmup: share of the task's steps that are warm-up, above 0.
+        cooldown: share of the task's steps that are cool-down.
+        a: factor of the law, above 0; with ``None`` the law meets η at the end of the first warm-up.
+        b: exponent of the law, -10 to 0.
+
+    Raises:
+        FomoError: a setting out of range, a task shorter than warm-up and cool-down, batches of several sizes.
     """
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("power", w)
@@ -108,6 +177,29 @@ def power(at: Position, warmup: float = 0.1, cooldown: float = 0.1, a: float | N
 
 
 def check_warm(name: str, w: int) -> None:
-    """Refuse a schedule that measures time in warm-ups if there is none."""
+    """Refuse a warm-up of no steps for the schedule ``name``, whose decay measures time in warm-ups."""
     if w < 1:
         raise fomo.FomoError(f"schedule={name} decays from the end of the warm-up: give schedule.warmup above 0.")
+
+
+class ScheduleRow(NamedTuple):
+    """A row of :data:`SCHEDULES`: the schedule, in words what follows its warm-up and ends it, and the papers."""
+
+    function: Callable[..., float]
+    after_warmup: str
+    cooldown: str = "–"
+    papers: Papers = ()
+
+
+SCHEDULES = {
+    "constant": ScheduleRow(constant, "η_t"),
+    "cosine": ScheduleRow(cosine, "½(1+cos(π(s−w+1)/(S−w)))", papers=(papers.COSINE,)),
+    "rsqrt": ScheduleRow(rsqrt, "√(w/s)", "linear to 0", (papers.RSQRT,)),
+    "wsd": ScheduleRow(wsd, "η_t", "linear to 0", (papers.WSD,)),
+    "power": ScheduleRow(
+        power,
+        "min(η, β·a·n^b), n samples seen in the whole run, β a step; `a=null` meets η after the first warm-up",
+        "by equal factors to η_min",
+        (papers.POWER,),
+    ),
+}

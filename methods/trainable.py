@@ -7,37 +7,52 @@
   in-projection among them. The temperature is frozen with both.
 """
 
+from typing import NamedTuple
+
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 import fomo
+from methods import papers
+from methods.papers import Papers
 
 TEMPERATURE = ("logit_scale", "logit_bias")
-TRAINED: dict[str, tuple[str, ...]] = {
-    "nothing": (),
-    "full": ("image", "text", "temperature"),
-    "locked_text": ("image",),
-    "locked_image": ("text", "temperature"),
-    "lnfit": ("norm",),
-    "bitfit": ("bias",),
-}
+"""Names of the parameters that are neither of the image tower nor of the text tower."""
 NORMS = (nn.LayerNorm, nn.GroupNorm, _NormBase)
 
 
+class TrainableRow(NamedTuple):
+    """A row of :data:`TRAINED`: the kinds of parameters that are trained, what they are in words, and the papers."""
+
+    kinds: tuple[str, ...]
+    trains: str
+    papers: Papers = ()
+
+
+TRAINED = {
+    "full": TrainableRow(("image", "text", "temperature"), "everything"),
+    "locked_text": TrainableRow(("image",), "the image tower", (papers.LOCKED,)),
+    "locked_image": TrainableRow(("text", "temperature"), "the text tower", (papers.LOCKED,)),
+    "lnfit": TrainableRow(("norm",), "scale and shift of norm layers, BatchNorm's too", (papers.LNFIT,)),
+    "bitfit": TrainableRow(("bias",), "all biases, of norms and of the packed in-projection too", (papers.BITFIT,)),
+    "nothing": TrainableRow((), "nothing"),
+}
+
+
 def group(name: str) -> str:
-    """``image``, ``text`` or ``temperature``: the part of a CLIP model that a parameter belongs to."""
+    """The part of a CLIP model that a parameter belongs to by its name: ``image``, ``text`` or ``temperature``."""
     if name in TEMPERATURE:
         return "temperature"
     return "image" if name.startswith("visual.") else "text"
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a norm layer: torch's own and their subclasses, others (RMS norms) by their name."""
+    """Whether a module is a norm layer: one of torch's or a subclass, or one whose class has a name in ``…Norm``."""
     return isinstance(module, NORMS) or type(module).__name__.endswith("Norm")
 
 
 def kinds(network: nn.Module) -> dict[str, set[str]]:
-    """The kinds of every parameter: its :func:`group`, and ``norm`` or ``bias`` or both."""
+    """The kinds of every parameter, by its name: its :func:`group`, and ``norm`` or ``bias`` or both."""
     found = {name: {group(name)} for name, _ in network.named_parameters()}
     for prefix, module in network.named_modules():
         for leaf, _ in module.named_parameters(recurse=False):
@@ -49,10 +64,10 @@ def kinds(network: nn.Module) -> dict[str, set[str]]:
 
 
 class Trainable(fomo.Method):
-    """Train the kinds of parameters that the row ``what`` of :data:`TRAINED` names.
+    """Train the kinds of parameters that the row ``what`` of :data:`TRAINED` names, and freeze all others.
 
     Raises:
-        FomoError: an unknown row, or a model that has no such parameter.
+        FomoError: an unknown row, or a model without a parameter of these kinds.
     """
 
     group = "trainable"
@@ -60,16 +75,17 @@ class Trainable(fomo.Method):
     def __init__(self, what: str) -> None:
         if what not in TRAINED:
             raise fomo.unknown("value of trainable.what", what, TRAINED)
-        self.what, self.trained = what, set(TRAINED[what])
+        self.what = what
+        self.trained = set(TRAINED[what].kinds)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Check that the model has what is to be trained; switched here too, so that later parts may look."""
+        """Check that the model has what is to be trained. Gradients are switched here too, for later parts to see."""
         self._switch(network)
         if self.trained and not any(parameter.requires_grad for parameter in network.parameters()):
             raise fomo.FomoError(f"trainable.what={self.what}: the model has no such parameter.")
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Switch gradients on and off."""
+        """Require gradients of what is trained, and of nothing else."""
         self._switch(network)
 
     def _switch(self, network: nn.Module) -> None:

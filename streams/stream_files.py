@@ -1,13 +1,13 @@
 """Stream files of the public reference: a JSON list of ``DATASET+++class name``, in the order of the stream."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fomo.errors import FomoError
 from fomo.stream.definition import Concept, refuse_repeated
 from fomo.system.reading import Unreadable, parse_json, read_bytes
+from fomo.system.writing import write_text
 
 SHAPE = 'A stream file is a JSON list: ["DATASET+++class name", …].'
 
@@ -25,16 +25,14 @@ def as_text(concepts: Sequence[Concept]) -> str:
 
 
 def write_concepts(path: Path, concepts: Sequence[Concept]) -> None:
-    """Write a stream file: beside its place, then renamed.
+    """Write a stream file as a whole.
 
     Raises:
         FomoError: there is a file already, or no folder; a name could not be read back.
     """
     text = as_text(concepts)
     check_new(path)
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+    write_text(path, text, shared=True)
 
 
 def check_new(path: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from fomo.data.samples import Dataset
-from fomo.stream.definition import Concept, definition, definition_sha256
+from fomo.stream.definition import Concept, definition
 from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.plan import StreamPlan, Tasks
+from fomo.system.digest import json_digest
+from fomo.system.writing import file_beside
 from streams.catalogue import load
 from streams.opening import concepts_of, train_counts
 
@@ -98,7 +100,7 @@ def summary(plan: StreamPlan, num_tasks: int, seed: int, split: str) -> StreamSu
         {name: domain_of(name, present.get(name)) for name in (*plan.adaptation, *plan.retention)},
         _num_samples(dataset for name, dataset in present.items() if name in plan.adaptation),
         tuple(absent),
-        definition_sha256(definition(plan.name, tasks, plan.retention)),
+        json_digest(definition(plan.name, tasks, plan.retention)),
         None if whole is None else stream_data_sha256(whole, split),
     )
 
@@ -145,9 +147,8 @@ def plot_domains(shown: StreamSummary, path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right upper", title="domain", fontsize="small")
-    scratch = path.with_name(f".{path.name}.partial")
-    figure.savefig(scratch, format="png", dpi=120)
-    scratch.replace(path)
+    with file_beside(path) as scratch:
+        figure.savefig(scratch, format="png", dpi=120)
 
 
 def _without_math(text: str) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.results.scores import Point, read_scores
-from fomo.running.prepared import prepare
-from fomo.running.run import execute
+from fomo.running.run import execute, prepare
 from tests.tiny import Silent
 
 SHORT = ("num_tasks=4", "budget=steps", "budget.steps=120", "batch_size=96")

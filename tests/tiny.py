@@ -8,8 +8,8 @@ from torch import Tensor
 
 from fomo.config.compose import compose
 from fomo.config.schema import Resolved, resolve
-from fomo.running.prepared import Prepared, prepare
-from fomo.running.run import execute
+from fomo.running.prepared import Prepared
+from fomo.running.run import execute, prepare
 
 TINY = (
     "stream.adaptation=[pocket_flags,pocket_solids]",

@@ -12,13 +12,14 @@ from typing import Any
 from fomo import rng
 from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Flops, Meter, Phases, charged, unmetered
-from fomo.budget.plan import GIGA, Plan, shares
+from fomo.budget.plan import Memory, Plan, shares
 from fomo.errors import FomoError
+from fomo.method import hooks_during
+from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
+from fomo.stream.pools import POOLS
 
-SCHEMA = "fomo.ledger/1"
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
-POOLS = ("pretraining", "update", "buffer")
 
 
 class Ledger:
@@ -31,7 +32,6 @@ class Ledger:
         self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
-        self._losing = 0
         planned = plan.cost.begin_run if plan.cost else None
         self._settle(1, "at the start of the run", begin_run or {}, planned)
 
@@ -49,49 +49,56 @@ class Ledger:
         planned = getattr(cost.tasks[task - 1], when) if cost else None
         self._settle(task, f"at the {when} of the task", meter.phases, planned)
 
-    @contextmanager
-    def step(self, task: int, step: int, batch: Batch) -> Iterator[Meter]:
-        """A step of ``task`` (from 1; steps from 0).
+    def meter(self, task: int, step: int, batch: Batch) -> Meter:
+        """The meter of a step about to be taken (tasks from 1, steps from 0). It counts if the kind is to be counted.
 
         Raises:
-            FomoError: the task's steps are spent; the step costs something else than its kind is known to cost.
+            FomoError: the task's steps are spent.
         """
         if self.steps[task - 1] >= self.plan.steps[task - 1]:
             raise FomoError(f"task {task}: the {self.plan.steps[task - 1]} steps that the budget affords are spent.")
-        first = self.plan.is_first_kind(self.applied(task, step))
-        kind = (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
+        kind = self._kind(task, step, batch)
         counting = kind not in self._known or self._is_checked(task, step)
         if self.plan.cost and kind not in self._known:
-            self._known[kind] = self.plan.cost.tasks[task - 1].step(len(batch.images), first)
-        meter = FlopMeter() if counting else None
-        yield meter or unmetered
-        if self._losing:
-            self._settle_lost(task, step, kind, meter)
-        elif meter:
-            self._settle(task, f"in step {step}", meter.phases, self._known.setdefault(kind, meter.phases))
+            self._known[kind] = self.plan.cost.tasks[task - 1].step(len(batch.images), first=kind[1])
+        return FlopMeter() if counting else unmetered
+
+    def charge(self, task: int, step: int, batch: Batch, meter: Meter, num_lost: int = 0) -> None:
+        """Charge a step that was taken.
+
+        Args:
+            task: The task's number, from 1.
+            step: The step of the task, from 0.
+            batch: The step's batch; its rows are counted by pool.
+            meter: What :meth:`meter` returned for the step, and the step was taken under.
+            num_lost: Steps without effect, since this one was not finite and has ended before its update; 0 if applied.
+
+        Raises:
+            FomoError: the step costs something else than its kind is known to cost.
+        """
+        kind = self._kind(task, step, batch)
+        known = self._known.get(kind)
+        if num_lost and known:
+            known = before_update(known)
+        if isinstance(meter, FlopMeter):
+            self._settle(task, f"in step {step}{', which is lost' if num_lost else ''}", meter.phases, known)
+            if not num_lost:  # a step that has ended early is no measure of its kind
+                self._known.setdefault(kind, meter.phases)
         else:
-            self._charge(task, self._known[kind])
+            self._charge(task, known or {})
+        self.lost[task - 1] += num_lost
         self.steps[task - 1] += 1
         for pool, count in zip(POOLS, batch.counts, strict=True):
             self.samples[pool] += count
 
+    def _kind(self, task: int, step: int, batch: Batch) -> tuple[Any, ...]:
+        """What steps of one cost have in common: task, whether it costs what the first does, shapes, rows by pool."""
+        first = self.plan.is_first_kind(self.applied(task, step))
+        return (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
+
     def applied(self, task: int, step: int) -> int:
         """Steps that the state before ``step`` rests on: those whose effect was not lost."""
         return step - self.lost[task - 1]
-
-    def lose(self, num_steps: int) -> None:
-        """Told inside of a step that is not applied: it, and ``num_steps`` - 1 before it, are without effect."""
-        self._losing = num_steps
-
-    def _settle_lost(self, task: int, step: int, kind: tuple[Any, ...], meter: FlopMeter | None) -> None:
-        """Charge what a step has spent that ended before the update. It is no measure of its kind."""
-        planned = before_update(self._known[kind]) if kind in self._known else None
-        if meter:
-            self._settle(task, f"in step {step}, which is lost", meter.phases, planned)
-        else:
-            self._charge(task, planned or {})
-        self.lost[task - 1] += self._losing
-        self._losing = 0
 
     def _is_checked(self, task: int, step: int) -> bool:
         if step in (0, 1, self.plan.steps[task - 1] - 1):
@@ -115,7 +122,7 @@ class Ledger:
             before = of_task.get(name, Flops(0, 0))
             of_task[name] = Flops(before.counted + flops.counted, before.decomposed + flops.decomposed)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
         return {
             "steps": list(self.steps),
@@ -125,8 +132,8 @@ class Ledger:
             "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
         self.steps, self.lost, self.samples = state["steps"], state["lost"], state["samples"]
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
@@ -136,36 +143,29 @@ class Ledger:
         """FLOPs of the whole run so far."""
         return sum(charged(phases) for phases in self.phases)
 
-    def to_json(self) -> dict[str, Any]:
-        """What ``ledger.json`` holds. FLOPs are whole numbers, MAFs are in GFLOPs."""
-        plan, numbers = self.plan, range(1, len(self.steps) + 1)
-        memory = plan.memory
-        return {
-            "schema": SCHEMA,
-            "unit": plan.budget.unit,
-            "total": plan.budget.total,
-            "rounding": plan.budget.rounding,
-            "marks": plan.budget.marks,
-            "memory": memory
-            and {
-                "multiplier": float(memory.multiplier),
-                "peak_bytes": memory.peak_bytes,
-                "full_fine_tuning_bytes": memory.reference_bytes,
-            },
-            "planned": self._entry(sum(plan.steps), sum(map(plan.flops, numbers)) if plan.cost else None),
-            "charged": self._entry(sum(self.steps), self.charged_flops),
-            "lost_steps": sum(self.lost),
-            "left": self._left(),
-            "tasks": {str(number): self._task(number) for number in numbers},
-            "phases": self._by_phase(),
-            "samples": self.samples,
-        }
+    def to_file(self) -> LedgerFile:
+        """What ``ledger.json`` holds. FLOPs are integers, MAFs are in GFLOPs."""
+        plan = self.plan
+        numbers = range(1, len(self.steps) + 1)
+        return LedgerFile(
+            unit=plan.budget.unit,
+            total=plan.budget.total,
+            rounding=plan.budget.rounding,
+            caveats=tuple(plan.budget.caveats),
+            memory=_memory(plan.memory) if plan.memory else None,
+            planned=self._spent(sum(plan.steps), sum(map(plan.flops, numbers)) if plan.cost else None),
+            charged=self._spent(sum(self.steps), self.charged_flops),
+            lost_steps=sum(self.lost),
+            left=self._left(),
+            tasks={str(number): self._task(number) for number in numbers},
+            phases=self._by_phase(),
+            samples=self.samples,
+        )
 
-    def _entry(self, steps: int, flops: int | None) -> dict[str, Any]:
-        entry: dict[str, Any] = {"steps": steps, "flops": flops}
-        if self.plan.memory and flops is not None:
-            entry["mafs"] = float(flops * self.plan.memory.multiplier / GIGA)
-        return entry
+    def _spent(self, steps: int, flops: int | None) -> Spent:
+        if self.plan.memory is None or flops is None:
+            return Spent(steps, flops)
+        return Spent(steps, flops, float(flops * self.plan.memory.multiplier / GIGA))
 
     def _left(self) -> float | int:
         """Of the budget, in its own unit; for seconds, the steps of the plan that were not taken."""
@@ -177,13 +177,14 @@ class Ledger:
             return sum(self.plan.steps) - sum(self.steps)
         return budget.total - (sum(self.samples.values()) if budget.unit == "samples" else sum(self.steps))
 
-    def _task(self, number: int) -> dict[str, Any]:
+    def _task(self, number: int) -> TaskSpent:
         planned = self.plan.flops(number) if self.plan.cost else None
-        return {
-            "planned": self._entry(self.plan.steps[number - 1], planned),
-            "charged": self._entry(self.steps[number - 1], charged(self.phases[number - 1])),
-            "phases": {name: flops.charged for name, flops in self.phases[number - 1].items()},
-        }
+        phases = self.phases[number - 1]
+        return TaskSpent(
+            planned=self._spent(self.plan.steps[number - 1], planned),
+            charged=self._spent(self.steps[number - 1], charged(phases)),
+            phases={name: flops.charged for name, flops in phases.items()},
+        )
 
     def _by_phase(self) -> dict[str, int]:
         names = dict.fromkeys(name for phases in self.phases for name in phases)
@@ -191,9 +192,17 @@ class Ledger:
 
 
 def before_update(phases: Phases) -> Phases:
-    """What a step spends until its gradients are there."""
-    after = ("optimizer", ".after_backward", ".after_step")
-    return {name: flops for name, flops in phases.items() if not name.endswith(after)}
+    """What a step spends until its gradients are there: without the optimizer, and without the hooks after it."""
+    after = hooks_during("update")
+    return {name: flops for name, flops in phases.items() if name != "optimizer" and name.split(".")[-1] not in after}
+
+
+def _memory(memory: Memory) -> dict[str, Any]:
+    return {
+        "multiplier": float(memory.multiplier),
+        "peak_bytes": memory.peak_bytes,
+        "full_fine_tuning_bytes": memory.reference_bytes,
+    }
 
 
 def _flops_of(phases: Mapping[str, tuple[int, int]]) -> dict[str, Flops]:

@@ -14,9 +14,8 @@ from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import charged
 from fomo.budget.units import Budget
 from fomo.errors import FomoError
+from fomo.results.ledger import GIGA
 from fomo.stream.batch_sizes import ONE_SIZE, BatchSizes, Stretch
-
-GIGA = 10**9
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,14 @@ def shares(budget: Budget, num_tasks: int) -> Fraction:
 
 
 def _refuse(task: int, planned: Plan) -> None:
-    budget, num_tasks = planned.budget, len(planned.steps)
+    budget = planned.budget
+    num_tasks = len(planned.steps)
     each_size = [replace(planned, steps=(1,) * num_tasks, sizes=BatchSizes(size)) for size in planned.sizes.distinct]
     most = max(one_step.flops(number) for one_step in each_size for number in range(1, num_tasks + 1))
-    total = math.ceil(most * planned.multiplier * num_tasks / Fraction(budget.scale) / GIGA * 10**6) / 10**6
+    needed = most * planned.multiplier * num_tasks / Fraction(budget.scale) / GIGA
+    millionths = math.ceil(needed * 10**6)
+    rounded_down = Fraction(millionths / 10**6) < needed  # the nearest float may lie just below
+    total = (millionths + rounded_down) / 10**6
     raise FomoError(
         f"{budget} affords less than one step in task {task}: give budget.{budget.unit}={total:.15g} at least, a "
         f"smaller batch_size or fewer tasks."

@@ -10,7 +10,7 @@ ROUNDINGS = ("floor", "nearest")
 NOT_BUDGETED = "not budgeted"
 NOT_COMPARABLE = "not comparable"
 NEAREST = "rounded to nearest"
-MARKS = {"samples": NOT_BUDGETED, "steps": NOT_BUDGETED, "wall_seconds": NOT_COMPARABLE}
+CAVEATS = {"samples": NOT_BUDGETED, "steps": NOT_BUDGETED, "wall_seconds": NOT_COMPARABLE}
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Budget:
     """The compute of the whole stream, in exactly one unit, times ``scale``; every task gets an equal share.
 
     ``total_mafs`` and ``total_gflops`` are in GFLOPs (10⁹), the first memory-adjusted. ``samples`` and ``steps`` do
-    not fix the compute, and ``wall_seconds`` depends on the machine: such results are marked. ``rounding="floor"``
+    not fix the compute, and ``wall_seconds`` depends on the machine: such results have a caveat. ``rounding="floor"``
     never overspends; ``"nearest"`` is the published table's.
 
     Raises:
@@ -63,9 +63,9 @@ class Budget:
         return self.unit in ("total_mafs", "total_gflops")
 
     @property
-    def marks(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """What keeps a result from being compared at equal compute."""
-        unit = [MARKS[self.unit]] if self.unit in MARKS else []
+        unit = [CAVEATS[self.unit]] if self.unit in CAVEATS else []
         return [*unit, NEAREST] if self.rounding == "nearest" else unit
 
     def __str__(self) -> str:

@@ -7,8 +7,6 @@ and the SHA-256 of both, which tell what the disk has spoilt.
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from fomo.checkpoint.tree import pack, unpack
 from fomo.errors import FomoError
 from fomo.system.digest import file_digest
 from fomo.system.reading import parse_json
+from fomo.system.writing import folder_beside
 
 SCHEMA = "fomo.checkpoint/2"
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -36,7 +35,7 @@ class Damaged(Exception):
 
 
 @contextmanager
-def as_written(place: Path) -> Iterator[None]:
+def as_written(path: Path) -> Iterator[None]:
     """Whatever goes wrong with a state whose hashes are right is said of the state: somebody else wrote it.
 
     Raises:
@@ -46,7 +45,7 @@ def as_written(place: Path) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise FomoError(f"{place}: its state is not one that this run writes ({what}). Remove it.") from error
+        raise FomoError(f"{path}: its state is not one that this run writes ({what}). Remove it.") from error
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,13 @@ class Packed:
 class Checkpoint:
     """A checkpoint that was read and found whole."""
 
-    place: Path
+    path: Path
     identity: Mapping[str, Any]
     packed: Packed
 
     def tree(self, device: torch.device | str) -> Any:
         """The state, as it was given to :func:`snapshot`."""
-        with as_written(self.place):
+        with as_written(self.path):
             return unpack(self.packed.state, self.packed.tensors, device)
 
 
@@ -80,64 +79,45 @@ def snapshot(tree: Any) -> Packed:
 def numbered(folder: Path) -> dict[int, Path]:
     """The checkpoints in ``folder``, whole or not, by number."""
     found = folder.iterdir() if folder.is_dir() else ()
-    places = {int(place.name): place for place in found if place.name.isdecimal() and place.is_dir()}
-    return dict(sorted(places.items()))
+    paths = {int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}
+    return dict(sorted(paths.items()))
 
 
-def write(place: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
+def write(path: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
     """Write a checkpoint. What an earlier attempt left half written is replaced."""
-    scratch = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with folder_beside(path, synced=True) as scratch:
         save_file(dict(packed.tensors), scratch / TENSORS)
         content = {"schema": SCHEMA, "identity": identity, "tensors_sha256": file_digest(scratch / TENSORS)}
         text = _text(content | {"state": packed.state})
         digest = hashlib.sha256(text.encode()).hexdigest()
         (scratch / STATE).write_text(f'{{"sha256": "{digest}", "content":\n{text}\n}}\n', encoding="utf-8")
-        for path in (scratch / TENSORS, scratch / STATE, scratch):
-            sync(path)
-        scratch.rename(place)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    sync(place.parent)
 
 
 def _text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def sync(path: Path) -> None:
-    """Have the disk keep a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read(place: Path) -> Checkpoint:
+def read(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
         Damaged: a file is not there, or not as it was written.
         FomoError: it is whole, but of a version of the code that keeps another state.
     """
-    content = _content(place / STATE)
+    content = _content(path / STATE)
     try:
-        if file_digest(place / TENSORS) != content["tensors_sha256"]:
+        if file_digest(path / TENSORS) != content["tensors_sha256"]:
             raise Damaged(f"{TENSORS} is not as it was written")
-        with safe_open(place / TENSORS, framework="pt") as file:
+        with safe_open(path / TENSORS, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise Damaged(f"{TENSORS}: {error}") from None
-    return Checkpoint(place, content["identity"], Packed(content["state"], tensors))
+    return Checkpoint(path, content["identity"], Packed(content["state"], tensors))
 
 
-def read_identity(place: Path) -> Mapping[str, Any]:
+def read_identity(path: Path) -> Mapping[str, Any]:
     """What a checkpoint is the state of, its tensors unread."""
-    identity: Mapping[str, Any] = _content(place / STATE)["identity"]
+    identity: Mapping[str, Any] = _content(path / STATE)["identity"]
     return identity
 
 
@@ -164,15 +144,15 @@ def _content(path: Path) -> dict[str, Any]:
 
 def latest(folder: Path, events: Path) -> Checkpoint | None:
     """The newest whole checkpoint; a damaged one is passed over with a warning, as is one ahead of ``events``."""
-    places = numbered(folder)
-    for place in reversed(places.values()):
+    paths = numbered(folder)
+    for path in reversed(paths.values()):
         try:
-            checkpoint = read(place)
+            checkpoint = read(path)
             _check_events(checkpoint, events)
             return checkpoint
         except Damaged as error:
-            _log.warning("%s is damaged (%s): passed over for the one before it", place, error)
-    if places:
+            _log.warning("%s is damaged (%s): passed over for the one before it", path, error)
+    if paths:
         _log.warning("%s holds no whole checkpoint any more", folder)
     return None
 

@@ -1,16 +1,38 @@
 """What a step changes, network, method and optimizer, as a tree to keep; and back into the same objects."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from fomo.method import Method
+
+class Stateful(Protocol):
+    """A part of a run that a checkpoint keeps; the state is plain values and tensors, in dicts, lists and tuples."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that goes on has to know. Not copied: valid until the next step."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        ...
 
 
-def training_state(network: nn.Module, method: Method, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Not copied: valid until the next step."""
+class MethodState(Protocol):
+    """What a checkpoint asks of a method: its state may attach adapters to the network as it is loaded."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What is to be kept besides network and optimizer. Not copied."""
+        ...
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state."""
+        ...
+
+
+def training_state(network: nn.Module, method: MethodState, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+    """What a step changes. Not copied: valid until the next step."""
     return {
         "network": network.state_dict(),
         "method": method.state_dict(),
@@ -18,7 +40,7 @@ def training_state(network: nn.Module, method: Method, optimizer: torch.optim.Op
     }
 
 
-def load_model(network: nn.Module, method: Method, state: Mapping[str, Any]) -> None:
+def load_model(network: nn.Module, method: MethodState, state: Mapping[str, Any]) -> None:
     """Method, then network: the method attaches adapters, so that the network's state fits."""
     method.load_state_dict(network, state["method"])
     load_network(network, state["network"])

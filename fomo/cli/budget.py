@@ -69,7 +69,7 @@ def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def count(values: Mapping[str, Any]) -> dict[str, Any]:
     """One row."""
-    from fomo.config.plans import stream_plan
+    from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
     from fomo.planning.table import row
 

@@ -42,8 +42,8 @@ def show(board: Board, console: Console) -> None:
     """A table per track, then what was refused and why."""
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
         table = Table(title=escape(track), caption="means over seeds, in percent; GM = √(KA·ZS)")
-        for column in ("rank", "method", "seeds", "KA", "ZS", "GM", "marks"):
-            table.add_column(column, justify="left" if column in ("method", "marks") else "right")
+        for column in ("rank", "method", "seeds", "KA", "ZS", "GM", "caveats"):
+            table.add_column(column, justify="left" if column in ("method", "caveats") else "right")
         for entry in entries:
             table.add_row(*row(entry))
         console.print(table)
@@ -55,4 +55,4 @@ def row(entry: Entry) -> list[str]:
     """The cells of an entry."""
     spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
     numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]
-    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, escape(", ".join(entry.marks))]
+    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, escape(", ".join(entry.caveats))]

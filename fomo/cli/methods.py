@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -35,13 +34,16 @@ def main(arguments: list[str]) -> None:
 
 
 def presets() -> list[dict[str, Any]]:
-    """Every preset, what it is, and the parts it chooses."""
+    """Every preset, the parts it chooses, what it does, and the papers it comes from."""
+    from methods.presets import PRESETS
+
     rows = []
-    for name in builtin_groups()["method"]:
+    for name, preset in PRESETS.items():
         file = config_dir() / "method" / f"{name}.yaml"
-        chosen = [each for each in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]]
+        chosen = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
         of_group = {key.removeprefix("override /"): option for each in chosen for key, option in each.items()}
-        rows.append({"name": name, "parts": of_group, "about": _about(file)})
+        papers = "; ".join(map(str, preset.papers))
+        rows.append({"name": name, "parts": of_group, "about": preset.about, "papers": papers})
     return rows
 
 
@@ -81,12 +83,6 @@ def _taken(kind: str) -> list[str]:
     groups = builtin_groups()
     of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",)}
     return [name for group in of_kind.get(kind, ()) for name in groups[group]]
-
-
-def _about(file: Path) -> str:
-    """The first comment of a YAML file that is no instruction to Hydra."""
-    lines = (line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
-    return next((line[2:] for line in lines if not line.startswith("# @")), "")
 
 
 def _lines(groups: dict[str, list[str]]) -> list[dict[str, Any]]:

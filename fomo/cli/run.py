@@ -73,35 +73,35 @@ def conclude(name: str, folders: list[Path]) -> None:
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
     from fomo.checkpoint.files import numbered
-    from fomo.report.page import result_table
-    from fomo.running.folder import CHECKPOINTS, State, check_resumable, run_folder, state_of
-    from fomo.running.prepared import prepare
+    from fomo.report.tables import result_table
+    from fomo.results.layout import CHECKPOINTS
+    from fomo.running.folder import FolderState, check_resumable, run_folder, state_of
     from fomo.running.resume import kept_steps
-    from fomo.running.run import execute
+    from fomo.running.run import execute, prepare
     from fomo.system.lock import check_free
 
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
     checkpoints = numbered(folder / CHECKPOINTS)
-    if state is State.FINISHED:
+    if state is FolderState.FINISHED:
         for left in checkpoints.values():  # its process was killed while it removed them
             shutil.rmtree(left, ignore_errors=True)
         console.print(printable(f"{folder} is finished: nothing to do."), markup=False)
     else:
         check_resumable(folder, resolved, bool(checkpoints))
         check_free(folder)
-        if state is State.UNFINISHED:
+        if state is FolderState.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
             console.print(printable(f"{folder} holds an unfinished run of this experiment: {goes_on}."), markup=False)
         with console.status("preparing models and pictures (drawn once, then cached)"):
             prepared = prepare(resolved, kept_steps(folder))
-        with RunProgress(console) as progress:
+        with ProgressBars(console) as progress:
             execute(prepared, folder, progress, stop)
     console.print(result_table(folder))
     console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
 
 
-class RunProgress:
+class ProgressBars:
     """Two bars: training steps, and the datasets of the evaluation at hand."""
 
     def __init__(self, console: Console) -> None:
@@ -111,7 +111,7 @@ class RunProgress:
         self._evaluation = self._bars.add_task("evaluating", total=None)
         self._num_tasks = self._num_datasets = 0
 
-    def __enter__(self) -> "RunProgress":
+    def __enter__(self) -> "ProgressBars":
         self._bars.start()
         return self
 

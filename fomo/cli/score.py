@@ -28,20 +28,20 @@ def main(arguments: list[str]) -> None:
             Console().print(table(run))
     unfinished = [run for run in runs if not run.finished]
     if unfinished:
-        raise FomoError("; ".join(f"{run.path.parent} is not finished" for run in unfinished))
+        raise FomoError("; ".join(f"{run.folder} is not finished" for run in unfinished))
 
 
 def as_json(run: Scores) -> dict[str, Any]:
     """Path of the scores, the final ones ``null`` where the run is not finished."""
     points = [asdict(point) | {"gm": point.gm} for point in run.points]
-    about = {"run": str(run.path.parent), "finished": run.finished, "marks": run.marks, "split": run.content["split"]}
+    about = {"run": str(run.folder), "finished": run.finished, "marks": list(run.caveats), "split": run.split}
     return about | {"tasks": points, "final": points[-1] if run.finished else None}
 
 
 def table(run: Scores) -> Table:
     """One row per update."""
-    marks = f" ({', '.join(run.marks)})" if run.marks else ""
-    result = Table(title=escape(f"{run.path.parent}{marks}"))
+    caveats = f" ({', '.join(run.caveats)})" if run.caveats else ""
+    result = Table(title=escape(f"{run.folder}{caveats}"))
     for column in ("update", "KA", "ZS", "GM"):
         result.add_column(column, justify="right")
     for point in run.points:

@@ -79,7 +79,7 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
 def configured(overrides: list[str]) -> "tuple[Config, StreamPlan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
     values = compose([_expanded(override) for override in _with_file(overrides)])
-    from fomo.config.plans import stream_plan
+    from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
 
     config = resolve(values).config

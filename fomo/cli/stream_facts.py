@@ -63,11 +63,9 @@ class FactFinder:
         self.progress.update(self.bar, description=stage, completed=done, total=total)
 
     def _model(self) -> "ClipModel":
-        from fomo.config.parts import build
+        from fomo.config import factory
 
-        model: ClipModel = build("model", self.config.model, self.config.runtime.allow_targets)
-        model.network.to(self.config.runtime.device)
-        return model
+        return factory.model(self.config)
 
     def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.orderings.zero_shot import concept_features

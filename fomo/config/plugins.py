@@ -27,20 +27,6 @@ from fomo.errors import FomoError, close_to, unknown
 
 KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
 PARTS = ("trainable", "regularizer", "merging")
-HOOKS = {
-    "beside": ("parts",),
-    "begin_run": ("network", "seed"),
-    "begin_task": ("network", "task"),
-    "loss": ("network", "batch", "loss"),
-    "after_backward": ("network",),
-    "after_step": ("network",),
-    "end_task": ("network", "task"),
-    "deployed": ("network",),
-    "flops": ("hook", "network", "task"),
-    "state_dict": (),
-    "load_state_dict": ("network", "state"),
-}
-"""What each hook is called with, by position."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +85,10 @@ def installed() -> tuple[Plugin, ...]:
 
 
 def named(kind: str, builtin: Iterable[str] = ()) -> dict[str, Plugin]:
-    """Plug-ins of a kind, by name.
+    """The installed plug-ins of one of :data:`KINDS`, by name; nothing of theirs is imported before ``load()``.
 
     Raises:
-        FomoError: one has a name in ``builtin``.
+        FomoError: a plug-in has a name in ``builtin``, or two packages bring one name.
     """
     found = {plugin.name: plugin for plugin in installed() if plugin.kind == kind}
     for name in sorted(found.keys() & set(builtin)) if found else ():
@@ -117,7 +103,7 @@ def trusted(target: str) -> bool:
 
 def check_method(found: Any, origin: str) -> None:
     """Refuse what is no subclass of ``fomo.Method``, or has hooks that cannot be called as the loop calls them."""
-    from fomo.method import Method
+    from fomo.method import HOOKS, Method
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
         what = f"the class {found.__qualname__}" if inspect.isclass(found) else f"of type {type(found).__name__}"

@@ -1,7 +1,5 @@
 """A run's configuration: composed once, checked, frozen."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
@@ -13,22 +11,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fomo.budget import Budget
-from fomo.checkpoint.saver import CheckpointConfig
+from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_keys, unknown
 from fomo.evaluation.zero_shot import EvaluationConfig
+from fomo.results.config_file import comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
 from fomo.stream.mixture import MixtureWeights
 from fomo.stream.pools import Captions
-from fomo.system.reading import read_yaml
+from fomo.system.digest import json_digest
 from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
-UNHASHED = ("run", "label", "resume", "checkpoint")
 RESUME = ("auto", "must", "never")
-UNHASHED_RUNTIME = ("num_workers", "worker_timeout")
 Part = dict[str, Any]
 
 
@@ -39,10 +36,9 @@ class RunConfig:
     dir: str | None = None
 
     def __post_init__(self) -> None:
-        if self.dir is not None and not (
-            self.dir.isprintable() and all(len(part) < 200 for part in Path(self.dir).parts)
-        ):
-            raise FomoError(f"run.dir={self.dir[:80]!a}: a folder's name is one line, its parts not above 199 signs.")
+        if self.dir is None or (self.dir.isprintable() and all(len(part) < 200 for part in Path(self.dir).parts)):
+            return
+        raise FomoError(f"run.dir={self.dir[:80]!a}: a folder's name is one line, its parts of 199 characters at most.")
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ class Resolved:
     @property
     def sha256(self) -> str:
         """Hash of everything that the result depends on."""
-        return _sha256(comparable(self.values))
+        return json_digest(comparable(self.values))
 
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""
@@ -150,40 +146,3 @@ def _check_sections(kind: Any, values: Mapping[str, Any], name: str) -> None:
             _check_sections(known[key], value, section)
         elif is_dataclass(known[key]):
             raise FomoError(f"{section}={value}: this is a section, give the value of one of its keys: {section}.KEY.")
-
-
-def sha256_without_seed(values: Mapping[str, Any]) -> str:
-    """Equal for runs that differ by their seed alone."""
-    return _sha256({key: value for key, value in comparable(values).items() if key != "seed"})
-
-
-def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that makes it another experiment."""
-    kept = {key: value for key, value in values.items() if key not in UNHASHED}
-    kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNHASHED_RUNTIME}
-    return kept
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """``key: old → new`` for every key of two nested mappings that differs."""
-    lines: list[str] = []
-    for key in [*old, *(key for key in new if key not in old)]:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            lines.append(f"{prefix}{key}: {before} → {after}")
-    return lines
-
-
-def read_values(path: Path) -> dict[str, Any]:
-    """The plain values of a ``config.yaml``."""
-    values = read_yaml(path)
-    whole = isinstance(values, dict) and isinstance(values.get("runtime"), dict) and type(values.get("seed")) is int
-    if not whole or not isinstance(values.get("label", ""), str):
-        raise FomoError(f"{path}: not the configuration of a run.")
-    return dict(values)
-
-
-def _sha256(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

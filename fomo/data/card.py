@@ -11,45 +11,60 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_keys
+from fomo.system.checks import is_strings
 from fomo.system.reading import read_json
 
 SCHEMA = "fomo.dataset/1"
 SPLITS = ("train", "validation", "test")
 KINDS = {"classification": "accuracy", "retrieval": "recall@5", "pairs": "none"}
-"""Metric of each kind. ``pairs``, pictures with texts and no task, serve as a pretraining pool."""
-LISTS, COUNTS, TEXTS = ("classes", "templates", "caption_kinds"), ("num_samples", "counts"), ("primers", "hashes")
-EXPECTED = {
-    "text": "a text",
-    "list": "a list of texts",
-    "counts": "whole numbers by name",
-    "texts": "texts by name",
+"""Metric of each kind. ``pairs``, images with captions and no task, serve as a pretraining pool."""
+SHAPES = {
+    **dict.fromkeys(("classes", "templates", "caption_kinds"), "list"),
+    **dict.fromkeys(("num_samples", "counts"), "counts"),
+    **dict.fromkeys(("primers", "hashes"), "strings"),
 }
+"""The shape of a key's value in JSON; that of a key that is not named here is "string"."""
+EXPECTED = {
+    "string": "a string",
+    "list": "a list of strings",
+    "counts": "integers by name",
+    "strings": "strings by name",
+}
+"""A shape in words."""
 ROLES = ("adaptation", "retention", "pool", "unassigned")
 
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What is known of a dataset. ``None`` or an empty text means unknown, never a guess.
+    """What is known of a dataset. An empty string means unknown, never a guess.
 
-    ``classes`` are in the order of the targets; ``templates`` are prompt templates with one ``{}``, the
-    first being the primer prompt; only classification needs them. ``primers`` holds the primer prompts that the first
-    template does not give, by class. ``num_samples`` maps a split to its size, ``caption_kinds`` names the kinds of
-    text there are, ``counts`` says what an import left out and why, ``hashes`` the SHA-256 of every file.
+    Raises:
+        FomoError: a value is not allowed.
     """
 
     name: str
+    """Also the name of its folder, and unique in a stream."""
     classes: tuple[str, ...]
+    """In the order of the targets; only classification needs them."""
     templates: tuple[str, ...]
+    """Prompt templates with one ``{}``, the first being the primer prompt; only classification needs them."""
     num_samples: Mapping[str, int]
+    """Size of each split."""
     kind: str = "classification"
+    """One of :data:`KINDS`."""
     role: str = "unassigned"
+    """One of :data:`ROLES`."""
     domain: str = ""
     licence: str = ""
     source: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    """How many samples an import left out, by reason."""
     primers: Mapping[str, str] = field(default_factory=dict)
+    """Primer prompts, by class, that differ from what the first template makes of the class."""
     caption_kinds: tuple[str, ...] = ()
+    """The kinds of captions that some sample has."""
     hashes: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of every file, by name."""
 
     def __post_init__(self) -> None:
         self._require(bool(self.name) and self.name.isprintable() and "+++" not in self.name, "name", self.name)
@@ -80,51 +95,53 @@ class DatasetCard:
         return KINDS[self.kind]
 
     def prompts(self, template: str) -> list[str]:
-        """One text per class; the first template gives way to the ``primers``."""
+        """The prompt of each class; with the first template, a class that has one of the ``primers`` takes that."""
         known = self.primers if template == self.templates[0] else {}
         return [known.get(name) or template.replace("{}", name) for name in self.classes]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary with the schema's name."""
+        """The card as plain values, with the name of the schema."""
         return {"schema": SCHEMA} | json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], origin: str) -> "DatasetCard":
-        """Read back what :meth:`to_json` gave. Unknown keys and another schema are refused."""
+        """The card that :meth:`to_json` wrote; ``origin`` names it in errors.
+
+        Raises:
+            FomoError: another schema, an unknown key, a value of another shape or one that is not allowed.
+        """
         if values.get("schema") != SCHEMA:
             raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
         rest = {key: value for key, value in values.items() if key != "schema"}
         check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
         for key, value in rest.items():
             if not _fits(key, value):
-                raise FomoError(f"{origin}: {key} is {value!r}, expected {EXPECTED[_shape(key)]}.")
-        lists = {key: tuple(value) for key, value in rest.items() if key in LISTS}
+                raise FomoError(f"{origin}: {key} is {value!r}, expected {EXPECTED[SHAPES.get(key, 'string')]}.")
+        lists = {key: tuple(value) for key, value in rest.items() if SHAPES.get(key) == "list"}
         try:
             return cls(**(rest | lists))
         except TypeError as error:
             raise FomoError(f"{origin}: {error}") from None
 
 
-def _shape(key: str) -> str:
-    return "list" if key in LISTS else "counts" if key in COUNTS else "texts" if key in TEXTS else "text"
-
-
 def _fits(key: str, value: Any) -> bool:
-    shape = _shape(key)
-    if shape in ("text", "list"):
-        return isinstance(value, str if shape == "text" else list) and all(isinstance(each, str) for each in value)
+    shape = SHAPES.get(key, "string")
+    if shape == "string":
+        return isinstance(value, str)
+    if shape == "list":
+        return is_strings(value)
     kind = int if shape == "counts" else str
     return isinstance(value, dict) and all(type(each) is kind for each in value.values())
 
 
 def is_class_name(name: str) -> bool:
     """Whether a concept can have this name: one line that can be stored, without the ``+++`` of concepts."""
-    whole = not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
-    return bool(name.strip()) and "+++" not in name and whole
+    is_line = not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+    return bool(name.strip()) and "+++" not in name and is_line
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Concepts are told apart by name: the second "crane" becomes "crane (2)"."""
+    """``names`` without repetition, since concepts are told apart by name: the second "crane" is "crane (2)"."""
     made: dict[str, None] = {}
     for name in names:
         numbered = (f"{name} ({number})" for number in itertools.count(2))
@@ -133,7 +150,11 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_card(path: Path) -> DatasetCard:
-    """The card in the file ``path``. Its presence says that the import was finished: it is written last."""
+    """The card in the file ``path``, which is written last: a dataset that has one is complete.
+
+    Raises:
+        FomoError: there is no such file, or it is no dataset card.
+    """
     values = read_json(path)
     if not isinstance(values, dict):
         raise FomoError(f"{path}: not a dataset card.")

@@ -7,16 +7,21 @@ from PIL import Image
 
 
 class Skipped(NamedTuple):
-    """Something that cannot be used: where it lies, why, how many."""
+    """Samples that cannot be used."""
 
     where: str
+    """The file, and the key of the sample where it is a single one."""
     reason: str
     number: int
+    """How many."""
 
 
 class Drawn(NamedTuple):
-    """Picture (RGB) and texts of a sample; ``skipped`` names what had to be left out to come to it."""
+    """A sample to train on."""
 
     image: Image.Image
+    """RGB."""
     captions: Sequence[str]
+    """At least one."""
     skipped: tuple[Skipped, ...] = ()
+    """What had to be left out to come to this sample."""

@@ -14,28 +14,28 @@ from fomo.data.samples import Dataset, Samples
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows of one split.
-
-    ``prompts`` (one per class) serve samples that have no caption; ``first_class`` tells its classes from those of
-    other datasets; ``card`` is the dataset's.
-    """
+class SplitPart:
+    """Some rows of one split."""
 
     samples: Samples
     rows: np.ndarray | range
+    """Numbers of the samples in the split."""
     prompts: tuple[str, ...] = ()
+    """One per class, for samples that have no caption."""
     first_class: int = 0
+    """What is added to a target, so that the classes of several datasets are told apart."""
     card: DatasetCard | None = None
+    """The card of the dataset, if the part is a whole split."""
 
 
-def part_of(dataset: Dataset, split: str) -> Part:
-    """A whole split of a dataset."""
+def part_of(dataset: Dataset, split: str) -> SplitPart:
+    """A whole split of a dataset, as a part."""
     samples = dataset.split(split)
-    return Part(samples, range(len(samples)), primer_prompts(dataset), card=dataset.card)
+    return SplitPart(samples, range(len(samples)), primer_prompts(dataset), card=dataset.card)
 
 
 def primer_prompts(dataset: Dataset) -> tuple[str, ...]:
-    """The primer prompt of each class; none where a dataset has no templates."""
+    """The primer prompt of each class; empty where a dataset has no templates."""
     templates = dataset.card.templates
     return tuple(dataset.card.prompts(templates[0])) if templates else ()
 
@@ -44,7 +44,7 @@ def primer_prompts(dataset: Dataset) -> tuple[str, ...]:
 class Joined:
     """Parts laid end to end; itself :class:`Samples`. Looking up a sample takes O(log parts)."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SplitPart, ...]
 
     @cached_property
     def _edges(self) -> list[int]:
@@ -62,22 +62,22 @@ class Joined:
             columns.append(np.where(own < 0, -1, own + part.first_class))
         return np.concatenate(columns)
 
-    def locate(self, index: int) -> tuple[Part, int]:
+    def locate(self, index: int) -> tuple[SplitPart, int]:
         """The part that holds a sample, and its row in the part's split."""
         number = bisect_right(self._edges, index) - 1
         part = self.parts[number]
         return part, int(part.rows[index - self._edges[number]])
 
     def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
+        """The image of a sample, RGB."""
         part, row = self.locate(index)
         return part.samples.image(row)
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
-        """The texts of a sample, else the primer prompt of its class; empty where it has neither."""
+        """The captions of a sample, or the primer prompt of its class where it has none; empty where it has neither."""
         part, row = self.locate(index)
         return part.samples.captions(row, kind) or self._prompt(part, row)
 
-    def _prompt(self, part: Part, row: int) -> tuple[str, ...]:
+    def _prompt(self, part: SplitPart, row: int) -> tuple[str, ...]:
         target = int(part.samples.targets[row]) if part.prompts else -1
         return (part.prompts[target],) if target >= 0 else ()

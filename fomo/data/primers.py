@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 
 def recover_template(prompts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The template of most of ``prompts`` (class name to prompt), and the prompts that it does not give.
+    """The template of most of ``prompts`` (class name to prompt), and the prompts that it does not make.
 
     A name may stand in its prompt more than once ("a photo of a photo"), so each place proposes a template and the
     classes vote; among equals the place further to the right wins. Without any proposal the template is ``{}``.
@@ -14,8 +14,8 @@ def recover_template(prompts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     votes: Counter[str] = Counter()
     for name, prompt in prompts.items():
         votes.update(set(_candidates(name, prompt)))
-    template = max(votes, key=lambda text: (votes[text], text.index("{}"), text), default="{}")
-    return template, {name: text for name, text in prompts.items() if template.replace("{}", name) != text}
+    template = max(votes, key=lambda each: (votes[each], each.index("{}"), each), default="{}")
+    return template, {name: prompt for name, prompt in prompts.items() if template.replace("{}", name) != prompt}
 
 
 def _candidates(name: str, prompt: str) -> Iterator[str]:

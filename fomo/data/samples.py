@@ -13,10 +13,10 @@ from PIL import Image
 
 from fomo.data.card import DatasetCard
 from fomo.errors import FomoError, unknown
-from fomo.system.posts import reading
+from fomo.system.posts import post
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
-"""The kinds of text of FoMo-in-Flux; a sample without any such distinction has ``default`` captions."""
+"""The kinds of captions in FoMo-in-Flux; a sample without any such distinction has ``default`` captions."""
 
 
 class Samples(Protocol):
@@ -30,13 +30,13 @@ class Samples(Protocol):
         ...
 
     def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
+        """The image of a sample, RGB."""
         ...
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
-        """The texts of one of :data:`CAPTION_KINDS`, else the training texts; empty where a sample has none.
+        """The captions of one of :data:`CAPTION_KINDS`, or those to train on (``None``); empty where there are none.
 
-        The training texts are the default captions, else the merged synthetic ones, else none: the class prompt serves.
+        Those to train on are the default captions, else the merged synthetic ones, else none: the class prompt serves.
         """
         ...
 
@@ -54,7 +54,11 @@ class Dataset:
         return self.card.name
 
     def split(self, name: str) -> Samples:
-        """Samples of ``train``, ``validation`` or ``test``."""
+        """The samples of ``train``, ``validation`` or ``test``.
+
+        Raises:
+            FomoError: the dataset has no samples there.
+        """
         if not self.card.num_samples.get(name):
             have = [split for split, count in self.card.num_samples.items() if count]
             raise unknown(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
@@ -65,11 +69,12 @@ class Dataset:
 class ArraySamples:
     """Samples held as one uint8 array [n, h, w, 3] on disk, memory-mapped on first use.
 
-    ``FOLDER/images.npy`` holds pixels, ``targets.npy`` class indices, ``captions.json`` a list of texts per sample.
+    ``FOLDER/images.npy`` holds pixels, ``targets.npy`` class indices, ``captions.json`` a list of captions per sample.
     """
 
     folder: Path
     limit: int | None = None
+    """How many samples there are, counted from the first; ``None``: all that are stored."""
 
     @cached_property
     def _images(self) -> np.ndarray:
@@ -85,14 +90,14 @@ class ArraySamples:
     @cached_property
     def _captions(self) -> list[list[str]]:
         with self._named("captions.json") as path:
-            texts: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
-            return texts[: self.limit]
+            captions: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+            return captions[: self.limit]
 
     @contextmanager
     def _named(self, file: str) -> Iterator[Path]:
-        """A file of the folder, in errors too."""
+        """The path of a file of the folder; an error while it is read in the block names it."""
         path = self.folder / file
-        reading(str(path))
+        post(str(path))
         try:
             yield path
         except (OSError, ValueError, EOFError) as error:
@@ -109,10 +114,10 @@ class ArraySamples:
         return len(self.targets)
 
     def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
-        reading(f"sample {index} of {self.folder}")
+        """The image of a sample, RGB."""
+        post(f"sample {index} of {self.folder}")
         return Image.fromarray(np.asarray(self._images[index]))
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
-        """Every text of a sample, all of them of the default kind."""
+        """The captions of a sample, all of them of the default kind."""
         return self._captions[index] if kind in (None, "default") else ()

@@ -1,4 +1,4 @@
-"""One tar file made elsewhere with random access, for those who look at every sample of it once."""
+"""Random access to one tar file that was made elsewhere, for those who look at every sample of it once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,17 @@ from fomo.errors import FomoError
 
 @dataclass(frozen=True)
 class ScannedTar:
-    """Samples of a tar by their place in it; none has a class."""
+    """The samples of a tar in the order of the tar; none has a class."""
 
     path: Path
 
     @cached_property
     def contents(self) -> Contents:
-        """The usable samples, and why others are not."""
+        """The usable samples of the tar, and how many others it holds, by reason.
+
+        Raises:
+            FomoError: the file cannot be read.
+        """
         try:
             return scan(self.path)
         except OSError as error:
@@ -39,7 +43,11 @@ class ScannedTar:
         return np.full(len(self), -1)
 
     def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
+        """The image of a sample, RGB.
+
+        Raises:
+            FomoError: it is damaged.
+        """
         member = self.contents.members[index]
         try:
             return decode(self._bytes(member.image))
@@ -47,7 +55,7 @@ class ScannedTar:
             raise FomoError(f"{self.path}: {member.key}: {error}") from None
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
-        """The texts of a sample; none where they cannot be read."""
+        """The captions of a sample; empty where they are damaged."""
         texts = self.contents.members[index].texts
         try:
             return texts_of({name: self._bytes(span) for name, span in texts.items()}, kind)

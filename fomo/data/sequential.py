@@ -23,7 +23,8 @@ from fomo.data.drawn import Drawn, Skipped
 from fomo.data.images import BadImage, decode
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
 from fomo.errors import FomoError
-from fomo.system.posts import reading
+from fomo.system.checks import is_count
+from fomo.system.posts import post
 from fomo.system.reading import read_json
 
 MAX_SHARDS = 1_000_000
@@ -33,11 +34,13 @@ MAX_SIZES_BYTES = 2**27
 
 @dataclass(frozen=True)
 class Shards:
-    """Tar files in a fixed order, the number of samples of each where it is declared, and the shuffle window."""
+    """Tar files in a fixed order."""
 
     paths: tuple[Path, ...]
     declared: Mapping[int, int]
+    """Numbers of samples, by position of the file in ``paths``, where ``sizes.json`` has them."""
     window: int
+    """How many consecutive samples are permuted together."""
 
 
 def list_shards(patterns: Sequence[str], window: int) -> Shards:
@@ -81,8 +84,7 @@ def _declared(paths: Sequence[Path]) -> dict[int, int]:
 
 def _sizes(path: Path) -> dict[str, int]:
     sizes = read_json(path, MAX_SIZES_BYTES)
-    whole = isinstance(sizes, dict) and all(type(count) is int and 0 <= count < 2**48 for count in sizes.values())
-    if not whole:
+    if not isinstance(sizes, dict) or not all(is_count(count) and count < 2**48 for count in sizes.values()):
         raise FomoError(f"{path}: a mapping of file names to numbers of samples is expected.")
     return dict(sizes)
 
@@ -93,28 +95,42 @@ def _shuffled(seed: int, purpose: str, number: int, size: int) -> np.ndarray:
 
 
 class Window(NamedTuple):
-    """Consecutive samples of a pass, each with the number of its file, and what was left out of those files."""
+    """Consecutive samples of a pass."""
 
     samples: Sequence[tuple[int, Member]]
+    """Each with the number of its file."""
     skipped: tuple[Skipped, ...]
+    """What was left out of those files."""
 
 
 class Walk:
-    """Finds the samples of a window; remembers counts, the contents of a few files and two windows."""
+    """Finds the samples of a window.
+
+    What was read once is kept as far as memory stays bounded: the number of samples of every file, the contents of a
+    few files, and two windows. None of it changes what is returned.
+    """
 
     def __init__(self, shards: Shards, seed: int) -> None:
-        self._shards, self._seed = shards, seed
+        self._shards = shards
+        self._seed = seed
         self._counts = dict(shards.declared)
         self._contents: dict[int, Contents] = {}
-        self._num_counted = self._counted = 0
+        self._num_counted = 0
+        """Files of the first pass, from its start, whose samples are counted."""
+        self._counted = 0
+        """Samples in those files."""
         self.window = lru_cache(maxsize=2)(self._gathered)
 
     def order(self, epoch: int) -> list[int]:
-        """The files in the order of a pass."""
+        """Numbers of the files, in the order of a pass."""
         return [int(shard) for shard in _shuffled(self._seed, "files", epoch, len(self._shards.paths))]
 
     def place(self, position: int) -> tuple[int, int]:
-        """The pass that a position of the run lies in, and the position in that pass."""
+        """The pass that a position of the run lies in, and the position in that pass.
+
+        Raises:
+            FomoError: a file cannot be read, or no file has a usable sample.
+        """
         order = self.order(0)
         # Only the first pass can meet a file whose number of samples is not known.
         while self._counted <= position and self._num_counted < len(order):
@@ -130,7 +146,7 @@ class Walk:
         return self._counts[shard]
 
     def _read(self, shard: int) -> Contents:
-        """The contents of a file; those of two files, or of two windows' samples, are kept."""
+        """The contents of a file; older ones are dropped beyond two files that hold more samples than two windows."""
         if shard not in self._contents:
             self._contents[shard] = self._checked(shard)
             while len(self._contents) > 2 and self._num_kept() > 2 * self._shards.window:
@@ -141,7 +157,8 @@ class Walk:
         return sum(len(contents.members) for contents in self._contents.values())
 
     def _checked(self, shard: int) -> Contents:
-        path, declared = self._shards.paths[shard], self._shards.declared.get(shard)
+        path = self._shards.paths[shard]
+        declared = self._shards.declared.get(shard)
         try:
             path.stat()  # scanning takes a file that is gone for one that holds nothing
             contents = scan(path)
@@ -162,14 +179,17 @@ class Walk:
         return ", ".join(f"{count} × {reason}" for reason, count in counts.items()) or "they are empty"
 
     def _gathered(self, epoch: int, block: int) -> Window:
-        size, left = self._shards.window, block * self._shards.window
+        """The window number ``block`` of the pass ``epoch``; it is kept behind :attr:`window`."""
+        size = self._shards.window
+        left = block * size
         samples: list[tuple[int, Member]] = []
         skipped: list[Skipped] = []
         for shard in self.order(epoch):
             if left >= self._count(shard):
                 left -= self._count(shard)
                 continue
-            contents, name = self._read(shard), str(self._shards.paths[shard])
+            contents = self._read(shard)
+            name = str(self._shards.paths[shard])
             samples += [(shard, member) for member in contents.members[left : left + size - len(samples)]]
             skipped += [Skipped(name, reason, count) for reason, count in contents.skipped.items()]
             left = 0
@@ -180,15 +200,16 @@ class Walk:
 
 @dataclass(frozen=True)
 class SequentialPool:
-    """P as the positions of an endless walk. A sample that cannot be used gives way to that of the next position."""
+    """P as the positions of an endless walk. The next position's sample comes in place of one that cannot be used."""
 
     shards: Shards
     seed: int
     kind: str | None = None
+    """Of the captions; ``None``: those to train on."""
 
     @property
     def size(self) -> None:
-        """It has none: its order is its own."""
+        """A pool that is read in sequence has no size: the mixture passes it positions of the run as they are."""
 
     @cached_property
     def _walk(self) -> Walk:
@@ -208,8 +229,8 @@ class SequentialPool:
             path, member, notes = self._at(candidate)
             skipped |= dict.fromkeys(notes)
             try:
-                image, texts = self._decoded(path, member)
-                return Drawn(image, texts, tuple(skipped))
+                image, captions = self._decoded(path, member)
+                return Drawn(image, captions, tuple(skipped))
             except BadImage as error:
                 skipped[Skipped(f"{path}: {member.key}", str(error), 1)] = None
         last = list(skipped)[-1]
@@ -226,11 +247,11 @@ class SequentialPool:
         return self.shards.paths[shard], member, skipped
 
     def _decoded(self, path: Path, member: Member) -> tuple[Image.Image, list[str]]:
-        reading(f"sample '{member.key}' of the pretraining pool in {path}")
+        post(f"sample '{member.key}' of the pretraining pool in {path}")
         try:
             with path.open("rb") as file:
-                texts = texts_of({name: _bytes(file, span) for name, span in member.texts.items()}, self.kind)
-                return decode(_bytes(file, member.image)), texts
+                captions = texts_of({name: _bytes(file, span) for name, span in member.texts.items()}, self.kind)
+                return decode(_bytes(file, member.image)), captions
         except OSError as error:
             reason = f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
             raise _unreadable(path, reason) from None

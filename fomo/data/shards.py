@@ -1,10 +1,15 @@
 """Datasets on disk: WebDataset shards with an index that makes them seekable.
 
-``FOLDER/SPLIT-000000.tar`` hold ``KEY.png|jpg|webp`` and ``KEY.json``: ``class`` (null where there is none),
-``captions`` (the training texts; empty where the class prompt serves), and where a sample has several kinds of text,
-``caption_kinds``, a mapping of kind to texts; ``pixels`` is the SHA-256 of size and pixels, ``path`` where the picture
-came from. ``index-SPLIT.npz`` holds the offset and size of every member; ``dataset.json``, written last, the card. The
-tars are byte-stable and any webdataset reader can use them.
+``FOLDER/SPLIT-000000.tar`` and so on hold ``KEY.png|jpg|webp`` and ``KEY.json`` with these keys:
+
+- ``class``: null where there is none;
+- ``captions``: those to train on; empty where the class prompt serves;
+- ``caption_kinds``: a mapping of kind to captions, where a sample has several kinds;
+- ``pixels``: the SHA-256 of the image's size and pixels;
+- ``path``: where the image came from.
+
+``index-SPLIT.npz`` holds the offset and size of every member; ``dataset.json``, written last, the card. The tars are
+byte-stable and any webdataset reader can use them.
 """
 
 import io
@@ -13,7 +18,6 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,13 +29,15 @@ from fomo.data.card import DatasetCard, read_card
 from fomo.data.images import BadImage, decode
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.system.posts import reading
+from fomo.system.checks import is_strings
+from fomo.system.posts import post
 from fomo.system.reading import Unreadable, parse_json
+from fomo.system.writing import scratch_of, write_json
 
 COLUMNS = ("shard", "image_offset", "image_size", "json_offset", "json_size", "target", "digest")
 HEADER_BYTES = 512
 MEND = "`fomo data verify` says what is wrong. With that mended, the same command goes on."
-"""The way out of data that cannot be read."""
+"""What an error about data says one can do."""
 INTEGERS = np.dtype(np.int64)
 MAX_OFFSET = 2**62
 LIMITS = {
@@ -41,26 +47,32 @@ LIMITS = {
     "digest": (-(2**63), 2**63 - 1),
     "shard": (0, 10**6),
 }
-"""Least and most of the columns; of the others 0 to :data:`MAX_OFFSET`."""
+"""Least and largest value of a column; a column that is not named here has 0 to :data:`MAX_OFFSET`."""
 
 
-@dataclass(frozen=True)
 class ShardSamples:
-    """One split in shards, read by position; a worker opens each tar once, when it first needs it."""
+    """One split in shards, read by position.
 
-    folder: Path
-    name: str
+    Besides the index, two things are kept in memory. Neither changes what is returned, and neither travels to workers:
+
+    - an open descriptor of every shard that was read from;
+    - the JSON of the sample whose image was read last. It lies right behind the image, so that one read of the disk
+      fetches both, and whoever trains on an image asks for its captions next.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self._descriptors: dict[int, int] = {}
+        self._json_of: int | None = None
+        self._json = b""
+
+    def __reduce__(self) -> tuple[type["ShardSamples"], tuple[Path, str]]:
+        return ShardSamples, (self.folder, self.name)
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
         return read_index(self.folder / f"index-{self.name}.npz")
-
-    @cached_property
-    def _files(self) -> dict[int, int]:
-        return {}
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"folder": self.folder, "name": self.name}
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -70,78 +82,94 @@ class ShardSamples:
         """Class index of each sample, -1 where it has none: int64 [n]."""
         return self._index["target"]
 
+    @property
+    def digests(self) -> np.ndarray:
+        """The first 64 bits of the SHA-256 of each image's size and pixels, equal for equal images: int64 [n]."""
+        return self._index["digest"]
+
     def column(self, name: str) -> np.ndarray:
         """One of :data:`COLUMNS` of the index: int64 [n]."""
         return self._index[name]
 
-    @property
-    def digests(self) -> np.ndarray:
-        """The first 64 bits of the SHA-256 of each picture's size and pixels, equal for equal pictures: int64 [n]."""
-        return self._index["digest"]
+    def image(self, index: int) -> Image.Image:
+        """The image of a sample, RGB.
 
-    @cached_property
-    def _text_at_hand(self) -> dict[int, bytes]:
-        return {}
+        Raises:
+            FomoError: it cannot be read, or is damaged.
+        """
+        try:
+            return decode(self._image_file(index))
+        except BadImage as error:
+            raise FomoError(f"{self._where(index)} cannot be used ({error}); {MEND}") from error
 
-    def _span(self, index: int, kind: str) -> tuple[int, int]:
-        start = int(self._index[f"{kind}_offset"][index])
-        return start, start + int(self._index[f"{kind}_size"][index])
+    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
+        """The captions of one ``kind``, or those to train on (``None``); empty where the sample has none.
+
+        Raises:
+            FomoError: they cannot be read, or are damaged.
+        """
+        about = self.about(index)
+        captions = about.get("captions")
+        if kind is not None:
+            kinds = about.get("caption_kinds", {"default": captions})
+            captions = kinds.get(kind, []) if isinstance(kinds, dict) else None
+        if not is_strings(captions):
+            where = f"{self.folder}: sample {index} of split '{self.name}'"
+            raise FomoError(f"{where}: its captions are no list of strings.")
+        return captions
+
+    def about(self, index: int) -> dict[str, Any]:
+        """The JSON stored beside an image: class, captions, caption kinds, where the image came from.
+
+        Raises:
+            FomoError: it cannot be read, or is damaged.
+        """
+        data = self._json if self._json_of == index else self._read(index, *self._span(index, "json"))
+        try:
+            about = parse_json(data)
+        except Unreadable as error:
+            raise FomoError(f"the JSON of {self._where(index)} is not as it was written ({error}); {MEND}") from None
+        if not isinstance(about, dict):
+            raise FomoError(f"the JSON of {self._where(index)} is not as it was written (no object); {MEND}")
+        return about
+
+    def _image_file(self, index: int) -> bytes:
+        """The bytes of an image file; the JSON behind it is kept for :meth:`about`."""
+        start, stop = self._span(index, "image")
+        json_start, json_stop = self._span(index, "json")
+        self._json_of = None
+        if not stop <= json_start <= stop + 2 * HEADER_BYTES:
+            return self._read(index, start, stop)
+        both = self._read(index, start, json_stop)
+        self._json_of = index
+        self._json = both[json_start - start :]
+        return both[: stop - start]
+
+    def _span(self, index: int, part: str) -> tuple[int, int]:
+        """Where the ``image`` or the ``json`` of a sample starts and stops in its shard, in bytes."""
+        start = int(self._index[f"{part}_offset"][index])
+        return start, start + int(self._index[f"{part}_size"][index])
 
     def _read(self, index: int, start: int, stop: int) -> bytes:
-        shard = int(self._index["shard"][index])
-        reading(self._where(index))
+        """The bytes from ``start`` to ``stop`` of the shard that holds a sample."""
+        post(self._where(index))
         try:
-            if shard not in self._files:
-                path = shard_path(self.folder, self.name, shard)
-                self._files[shard] = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
-            data = os.pread(self._files[shard], stop - start, start)
+            data = os.pread(self._descriptor(int(self._index["shard"][index])), stop - start, start)
         except OSError as error:
             raise FomoError(f"{self._where(index)} cannot be read ({error.strerror}); {MEND}") from None
         if len(data) < stop - start:
             raise FomoError(f"{self._where(index)} cannot be read (the file ends before it); {MEND}")
         return data
 
+    def _descriptor(self, shard: int) -> int:
+        if shard not in self._descriptors:
+            path = shard_path(self.folder, self.name, shard)
+            self._descriptors[shard] = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
+        return self._descriptors[shard]
+
     def _where(self, index: int) -> str:
         path = shard_path(self.folder, self.name, int(self._index["shard"][index]))
         return f"sample {index} of split '{self.name}' of dataset '{self.folder.name}' in {path}"
-
-    def _picture(self, index: int) -> bytes:
-        """The file of a picture. Its text lies behind it: one read fetches both, and training asks for it next."""
-        (start, stop), (text, end) = self._span(index, "image"), self._span(index, "json")
-        self._text_at_hand.clear()
-        if not stop <= text <= stop + 2 * HEADER_BYTES:
-            return self._read(index, start, stop)
-        both = self._read(index, start, end)
-        self._text_at_hand[index] = both[text - start :]
-        return both[: stop - start]
-
-    def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
-        try:
-            return decode(self._picture(index))
-        except BadImage as error:
-            raise FomoError(f"{self._where(index)} cannot be used ({error}); {MEND}") from error
-
-    def about(self, index: int) -> dict[str, Any]:
-        """What is stored beside the picture: class, captions, caption kinds, where it came from."""
-        data = self._text_at_hand.get(index) or self._read(index, *self._span(index, "json"))
-        try:
-            about = parse_json(data)
-        except Unreadable as error:
-            raise FomoError(f"the text of {self._where(index)} is not as it was written ({error}); {MEND}") from None
-        if not isinstance(about, dict):
-            raise FomoError(f"the text of {self._where(index)} is not as it was written (no object); {MEND}")
-        return about
-
-    def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
-        """The texts of one of the caption kinds, else the training texts."""
-        about = self.about(index)
-        captions = about.get("captions")
-        kinds = {} if kind is None else about.get("caption_kinds", {"default": captions})
-        texts = captions if kind is None else kinds.get(kind, []) if isinstance(kinds, dict) else None
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise FomoError(f"{self.folder}: sample {index} of split '{self.name}': its captions are no list of texts.")
-        return texts
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -149,8 +177,8 @@ def shard_path(folder: Path, split: str, number: int) -> Path:
     return folder / f"{split}-{number:06d}.tar"
 
 
-class Row(NamedTuple):
-    """A sample in a shard, as the index needs it."""
+class ShardRow(NamedTuple):
+    """A sample in a shard, as the index needs it: offsets and sizes in bytes."""
 
     image_offset: int
     image_size: int
@@ -161,22 +189,31 @@ class Row(NamedTuple):
 
 
 class ShardWriter:
-    """Writes one tar: its bytes depend on the samples alone."""
+    """Writes one tar, which is named ``path`` once it is closed. Its bytes depend on the samples alone."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._path = path
+        self._file = scratch_of(path).open("wb")
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (see close)
         self.num_bytes = 0
+        """Of the members so far, without their headers."""
 
-    def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> Row:
-        """Append a sample; ``about`` is what is stored beside the picture."""
-        # Names of files and JSON of others may hold what is no text: it becomes question marks.
+    def add(self, key: str, extension: str, image: bytes, about: Mapping[str, Any]) -> ShardRow:
+        """Append a sample and return its place.
+
+        Args:
+            key: name of both members, without dots.
+            extension: of the image file.
+            image: the bytes of the image file.
+            about: the JSON stored beside the image; ``class`` and ``pixels`` go into the index too.
+        """
+        # Names and JSON of others may hold halves of surrogate pairs, which UTF-8 lacks: they become question marks.
         text = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
         offsets = [self._append(f"{key}.{extension}", image), self._append(f"{key}.json", text)]
-        return Row(offsets[0], len(image), offsets[1], len(text), about["class"], about["pixels"])
+        return ShardRow(offsets[0], len(image), offsets[1], len(text), about["class"], about["pixels"])
 
     def _append(self, name: str, data: bytes) -> int:
-        """Gives the offset of the data."""
+        """Append a member and return the offset of its data."""
         member = tarfile.TarInfo(name)
         member.size = len(data)
         offset = self._tar.offset + HEADER_BYTES
@@ -186,13 +223,21 @@ class ShardWriter:
         return offset
 
     def close(self) -> None:
-        """Write the end of the tar."""
+        """Write the end of the tar and give the file its name."""
         self._tar.close()
         self._file.close()
+        scratch_of(self._path).replace(self._path)
 
 
-def write_index(folder: Path, split: str, shards: Iterable[Sequence[Row]], classes: Sequence[str]) -> None:
-    """``index-SPLIT.npz`` of the rows of each shard, targets being positions in ``classes``."""
+def write_index(folder: Path, split: str, shards: Iterable[Sequence[ShardRow]], classes: Sequence[str]) -> None:
+    """Write ``index-SPLIT.npz``.
+
+    Args:
+        folder: the dataset's.
+        split: name of the split.
+        shards: the rows of each shard, in order.
+        classes: a target is the position of the sample's class in it.
+    """
     targets: dict[str | None, int] = {name: number for number, name in enumerate(classes)} | {None: -1}
     parts = [
         np.array([(number, *row[:4], targets[row.class_name], shortened(row.digest)) for row in shard], dtype=np.int64)
@@ -219,7 +264,7 @@ def read_index(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # readers of zip and npy raise anything on a damaged file
         raise FomoError(f"{path}: no index of samples ({' '.join(str(error).split())[:200]}).") from error
     if {(values.dtype, values.shape) for values in columns.values()} != {(INTEGERS, (columns["shard"].size,))}:
-        raise FomoError(f"{path}: no index of samples (columns of whole numbers, all of one length).")
+        raise FomoError(f"{path}: no index of samples (columns of integers, all of one length).")
     for column, values in columns.items():
         least, most = LIMITS.get(column, (0, MAX_OFFSET))
         if len(values) and not least <= values.min() <= values.max() <= most:
@@ -233,19 +278,20 @@ def shortened(digest: str) -> int:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """The dataset in ``folder``; its card is its proof of completeness.
+    """The dataset in ``folder``; it is complete, because it has a card.
 
     Raises:
-        FomoError: the folder has another name, so that two of one name could stand side by side.
+        FomoError: there is no card, or the folder has another name, so that two of one name could stand side by side.
     """
-    card, name = read_card(folder / "dataset.json"), folder.absolute().name
+    card = read_card(folder / "dataset.json")
+    name = folder.absolute().name
     if card.name != name:
         raise FomoError(f"'{folder}' holds the dataset '{card.name}': name the folder so, or import it as '{name}'.")
     return Dataset(card, lambda split: _split(card, folder, split))
 
 
 def _split(card: DatasetCard, folder: Path, name: str) -> ShardSamples:
-    """Refuse an index that is not that of the card, before a sample is asked for that is not there."""
+    """A split whose index fits the card; any other is refused here, before a sample is asked for that is not there."""
     samples = ShardSamples(folder, name)
     if len(samples) != card.num_samples[name] or max(samples.targets, default=-1) >= len(card.classes):
         way_out = f"`fomo data verify {folder}` says what is wrong."
@@ -259,6 +305,5 @@ def present(root: Path) -> dict[str, Path]:
 
 
 def write_card(folder: Path, card: DatasetCard) -> None:
-    """The last file of an import."""
-    text = json.dumps(card.to_json(), indent=1, ensure_ascii=False)
-    (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+    """Write ``dataset.json``, the last file of a dataset: it says that the dataset is complete."""
+    write_json(folder / "dataset.json", card.to_json())

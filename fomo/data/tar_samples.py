@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fomo.data.images import BadImage
 from fomo.data.sources import LeftOut, tar_members
 from fomo.data.sources import Member as TarMember
-from fomo.system.posts import reading
+from fomo.system.posts import post
 from fomo.system.reading import Unreadable, parse_json
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
@@ -52,7 +52,7 @@ def scan(path: Path) -> Contents:
     found: dict[str, dict[str, Span]] = {}
     skipped: Counter[str] = Counter()
     for member in tar_members(path):
-        reading(f"the headers of {path}")  # of a large file they take their time: a sign of life with each
+        post(f"the headers of {path}")  # of a large file they take their time: a sign of life with each
         reason = member.reason if isinstance(member, LeftOut) else _sort_in(member, found)
         skipped[reason] += bool(reason)
     members = [_sample(key, spans, skipped) for key, spans in found.items()]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from fomo import rng
-from fomo.data.joined import Joined, Part
+from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset, Samples
 
 ONE_IN = 10
@@ -18,7 +18,10 @@ NOTE = "validation: a seeded tenth of the training split"
 
 
 def with_validation(dataset: Dataset) -> Dataset:
-    """The dataset with a part of its training samples for validation; unchanged if it has one, or none to give."""
+    """The dataset with a tenth of its training samples as its validation split.
+
+    A dataset that has a validation split, or has no training samples, is returned as it is.
+    """
     card = dataset.card
     if card.num_samples.get("validation") or not card.num_samples.get("train"):
         return dataset
@@ -27,7 +30,7 @@ def with_validation(dataset: Dataset) -> Dataset:
     rows = {"train": np.setdiff1d(np.arange(len(samples)), held_out), "validation": held_out}
 
     def opened(split: str) -> Samples:
-        return Joined((Part(samples, rows[split]),)) if split in rows else dataset.split(split)
+        return Joined((SplitPart(samples, rows[split]),)) if split in rows else dataset.split(split)
 
     sizes = {**card.num_samples, **{split: len(chosen) for split, chosen in rows.items()}}
     source = f"{card.source}; {NOTE}" if card.source else NOTE
@@ -35,7 +38,11 @@ def with_validation(dataset: Dataset) -> Dataset:
 
 
 def validation_rows(targets: np.ndarray, name: str) -> np.ndarray:
-    """Rows of the part, ascending: int64 [k]. Samples without a class (-1) count as one class: ``targets`` [n]."""
+    """Rows of the validation part, ascending: int64 [k].
+
+    ``targets`` [n] are the classes of the training samples; those without a class (-1) count as one class. ``name`` is
+    the dataset's.
+    """
     by_class = np.lexsort((rng.generator("validation part", name).random(len(targets)), targets))
     ordered = targets[by_class]
     first, stop = (np.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))

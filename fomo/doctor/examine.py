@@ -1,13 +1,14 @@
-"""All checks, in the order in which they are read."""
+"""All checks, in the order in which they are shown."""
 
 from fomo.doctor import machine, rates, room
-from fomo.doctor.facts import Facts, Job
+from fomo.doctor.facts import Facts, JobFacts
 from fomo.doctor.verdict import Level, Verdict, judged
 
 
 def examine(facts: Facts) -> list[Verdict]:
-    """A verdict of every check that applies to the machine and the job."""
-    compute, job = facts.compute, facts.job
+    """The verdict of every check that applies to the machine and the job."""
+    compute = facts.compute
+    job = facts.job
     found = [
         machine.versions(facts.packages),
         machine.driver(facts.driver),
@@ -26,7 +27,7 @@ def examine(facts: Facts) -> list[Verdict]:
     return [verdict for verdict in found if verdict is not None]
 
 
-def _of_job(facts: Facts, job: Job) -> list[Verdict | None]:
+def _of_job(facts: Facts, job: JobFacts) -> list[Verdict | None]:
     return [
         judged("job", f"{job.label}, {job.num_steps:,} steps", "can be built", Level.GREEN, ""),
         room.memory(facts.memory_bytes, job),
@@ -39,5 +40,5 @@ def _of_job(facts: Facts, job: Job) -> list[Verdict | None]:
 
 
 def refused(reason: str) -> Verdict:
-    """The verdict on a job that `fomo run` would refuse."""
+    """The verdict on a job that `fomo run` would refuse, for this ``reason``."""
     return judged("job", "cannot start", "can be built", Level.RED, reason)

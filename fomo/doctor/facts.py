@@ -5,119 +5,141 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Package:
-    """A dependency; ``installed`` is ``None`` where it is missing, ``wanted`` as pyproject.toml has it: ``>=2.6``."""
+    """A dependency."""
 
     name: str
     installed: str | None
+    """Its version; ``None``: it is missing."""
     wanted: str
+    """The versions that pyproject.toml asks for, such as ``>=2.6``."""
 
 
 @dataclass(frozen=True)
 class Driver:
-    """The GPUs in the machine, and those that torch can use.
-
-    ``asked`` is ``runtime.device`` as it was written. ``built_for`` is the CUDA (or ROCm) version of torch's build,
-    ``offered`` the newest CUDA that the driver runs.
-    """
+    """The GPUs of the machine, and what torch can do with them."""
 
     asked: str
+    """``runtime.device`` as it was written."""
     built_for: str | None
+    """The CUDA (or ROCm) version of torch's build; ``None``: a build for the CPU."""
     offered: str | None
+    """The newest CUDA that the driver runs; ``None``: there is no such driver."""
     num_cards: int
+    """GPUs in the machine."""
     num_usable: int
+    """GPUs that torch can use."""
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """``num_allowed`` cores by affinity, ``quota`` in cores by the control group; ``load`` of the last minute."""
+    """The cores of the machine, as far as the process may use them."""
 
     num_threads: int
+    """Threads that torch computes with."""
     num_allowed: int
+    """Cores that the process may run on."""
     quota: float | None
+    """Cores that its control group has time for; ``None``: no limit."""
     load: float
+    """Cores of the machine that were busy in the last minute."""
 
     @property
     def cores(self) -> float:
-        """What the process can use at once."""
+        """How many cores the process can use at once."""
         return min(self.num_allowed, self.quota or self.num_allowed)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Measured, and as the table of devices has it, in FLOP/s or bytes/s."""
+    """A rate of a device, in FLOP/s or bytes/s."""
 
     measured: float
     listed: float | None = None
+    """What its maker lists; ``None``: it is not in the table."""
     source: str = ""
+    """Where the listed rate is from."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """The device of the job. ``matmul`` by precision; a precision that does not run at all is not in it."""
+    """The device of the job."""
 
     device: str
+    """As torch names it."""
     name: str
+    """As its maker names it; "CPU" for any CPU."""
     precision: str
+    """In which the job computes."""
     matmul: dict[str, Rate]
+    """Of matrix products, by precision; a precision that does not run at all is not in it."""
     copy: Rate
+    """Of the device's memory."""
     native_bf16: bool
+    """Whether the device computes in bf16; if not, it is emulated."""
     upload: Rate | None = None
-    """From the host to a GPU."""
+    """From the host to a GPU; ``None`` on a CPU."""
     free_bytes: int | None = None
-    """Of a GPU."""
+    """Memory of a GPU that is free; ``None`` on a CPU."""
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the host only feeds it."""
+        """Whether the device is a GPU, which the host only feeds."""
         return self.device != "cpu"
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Where a folder lies, or will. Rates in bytes/s are ``None`` where nothing could be written: ``problem``."""
+    """The disk that a folder lies on, or will."""
 
     folder: str
     free_bytes: int
     write: float | None = None
+    """Bytes per second; ``None``: not measured, or nothing could be written."""
     read: float | None = None
+    """Bytes per second; ``None``: not measured, or nothing could be written."""
     problem: str = ""
+    """Why nothing could be written."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Of the process: open files (what it has, what it may ask for), and bytes free in /dev/shm."""
+class ProcessLimits:
+    """What the process may take of the system, memory and cores aside."""
 
     open_files: int
+    """Files that it may have open."""
     most_open_files: int
+    """To how many open files it may raise that."""
     shared_memory: int | None
+    """Bytes free in /dev/shm; ``None``: there is none."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A group of one process that was brought up on this machine; ``failure`` says why it was not."""
+    """A group of one process, which was brought up on this machine."""
 
     backend: str
+    """Of torch.distributed: "nccl" or "gloo"."""
     num_gpus: int
     failure: str = ""
+    """Why the group did not come up; empty: it did."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds since 1970 now and of the ``newest`` file at hand; ``jump`` of the clock while the checks ran."""
+    """The clock of the machine, beside the times of files."""
 
     now: float
+    """Seconds since 1970."""
     newest: float
+    """When the newest file at hand was changed, in seconds since 1970."""
     newest_file: str
     jump: float
+    """Seconds that the clock went on too far while the checks ran."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the job asks for. Bytes at the peak are the rehearsal's, or ``None`` where it cannot be rehearsed.
-
-    ``process_bytes`` are those of a process with everything built. ``step_seconds`` is measured, or follows from
-    its FLOPs where a step takes long (``estimated``), or is ``None``: ``untried`` says why.
-    """
+class JobFacts:
+    """What the job asks for."""
 
     label: str
     device: str
@@ -127,13 +149,20 @@ class Job:
     batch_bytes: int
     weights_bytes: int
     process_bytes: int
+    """The most that the process took while everything was built."""
     peak_bytes: int | None
+    """Memory at the peak of a rehearsed step; ``None``: the job cannot be rehearsed."""
     checkpoint_minutes: float | None
+    """Between two checkpoints; ``None``: the clock asks for none."""
     num_steps: int
     loading_seconds: float | None = None
+    """Of a batch; ``None``: not tried."""
     step_seconds: float | None = None
+    """Of a step; ``None``: not tried."""
     estimated: bool = False
+    """Whether the seconds of a step follow from its FLOPs, because it would take long."""
     untried: str = ""
+    """Why something was not tried."""
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -143,18 +172,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything. ``job`` is ``None`` where it cannot be built: ``refusal`` says why."""
+    """Everything that the checks look at."""
 
     packages: tuple[Package, ...]
     driver: Driver
     cpu: Cpu
     memory_bytes: int
-    """Available to the process, its control group's limit heeded."""
+    """Available to the process, within the limit of its control group."""
     compute: Compute
     run_disk: Disk
     cache_disk: Disk
-    limits: Limits
+    limits: ProcessLimits
     network: Network
     clock: Clock
-    job: Job | None
+    job: JobFacts | None
+    """``None``: it cannot be built."""
     refusal: str = ""
+    """Why the job cannot be built."""

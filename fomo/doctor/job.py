@@ -1,8 +1,9 @@
-"""What the job asks for, and its real loading and training, tried: parts are built as `fomo run` builds them."""
+"""What the job asks for, found by trying it: the parts are built, loaded from and trained as `fomo run` does it."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -10,34 +11,40 @@ import torch
 from fomo.batch import Batch
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
+from fomo.config import factory
 from fomo.config.schema import Config, Resolved, resolve
-from fomo.doctor.facts import Job
-from fomo.doctor.limits import process_bytes
+from fomo.doctor.control_groups import process_bytes
+from fomo.doctor.facts import JobFacts
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
 from fomo.model.open_clip import without_warnings
-from fomo.planning.planner import fresh_model, setting_of, trial
+from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
-from fomo.running.prepared import Prepared, prepare
-from fomo.system.usage import synchronize
+from fomo.running.prepared import Prepared
+from fomo.running.run import prepare
+from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
 
 LONGEST_STEP = 5.0
 """Seconds: a step that takes longer by its FLOPs is not tried."""
 LONGEST_LOADING = 10.0
+"""Seconds after which no further batch is waited for."""
 SOME_STEPS = 100
+"""Of each task, for a job whose number of steps is not known before they are timed."""
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """What the machine has: the job is not tried where it would take more."""
+class MachineBounds:
+    """What the machine has."""
 
     memory_bytes: int
+    """Available to the process: a step that takes more is not tried."""
     flops_per_second: float
+    """Of a matrix product, by which the time of a step is estimated before it is tried."""
 
 
-def measured(resolved: Resolved, bounds: Bounds) -> Job:
+def job_facts(resolved: Resolved, bounds: MachineBounds) -> JobFacts:
     """Build the job without its downloaded weights, rehearse it, load some batches, take some steps.
 
     Raises:
@@ -47,13 +54,13 @@ def measured(resolved: Resolved, bounds: Bounds) -> Job:
     budget = resolved.config.budget
     with without_warnings():
         # A budget of seconds would be timed here, before it is known whether a step fits.
-        job = _measured(prepare(resolved, kept_steps=(SOME_STEPS,) * resolved.config.num_tasks), bounds)
+        job = _tried(prepare(resolved, kept_steps=(SOME_STEPS,) * resolved.config.num_tasks), bounds)
     if budget.unit == "wall_seconds" and job.step_seconds:
         return replace(job, num_steps=int(budget.total / job.step_seconds))
     return job
 
 
-def _measured(prepared: Prepared, bounds: Bounds) -> Job:
+def _tried(prepared: Prepared, bounds: MachineBounds) -> JobFacts:
     job = _asked(prepared)
     try:
         cost, model = _rehearsed(prepared)
@@ -67,22 +74,24 @@ def _measured(prepared: Prepared, bounds: Bounds) -> Job:
 
 
 def _random_weights(resolved: Resolved) -> Resolved:
-    """The same job with a model that nothing has to be downloaded for."""
+    """The job with random weights in place of those that would have to be downloaded."""
     model = {key: None if key == "pretrained" else value for key, value in resolved.values["model"].items()}
     return resolve({**resolved.values, "model": model})
 
 
-def _asked(prepared: Prepared) -> Job:
-    config, state = prepared.resolved.config, prepared.model.network.state_dict()
-    length, side = prepared.model.network.context_length, prepared.model.image_size
-    return Job(
+def _asked(prepared: Prepared) -> JobFacts:
+    config = prepared.resolved.config
+    weights = prepared.model.network.state_dict()
+    length = prepared.model.network.context_length
+    side = prepared.model.image_size
+    return JobFacts(
         label=f"{config.label} on {prepared.model.name}",
         device=config.runtime.device,
         num_workers=config.runtime.num_workers,
         num_datasets=len(prepared.stream.datasets),
         batch_size=config.batch_size,
         batch_bytes=config.batch_size * (3 * side * side + 8 * length),
-        weights_bytes=sum(value.numel() * value.element_size() for value in state.values()),
+        weights_bytes=sum(value.numel() * value.element_size() for value in weights.values()),
         process_bytes=process_bytes(),
         peak_bytes=None,
         checkpoint_minutes=config.checkpoint.every_minutes,
@@ -92,13 +101,23 @@ def _asked(prepared: Prepared) -> Job:
 
 def _rehearsed(prepared: Prepared) -> tuple[Cost, ClipModel]:
     """The cost in the precision of this device (a budget is planned in a GPU's), and the model anew."""
-    config, model = prepared.resolved.config, fresh_model(prepared.resolved.config)
-    setting = setting_of(config, model, prepared.maker.pools.update_sizes)
-    return rehearse(replace(setting, mixed_precision=config.runtime.precision == "bf16")), model
+    config = prepared.resolved.config
+    model = factory.model(config, random=True)
+    shape = stream_shape(config, model, prepared.maker.pools.update_sizes)
+    make = partial(factory.learner, config, model.network)
+    return rehearse(make, shape, mixed_precision=config.runtime.precision == "bf16"), model
 
 
-def _stepped(job: Job, config: Config, model: ClipModel, cost: Cost, bounds: Bounds) -> Job:
-    """Seconds of a step: the fastest of a few, or what its FLOPs take at the rate of a matrix product."""
+def _stepped(job: JobFacts, config: Config, model: ClipModel, cost: Cost, bounds: MachineBounds) -> JobFacts:
+    """The job with the seconds of a step: the fastest of a few, or what its FLOPs take at the rate of a matrix product.
+
+    Args:
+        job: what is known so far.
+        config: its configuration.
+        model: a fresh one, which is trained.
+        cost: of the job.
+        bounds: what the machine has.
+    """
     if job.device == "cpu" and cost.peak_bytes > bounds.memory_bytes:
         return replace(job, untried="there is too little memory.")
     by_flops = charged(cost.tasks[-1].ordinary or {}) / bounds.flops_per_second
@@ -112,7 +131,7 @@ def _stepped(job: Job, config: Config, model: ClipModel, cost: Cost, bounds: Bou
 
 
 def _loading_seconds(prepared: Prepared) -> float:
-    """Seconds of a batch of the last task, in which all three pools are drawn from, through the run's own loader."""
+    """Seconds of a batch through the run's own loader, in the last task, which draws from all three pools."""
     runtime = prepared.resolved.config.runtime
     task = max(number for number, steps in enumerate(prepared.plan.steps, start=1) if steps)
     ready = 1 + PREFETCHED * runtime.num_workers
@@ -122,11 +141,14 @@ def _loading_seconds(prepared: Prepared) -> float:
 
 
 def seconds_per_batch(batches: Iterator[Batch], ready: int, device: str) -> float:
-    """The first ``ready`` batches, made while workers start, are passed over; if there are no others, they count."""
-    begun = started = time.perf_counter()
-    passed = made = 0
+    """Seconds of a batch, the first ``ready`` left out: they are made while workers start.
+
+    If no other batches come, or not in time, those count.
+    """
+    begun = time.perf_counter()
+    started = begun
+    number = 0
     for number, _ in enumerate(islice(batches, 2 * ready + 3), start=1):
-        passed, made = (number, 0) if number <= ready else (passed, made + 1)
         if number == ready:
             synchronize(device)
             started = time.perf_counter()
@@ -134,4 +156,4 @@ def seconds_per_batch(batches: Iterator[Batch], ready: int, device: str) -> floa
             break
     synchronize(device)
     ended = time.perf_counter()
-    return (ended - started) / made if made else (ended - begun) / max(passed, 1)
+    return (ended - started) / (number - ready) if number > ready else (ended - begun) / max(number, 1)

@@ -11,8 +11,10 @@ from fomo.doctor.verdict import Level, Verdict, judged
 
 EARLIEST = datetime(2024, 8, 26, tzinfo=timezone.utc).timestamp()
 """The benchmark's paper appeared: no clock that is right shows less."""
-SLACK, DAY = 60.0, 86_400.0
-"""Seconds by which clocks of file servers may differ, and by which none may."""
+SLACK = 60.0
+"""Seconds by which the clock of a file server may differ."""
+DAY = 86_400.0
+"""Seconds by which no clock may differ."""
 
 
 def versions(packages: Sequence[Package]) -> Verdict:
@@ -35,7 +37,8 @@ def _is_fit(package: Package) -> bool:
 
 def driver(facts: Driver) -> Verdict:
     """Whether torch can use the GPUs that are in the machine."""
-    check, expected = "GPU driver", f"{facts.num_cards} usable" if facts.num_cards else "no GPU needed"
+    check = "GPU driver"
+    expected = f"{facts.num_cards} usable" if facts.num_cards else "no GPU needed"
     if facts.num_usable:
         built = f"torch for {facts.built_for}" + (f", driver up to CUDA {facts.offered}" if facts.offered else "")
         return judged(check, f"{facts.num_usable} usable, {built}", "usable", Level.GREEN, "")
@@ -56,14 +59,16 @@ def _major(version: str) -> int:
 
 
 def cpu_threads(cpu: Cpu, on_gpu: bool) -> Verdict:
-    """Threads against cores: more than there are wait for each other, fewer leave a CPU job slow."""
+    """Threads against cores: too many threads wait for each other, too few leave a job on a CPU slow."""
     cores = max(1, math.ceil(cpu.cores))
-    level, advice = Level.GREEN, f"OMP_NUM_THREADS={max(1, math.floor(cpu.cores))}: "
+    level = Level.GREEN
+    advice = f"OMP_NUM_THREADS={max(1, math.floor(cpu.cores))}: "
     if cpu.num_threads > cores:
         level = Level.RED if cpu.num_threads > 2 * cores else Level.YELLOW
         advice += "threads beyond the cores that the process may use wait for each other."
     elif not on_gpu and cpu.num_threads < cpu.cores / 2:  # half: torch takes one of two hyper-threads
-        level, advice = Level.YELLOW, advice + "most cores stand idle."
+        level = Level.YELLOW
+        advice += "most cores stand idle."
     limit = f" (a quota of {cpu.quota:g})" if cpu.quota and cpu.quota < cpu.num_allowed else ""
     return judged("CPU threads", f"{cpu.num_threads}", f"up to {cores} cores{limit}", level, advice)
 
@@ -77,9 +82,11 @@ def load(cpu: Cpu) -> Verdict:
 
 def clock(facts: Clock) -> Verdict:
     """Whether times will mean something: events carry them, and files are told apart by them."""
-    behind, jump = facts.newest - facts.now, abs(facts.jump)
+    behind = facts.newest - facts.now
+    jump = abs(facts.jump)
     now = datetime.fromtimestamp(facts.now, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    level, found = Level.GREEN, now
+    level = Level.GREEN
+    found = now
     if facts.now < EARLIEST:
         level = Level.RED
     elif behind > SLACK:
@@ -94,8 +101,8 @@ def clock(facts: Clock) -> Verdict:
 
 def network(facts: Network) -> Verdict:
     """Whether processes of one run could talk to each other; one process alone does without."""
-    several = facts.num_gpus > 1
-    level = Level.GREEN if not facts.failure else Level.RED if several else Level.YELLOW
+    failed = Level.RED if facts.num_gpus > 1 else Level.YELLOW
+    level = failed if facts.failure else Level.GREEN
     found = f"{facts.backend}: {facts.failure}" if facts.failure else f"{facts.backend}: a group of one came up"
     advice = "runs of several processes will fail: see NCCL_DEBUG=INFO, NCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME."
     return judged("network backend", found, "comes up on this machine", level, advice)

@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,19 +14,26 @@ import torch
 import torch.distributed as dist
 
 from fomo.doctor.facts import Compute, Disk, Network, Rate
+from fomo.system.devices import device_name, least_seconds, listed_rate, measured_peak
 from fomo.system.runtime import PRECISIONS
-from fomo.system.usage import listed, measured_peak, synchronize
 
-MIB, GIB = 2**20, 2**30
-SCRATCH, BLOCK, LONGEST = 64 * MIB, 8 * MIB, 3.0
-"""Bytes that are written at most, at a time, and seconds of it."""
-REPEATS = 5
+MIB = 2**20
+GIB = 2**30
+DISK_BYTES = 64 * MIB
+"""Written to a disk at most."""
+BLOCK_BYTES = 8 * MIB
+"""Written and synced at a time."""
+LONGEST_WRITING = 3.0
+"""Seconds after which no further block is written."""
 
 
 def compute(device: str, precision: str, available: int) -> Compute:
-    """Rates of the job's device, beside those of the table. ``available`` bytes of the host bound what is copied."""
+    """Rates of the job's device, beside those that its maker lists.
+
+    ``available`` are the bytes of memory of the host that the process can take: copies use a part of it.
+    """
     on_gpu = device.startswith("cuda")
-    name = torch.cuda.get_device_name(device) if on_gpu else "CPU"
+    name = device_name(device)
     host_bytes = min(256 * MIB, max(MIB, available // 16))
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else None
     device_bytes = min(GIB, max(MIB, free // 16)) if free else host_bytes
@@ -46,11 +53,11 @@ def compute(device: str, precision: str, available: int) -> Compute:
 
 
 def _beside_listed(measured: float, name: str, quantity: str) -> Rate:
-    return Rate(measured, *(listed(name, quantity) or ()))
+    return Rate(measured, *(listed_rate(name, quantity) or ()))
 
 
 def _matmul(device: str, name: str, precision: str) -> Rate | None:
-    """``None`` where the device cannot."""
+    """The rate of matrix products; ``None`` where the device cannot compute in this precision."""
     try:
         return _beside_listed(measured_peak(device, precision), name, precision)
     except RuntimeError:
@@ -61,36 +68,28 @@ def copy_rate(device: str, num_bytes: int) -> float:
     """Bytes read and written per second within the device's memory."""
     source = torch.ones(num_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * num_bytes / _fastest(lambda: target.copy_(source), device)
+    return 2 * num_bytes / least_seconds(lambda: target.copy_(source), device)
 
 
 def upload_rate(device: str, num_bytes: int) -> float:
     """Bytes per second from page-locked memory of the host to a GPU."""
     source = torch.ones(num_bytes, dtype=torch.uint8, pin_memory=True)
     target = torch.empty(num_bytes, dtype=torch.uint8, device=device)
-    return num_bytes / _fastest(lambda: target.copy_(source, non_blocking=True), device)
-
-
-def _fastest(work: Callable[[], object], device: str) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return max(min(seconds), 1e-9)
+    return num_bytes / least_seconds(lambda: target.copy_(source, non_blocking=True), device)
 
 
 def disk(folder: Path, speed: bool = True) -> Disk:
-    """The disk that ``folder`` lies on, or will: nothing is made, and the scratch file has no name."""
-    place = existing(folder)
-    status = os.statvfs(place)
+    """The disk that ``folder`` lies on, or will, and its ``speed`` if wanted.
+
+    Nothing is left behind: the folder is not made, and the file that is written has no name.
+    """
+    there = existing(folder)
+    status = os.statvfs(there)
     free = status.f_bavail * status.f_frsize
     if not speed:
         return Disk(str(folder), free)
     try:
-        return Disk(str(folder), free, *disk_rates(place, min(SCRATCH, free // 4)))
+        return Disk(str(folder), free, *disk_rates(there, min(DISK_BYTES, free // 4)))
     except OSError as error:
         return Disk(str(folder), free, problem=error.strerror or str(error))
 
@@ -102,19 +101,20 @@ def existing(folder: Path) -> Path:
 
 
 def disk_rates(folder: Path, num_bytes: int) -> tuple[float, float]:
-    """Bytes per second written, each block synced, and read back."""
-    block = os.urandom(min(BLOCK, max(num_bytes, 1)))  # what can be compressed would be written faster
+    """Bytes per second that are written, each block synced, and read back; at most ``num_bytes`` are written."""
+    block = os.urandom(min(BLOCK_BYTES, max(num_bytes, 1)))  # what can be compressed would be written faster
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         start = time.perf_counter()
-        while not file.tell() or (file.tell() < num_bytes and time.perf_counter() - start < LONGEST):
+        while not file.tell() or (file.tell() < num_bytes and time.perf_counter() - start < LONGEST_WRITING):
             file.write(block)
             os.fsync(file.fileno())
-        written, writing = file.tell(), time.perf_counter() - start
+        written = file.tell()
+        writing = time.perf_counter() - start
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read the disk, not the memory
         file.seek(0)
         start = time.perf_counter()
-        while file.read(BLOCK):
+        while file.read(BLOCK_BYTES):
             pass
         return written / writing, written / (time.perf_counter() - start)
 
@@ -150,7 +150,7 @@ def _group_of_one(backend: str, device: str) -> None:
 
 @contextmanager
 def _loopback() -> Iterator[None]:
-    """Let the backends use no other interface, unless the user named one."""
+    """Let the backends use the loopback interface alone during the block, unless the user named another."""
     name = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     mine = [key for key in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if name and key not in os.environ]
     os.environ.update(dict.fromkeys(mine, name or ""))
@@ -163,7 +163,10 @@ def _loopback() -> Iterator[None]:
 
 @contextmanager
 def _standard_output_to_error() -> Iterator[None]:
-    """Some versions of gloo greet on standard output, which `--json` promises to JSON alone."""
+    """Send standard output to standard error during the block.
+
+    Some versions of gloo greet on standard output, which `--json` promises to JSON alone.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

@@ -11,12 +11,12 @@ DISTRIBUTION = "fomo-bench"
 
 
 def packages() -> tuple[Package, ...]:
-    """Python, then every dependency that is no extra."""
+    """Python, torch, then every other dependency that is no extra."""
     wanted = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
     needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
     python = Package("python", platform.python_version(), metadata(DISTRIBUTION)["Requires-Python"])
-    by_weight = sorted(needed, key=lambda each: each.name != "torch")
-    return (python, *(Package(each.name, _installed(each.name), str(each.specifier)) for each in by_weight))
+    torch_first = sorted(needed, key=lambda each: each.name != "torch")
+    return (python, *(Package(each.name, _installed(each.name), str(each.specifier)) for each in torch_first))
 
 
 def _installed(name: str) -> str | None:

@@ -2,23 +2,28 @@
 
 import math
 
-from fomo.doctor.facts import Compute, Disk, Job, Rate
+from fomo.doctor.facts import Compute, Disk, JobFacts, Rate
 from fomo.doctor.verdict import Level, Verdict, duration, graded, judged, rate, short
 
-MATMUL, COPY, UPLOAD = (0.6, 0.45), (0.6, 0.4), (0.5, 0.25)
-"""Shares of the listed figure for green and yellow. Cards that are held at a power limit reach half of it."""
+MATMUL = (0.6, 0.45)
+"""Least shares of the listed rate for green and yellow. Cards that are held at a power limit reach half of it."""
+COPY = (0.6, 0.4)
+"""Least shares of the listed rate of the device's memory for green and yellow."""
+UPLOAD = (0.5, 0.25)
+"""Least shares of the listed rate of the bus for green and yellow."""
 WRITE = (50e6, 10e6)
-"""Bytes per second."""
+"""Least bytes per second for green and yellow."""
 LOADING = (1.2, 1.0)
-"""Batches that are loaded in the time of a step."""
+"""Batches that have to be loaded in the time of a step, for green and yellow."""
 UNHIDDEN = 4.0
-"""The same on a GPU without workers, where training stands still while a batch is loaded: a fifth of the time."""
+"""Batches in the time of a step for green on a GPU without workers: training stands still for a fifth of the time."""
 HEADROOM = 1.5
+"""Batches in the time of a step that more workers should bring."""
 THROTTLED = "`nvidia-smi -q -d PERFORMANCE,CLOCK` says whether heat, power or another process holds the GPU back."
 
 
 def matmul(precision: str, compute: Compute) -> Verdict:
-    """Square matrix products."""
+    """The rate of square matrix products."""
     if precision not in compute.matmul:
         level = Level.RED if precision == compute.precision else Level.YELLOW
         advice = "another process may hold the device or its memory; or the device does not know the precision."
@@ -27,12 +32,12 @@ def matmul(precision: str, compute: Compute) -> Verdict:
 
 
 def copy(compute: Compute) -> Verdict:
-    """The device's memory: bytes read and written."""
+    """The rate of the device's memory, in bytes read and written."""
     return _against_listed("memory copy", compute.copy, "B", COPY, compute, THROTTLED)
 
 
 def upload(measured: Rate, compute: Compute) -> Verdict:
-    """From the host's memory to the GPU's."""
+    """The rate from the host's memory to the GPU's."""
     advice = "the GPU may sit in a slot with few lanes, or on another socket: see `nvidia-smi topo -m` and `numactl`."
     return _against_listed("host to GPU", measured, "B", UPLOAD, compute, advice)
 
@@ -66,9 +71,10 @@ def bf16(compute: Compute) -> Verdict:
     return judged("bf16", found, expected, level, "runtime.precision=fp32: bf16 is slow on this device.")
 
 
-def disk_speed(disk: Disk, job: Job | None) -> Verdict:
-    """Writing with fsync, as checkpoints are; the time of one against their interval."""
-    check, expected = "disk speed", f"{rate(WRITE[0], 'B')} written"
+def disk_speed(disk: Disk, job: JobFacts | None) -> Verdict:
+    """The rate of synced writing, as checkpoints are written, and the time of one against their interval."""
+    check = "disk speed"
+    expected = f"{rate(WRITE[0], 'B')} written"
     if disk.write is None or disk.read is None:
         advice = f"nothing can be written to {disk.folder}: choose another run.dir, or mend its permissions."
         return judged(check, disk.problem, expected, Level.RED, advice)
@@ -83,7 +89,7 @@ def disk_speed(disk: Disk, job: Job | None) -> Verdict:
     return judged(check, found, expected, level, advice)
 
 
-def loading(job: Job, cores: float) -> Verdict | None:
+def loading(job: JobFacts, cores: float) -> Verdict | None:
     """How many batches are loaded in the time of a training step; ``None`` for a job that trains nothing."""
     check = "data loading"
     if job.step_seconds is None or not job.loading_seconds:
@@ -101,10 +107,10 @@ def loading(job: Job, cores: float) -> Verdict | None:
     return judged(check, found, f"{green:g} × or more", level, _more_workers(job, ratio, math.floor(cores)))
 
 
-def _more_workers(job: Job, ratio: float, cores: int) -> str:
-    """As many as bring the ratio to :data:`HEADROOM`, if there are cores for them."""
+def _more_workers(job: JobFacts, ratio: float, cores: int) -> str:
+    """The advice to take as many workers as bring the ``ratio`` to :data:`HEADROOM`, if there are cores for them."""
     wanted = max(job.num_workers + 1, math.ceil(HEADROOM * max(job.num_workers, 1) / ratio))
     if wanted <= cores:
         return f"runtime.num_workers={wanted}"
     more = f"runtime.num_workers={cores}, and " if cores > job.num_workers else ""
-    return f"{more}smaller pictures (`fomo data import … --size`): {cores} cores are too few to load so many."
+    return f"{more}smaller images (`fomo data import … --size`): {cores} cores are too few to load so many."

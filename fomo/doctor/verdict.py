@@ -8,45 +8,63 @@ UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
 class Level(IntEnum):
-    """Fit; worth a look; the job would fail, or waste most of the machine."""
+    """How a check went."""
 
     GREEN = 0
+    """Fit for the job."""
     YELLOW = 1
+    """Worth a look."""
     RED = 2
+    """The job would fail, or waste most of the machine."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One row; what is not green has advice."""
+    """What a check says, in strings for people."""
 
     check: str
+    """Its name."""
     found: str
     expected: str
     level: Level
     advice: str = ""
+    """What to do; empty exactly for what is green."""
 
     def __post_init__(self) -> None:
         if bool(self.advice) != (self.level is not Level.GREEN):
             raise ValueError(f"{self.check}: advice goes with what is not green, and with nothing else.")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        texts = {"check": self.check, "found": self.found, "expected": self.expected}
-        return {**texts, "verdict": self.level.name.lower(), "advice": self.advice}
+        """The verdict as plain values."""
+        return {
+            "check": self.check,
+            "found": self.found,
+            "expected": self.expected,
+            "verdict": self.level.name.lower(),
+            "advice": self.advice,
+        }
 
 
 def judged(check: str, found: str, expected: str, level: Level, advice: str) -> Verdict:
-    """A verdict; ``advice`` is left out where all is well."""
+    """A verdict.
+
+    Args:
+        check: its name.
+        found: what there is.
+        expected: what there should be.
+        level: how the check went.
+        advice: what to do, left out of a green verdict.
+    """
     return Verdict(check, found, expected, level, "" if level is Level.GREEN else advice)
 
 
 def graded(value: float, green: float, yellow: float) -> Level:
-    """By two least values."""
+    """The level of a ``value``: ``green`` and ``yellow`` are the least values of those levels."""
     return Level.GREEN if value >= green else Level.YELLOW if value >= yellow else Level.RED
 
 
 def size(num_bytes: float) -> str:
-    """Bytes as people read them."""
+    """A number of bytes as people read it."""
     for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
         if num_bytes >= unit:
             return f"{num_bytes / unit:.3g} {name}"
@@ -54,7 +72,7 @@ def size(num_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them."""
+    """A time in seconds as people read it."""
     for unit, name in ((3600, "h"), (60, "min")):
         if seconds >= 2 * unit:
             return f"{short(seconds / unit)} {name}"
@@ -62,12 +80,12 @@ def duration(seconds: float) -> str:
 
 
 def short(number: float) -> str:
-    """Two digits, or all before the point."""
+    """A number in two digits, or in all those before the point."""
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def rate(per_second: float, unit: str) -> str:
-    """``rate(2.5e12, "FLOP")`` is 2.5 TFLOP/s."""
+    """A rate as people read it: ``rate(2.5e12, "FLOP")`` is 2.5 TFLOP/s."""
     for factor, prefix in UNITS:
         if per_second >= factor:
             return f"{per_second / factor:.3g} {prefix}{unit}/s"

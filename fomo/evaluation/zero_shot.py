@@ -16,6 +16,7 @@ from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, unknown
 from fomo.evaluation.retrieval import recall
 from fomo.model.clip import ClipModel
+from fomo.results.scores import Evaluation
 from fomo.stream.definition import Stream
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
@@ -43,15 +44,6 @@ class EvaluationConfig:
             raise unknown("value of evaluation.templates", self.templates, TEMPLATES)
         if self.batch_size < 1:
             raise FomoError(f"evaluation.batch_size={self.batch_size}: allowed are 1 and above.")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Percent per dataset and per task (from 1), and the number of samples behind each dataset's score."""
-
-    scores: Mapping[str, float]
-    tasks: Mapping[int, float]
-    num_samples: Mapping[str, int]
 
 
 class Scored(NamedTuple):
@@ -139,7 +131,7 @@ def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runt
     return Scored(score, values.cpu().numpy(), samples.targets)
 
 
-TASKS = {"classification": classification, "retrieval": retrieval}
+SCORERS = {"classification": classification, "retrieval": retrieval}
 
 
 def scored_datasets(
@@ -149,19 +141,29 @@ def scored_datasets(
     model.network.eval()
     with parametrize.cached():
         for name, dataset in datasets.items():
-            if dataset.card.kind not in TASKS:
+            if dataset.card.kind not in SCORERS:
                 raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
-            yield name, TASKS[dataset.card.kind](model, dataset, config, runtime)
+            yield name, SCORERS[dataset.card.kind](model, dataset, config, runtime)
 
 
 def evaluate(
     model: ClipModel,
     stream: Stream,
+    task: int,
     config: EvaluationConfig,
     runtime: Runtime,
     on_dataset: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
-    """Score every dataset of the stream, and the samples of each task's concepts."""
+    """Score every dataset of the stream, and the samples of each task's concepts.
+
+    Args:
+        model: The model to score; it is then in evaluation mode.
+        stream: Names the datasets, and the task of each concept.
+        task: How many updates came before, which the evaluation is noted under.
+        config: The split, the prompt templates and the batch size.
+        runtime: Device and precision.
+        on_dataset: Called with the name of each dataset once it is scored.
+    """
     scores: dict[str, float] = {}
     num_samples: dict[str, int] = {}
     hits_per_task = np.zeros(len(stream.tasks) + 1)
@@ -176,4 +178,4 @@ def evaluate(
             samples_per_task += np.bincount(tasks, minlength=len(hits_per_task))
     tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1
     per_task = {int(task): float(100 * hits_per_task[task] / samples_per_task[task]) for task in tasks_scored}
-    return Evaluation(scores, per_task, num_samples)
+    return Evaluation(task, scores, per_task, num_samples)

@@ -1,6 +1,6 @@
 """A CLIP model as the benchmark sees it: the network, its tokenizer, and the images that it takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +8,10 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fomo.stream.batches import Tokenize
+
 LONGEST_TEXT = 2_000
 """Letters of a text that are looked at; the 77 tokens of a context rarely take 400."""
-Tokenize = Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True)

@@ -1,77 +1,43 @@
-"""From a configuration to its plan: builds the parts anew, rehearses them, divides the budget."""
+"""From a configuration to its plan: rehearses the method at every batch size, then divides the budget."""
 
 import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import nn
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
-from fomo.budget.flops import unmetered
 from fomo.budget.plan import Memory, Plan, plan, typed_in
-from fomo.config.parts import build
-from fomo.config.plugins import check_method
+from fomo.config import factory
 from fomo.config.schema import Config
-from fomo.method import Method, Task
+from fomo.method import Task
 from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
-from fomo.planning.rehearsal import Setting, full_fine_tuning, rehearse
+from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
-from fomo.stream.pools import StreamPools
-from fomo.system.usage import synchronize
-from fomo.training.methods import Methods
-from fomo.training.step import Learner, MakeOptimizer
+from fomo.system.devices import synchronize
+from fomo.training.nonfinite import check_rewindable
+from fomo.training.step import Learner
 
-PARTS = ("trainable", "regularizer", "merging")
 TRIED_STEPS = 4
 
 
-def parts_of(config: Config) -> dict[str, Method]:
-    """Fresh parts of the configured method, in the order in which their hooks are called.
+def stream_shape(config: Config, model: ClipModel, num_samples: Sequence[int], size: int | None = None) -> StreamShape:
+    """What tasks and batches look like to a rehearsal.
 
-    Raises:
-        FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
+    Args:
+        config: Says how batches are mixed.
+        model: Says how large images are.
+        num_samples: |D_t| of every task.
+        size: Rows of a batch; ``None``: ``batch_size``.
     """
-    parts = {part: build(part, getattr(config, part), config.runtime.allow_targets) for part in PARTS}
-    for name, part in parts.items():
-        check_method(type(part), f"{name}._target_ = {getattr(config, name)['_target_']}")
-    return parts
 
+    def kinds(task: int) -> list[Counts]:
+        return _kinds(config, size or config.batch_size, task)
 
-def make_optimizer(config: Config) -> MakeOptimizer:
-    """Makes a fresh optimizer over named parameters."""
-    make: MakeOptimizer = build("optimizer", config.optimizer, config.runtime.allow_targets)
-    return make
-
-
-def learner_of(config: Config, network: nn.Module, methods: Methods) -> Learner:
-    """What takes the steps of a run, on the device at hand."""
-    make, autocast = make_optimizer(config), config.runtime.autocast
-    limits = (config.max_grad_norm, config.max_logit_scale)
-    return Learner(network, methods, make, *limits, autocast, config.runtime.micro_batch)
-
-
-def setting_of(config: Config, model: ClipModel, num_samples: Sequence[int], size: int | None = None) -> Setting:
-    """What is rehearsed: the configured method on the model, with |D_t| = ``num_samples`` of each task.
-
-    All batches have ``size``, by default the configured one.
-    """
-    return Setting(
-        network=model.network,
-        make_parts=partial(parts_of, config),
-        make_optimizer=make_optimizer(config),
-        max_grad_norm=config.max_grad_norm,
-        max_logit_scale=config.max_logit_scale,
-        mixed_precision=config.runtime.mixed_on_gpu,
-        image_size=model.image_size,
-        kinds=partial(_kinds, config, size or config.batch_size),
-        num_samples=num_samples,
-        seed=config.seed,
-        micro_batch=config.runtime.micro_batch,
-    )
+    return StreamShape(model.image_size, kinds, num_samples, config.seed)
 
 
 def _kinds(config: Config, size: int, task: int) -> list[Counts]:
@@ -85,45 +51,84 @@ def _kinds(config: Config, size: int, task: int) -> list[Counts]:
     return [kind for kind, count in zip(whole, counts, strict=True) if count]
 
 
-def rehearse_sizes(config: Config, setting: Callable[[int], Setting]) -> Cost:
-    """Rehearse what ``setting`` gives at every batch size of the run: one cost for all."""
-    return of_all_sizes({size: rehearse(setting(size)) for size in config.sizes.distinct})
+def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Cost:
+    """What the configured method costs on a model: one cost for all batch sizes of the run.
 
-
-def plan_run(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Plan:
-    """Steps of every task.
+    Args:
+        config: Says which method, in whose precision on a GPU.
+        model: Its network may be on the meta device; it is not changed.
+        num_samples: |D_t| of every task.
 
     Raises:
-        FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs.
+        FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
+    return _rehearsed(config, model, num_samples, lambda: factory.learner(config, model.network))
+
+
+def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], make: Callable[[], Learner]) -> Cost:
+    mixed = config.runtime.mixed_on_gpu
+    sizes = config.sizes.distinct
+    return of_all_sizes({n: rehearse(make, stream_shape(config, model, num_samples, n), mixed) for n in sizes})
+
+
+def plan_run(
+    config: Config, model: ClipModel, num_samples: Sequence[int], kept_steps: tuple[int, ...] | None = None
+) -> Plan:
+    """Steps of every task, and whether the configuration goes with them.
+
+    Args:
+        config: Says which method, and its budget.
+        model: What is trained; it is not changed.
+        num_samples: |D_t| of every task.
+        kept_steps: The steps of a run that goes on: a budget of seconds would be timed anew without them.
+
+    Raises:
+        FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs; a
+            batch size is never reached; steps that are made again would overspend.
+    """
+    if kept_steps is not None and config.budget.unit == "wall_seconds":
+        planned = Plan(config.budget, kept_steps, sizes=config.sizes)
+    else:
+        planned = _planned(config, model, num_samples)
+    if config.on_nan == "rewind":
+        check_rewindable(planned)
+    config.sizes.check_reached(sum(planned.steps))
+    return planned
+
+
+def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Plan:
     budget = config.budget
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
         seconds = {size: _seconds_per_step(config, model, num_samples, size) for size in timed}
         return typed_in(budget, config.num_tasks, config.sizes, seconds)
-    setting = partial(setting_of, config, model, num_samples)
-    cost, reference = rehearse_sizes(config, setting), reference_bytes(config, setting)
-    return plan(budget, cost, Memory(cost.peak_bytes, reference), config.sizes)
+    cost = rehearsed(config, model, num_samples)
+    return plan(budget, cost, Memory(cost.peak_bytes, reference_bytes(config, model)), config.sizes)
 
 
-def reference_bytes(config: Config, setting: Callable[[int], Setting]) -> int:
-    """Peak of full fine-tuning without checkpointing, at the largest batch of the run."""
-    return full_fine_tuning(without_checkpointing(setting(max(config.sizes.distinct)))).peak_bytes
+def reference_bytes(config: Config, model: ClipModel) -> int:
+    """Peak of full fine-tuning of all rows at once, every activation kept, at the largest batch of the run."""
+    shape = stream_shape(config, model, [1], max(config.sizes.distinct))
+    make = _whole_batches(config, _keeping_activations(model.network))
+    return full_fine_tuning(make, shape, config.runtime.mixed_on_gpu).peak_bytes
 
 
-def without_checkpointing(setting: Setting) -> Setting:
-    """The same model keeping every activation, of the whole batch."""
-    network = copy.deepcopy(setting.network)
-    checkpoint_activations(network, False)
-    return replace(setting, network=network, micro_batch=None)
-
-
-def without_recomputation(config: Config, model: ClipModel, planned: Plan, pools: StreamPools) -> int:
+def without_recomputation(config: Config, model: ClipModel, planned: Plan, num_samples: Sequence[int]) -> int:
     """FLOPs of the run, had it kept every activation: what MFU counts."""
-    setting = partial(setting_of, config, model, pools.update_sizes)
-    cost = rehearse_sizes(config, lambda size: without_checkpointing(setting(size)))
-    unchecked = replace(planned, cost=cost)
+    make = _whole_batches(config, _keeping_activations(model.network))
+    unchecked = replace(planned, cost=_rehearsed(config, model, num_samples, make))
     return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
+
+
+def _keeping_activations(network: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(network)
+    checkpoint_activations(copied, False)
+    return copied
+
+
+def _whole_batches(config: Config, network: nn.Module) -> Callable[[], Learner]:
+    """Makes learners that encode the whole batch at once."""
+    return lambda: replace(factory.learner(config, network), micro_batch=None)
 
 
 def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int], size: int) -> float:
@@ -134,37 +139,38 @@ def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[in
 
 def measure(config: Config) -> int:
     """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
-    model = fresh_model(config)
+    model = factory.model(config, random=True)
     torch.cuda.reset_peak_memory_stats(config.runtime.device)
     size = max(config.sizes.distinct)
     trial(config, model, [size] * config.num_tasks, size)
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
-def fresh_model(config: Config) -> ClipModel:
-    """The configured model on its device; with random weights where the real ones are not shipped."""
-    shape = {key: None if key == "pretrained" else value for key, value in config.model.items()}
-    model: ClipModel = build("model", shape, config.runtime.allow_targets)
-    checkpoint_activations(model.network, config.runtime.grad_checkpointing)
-    model.network.to(config.runtime.device)
-    return model
-
-
 def trial(config: Config, model: ClipModel, num_samples: Sequence[int], size: int) -> list[float]:
-    """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed."""
-    network, methods = model.network, Methods(parts_of(config))
-    learner = learner_of(config, network, methods)
-    methods.begin_run(network, config.seed)
-    methods.begin_task(network, Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0]))
-    optimizer, batch = learner.optimizer(), _blank_batch(config, model, size)
-    train_mode(network)
-    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)] if optimizer else []
+    """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
+
+    Args:
+        config: Says which method, on which device.
+        model: What the steps are taken on.
+        num_samples: |D_t| of every task; the first is the one tried.
+        size: Rows of the batch.
+    """
+    learner = factory.learner(config, model.network)
+    learner.methods.begin_run(model.network, config.seed)
+    task = Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0])
+    learner.methods.each("begin_task", model.network, task)
+    optimizer = learner.optimizer()
+    if optimizer is None:
+        return []
+    batch = _blank_batch(config, model, size)
+    train_mode(model.network)
+    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)]
 
 
 def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:
     synchronize(device)
     start = time.perf_counter()
-    learner.step(optimizer, batch, unmetered)
+    learner.step(optimizer, batch)
     synchronize(device)
     return time.perf_counter() - start
 

@@ -8,7 +8,7 @@ does, else every task is rehearsed. The ledger counts the real steps again and r
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,33 +17,32 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fomo.batch import Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, TaskCost
-from fomo.budget.flops import FlopMeter, Flops, Phases
-from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
+from fomo.budget.flops import FlopMeter, Flops, Meter, Phases
+from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision
+from fomo.budget.memory import mixed_precision as gpu_precision
 from fomo.errors import FomoError
 from fomo.method import Method, PeriodicOptimizer, Task, UpdateBatches
 from fomo.model.clip import train_mode
 from fomo.stream.mixture import Counts
 from fomo.training.methods import Methods
-from fomo.training.step import Learner, MakeOptimizer
+from fomo.training.step import Learner
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is to be rehearsed. ``network`` may be on the meta device; it is not changed."""
+class StreamShape:
+    """What tasks and batches look like, which is all that a rehearsal needs of them.
 
-    network: nn.Module
-    make_parts: Callable[[], dict[str, Method]]
-    make_optimizer: MakeOptimizer
-    max_grad_norm: float
-    max_logit_scale: float | None
-    mixed_precision: bool
+    Args:
+        image_size: Height and width of the network's images, in pixels.
+        kinds: Of a task, the counts of P, D and B that a batch may have.
+        num_samples: |D_t| of every task.
+        seed: The run's seed, which hooks are called with.
+    """
+
     image_size: int
     kinds: Callable[[int], Sequence[Counts]]
-    """Of a task, the counts of P, D and B that a batch may have."""
     num_samples: Sequence[int]
-    """|D_t| of every task."""
     seed: int
-    micro_batch: int | None = None
 
     @property
     def num_tasks(self) -> int:
@@ -56,15 +55,15 @@ class _Rehearsed(Methods):
 
     declare: Callable[[str, int], None]
 
-    def call(self, name: str, hook: str, *arguments: Any) -> Any:
-        """Run the hook; one that cannot run is asked for its FLOPs, and is not run then."""
+    def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
+        """Run the hook; one that declares its FLOPs is not run."""
         part, task = self.parts[name], next((each for each in arguments if isinstance(each, Task)), None)
         declared = part.flops(hook, arguments[0], task)
         if declared is not None:
             self.declare(f"{name}.{hook}", declared)
             return {"loss": arguments[-1], "deployed": nullcontext()}.get(hook)
         try:
-            return super().call(name, hook, *arguments)
+            return super().call(name, hook, *arguments, meter=meter)
         except FomoError:
             raise
         except Exception as error:  # whatever a plug-in's code raises
@@ -76,45 +75,43 @@ class _Rehearsed(Methods):
 
 
 class _Rehearsal:
-    def __init__(self, setting: Setting, fake: FakeTensorMode, memory: PeakMemory) -> None:
-        self.setting, self.memory, self.meter = setting, memory, FlopMeter()
-        self.arithmetic, self.refresh_every = 0, cast("int | None", None)
-        self._went_through, self.by_size = False, cast("dict[int, TaskCost]", {})
-        network, self.methods = fake_copy(setting.network, fake), _Rehearsed(setting.make_parts())
-        for tensor in (*network.parameters(), *network.buffers()):
-            memory.add(tensor)
-        precision = mixed_precision if setting.mixed_precision else nullcontext
-        self.learner = Learner(
-            network,
-            self.methods,
-            setting.make_optimizer,
-            setting.max_grad_norm,
-            setting.max_logit_scale,
-            precision,
-            setting.micro_batch,
+    def __init__(self, learner: Learner, shape: StreamShape, mixed: bool, fake: FakeTensorMode) -> None:
+        self.shape = shape
+        self.meter = FlopMeter()
+        self.arithmetic = 0
+        self.refresh_every: int | None = None
+        self._went_through = False
+        self.by_size: dict[int, TaskCost] = {}
+        self.methods = _Rehearsed(learner.methods.parts)
+        self.learner = replace(
+            learner,
+            network=fake_copy(learner.network, fake),
+            methods=self.methods,
+            autocast=gpu_precision if mixed else nullcontext,
+            fetch=lambda loss, norm: (0.0, 0.0),  # fake tensors have no values: every step is taken as finite
         )
 
     @contextmanager
     def phases(self) -> Iterator[dict[str, Flops]]:
         """What is spent inside."""
-        self.meter = self.methods.meter = FlopMeter()
+        self.meter = FlopMeter()
         self.methods.declare = self.meter.declare
         yield self.meter.phases
 
     def begin_run(self) -> Phases:
         with self.phases() as phases:
-            self.learner.methods.begin_run(self.learner.network, self.setting.seed)
+            self.methods.begin_run(self.learner.network, self.shape.seed, self.meter)
         return phases
 
     def task(self, number: int, like: TaskCost | None = None, hooks_only: bool = False) -> TaskCost:
         """Hooks and two steps of a task; one step if it costs what the first one of the task ``like`` does."""
-        setting, network, methods = self.setting, self.learner.network, self.learner.methods
-        size = setting.num_samples[number - 1]
-        once, autocast = self._update_batches(size), self.learner.autocast
-        task = Task(number, setting.num_tasks, 2, setting.seed, size, once, autocast)
+        network = self.learner.network
+        size = self.shape.num_samples[number - 1]
+        once = self._update_batches(size)
+        task = Task(number, self.shape.num_tasks, 2, self.shape.seed, size, once, self.learner.autocast)
         with self.phases() as begin:
-            methods.begin_task(network, task)
-            made = self.learner.optimizer()
+            self.methods.each("begin_task", network, task, meter=self.meter)
+            made = self.learner.optimizer(self.meter)
         optimizer = None if hooks_only else made
         first = ordinary = None
         if optimizer:
@@ -122,8 +119,8 @@ class _Rehearsal:
             ordinary = like.ordinary if like and like.first == first else self._step(optimizer, number)
             self._same_for_all_kinds(optimizer, number, ordinary)
         with self.phases() as end:
-            methods.end_task(network, task)
-            with methods.deployed(network):
+            self.methods.each("end_task", network, task, meter=self.meter)
+            with self.methods.deployed(network, self.meter):
                 pass
         cost = TaskCost(begin, first, ordinary, end)
         if self._went_through:
@@ -142,7 +139,7 @@ class _Rehearsal:
         """
         if not self.steady(second, third):
             return self.task(number)
-        size = self.setting.num_samples[number - 1]
+        size = self.shape.num_samples[number - 1]
         if self.by_size and size not in self.by_size:
             self.task(number, hooks_only=True)
         hooks = self.by_size.get(size, third)
@@ -150,7 +147,7 @@ class _Rehearsal:
 
     def _same_for_all_kinds(self, optimizer: torch.optim.Optimizer, task: int, ordinary: Phases | None) -> None:
         """Batches of one pool each have to cost the same, since the budget knows one cost of a step."""
-        for kind in range(1, len(self.setting.kinds(task))):
+        for kind in range(1, len(self.shape.kinds(task))):
             if self._step(optimizer, task, kind) != ordinary:
                 raise FomoError(
                     "mixture.batches=unmixed: steps of this method cost differently by the pool of their batch, so a "
@@ -163,7 +160,7 @@ class _Rehearsal:
         train_mode(self.learner.network)
         with self.phases() as phases:
             try:
-                self.learner.step(optimizer, self._batch(self.setting.kinds(task)[kind]), self._with_arithmetic)
+                self.learner.step(optimizer, self._batch(self.shape.kinds(task)[kind]), self._with_arithmetic)
             except FomoError:
                 raise
             except Exception as error:  # whatever the optimizer's or the model's code raises
@@ -181,7 +178,8 @@ class _Rehearsal:
         self.arithmetic = arithmetic.flops if arithmetic else self.arithmetic  # the last is that of the step
 
     def _batch(self, counts: Counts) -> Batch:
-        size, side = sum(counts), self.setting.image_size
+        size = sum(counts)
+        side = self.shape.image_size
         length: int = self.learner.network.context_length  # type: ignore[assignment]
         return Batch(torch.empty(size, 3, side, side), torch.zeros(size, length, dtype=torch.long), counts)
 
@@ -209,13 +207,24 @@ def _period(optimizer: PeriodicOptimizer) -> int:
     return every
 
 
-def rehearse(setting: Setting) -> Cost:
-    """Rehearse a method. A few seconds and little memory, whatever the model's size."""
+def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_precision: bool) -> Cost:
+    """Rehearse a method. A few seconds and little memory, whatever the model's size.
+
+    Args:
+        make_learner: Makes a fresh learner. Its network may be on the meta device, and is not changed.
+        shape: What tasks and batches look like.
+        mixed_precision: Whether memory is counted under CUDA's mixed precision; else all is in fp32.
+
+    Raises:
+        FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
+    """
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, norm_in_full_precision():
-        rehearsal = _Rehearsal(setting, fake, memory)
+        rehearsal = _Rehearsal(make_learner(), shape, mixed_precision, fake)
+        for tensor in (*rehearsal.learner.network.parameters(), *rehearsal.learner.network.buffers()):
+            memory.add(tensor)
         begin_run = rehearsal.begin_run()
         tasks: list[TaskCost] = []
-        for number in range(1, setting.num_tasks + 1):
+        for number in range(1, shape.num_tasks + 1):
             if number <= 3:
                 tasks.append(rehearsal.task(number, like=tasks[1] if number == 3 else None))
             else:
@@ -231,9 +240,16 @@ def rehearse(setting: Setting) -> Cost:
     )
 
 
-def full_fine_tuning(setting: Setting) -> Cost:
-    """The reference of the memory multiplier: every parameter trained by AdamW, the same model, batch and precision."""
-    return rehearse(replace(setting, make_parts=lambda: {"trainable": _Full()}, make_optimizer=_adamw, num_samples=[1]))
+def full_fine_tuning(make_learner: Callable[[], Learner], shape: StreamShape, mixed_precision: bool) -> Cost:
+    """The reference of the memory multiplier: every parameter trained by AdamW, in one task of one sample.
+
+    Model, batch and precision are those of the learner, the shape and ``mixed_precision``.
+    """
+
+    def reference() -> Learner:
+        return replace(make_learner(), methods=Methods({"trainable": _Full()}), make_optimizer=_adamw)
+
+    return rehearse(reference, replace(shape, num_samples=[1]), mixed_precision)
 
 
 class _Full(Method):

@@ -1,20 +1,19 @@
 """The rows of ``fomo budget``: what methods cost, and the steps that they get, without running them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import NOTHING, Flops, charged, counted
-from fomo.budget.plan import GIGA, Memory, Plan, affords, in_steps
-from fomo.config.parts import build
+from fomo.budget.plan import Memory, Plan, affords, in_steps
+from fomo.config import factory
 from fomo.config.schema import Config
-from fomo.model.clip import ClipModel, checkpoint_activations
-from fomo.planning.planner import measure, reference_bytes, rehearse_sizes, setting_of
+from fomo.planning.planner import measure, reference_bytes, rehearsed
+from fomo.results.ledger import GIGA
 from fomo.stream.batch_sizes import BatchSizes
 
 STREAM_LENGTHS = (20, 50, 100, 200)
@@ -88,26 +87,23 @@ def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
 
 def row(config: Config, num_samples: Callable[[int], int]) -> Row:
     """Count a method; ``num_samples(T)`` is |D_t| in a stream of T tasks. Never refuses a small budget."""
-    model, lengths = shapes(config), sorted({*STREAM_LENGTHS, config.num_tasks})
+    model = factory.model_shapes(config)
+    lengths = sorted({*STREAM_LENGTHS, config.num_tasks})
     # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.
     sizes = [num_samples(length) for length in lengths]
-    cost = _rehearsed(config, model, [num_samples(config.num_tasks)] * 3 + sizes)
+    cost = rehearsed(config, model, [num_samples(config.num_tasks)] * 3 + sizes)
     memory = Memory(cost.peak_bytes, _reference_bytes(config))
     plans = {}
     for length, late in zip(lengths, cost.tasks[3:], strict=True):
         if cost.steady:
             of_length = replace(cost, tasks=_stretched(cost, late, length))
         else:
-            of_length = _rehearsed(config, model, [num_samples(length)] * length)
+            of_length = rehearsed(config, model, [num_samples(length)] * length)
         plans[length] = _plan(config, of_length, memory, length)
     measured = measure(config) if torch.cuda.is_available() else None
     shown = plans[config.num_tasks].cost
     assert shown is not None
     return Row(config.label, model.name, config.sizes, shown, memory, plans, measured)
-
-
-def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Cost:
-    return rehearse_sizes(config, partial(setting_of, config, model, num_samples))
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
@@ -116,13 +112,6 @@ def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
     if cost.depends_on_samples:
         first = replace(first, begin=late.begin, end=late.end)
     return (first, *[late] * (length - 1))
-
-
-def shapes(config: Config) -> ClipModel:
-    """The configured model without its weights; a plug-in's builder that cannot do without gives them."""
-    model: ClipModel = build("model", config.model, config.runtime.allow_targets, optional={"shapes_only": True})
-    checkpoint_activations(model.network, config.runtime.grad_checkpointing)
-    return model
 
 
 def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> Plan:
@@ -142,5 +131,5 @@ def _reference_bytes(config: Config) -> int:
     """Peak of full fine-tuning, once for all methods of a table."""
     key = json.dumps([config.model, max(config.sizes.distinct), config.runtime.mixed_on_gpu], sort_keys=True)
     if key not in _references:
-        _references[key] = reference_bytes(config, partial(setting_of, config, shapes(config), [1]))
+        _references[key] = reference_bytes(config, factory.model_shapes(config))
     return _references[key]

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fomo.budget.units import NEAREST
-from fomo.config.schema import read_values, sha256_without_seed
 from fomo.errors import FomoError
-from fomo.results.files import read_ledger, read_run_card, spent_key
+from fomo.results.card import read_card
+from fomo.results.config_file import read_config, sha256_without_seed
+from fomo.results.layout import CARD
+from fomo.results.ledger import read_ledger
 from fomo.results.scores import Point, Scores, read_scores
-from fomo.system.reading import read_bytes
 
-COUNTED = ("total_mafs", "total_gflops")
-GIGA = 10**9
+NEAREST = "rounded to nearest"
+"""The caveat of a budget whose last step may overspend by half."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,12 @@ class Entry:
     zs_deviation: float | None
     gm_deviation: float | None
     folders: tuple[str, ...]
-    marks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
-        return asdict(self)
+        values = asdict(self)
+        return values | {"marks": values.pop("caveats")}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def leaderboard(folders: Sequence[Path]) -> Board:
         try:
             scores = _ranked(folder)
             budget = _budget(folder)
-            values = read_values(folder / "config.yaml")
+            values = read_config(folder)
         except FomoError as error:
             refused[str(folder)] = str(error)
             continue
@@ -82,9 +83,8 @@ def leaderboard(folders: Sequence[Path]) -> Board:
 def track(scores: Scores) -> str:
     """Runs of one track have the same datasets, with the same data in them, and the same number of updates."""
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
-    stream = scores.content["stream"]
-    data = f", data {stream['data_sha256'][:6]}" if "data_sha256" in stream else ""
-    return f"{stream['name']}, {scores.num_tasks} updates, datasets {names}{data}"
+    data = f", data {scores.stream.data_sha256[:6]}" if scores.stream.data_sha256 else ""
+    return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}"
 
 
 def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
@@ -96,34 +96,22 @@ def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
 
 def _ranked(folder: Path) -> Scores:
     scores = read_scores(folder)
-    if scores.content["split"] != "test":
-        raise FomoError(f"{folder}: scored on the {scores.content['split']} split: never ranked.")
+    if scores.split != "test":
+        raise FomoError(f"{folder}: scored on the {scores.split} split: never ranked.")
     scores.final  # noqa: B018  raises when the run is not finished
-    if not (folder / "card.json").is_file():
+    if not (folder / CARD).is_file():
         raise FomoError(f"{folder}: not finished: it holds no card.json.")
-    _check_untouched(folder)
+    read_card(folder).check_untouched(folder)
     return scores
-
-
-def _check_untouched(folder: Path) -> None:
-    """The card, written last, holds the hashes of scores and ledger: edited ones are not ranked."""
-    card = read_run_card(folder)
-    promised = {f"{name}.json": card[f"{name}_sha256"] for name in ("scores", "ledger")}
-    for name, digest in promised.items():
-        if not (folder / name).is_file():
-            raise FomoError(f"{folder}: it holds no {name}.")
-        if hashlib.sha256(read_bytes(folder / name)).hexdigest() != digest:
-            raise FomoError(f"{folder}: {name} is not the one that the run wrote (its hash differs from the card's).")
 
 
 def _budget(folder: Path) -> str:
     """The compute that a run was given, in words; a run that spent more is refused."""
     ledger = read_ledger(folder)
-    unit, total = ledger["unit"], ledger["total"]
-    charged = ledger["charged"][spent_key(unit)] / (1 if unit == "total_mafs" else GIGA)
-    if unit in COUNTED and charged > total and NEAREST not in ledger["marks"]:
-        raise FomoError(f"{folder}: the budget was overspent: {charged:.9g} of {total:.9g} {unit}.")
-    return f"{unit} {total:,.9g}"
+    charged = ledger.charged_units
+    if charged is not None and charged > ledger.total and NEAREST not in ledger.caveats:
+        raise FomoError(f"{folder}: the budget was overspent: {charged:.9g} of {ledger.total:.9g} {ledger.unit}.")
+    return f"{ledger.unit} {ledger.total:,.9g}"
 
 
 def _entry(name: str, runs: list[_Run]) -> Entry:
@@ -144,7 +132,7 @@ def _entry(name: str, runs: list[_Run]) -> Entry:
         zs_deviation=zs_deviation,
         gm_deviation=gm_deviation,
         folders=tuple(str(run.folder) for run in by_seed.values()),
-        marks=tuple(dict.fromkeys(mark for run in by_seed.values() for mark in run.scores.marks)),
+        caveats=tuple(dict.fromkeys(caveat for run in by_seed.values() for caveat in run.scores.caveats)),
     )
 
 

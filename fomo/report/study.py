@@ -1,15 +1,17 @@
 """A study: what many methods reached at the same budget, as a table and on the KA–ZS plane."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fomo.config.schema import read_values
 from fomo.errors import FomoError
+from fomo.report.figures import png
 from fomo.report.leaderboard import Entry, leaderboard
+from fomo.results.config_file import read_config
+from fomo.results.ledger import read_ledger
+from fomo.system.writing import write_bytes, write_text
 
 FAMILIES = {
     "merging": ("#15803d", "temporal merging"),
@@ -35,8 +37,8 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     if len(tracks) > 1:
         raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")
     base.parent.mkdir(parents=True, exist_ok=True)
-    base.with_suffix(".png").write_bytes(plane(board.entries))
-    base.with_suffix(".md").write_text(page(board.entries, base.name), encoding="utf-8")
+    write_bytes(base.with_suffix(".png"), plane(board.entries))
+    write_text(base.with_suffix(".md"), page(board.entries, base.name))
     return base.with_suffix(".md")
 
 
@@ -63,8 +65,7 @@ def _points(entry: Entry) -> list[list[str]]:
 
 def steps(entry: Entry) -> int:
     """The steps that its first run took."""
-    ledger = json.loads((Path(entry.folders[0]) / "ledger.json").read_text(encoding="utf-8"))
-    return int(ledger["charged"]["steps"])
+    return read_ledger(Path(entry.folders[0])).charged.steps
 
 
 def family(values: dict[str, Any]) -> str:
@@ -81,12 +82,10 @@ def plane(entries: Sequence[Entry]) -> bytes:
     """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
     from matplotlib.figure import Figure  # takes a while to import
 
-    from fomo.report.page import png
-
     drawing = Figure(figsize=(10, 6.5), layout="constrained")
     axes: Any = drawing.subplots()
     for entry in entries:
-        color, name = FAMILIES[family(read_values(Path(entry.folders[0]) / "config.yaml"))]
+        color, name = FAMILIES[family(read_config(Path(entry.folders[0])))]
         at = (entry.ka, entry.zs)
         look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
         axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
@@ -103,7 +102,7 @@ def plane(entries: Sequence[Entry]) -> bytes:
 
 def _draw_gm(axes: Any) -> None:
     """Lines of equal geometric mean over what the points take up."""
-    limits = axes.get_xlim(), axes.get_ylim()
+    limits = (axes.get_xlim(), axes.get_ylim())
     ka, zs = np.meshgrid(*(np.linspace(max(low, 0), high, 200) for low, high in limits))
     lines = axes.contour(ka, zs, np.sqrt(ka * zs), levels=range(10, 100, 10), colors="0.8", linewidths=1, zorder=0)
     axes.clabel(lines, fontsize="small")

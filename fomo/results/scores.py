@@ -6,13 +6,15 @@ ones, GM = sqrt(KA · ZS) (Roth et al. 2024, arXiv 2408.14471). A missing or NaN
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
-from fomo.results.files import is_count, is_texts
+from fomo.results.layout import SCORES
+from fomo.system.checks import is_count, is_strings
 from fomo.system.reading import read_json
+from fomo.system.writing import write_json
 
 SCHEMA = "fomo.scores/1"
 SHAPE = {"stream": dict, "split": str, "marks": list, "num_tasks": int, "datasets": dict, "evaluations": list}
@@ -24,7 +26,7 @@ class NotFinished(FomoError):
 
 @dataclass(frozen=True)
 class Point:
-    """KA, ZS and GM in percent after ``task`` updates."""
+    """KA and ZS in percent after ``task`` updates."""
 
     task: int
     ka: float
@@ -32,36 +34,76 @@ class Point:
 
     @property
     def gm(self) -> float:
-        """Geometric mean of KA and ZS."""
+        """Geometric mean of KA and ZS, in percent."""
         return math.sqrt(self.ka * self.zs)
 
 
 @dataclass(frozen=True)
+class ScoredStream:
+    """The stream's name, the SHA-256 of its definition and of its data; empty in a file that lacks one."""
+
+    name: str
+    sha256: str = ""
+    data_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ScoredDataset:
+    """What a score is of: ``role`` is adaptation or retention, ``metric`` accuracy or recall@5."""
+
+    role: str
+    kind: str
+    metric: str
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation. ``task``: how many updates came before. Scores are in percent.
+
+    ``scores`` are by dataset; ``tasks`` are of the test samples of each task's concepts, by the task's number from 1;
+    ``num_samples`` are by dataset; ``subset`` is the share of the samples that was evaluated.
+    """
+
+    task: int
+    scores: Mapping[str, float]
+    tasks: Mapping[int, float]
+    num_samples: Mapping[str, int]
+    subset: float = 1.0
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Evaluation":
+        """An entry of the file."""
+        tasks = {int(number): score for number, score in entry["tasks"].items()}
+        return cls(entry["task"], entry["scores"], tasks, entry.get("num_samples", {}), entry.get("subset", 1.0))
+
+    def to_json(self) -> dict[str, Any]:
+        """As the file has it."""
+        return {
+            "task": self.task,
+            "subset": self.subset,
+            "scores": dict(self.scores),
+            "tasks": {str(number): score for number, score in self.tasks.items()},
+            "num_samples": dict(self.num_samples),
+        }
+
+
+@dataclass(frozen=True)
 class Scores:
-    """The content of a scores file, checked."""
+    """The content of ``scores.json``; ``folder`` is where it lies.
 
-    path: Path
-    content: Mapping[str, Any]
+    ``split`` is the split that was scored; ``caveats`` say what keeps the result from being compared freely;
+    ``evaluations`` are in order, the first before any update; ``not_finite`` lists the steps that had no effect.
+    """
 
-    @property
-    def num_tasks(self) -> int:
-        """Updates of the stream."""
-        return int(self.content["num_tasks"])
-
-    @property
-    def marks(self) -> list[str]:
-        """What keeps this result from being compared freely."""
-        return list(self.content["marks"])
-
-    @property
-    def datasets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Role, kind, metric and size of each dataset."""
-        return self.content["datasets"]
-
-    @property
-    def evaluations(self) -> list[Mapping[str, Any]]:
-        """Evaluations in order, the first before any update."""
-        return list(self.content["evaluations"])
+    folder: Path
+    stream: ScoredStream
+    split: str
+    caveats: tuple[str, ...]
+    num_tasks: int
+    datasets: Mapping[str, ScoredDataset]
+    evaluations: tuple[Evaluation, ...] = ()
+    not_finite: tuple[Mapping[str, int], ...] = field(default=())
 
     @property
     def finished(self) -> bool:
@@ -71,7 +113,7 @@ class Scores:
     @property
     def points(self) -> list[Point]:
         """KA and ZS after every update so far, the base model first."""
-        return [Point(e["task"], self._mean(e, "adaptation"), self._mean(e, "retention")) for e in self.evaluations]
+        return [Point(e.task, self._mean(e, "adaptation"), self._mean(e, "retention")) for e in self.evaluations]
 
     @property
     def final(self) -> Point:
@@ -81,13 +123,31 @@ class Scores:
             NotFinished: evaluations are missing.
         """
         if not self.finished:
-            done = len(self.evaluations) - 1
-            raise NotFinished(f"{self.path}: not finished: {max(done, 0)} of {self.num_tasks} updates are scored.")
+            done = max(len(self.evaluations) - 1, 0)
+            raise NotFinished(f"{self.folder / SCORES}: not finished: {done} of {self.num_tasks} updates are scored.")
         return self.points[-1]
 
-    def _mean(self, evaluation: Mapping[str, Any], role: str) -> float:
-        values = [evaluation["scores"][name] for name, about in self.datasets.items() if about["role"] == role]
+    def _mean(self, evaluation: Evaluation, role: str) -> float:
+        values = [evaluation.scores[name] for name, about in self.datasets.items() if about.role == role]
         return math.fsum(values) / len(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the file has it."""
+        lost = {"not_finite": list(map(dict, self.not_finite))} if self.not_finite else {}
+        return {
+            "schema": SCHEMA,
+            "stream": asdict(self.stream),
+            "split": self.split,
+            "marks": list(self.caveats),
+            "num_tasks": self.num_tasks,
+            "datasets": {name: asdict(about) for name, about in self.datasets.items()},
+            "evaluations": [each.to_json() for each in self.evaluations],
+            **lost,
+        }
+
+    def write(self) -> None:
+        """Write the file into its folder. A score that is NaN is refused with a ``ValueError``."""
+        write_json(self.folder / SCORES, self.to_json())
 
 
 def read_scores(run: Path) -> Scores:
@@ -97,16 +157,34 @@ def read_scores(run: Path) -> Scores:
         NotFinished: there is no file yet.
         FomoError: the file is no scores file, or lacks a score.
     """
-    path = run / "scores.json"
+    path = run / SCORES
     if not path.is_file():
         raise NotFinished(f"{run}: not finished: it holds no scores.json. Is it a run folder?")
     content = read_json(path, finite=False)  # a score that is NaN is not there yet
     _check(path, content)
-    return Scores(path, content)
+    return Scores(
+        folder=run,
+        stream=_stream(content["stream"]),
+        split=content["split"],
+        caveats=tuple(content["marks"]),
+        num_tasks=content["num_tasks"],
+        datasets={name: _dataset(about) for name, about in content["datasets"].items()},
+        evaluations=tuple(map(Evaluation.read, content["evaluations"])),
+        not_finite=tuple(content.get("not_finite", ())),
+    )
+
+
+def _stream(about: Mapping[str, Any]) -> ScoredStream:
+    return ScoredStream(about["name"], about.get("sha256", ""), about.get("data_sha256", ""))
+
+
+def _dataset(about: Mapping[str, Any]) -> ScoredDataset:
+    metric = about.get("metric", "accuracy")
+    return ScoredDataset(about["role"], about.get("kind", "classification"), metric, about["num_samples"])
 
 
 def is_percent(value: Any) -> bool:
-    """Whether it is a number from 0 to 100."""
+    """Whether a value is a number from 0 to 100."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 100
 
 
@@ -119,10 +197,11 @@ def _check(path: Path, content: Any) -> None:
         if type(content[key]) is not kind:
             raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
     about = content["stream"]
-    if not isinstance(about.get("name"), str) or not isinstance(about.get("data_sha256", ""), str):
-        raise FomoError(f"{path}: the stream has no name, or a hash that is no text.")
-    if not is_texts(content["marks"]):
-        raise FomoError(f"{path}: marks are no list of texts.")
+    hashes = (about.get("sha256", ""), about.get("data_sha256", ""))
+    if not is_strings([about.get("name"), *hashes]):
+        raise FomoError(f"{path}: the stream has no name, or a hash that is no string.")
+    if not is_strings(content["marks"]):
+        raise FomoError(f"{path}: marks are no list of strings.")
     for name, about in content["datasets"].items():
         _check_dataset(path, name, about)
     roles = {about["role"] for about in content["datasets"].values()}
@@ -130,6 +209,9 @@ def _check(path: Path, content: Any) -> None:
         raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {sorted(roles)}.")
     if len(content["evaluations"]) > content["num_tasks"] + 1:
         raise FomoError(f"{path}: {len(content['evaluations'])} evaluations of {content['num_tasks']} updates.")
+    not_finite = content.get("not_finite", [])
+    if not isinstance(not_finite, list) or not all(isinstance(each, dict) for each in not_finite):
+        raise FomoError(f"{path}: not_finite is no list of steps.")
     for number, evaluation in enumerate(content["evaluations"]):
         _check_evaluation(path, number, evaluation, content["datasets"])
 
@@ -137,8 +219,8 @@ def _check(path: Path, content: Any) -> None:
 def _check_dataset(path: Path, name: str, about: Any) -> None:
     if not isinstance(about, dict) or not isinstance(about.get("role"), str):
         raise FomoError(f"{path}: dataset '{name}' has no role.")
-    if not is_count(about.get("num_samples")) or not isinstance(about.get("metric", ""), str):
-        raise FomoError(f"{path}: dataset '{name}' has no number of samples, or a metric that is no text.")
+    if not is_count(about.get("num_samples")) or not is_strings([about.get("metric", ""), about.get("kind", "")]):
+        raise FomoError(f"{path}: dataset '{name}' has no number of samples, or a metric or kind that is no string.")
 
 
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
@@ -155,3 +237,6 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_percent(score) for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
+    samples = evaluation.get("num_samples", {})
+    if not all(key.isdecimal() for key in tasks) or not isinstance(samples, dict):
+        raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")

@@ -1,6 +1,5 @@
-"""``card.json``: what depends on time and machine, and the hashes that the result rests on."""
+"""The card of a finished run: what depends on time and machine, and the hashes that the result rests on."""
 
-import hashlib
 import platform
 import resource
 from importlib.metadata import version
@@ -9,36 +8,41 @@ from typing import Any
 
 import torch
 
-from fomo.budget.ledger import Ledger
 from fomo.config.schema import Config
 from fomo.planning.planner import without_recomputation
-from fomo.running.folder import WEIGHTS
+from fomo.results.card import RunCard
+from fomo.results.layout import LEDGER, SCORES, WEIGHTS
+from fomo.running.live import Live
 from fomo.running.prepared import Prepared
-from fomo.system.usage import Usage, peak, utilisation
+from fomo.system.devices import peak
+from fomo.system.digest import file_digest
+from fomo.system.usage import utilisation
 
 
-def run_card(prepared: Prepared, folder: Path, ledger: Ledger, usage: Usage) -> dict[str, Any]:
-    """Its content, from the other files of a finished run."""
+def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
+    """The card of a run whose other files are written."""
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
-    return {
-        "schema": "fomo.card/1",
-        "label": prepared.resolved.config.label,
-        "config_sha256": prepared.resolved.sha256,
-        **{f"stream_{key}": value for key, value in prepared.stream_hashes.items()},
-        "weights_sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
-        "ledger_sha256": hashlib.sha256((folder / "ledger.json").read_bytes()).hexdigest(),
-        "scores_sha256": hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest(),
-        "weight_decay": _weight_decay(prepared.resolved.config),
-        "seconds": round(usage.elapsed, 2),
-        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
-        "num_threads": torch.get_num_threads(),
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
-        "peak_memory_allocated_gib": round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
-        "compute": _compute(prepared, ledger, usage),
-        "versions": {name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
-        "python": platform.python_version(),
-    }
+    return RunCard(
+        label=prepared.resolved.config.label,
+        config_sha256=prepared.resolved.sha256,
+        stream_sha256=prepared.stream_hashes["sha256"],
+        stream_data_sha256=prepared.stream_hashes["data_sha256"],
+        weights_sha256=file_digest(folder / WEIGHTS),
+        ledger_sha256=file_digest(folder / LEDGER),
+        scores_sha256=file_digest(folder / SCORES),
+        weight_decay=_weight_decay(prepared.resolved.config),
+        seconds=round(live.usage.elapsed, 2),
+        device=torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        num_threads=torch.get_num_threads(),
+        peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        peak_memory_allocated_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
+        compute=_compute(prepared, live),
+        versions={name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
+        python=platform.python_version(),
+        caveats=live.record.scores.caveats,
+        left_out=live.batches.left_out,
+    )
 
 
 def _weight_decay(config: Config) -> dict[str, Any]:
@@ -46,14 +50,16 @@ def _weight_decay(config: Config) -> dict[str, Any]:
     return {"strength": config.optimizer.get("weight_decay"), "reaches": config.optimizer.get("decay")}
 
 
-def _compute(prepared: Prepared, ledger: Ledger, usage: Usage) -> dict[str, Any] | None:
+def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
     """Rates, MFU and HFU; ``None`` for a run that trained nothing."""
     config = prepared.resolved.config
-    if not ledger.charged_flops:
+    charged = live.ledger.charged_flops
+    if not charged:
         return None
-    model_flops = ledger.charged_flops
+    model_flops = charged
     if config.runtime.grad_checkpointing or config.runtime.micro_batch:
-        model_flops = without_recomputation(config, prepared.model, prepared.plan, prepared.maker.pools)
+        sizes = prepared.maker.pools.update_sizes
+        model_flops = without_recomputation(config, prepared.model, prepared.plan, sizes)
     best = peak(config.runtime.device, config.runtime.precision)
-    rates = utilisation(ledger.charged_flops, model_flops, sum(ledger.samples.values()), usage.seconds, best)
-    return {**rates, "energy_joules": usage.joules}
+    rates = utilisation(charged, model_flops, sum(live.ledger.samples.values()), live.usage.seconds, best)
+    return {**rates, "energy_joules": live.usage.joules}

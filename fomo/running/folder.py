@@ -1,27 +1,28 @@
-"""The run folder: whose it is, and whether the run in it is finished."""
+"""The run folder: whose it is, whether the run in it is finished, and what is to be gone on from."""
 
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from fomo.config.schema import Resolved, comparable, differences, read_values
+from safetensors import SafetensorError
+
+from fomo.checkpoint.files import Checkpoint, latest
+from fomo.config.schema import Resolved
 from fomo.errors import FomoError
-from fomo.results.files import refuse_odd_files
-from fomo.system.lock import LOCK
-
-FILES = ("config.yaml", "stream.json", "scores.json", "ledger.json", "events.jsonl", "report.html", "card.json")
-CHECKPOINTS = Path("checkpoint")
-WEIGHTS = CHECKPOINTS / "final.safetensors"
-BAD_BATCH = Path("bad_batch.safetensors")
-"""The batch whose loss was not finite."""
-PARTIAL = ".config.yaml.partial"
-WORK = Path("work")
-"""Where methods keep files of their own, such as one expert per task."""
+from fomo.results.config_file import comparable, differences, read_config
+from fomo.results.layout import CARD, CHECKPOINTS, CONFIG, EVENTS, FILES, WORK, refuse_odd_files
+from fomo.results.stream import StreamFile
+from fomo.running.prepared import Prepared
+from fomo.running.resume import refuse_other
+from fomo.system.lock import LOCK, locked
+from fomo.system.writing import scratch_of, write_text
 
 
-class State(Enum):
+class FolderState(Enum):
     """What a run finds in its folder."""
 
     NEW = "new"
@@ -35,7 +36,7 @@ def run_folder(resolved: Resolved) -> Path:
     return Path(chosen) if chosen else Path("runs") / resolved.sha256[:12]
 
 
-def state_of(folder: Path, resolved: Resolved) -> State:
+def state_of(folder: Path, resolved: Resolved) -> FolderState:
     """Whether the run can start in ``folder``.
 
     Raises:
@@ -44,27 +45,48 @@ def state_of(folder: Path, resolved: Resolved) -> State:
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
     refuse_odd_files(folder)
-    if not folder.is_dir() or not set(_names(folder)) - {LOCK, PARTIAL}:
-        return State.NEW
+    if not folder.is_dir() or not {path.name for path in folder.iterdir()} - {LOCK, scratch_of(folder / CONFIG).name}:
+        return FolderState.NEW
     if resolved.config.resume == "never":
         raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, or resume=auto.")
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise FomoError(f"run.dir={folder} is not empty and holds no run: choose another folder.")
-    changed = differences(comparable(read_values(folder / "config.yaml")), comparable(resolved.values))
+    changed = differences(comparable(read_config(folder)), comparable(resolved.values))
     if changed:
         shown = "; ".join(changed[:5]) + ("; …" if len(changed) > 5 else "")
         raise FomoError(f"run.dir={folder} holds another experiment ({shown}). Choose another run.dir.")
-    return State.FINISHED if (folder / "card.json").is_file() else State.UNFINISHED
+    return FolderState.FINISHED if (folder / CARD).is_file() else FolderState.UNFINISHED
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+def is_finished(folder: Path, resolved: Resolved) -> bool:
+    """Whether the folder holds this run with all its files.
+
+    Raises:
+        FomoError: it holds another experiment, or something that is no run.
+    """
+    return state_of(folder, resolved) is FolderState.FINISHED
 
 
 def check_resumable(folder: Path, resolved: Resolved, found: bool) -> None:
     """Refuse to start anew where ``resume=must`` says so; ``found``: there is a checkpoint, or a finished run."""
     if resolved.config.resume == "must" and not found:
         raise FomoError(f"resume=must: run.dir={folder} holds no checkpoint to go on from. Take resume=auto.")
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Be the one process that runs in a folder; say it in a line when the disk is full.
+
+    Raises:
+        FomoError: another process runs there, or a file could not be written for want of room.
+    """
+    with locked(folder):
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            if not is_full(error):
+                raise
+            raise FomoError(f"{folder}: no room left ({error}). Make some; the same command goes on.") from error
 
 
 def is_full(error: Exception) -> bool:
@@ -74,11 +96,28 @@ def is_full(error: Exception) -> bool:
     return number in kinds if number else any(os.strerror(kind) in str(error) for kind in kinds)
 
 
+def enter(prepared: Prepared, folder: Path) -> Checkpoint | None:
+    """Make the run folder, or find what is to be gone on from in it; the method gets its place there.
+
+    Raises:
+        FomoError: the checkpoint is of another run, or there has to be one and is none.
+    """
+    found = latest(folder / CHECKPOINTS, folder / EVENTS)
+    check_resumable(folder, prepared.resolved, found is not None)
+    if found:
+        refuse_other(found, prepared.identity)
+    else:
+        start(folder, prepared.resolved)
+    prepared.methods.work_in(folder / WORK)
+    stream = prepared.stream.definition()
+    StreamFile(stream["name"], stream["tasks"], stream["retention"], **prepared.stream_hashes).write(folder)
+    return found
+
+
 def start(folder: Path, resolved: Resolved) -> None:
     """Make the folder, without the files of an unfinished run, and store the configuration."""
     for name in reversed(FILES[1:]):  # the configuration, which says whose folder it is, is replaced at once
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PARTIAL).write_text(resolved.to_yaml(), encoding="utf-8")
-    (folder / PARTIAL).replace(folder / "config.yaml")
+    write_text(folder / CONFIG, resolved.to_yaml())

@@ -6,16 +6,17 @@ import resource
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
-from fomo.planning.planner import fresh_model, setting_of, trial
+from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
-from fomo.planning.table import shapes
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
 from fomo.training.methods import Methods
 
@@ -27,7 +28,7 @@ GRAIN = 64
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedRun:
     """A run that is at its end; ``num_samples``: |D_t| of every task; ``kept``: its last checkpoint."""
 
     config: Config
@@ -37,7 +38,7 @@ class Failed:
     kept: Path | None
 
 
-def explain(fault: MemoryFault, run: Failed) -> FomoError:
+def explain(fault: MemoryFault, run: FailedRun) -> FomoError:
     """The error to show. What the run holds on the device is given up: nothing can go on with it."""
     traceback.clear_frames(fault.__traceback__)
     if fault.__cause__:
@@ -50,7 +51,7 @@ def explain(fault: MemoryFault, run: Failed) -> FomoError:
     )
 
 
-def _of_step(run: Failed) -> str:
+def _of_step(run: FailedRun) -> str:
     config = replace(run.config, batch_size=max(run.config.sizes.distinct), batch_ramp=None)
     release(run)
     there = available(config.runtime.device)
@@ -79,7 +80,7 @@ def _guide(needed: int | None, there: int) -> str:
     return f"{text}." if needed > there else f"{text}: no guide here, something else takes memory too."
 
 
-def _of_evaluation(run: Failed) -> str:
+def _of_evaluation(run: FailedRun) -> str:
     _collect(run.config.runtime.device)
     size = run.config.evaluation.batch_size
     fitting = by_halves(size // 2, lambda n: _encodes(run, n))
@@ -87,7 +88,7 @@ def _of_evaluation(run: Failed) -> str:
     return f"evaluation.batch_size={size} does not fit. {found}."
 
 
-def _of_hook(run: Failed) -> str:
+def _of_hook(run: FailedRun) -> str:
     guide = _guide(predicted(run.config, run.num_samples), available(run.config.runtime.device))
     return f"It was in a hook of the method, outside of a step.{guide} Take smaller sizes for its parts."
 
@@ -95,9 +96,11 @@ def _of_hook(run: Failed) -> str:
 def predicted(config: Config, num_samples: tuple[int, ...], batch_size: int | None = None) -> int | None:
     """Bytes at the peak in the run's own precision, by the rehearsal; ``None`` where the method cannot be rehearsed."""
     sized = replace(config, batch_size=batch_size or config.batch_size)
-    setting = setting_of(sized, shapes(sized), num_samples[:TASKS])
+    model = factory.model_shapes(sized)
+    make = partial(factory.learner, sized, model.network)
     try:
-        return rehearse(replace(setting, mixed_precision=config.runtime.precision != "fp32")).peak_bytes
+        shape = stream_shape(sized, model, num_samples[:TASKS])
+        return rehearse(make, shape, mixed_precision=config.runtime.precision != "fp32").peak_bytes
     except FomoError:
         return None
 
@@ -138,10 +141,14 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
 
 def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
-    return _fits(lambda: trial(config, fresh_model(config), num_samples, config.batch_size), config.runtime.device)
+
+    def steps() -> None:
+        trial(config, factory.model(config, random=True), num_samples, config.batch_size)
+
+    return _fits(steps, config.runtime.device)
 
 
-def _encodes(run: Failed, batch_size: int) -> bool:
+def _encodes(run: FailedRun, batch_size: int) -> bool:
     runtime, side = run.config.runtime, run.model.image_size
 
     def encode() -> None:
@@ -166,7 +173,7 @@ def _fits(work: Callable[[], object], device: str) -> bool:
     return True
 
 
-def release(run: Failed) -> None:
+def release(run: FailedRun) -> None:
     """Give back what the run has on its device: weights, gradients, what its method keeps."""
     run.methods.parts.clear()
     run.model.network.zero_grad()

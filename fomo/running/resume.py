@@ -1,4 +1,4 @@
-"""An experiment's state into checkpoints and back: network, method, optimizer, ledger, scores, and how far the run is.
+"""A run's state into checkpoints and back: network, method, optimizer, every part with state, and how far the run is.
 
 Batches, learning rates and every random draw are functions of the position and need no state of their own; of the
 batches, what could not be used is kept, for it is counted once.
@@ -12,72 +12,73 @@ from typing import Any
 import torch
 
 from fomo.batch import Batch
-from fomo.budget.flops import unmetered
-from fomo.budget.ledger import Ledger
 from fomo.checkpoint.files import Checkpoint, Damaged, as_written, numbered, read_identity
-from fomo.checkpoint.saver import Saver
-from fomo.checkpoint.state import load_model, load_optimizer, training_state
-from fomo.config.schema import differences
+from fomo.checkpoint.state import Stateful, load_model, load_optimizer, training_state
+from fomo.checkpoint.writer import CheckpointWriter
 from fomo.errors import FomoError, Stopped, WorkerHung
-from fomo.loop import Keeper, Place
+from fomo.loop import Checkpointer, RunProgress
 from fomo.method import Task
-from fomo.results.files import is_count
-from fomo.running.folder import CHECKPOINTS
+from fomo.results.config_file import differences
+from fomo.results.layout import CHECKPOINTS
+from fomo.running.live import Live
+from fomo.running.prepared import Prepared
+from fomo.system.checks import is_count
 from fomo.system.signals import Stop
-from fomo.system.usage import Usage
-from fomo.training.loader import Batches
-from fomo.training.nonfinite import Guard
-from fomo.training.record import Record
 from fomo.training.step import Learner
 
 
-class Checkpoints(Keeper):
-    """Saves a run on the way, and starts it where ``found`` left it."""
+class DiskCheckpointer(Checkpointer):
+    """Saves a run on the way, and starts it where a checkpoint left it.
+
+    Args:
+        writer: Writes the checkpoints, and knows when one is due.
+        stop: Whether the run is asked to stop.
+        learner: Its network and method are kept.
+        parts: Everything else that has state, by the name that it is kept under.
+        found: What the run goes on from; the parts are loaded at once. ``None``: the run starts anew.
+
+    Raises:
+        FomoError: the state of ``found`` is not one that this run writes.
+    """
 
     def __init__(
         self,
-        saver: Saver,
+        writer: CheckpointWriter,
         stop: Stop,
         learner: Learner,
-        batches: Batches,
-        ledger: Ledger,
-        record: Record,
-        usage: Usage,
-        guard: Guard,
+        parts: Mapping[str, Stateful],
         found: Checkpoint | None,
     ) -> None:
-        self._saver, self._stop, self._learner, self._batches = saver, stop, learner, batches
-        self._ledger, self._record, self._usage, self._guard = ledger, record, usage, guard
+        self._writer = writer
+        self._stop = stop
+        self._learner = learner
+        self._parts = dict(parts)
         self._state: dict[str, Any] | None = None
-        self._last: Place | None = None
-        self._unsaved: tuple[Place, torch.optim.Optimizer] | None = None
+        self._saved: RunProgress | None = None
+        self._unsaved: tuple[RunProgress, torch.optim.Optimizer] | None = None
         if found:
             self._start_from(found)
 
     def _start_from(self, found: Checkpoint) -> None:
         device = next(self._learner.network.parameters()).device
-        self._found = found.place
+        self._found = found.path
         with as_written(self._found):
             self._state = state = found.tree(device)
-            self.start = self._last = Place(**state["place"])
-            self._record.load_state(state["record"])
-            self._record.event("resume", **state["place"])
-            self._batches.load_state(state["batches"])
-            self._ledger.load_state(state["ledger"])
-            self._usage.load_state(state["usage"])
-            self._guard.load_state(state["guard"])
-        self._learner.methods.meter = unmetered
+            self.start = self._saved = RunProgress(**state["place"])
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
         if self.start.steps is None:
             self._load()
 
     def resume(self, task: Task) -> torch.optim.Optimizer | None:
         """As the contract of methods has it: begin the task on the base model, then load."""
-        self._learner.methods.begin_task(self._learner.network, task)
+        self._learner.methods.each("begin_task", self._learner.network, task)
         return self._load()
 
     def _load(self) -> torch.optim.Optimizer | None:
         assert self._state is not None
-        state, self._state = self._state, None
+        state = self._state
+        self._state = None
         with as_written(self._found):
             load_model(self._learner.network, self._learner.methods, state)
             optimizer = self._learner.optimizer() if state["optimizer"] else None
@@ -85,34 +86,30 @@ class Checkpoints(Keeper):
                 load_optimizer(optimizer, state["optimizer"])
         return optimizer
 
-    def save(self, place: Place, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Have the state written."""
-        learner = self._learner
-        self._saver.save(
+        self._writer.save(
             {
-                "place": {"task": place.task, "steps": place.steps},
-                **training_state(learner.network, learner.methods, optimizer),
-                "batches": self._batches.state(),
-                "ledger": self._ledger.state(),
-                "record": self._record.state(),
-                "usage": self._usage.state(),
-                "guard": self._guard.state(),
+                "place": progress._asdict(),
+                **training_state(self._learner.network, self._learner.methods, optimizer),
+                **{name: part.state_dict() for name, part in self._parts.items()},
             }
         )
-        self._last, self._unsaved = place, None
+        self._saved = progress
+        self._unsaved = None
 
-    def after_step(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
+    def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
-        self._unsaved = place, optimizer
-        if self._saver.is_due() or self._stop.asked:
-            self.save(place, optimizer)
-        self._stop.heed()
+        self._unsaved = progress, optimizer
+        if self._writer.is_due() or self._stop.asked:
+            self.save(progress, optimizer)
+        self._stop.raise_if_asked()
 
-    def awaited(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
         while True:
             try:
-                with self._stop.heeded():
+                with self._stop.interruptible():
                     batch = next(batches, None)
             except WorkerHung:
                 raise  # where no file can be read any more, writing one may hang too
@@ -126,22 +123,60 @@ class Checkpoints(Keeper):
 
     def whole_steps(self) -> AbstractContextManager[None]:
         """A signal waits for the end of the step."""
-        return self._stop.deferred()
+        return self._stop.postponed()
 
-    def told(self, stopped: Stopped) -> Stopped:
-        """The same, with what is saved; called once the saver is closed."""
-        if self._saver.newest is None or self._last is None:
+    @property
+    def newest(self) -> Path | None:
+        """The last checkpoint that is on the disk."""
+        return self._writer.newest
+
+    def wait(self) -> None:
+        """Until what is being written is written."""
+        self._writer.wait()
+
+    def discard(self) -> None:
+        """Remove all checkpoints: the run is finished."""
+        self._writer.discard()
+
+    def explain(self, stopped: Stopped) -> Stopped:
+        """The stop, with what is saved; called once all is written."""
+        if self.newest is None or self._saved is None:
             return stopped
-        return Stopped(stopped.by, stopped.status, f"saved in {self._saver.newest} is {self._last}")
+        return Stopped(stopped.by, stopped.status, f"saved in {self.newest} is {self._saved}")
+
+
+def start_or_resume(
+    prepared: Prepared, folder: Path, stop: Stop, learner: Learner, live: Live, found: Checkpoint | None
+) -> DiskCheckpointer:
+    """The checkpointer of a run, which is then where ``found`` left it.
+
+    Args:
+        prepared: The run.
+        folder: Its folder.
+        stop: Whether it is asked to stop.
+        learner: Takes its steps.
+        live: Its parts with state.
+        found: What it goes on from; ``None``: it starts anew.
+    """
+    config = prepared.resolved.config.checkpoint
+    writer = CheckpointWriter(folder / CHECKPOINTS, prepared.identity, config, found.path if found else None)
+    checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found)
+    if checkpointer.start:
+        live.record.event("resume", **checkpointer.start._asdict())
+    return checkpointer
 
 
 def refuse_other(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
-    """Refuse to go on with the state of something else."""
+    """Refuse to go on with the state of something else.
+
+    Raises:
+        FomoError: what differs is named.
+    """
     changed = differences(checkpoint.identity, identity)
     if changed:
         shown = "; ".join(_short(changed[:5])) + ("; …" if len(changed) > 5 else "")
         raise FomoError(
-            f"{checkpoint.place} is the checkpoint of another run ({shown}). Go on with what it was made with, or "
+            f"{checkpoint.path} is the checkpoint of another run ({shown}). Go on with what it was made with, or "
             "choose another run.dir."
         )
 
@@ -152,9 +187,9 @@ def _short(lines: Iterable[str]) -> Iterable[str]:
 
 def kept_steps(folder: Path) -> tuple[int, ...] | None:
     """The plan of the run in ``folder``, from its newest readable checkpoint."""
-    for place in reversed(numbered(folder / CHECKPOINTS).values()):
+    for path in reversed(numbered(folder / CHECKPOINTS).values()):
         try:
-            steps = read_identity(place)["plan"]["steps"]
+            steps = read_identity(path)["plan"]["steps"]
         except (Damaged, LookupError, TypeError):
             continue
         if isinstance(steps, list) and all(map(is_count, steps)):

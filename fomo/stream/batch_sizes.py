@@ -28,10 +28,16 @@ RULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class BatchScaling:
-    """The rule, and the size r that ``optimizer.lr`` is meant for; ``None``: ``batch_size``."""
+    """What the learning rate makes of the size of a batch.
+
+    Raises:
+        FomoError: an unknown rule, a reference below 1.
+    """
 
     rule: str = "none"
+    """One of :data:`RULES`."""
     reference: int | None = None
+    """The size r that ``optimizer.lr`` is meant for; ``None``: ``batch_size``."""
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -52,10 +58,12 @@ class Stretch(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """From where on batches have ``size``: steps, and samples, of the run before it."""
+    """From where on batches have a size."""
 
     step: int
+    """The first step of the run that has it."""
     seen: int
+    """Samples of the run before that step."""
     size: int
 
 
@@ -119,13 +127,17 @@ class BatchSizes:
         return [Stretch(end - begin, self.of(begin)) for begin, end in pairwise(bounds) if end > begin]
 
     def of_tasks(self, steps: Sequence[int]) -> list[list[Stretch]]:
-        """The stretches of every task, ``steps`` being the steps of each."""
+        """The stretches of every task; ``steps`` are the numbers of steps of the tasks."""
         return [
             self.stretches(end - num_steps, num_steps) for num_steps, end in zip(steps, accumulate(steps), strict=True)
         ]
 
     def check_reached(self, num_steps: int) -> None:
-        """Refuse a run of so many steps that ends before a size is reached; one that trains nothing is not asked."""
+        """Refuse a run of ``num_steps`` that ends before a size of the ramp is reached, unless it trains nothing.
+
+        Raises:
+            FomoError: a size is not reached.
+        """
         for pair, stage in zip(self.ramp, self._stages[1:], strict=True):
             if 0 < num_steps <= stage.step:
                 raise FomoError(
@@ -135,14 +147,18 @@ class BatchSizes:
 
 
 ONE_SIZE = BatchSizes(1)
-"""Where nothing depends on the size."""
+"""For what depends on no size."""
 
 
 def read_ramp(value: Any) -> tuple[tuple[int, int], ...]:
-    """The pairs of ``batch_ramp``; anything else than a list of pairs of whole numbers is refused."""
+    """The pairs of ``batch_ramp``; none for ``None``.
+
+    Raises:
+        FomoError: anything else than a list of pairs of integers.
+    """
     if value is None:
         return ()
     pairs = value if isinstance(value, (list, tuple)) else []
     if not pairs or not all(isinstance(p, (list, tuple)) and [type(n) for n in p] == [int, int] for p in pairs):
-        raise FomoError(f"batch_ramp={value}: pairs of whole numbers are expected, [[SAMPLES,SIZE],…], or null.")
+        raise FomoError(f"batch_ramp={value}: pairs of integers are expected, [[SAMPLES,SIZE],…], or null.")
     return tuple((samples, size) for samples, size in pairs)

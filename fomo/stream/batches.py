@@ -1,9 +1,8 @@
 """Batches of a run as the host makes them: each a pure function of (seed, task, step), in whatever process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,83 +16,110 @@ from fomo.stream.mixture import Counts, Mixture
 from fomo.stream.pools import POOLS, AnyPool, StreamPools
 
 CROP_ATTEMPTS = 10
+MAX_CACHED_TOKENS = 100_000
+"""Captions whose tokens are kept."""
 Tokenize = Callable[[Sequence[str]], Tensor]
-"""Texts to tokens, int64 [n, context]."""
+"""Strings to tokens, int64 [n, context]."""
 
 
 class RawBatch(NamedTuple):
-    """A batch as the loader makes it: uint8 images [b, 3, h, w] and tokens [b, l] on the CPU; what was left out."""
+    """A batch as the loader makes it, on the CPU."""
 
     images: Tensor
+    """uint8 [b, 3, h, w]."""
     tokens: Tensor
+    """int64 [b, context]."""
     counts: Counts
+    """Samples of P, D_t and B."""
     skipped: tuple[Skipped, ...] = ()
+    """What was left out."""
 
 
-class Once(NamedTuple):
-    """Key of batch ``number`` in a pass over ``total`` samples of D_t, each once, ``size`` at a time."""
+class PassKey(NamedTuple):
+    """A batch of a pass over D_t, which has each sample once."""
 
     task: int
     number: int
+    """Of the batch in the pass, from 0."""
     size: int
+    """Of the batches; the last one may be smaller."""
     total: int
+    """Samples of the pass."""
 
 
-Key = tuple[int, int] | Once
+BatchKey = tuple[int, int] | PassKey
+"""(task, step), or a batch of a pass over D_t alone."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """RandomResizedCrop: the share of the area that is kept."""
+    """RandomResizedCrop, as open_clip trains with it.
+
+    Raises:
+        FomoError: a share that is not allowed.
+    """
 
     scale: tuple[float, float] = (0.9, 1.0)
+    """Least and largest share of the image's area that is kept."""
 
     def __post_init__(self) -> None:
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise FomoError(f"augmentation.scale={list(self.scale)}: allowed are 0 < low <= high <= 1.")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class BatchMaker:
-    """Makes the batch of (task, step), or of a pass over D_t alone."""
+    """Makes any batch of a run.
+
+    Two things are kept in memory: the tokens of captions that were drawn before, and the pools of the task that was
+    asked for last, since what a bounded buffer keeps is sought among all samples seen. No batch depends on them, and
+    they do not travel to other processes.
+    """
 
     mixture: Mixture
+    """Which samples form a batch."""
     pools: StreamPools
+    """Where they come from."""
     tokenize: Tokenize
+    """The model's."""
     image_size: int
+    """Pixels of a side."""
     augmentation: Augmentation
+    """What an image is cropped to before it is scaled."""
+    _tokens: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _task: int = field(default=0, init=False, repr=False)
+    _task_pools: dict[str, AnyPool] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def _tokens(self) -> dict[str, Tensor]:
-        return {}
+    def __reduce__(self) -> tuple[type["BatchMaker"], tuple[Any, ...]]:
+        return BatchMaker, (self.mixture, self.pools, self.tokenize, self.image_size, self.augmentation)
 
-    @cached_property
-    def _at_hand(self) -> dict[int, dict[str, AnyPool]]:
-        return {}
+    def __getitem__(self, key: BatchKey) -> RawBatch:
+        return self._of_pass(key) if isinstance(key, PassKey) else self._of_step(*key)
 
-    def _pools_of(self, task: int) -> dict[str, AnyPool]:
-        """The pools of a task, put together once per task: what a bounded buffer keeps is sought among all seen."""
-        if task not in self._at_hand:
-            self._at_hand.clear()
-            self._at_hand[task] = self.pools.of_task(task)
-        return self._at_hand[task]
+    def _of_pass(self, key: PassKey) -> RawBatch:
+        pool = self.pools.updates[key.task - 1]
+        order = rng.generator(self.mixture.seed, "once", key.task).permutation(len(pool))
+        start = key.number * key.size
+        rows = [(pool, int(index)) for index in order[: key.total][start : start + key.size]]
+        return self._made(rows, ("once", key.task, start), (0, len(rows), 0))
 
-    def __getitem__(self, key: Key) -> RawBatch:
-        if isinstance(key, Once):
-            pool = self.pools.updates[key.task - 1]
-            order = rng.generator(self.mixture.seed, "once", key.task).permutation(len(pool))
-            drawn = order[: key.total][key.number * key.size : (key.number + 1) * key.size]
-            keys = ("once", key.task, key.number * key.size)
-            return self._made([(pool, int(index)) for index in drawn], keys, (0, len(drawn), 0))
-        task, step = key
+    def _of_step(self, task: int, step: int) -> RawBatch:
         pools = self._pools_of(task)
         draws = self.mixture.draws(task, step, [pools[name].size for name in POOLS])
         rows = [(pools[name], int(index)) for name, drawn in zip(POOLS, draws, strict=True) for index in drawn]
-        return self._made(rows, key, self.mixture.counts(task, step))
+        return self._made(rows, (task, step), self.mixture.counts(task, step))
+
+    def _pools_of(self, task: int) -> dict[str, AnyPool]:
+        if task != self._task:
+            self._task_pools = self.pools.of_task(task)
+            self._task = task
+        return self._task_pools
 
     def _made(self, rows: Sequence[tuple[AnyPool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
+        """The batch of the samples ``rows``, each a pool and a number in it; ``keys`` seed its crops and captions."""
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
-        tokens, skipped = [], dict[Skipped, None]()
+        tokens: list[Tensor] = []
+        skipped: dict[Skipped, None] = {}
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
         crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
         choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))
@@ -104,9 +130,9 @@ class BatchMaker:
             skipped |= dict.fromkeys(left_out)
         return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), counts, tuple(skipped))
 
-    def _encoded(self, text: str) -> Tensor:
-        if text not in self._tokens:
-            if len(self._tokens) > 100_000:
+    def _encoded(self, caption: str) -> Tensor:
+        if caption not in self._tokens:
+            if len(self._tokens) >= MAX_CACHED_TOKENS:
                 self._tokens.clear()
-            self._tokens[text] = self.tokenize([text])[0]
-        return self._tokens[text]
+            self._tokens[caption] = self.tokenize([caption])[0]
+        return self._tokens[caption]

@@ -22,10 +22,16 @@ from fomo.errors import FomoError, unknown
 
 @dataclass(frozen=True)
 class Buffer:
-    """``capacity``: samples of earlier tasks that B holds, ``None`` for all; ``policy``: one of :data:`POLICIES`."""
+    """How much B holds, and what it keeps.
+
+    Raises:
+        FomoError: an unknown policy, a capacity below 1.
+    """
 
     capacity: int | None = None
+    """Samples of earlier tasks; ``None``: all."""
     policy: str = "reservoir"
+    """One of :data:`POLICIES`."""
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -37,7 +43,10 @@ class Buffer:
             )
 
     def kept(self, seed: int, classes: np.ndarray) -> np.ndarray | range:
-        """Numbers of the samples that are kept, ascending; ``classes`` [n] (from 0) are those of all seen so far."""
+        """Numbers of the samples that are kept, ascending: int64 [k].
+
+        ``classes`` [n], from 0, are those of all samples seen so far, in the order of their tasks.
+        """
         if self.capacity is None or self.capacity >= len(classes):
             return range(len(classes))
         return POLICIES[self.policy](seed, classes, self.capacity)
@@ -49,18 +58,18 @@ def _keys(seed: int, count: int) -> np.ndarray:
 
 
 def reservoir(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
-    """A uniform choice of ``capacity`` among all."""
+    """A uniform choice of ``capacity`` among all samples; ``classes`` [n] only say how many there are."""
     smallest = np.argpartition(_keys(seed, len(classes)), capacity - 1)[:capacity]
     return np.sort(smallest)
 
 
 def ring(seed: int, classes: np.ndarray, capacity: int) -> range:
-    """The latest ``capacity``."""
+    """The latest ``capacity`` samples; ``classes`` [n] only say how many there are."""
     return range(len(classes) - capacity, len(classes))
 
 
 def class_balanced(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
-    """The same number of each class, to one, where there are enough."""
+    """The same number of samples of each class, to one, as far as a class has them."""
     counts = np.bincount(classes)
     by_class = np.lexsort((_keys(seed, len(classes)), classes))
     ranks = np.empty(len(classes), dtype=np.int64)
@@ -70,9 +79,15 @@ def class_balanced(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
 
 
 def class_quotas(counts: np.ndarray, capacity: int, keys: np.ndarray) -> np.ndarray:
-    """Samples to keep of each class: min(count, level), and one more of those with the smallest keys: int64 [classes].
+    """Samples to keep of each class: int64 [classes].
 
-    ``level`` is the highest for which all fit into ``capacity``, which is below the sum of ``counts``.
+    A class keeps min(count, level), where ``level`` is the highest for which all fit into ``capacity``; some of the
+    classes with more keep one more, so that the capacity is filled.
+
+    Args:
+        counts: samples of each class; their sum is above ``capacity``.
+        capacity: samples to keep in all.
+        keys: one per class; the smallest keep one more.
     """
     ascending = np.sort(counts)
     # Room that levels equal to each count take: classes up to it in full, the others up to that level.

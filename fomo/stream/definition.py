@@ -1,8 +1,6 @@
 """A stream: an ordered list of distinct concepts, cut into tasks, with the datasets that hold them."""
 
-import hashlib
 import itertools
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ import numpy as np
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError, unknown
+from fomo.system.digest import json_digest
 
 SEPARATOR = "+++"
 
@@ -37,7 +36,7 @@ class Concept:
             FomoError: no or more than one ``+++``, an empty half, control characters, half of a surrogate pair.
         """
         dataset, separator, name = text.partition(SEPARATOR)
-        odd = next((sign for sign in text if unicodedata.category(sign) in ("Cc", "Cs")), None)
+        odd = next((character for character in text if unicodedata.category(character) in ("Cc", "Cs")), None)
         reason = (
             "it has no '+++'" if not separator
             else "it has more than one '+++'" if SEPARATOR in name
@@ -51,7 +50,11 @@ class Concept:
 
 
 def refuse_repeated(concepts: Iterable[Concept], origin: str) -> None:
-    """Name the first concept that stands twice, and say how many do."""
+    """Refuse concepts of which one stands twice; ``origin`` names them in the error.
+
+    Raises:
+        FomoError: one does.
+    """
     twice = [concept for concept, count in Counter(concepts).items() if count > 1]
     if twice:
         more = f" ({len(twice)} concepts do)" if len(twice) > 1 else ""
@@ -59,7 +62,11 @@ def refuse_repeated(concepts: Iterable[Concept], origin: str) -> None:
 
 
 def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, ...], ...]:
-    """``num_tasks`` consecutive chunks of equal size, the first ``len(concepts) % num_tasks`` one larger."""
+    """``num_tasks`` consecutive chunks of equal size, the first ``len(concepts) % num_tasks`` one larger.
+
+    Raises:
+        FomoError: there are fewer concepts than tasks, or no task.
+    """
     if not 1 <= num_tasks <= len(concepts):
         raise FomoError(
             f"num_tasks={num_tasks}: allowed are 1 to {len(concepts)}, the number of concepts of the stream."
@@ -70,7 +77,11 @@ def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, .
 
 
 def chunk_by_dataset(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, ...], ...]:
-    """A task ends where the dataset changes; ``num_tasks`` has to be the number that this gives."""
+    """The concepts in tasks that end where the dataset changes.
+
+    Raises:
+        FomoError: that makes another number of tasks than ``num_tasks``.
+    """
     tasks = tuple(tuple(group) for _, group in itertools.groupby(concepts, key=lambda concept: concept.dataset))
     if len(tasks) != num_tasks:
         raise FomoError(
@@ -85,20 +96,22 @@ def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterabl
     return {"schema": "fomo.stream/1", "name": name, "tasks": chunks, "retention": sorted(retention)}
 
 
-def definition_sha256(content: Mapping[str, Any]) -> str:
-    """Hash of a :func:`definition`."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Stream:
-    """What a run goes through. ``pool`` is the pretraining pool P, indexed or read in sequence; ``None``: none."""
+    """What a run goes through.
+
+    Raises:
+        FomoError: a dataset is both adapted to and held out, a concept stands twice or is not in its dataset.
+    """
 
     name: str
     tasks: tuple[tuple[Concept, ...], ...]
     adaptation: Mapping[str, Dataset]
+    """The datasets of the concepts, by name."""
     retention: Mapping[str, Dataset]
+    """The held-out datasets, by name."""
     pool: Samples | Shards | None
+    """The pretraining pool P, indexed or read in sequence; ``None``: none."""
 
     def __post_init__(self) -> None:
         both = set(self.adaptation) & set(self.retention)
@@ -143,5 +156,5 @@ class Stream:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the definition; :func:`fomo.stream.fingerprint.stream_data_sha256` is the one of the data."""
-        return definition_sha256(self.definition())
+        """Hash of the definition; the data has :func:`fomo.stream.fingerprint.stream_data_sha256`."""
+        return json_digest(self.definition())

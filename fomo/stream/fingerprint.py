@@ -5,7 +5,6 @@ does not depend on the order of the stream, nor on where the data lies or how it
 """
 
 import hashlib
-import json
 from functools import singledispatch
 from typing import Any
 
@@ -17,9 +16,10 @@ from fomo.data.samples import ArraySamples, Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.data.shards import COLUMNS, ShardSamples
 from fomo.stream.definition import Stream
+from fomo.system.digest import json_digest
 
 DESCRIPTIVE = ("schema", "role", "domain", "licence", "source", "counts", "num_samples", "hashes")
-"""Keys of a card that no score depends on, or that are counted and hashed for the splits in use alone."""
+"""Keys of a card that no score depends on, or that are hashed otherwise, for the splits in use alone."""
 
 
 def stream_data_sha256(stream: Stream, split: str) -> str:
@@ -33,7 +33,7 @@ def stream_data_sha256(stream: Stream, split: str) -> str:
         used = ("train", split) if name in stream.adaptation else (split,)
         splits = {each: _split_sha256(dataset, each) for each in used}
         content[f"dataset {name}"] = {"card": _essentials(dataset.card), "splits": splits}
-    return _of_json(content)
+    return json_digest(content)
 
 
 def _essentials(card: DatasetCard) -> dict[str, Any]:
@@ -42,11 +42,7 @@ def _essentials(card: DatasetCard) -> dict[str, Any]:
 
 def _split_sha256(dataset: Dataset, split: str) -> str:
     shards = {file: sha256 for file, sha256 in dataset.card.hashes.items() if file.startswith(f"{split}-")}
-    return _of_json([shards, samples_sha256(dataset.split(split))])
-
-
-def _of_json(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json_digest([shards, samples_sha256(dataset.split(split))])
 
 
 def _of_arrays(*arrays: np.ndarray) -> str:
@@ -59,7 +55,7 @@ def _of_arrays(*arrays: np.ndarray) -> str:
 
 @singledispatch
 def samples_sha256(samples: Samples | Shards) -> str:
-    """Hash of a split. A kind of samples that none of the functions below knows answers with its targets alone."""
+    """Hash of a split or a pool. Of a kind of samples that is not registered below, only the targets are hashed."""
     assert not isinstance(samples, Shards)
     return _of_arrays(samples.targets)
 
@@ -69,12 +65,12 @@ def _arrays_sha256(samples: ArraySamples) -> str:
     """Pixels, targets and captions, as they lie in the folder."""
     pixels = np.load(samples.folder / "images.npy", mmap_mode="r")[: samples.limit]
     captions = [samples.captions(index) for index in range(len(samples))]
-    return _of_json([_of_arrays(pixels, samples.targets), captions])
+    return json_digest([_of_arrays(pixels, samples.targets), captions])
 
 
 @samples_sha256.register
 def _shards_sha256(samples: ShardSamples) -> str:
-    """The index: place and size of every picture and text, and the targets. Card hashes stand for the shards' bytes."""
+    """The index: place and size of every image and JSON, and the targets. Card hashes stand for the shards' bytes."""
     return _of_arrays(*(samples.column(column) for column in COLUMNS))
 
 
@@ -84,7 +80,7 @@ def _joined_sha256(samples: Joined) -> str:
     rows = [_of_arrays(np.asarray(part.rows, dtype=np.int64)) for part in samples.parts]
     whole = {id(part.samples): part.samples for part in samples.parts}
     hashes = {key: samples_sha256(each) for key, each in whole.items()}
-    return _of_json(
+    return json_digest(
         [[hashes[id(part.samples)], own, part.prompts] for part, own in zip(samples.parts, rows, strict=True)]
     )
 
@@ -92,4 +88,4 @@ def _joined_sha256(samples: Joined) -> str:
 @samples_sha256.register
 def _sequential_sha256(samples: Shards) -> str:
     """Names and sizes of the tar files, in order: there are too many bytes to read them all."""
-    return _of_json([[path.name, path.stat().st_size] for path in samples.paths])
+    return json_digest([[path.name, path.stat().st_size] for path in samples.paths])

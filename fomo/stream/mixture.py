@@ -53,7 +53,7 @@ class MixtureWeights:
 
 
 def batch_counts(batch_size: int, weights: MixtureWeights) -> Counts:
-    """Samples of P, D and B per batch. A pool of weight 0 gets none; 512 at the defaults gives 169, 175, 168."""
+    """Samples of P, D and B per batch. A pool of weight 0 has none; 512 at the defaults are 169, 175, 168."""
     shares = [Decimal(str(weight)) * batch_size for weight in weights.values]
     counts = [int(share.to_integral_value(ROUND_FLOOR)) for share in shares]
     wanted = [i for i in range(3) if weights.values[i] > 0]
@@ -190,7 +190,7 @@ class Mixture:
     def draws(self, task: int, step: int, sizes: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sample numbers in P, D_t and B for one batch; ``sizes`` are those of the three pools.
 
-        A pool of size ``None`` has an order of its own: its positions are given as they are.
+        A pool of size ``None`` has an order of its own: its positions are returned as they are.
         """
         names = ("pretraining", f"update {task}", f"buffer {task}")
         p, d, b = (

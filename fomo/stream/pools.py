@@ -10,7 +10,7 @@ from PIL import Image
 
 from fomo.data.card import DatasetCard
 from fomo.data.drawn import Drawn
-from fomo.data.joined import Joined, Part, primer_prompts
+from fomo.data.joined import Joined, SplitPart, primer_prompts
 from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
 from fomo.data.sequential import SequentialPool, Shards
 from fomo.errors import FomoError, unknown
@@ -18,13 +18,17 @@ from fomo.stream.buffer import Buffer
 from fomo.stream.definition import Stream
 
 POOLS = ("pretraining", "update", "buffer")
+"""Names of P, D_t and B, in the order in which a batch has their samples."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Which kind of text P and D_t train on, B taking what D_t took; ``None``: the training texts.
+    """Which kind of captions P and D_t train on, B taking what D_t took.
 
-    A sample that lacks its kind takes the primer prompt of its class.
+    ``None``: the default captions. A sample that lacks its kind takes the primer prompt of its class.
+
+    Raises:
+        FomoError: an unknown kind.
     """
 
     pretraining: str | None = None
@@ -38,38 +42,41 @@ class Captions:
 
 @dataclass(frozen=True)
 class Pool:
-    """Some of ``samples``, by reference; ``kind`` of caption."""
+    """Some of ``samples``, by reference."""
 
     samples: Samples
     rows: np.ndarray | range
+    """Numbers of those samples in ``samples``."""
     kind: str | None = None
+    """Of the captions; ``None``: those to train on."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def size(self) -> int:
-        """Number of samples; a pool that is read in sequence has none."""
+        """Number of samples."""
         return len(self)
 
     def image(self, index: int) -> Image.Image:
-        """The picture of a sample, RGB."""
+        """The image of a sample, RGB."""
         return self.samples.image(int(self.rows[index]))
 
     def captions(self, index: int) -> Sequence[str]:
-        """The texts of a sample."""
+        """The captions of a sample."""
         return self.samples.captions(int(self.rows[index]), self.kind)
 
     def draw(self, index: int) -> Drawn:
-        """A sample that is to be trained on.
+        """The sample ``index`` of the pool, to train on.
 
         Raises:
-            FomoError: it has no text.
+            FomoError: it has no caption, or cannot be read.
         """
         row = int(self.rows[index])
-        image, captions = self.samples.image(row), self.samples.captions(row, self.kind)
+        image = self.samples.image(row)
+        captions = self.samples.captions(row, self.kind)
         if not captions:
-            raise FomoError(f"sample {row} has no {self.kind or 'training'} text and no class prompt.")
+            raise FomoError(f"sample {row} has no {self.kind or 'training'} caption and no class prompt.")
         return Drawn(image, captions)
 
 
@@ -78,22 +85,31 @@ AnyPool = Pool | SequentialPool
 
 @dataclass(frozen=True)
 class StreamPools:
-    """P, and all D laid end to end in the order of the tasks: D_t is a piece of it, B what stands before that piece.
-
-    ``edges`` [tasks + 1]: the sample with which each task begins.
-    """
+    """P, and all D laid end to end in the order of the tasks: D_t is a piece of it, B what stands before that piece."""
 
     pretraining: AnyPool
     line: Joined
+    """All D."""
     edges: np.ndarray
+    """The sample of the line with which each task begins, and the length of the line: int64 [tasks + 1]."""
     seed: int
     buffer: Buffer
     captions: Captions
 
     @classmethod
     def of(cls, stream: Stream, seed: int, buffer: Buffer, captions: Captions) -> "StreamPools":
-        """Group the training samples of the adaptation datasets by the task of their class."""
-        parts: list[list[Part]] = [[] for _ in stream.tasks]
+        """Group the training samples of the adaptation datasets by the task of their class.
+
+        Args:
+            stream: what is learned.
+            seed: of the run; it chooses what a bounded buffer keeps, and the order of a pool that is read in sequence.
+            buffer: what B keeps.
+            captions: which kinds of captions P and D_t train on.
+
+        Raises:
+            FomoError: a task has no training sample, or a dataset lacks the kind of captions.
+        """
+        parts: list[list[SplitPart]] = [[] for _ in stream.tasks]
         first_class = 0
         for name, dataset in stream.adaptation.items():
             _check_kind(dataset.card, "update", captions.update)
@@ -118,24 +134,25 @@ class StreamPools:
 
     def of_task(self, task: int) -> dict[str, AnyPool]:
         """The pools of task ``task`` (from 1), by name. The cost does not depend on the number of tasks."""
-        start, update = int(self.edges[task - 1]), self.updates[task - 1]
+        start = int(self.edges[task - 1])
         # A bounded buffer alone needs the classes, at the cost of a look at every sample.
         limited = self.buffer.capacity is not None
         kept = self.buffer.kept(self.seed, self.line.targets[:start]) if limited else range(start)
         earlier = Pool(self.line, kept, self.captions.update)
-        return dict(zip(POOLS, (self.pretraining, update, earlier), strict=True))
+        return dict(zip(POOLS, (self.pretraining, self.updates[task - 1], earlier), strict=True))
 
 
-def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, Part]]:
+def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Iterator[tuple[int, SplitPart]]:
     """The training rows of each task that uses the dataset, ascending."""
-    samples, prompts = dataset.split("train"), primer_prompts(dataset)
+    samples = dataset.split("train")
+    prompts = primer_prompts(dataset)
     # The appended 0 is what -1 finds: a sample without a class belongs to no task.
     tasks = np.append(class_tasks, 0)[samples.targets]
     by_task = np.argsort(tasks, kind="stable")
     numbers, starts = np.unique(tasks[by_task], return_index=True)
     for task, rows in zip(numbers, np.split(by_task, starts[1:]), strict=True):
         if task > 0:
-            yield int(task), Part(samples, rows, prompts, first_class)
+            yield int(task), SplitPart(samples, rows, prompts, first_class)
 
 
 def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
@@ -146,18 +163,18 @@ def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
         if part.card is not None:
             _check_kind(part.card, "pretraining", kind)
     if kind is not None and len(pool) and not pool.captions(0, kind):
-        raise FomoError(f"captions.pretraining={kind}: the first sample of the pretraining pool has no such text.")
+        raise FomoError(f"captions.pretraining={kind}: the first sample of the pretraining pool has no such caption.")
     return Pool(pool, range(len(pool)), kind)
 
 
 def _check_kind(card: DatasetCard, pool: str, kind: str | None) -> None:
-    """Refuse a kind that a dataset does not have at all; its class prompts are primers."""
+    """Refuse a kind of captions that no sample of a dataset has; class prompts are of the kind "primer"."""
     have = {*(card.caption_kinds or ("default",)), *(("primer",) if card.templates else ())}
     if kind is not None and kind not in have:
         raise unknown(f"caption kind of dataset '{card.name}'", kind, have, f"Choose captions.{pool} among them.")
 
 
-def _refuse_empty(stream: Stream, parts: list[list[Part]]) -> None:
+def _refuse_empty(stream: Stream, parts: list[list[SplitPart]]) -> None:
     for number, task in enumerate(parts, start=1):
         if not task:
             shown = ", ".join(str(concept) for concept in stream.tasks[number - 1][:3])

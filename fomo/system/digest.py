@@ -1,13 +1,20 @@
-"""What a file holds, in 64 letters."""
+"""SHA-256, in 64 hexadecimal characters, of files and of plain values."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file's bytes; it is read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def json_digest(content: Any) -> str:
+    """SHA-256 of a value's JSON; the order of the keys does not matter."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What loader workers make, in the order of its keys; and what becomes of a worker that fails, dies or hangs.
+"""What loader workers make of keys, in the order of the keys; and what becomes of a worker that fails, dies or hangs.
 
 What is made is a pure function of its key. A worker that died is therefore replaced and its work made again, to the
 same bytes; a second death before anything came is reported. A worker that hangs is reported too, and not replaced:
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from fomo.errors import FomoError, WorkerDied, WorkerHung
-from fomo.system.posts import Board, reading
+from fomo.system.posts import Board, post
 from fomo.system.runtime import Runtime
 from fomo.system.workers import STOPPING, end_with_parent, ended_by, kill
 
@@ -35,39 +35,43 @@ _killed: list[DataLoader[Any]] = []
 """Never freed: torch would wait for locks that a killed worker may have held."""
 
 
-class Failed(NamedTuple):
-    """An error on its way out of a worker; ``trace`` where it is none of the user's."""
+class WorkerError(NamedTuple):
+    """An error on its way from a worker to its parent."""
 
     error: FomoError | None
+    """What the user did wrong; ``None``: the program is at fault."""
     trace: str
+    """Where the program failed."""
 
 
-class _Lost(Exception):
-    """A worker died."""
+class _WorkerLost(Exception):
+    """A worker died; the message says how."""
 
 
 class _Maker(TorchDataset[Any]):
-    """``make`` as torch wants it; in a worker, what it raises comes back as :class:`Failed`."""
+    """``make`` as torch wants it; in a worker, what it raises is returned as a :class:`WorkerError`."""
 
     def __init__(self, make: Callable[[Any], Any], name: Callable[[Any], str], in_worker: bool) -> None:
-        self._make, self._name, self._in_worker = make, name, in_worker
+        self._make = make
+        self._name = name
+        self._in_worker = in_worker
 
     def __getitem__(self, key: Any) -> Any:
         if not self._in_worker:
             return self._make(key)
-        reading(self._name(key))
+        post(self._name(key))
         try:
             return self._make(key)
         except FomoError as error:
-            return Failed(error, "")
+            return WorkerError(error, "")
         except Exception:  # raised again by whoever waits for it, with all that can be said
-            return Failed(None, traceback.format_exc())
+            return WorkerError(None, traceback.format_exc())
         finally:
-            reading("")
+            post("")
 
 
 class _Keys(Sampler[Any]):
-    """The keys of the pass at hand; the loader's workers live on from pass to pass."""
+    """The keys of the current pass: torch asks for them anew in every pass, while the workers live on."""
 
     def __init__(self) -> None:
         self.pending: Sequence[Any] = ()
@@ -80,35 +84,46 @@ class _Keys(Sampler[Any]):
 
 
 class Feed(Generic[Key, Made]):
-    """``make(key)`` for the keys of a pass, by the workers of ``runtime``; ``name(key)`` is for people."""
+    """Makes ``make(key)`` for the keys of a pass, over the workers of ``runtime``, which live on from pass to pass.
+
+    Args:
+        make: a pure function of the key.
+        runtime: ``num_workers``, 0 for this process, and how long a worker may be silent.
+        name: what a key is called in messages.
+    """
 
     def __init__(self, make: Callable[[Key], Made], runtime: Runtime, name: Callable[[Key], str] = str) -> None:
-        self._make, self._runtime, self._name = make, runtime, name
-        self._board, self._keys = Board(runtime.num_workers), _Keys()
+        self._make = make
+        self._runtime = runtime
+        self._name = name
+        self._board = Board(runtime.num_workers)
+        self._keys = _Keys()
         self._loader: DataLoader[Any] | None = None
         self._workers: list[BaseProcess] = []
 
     def __call__(self, keys: Sequence[Key]) -> Iterator[Made]:
-        """What is made of each key.
+        """What is made of each key, in order.
 
         Raises:
             FomoError: ``make`` raised it; a worker hangs, or died twice at the same place.
         """
-        done, lost = 0, False
+        done = 0
+        lost = False
         while done < len(keys):
             try:
                 for made in self._over(keys[done:]):
-                    done, lost = done + 1, False
+                    done += 1
+                    lost = False
                     yield made
-            except _Lost as how:
+            except _WorkerLost as how:
                 self._end_workers()
-                place = self._name(keys[done])
+                name = self._name(keys[done])
                 if lost:
                     raise WorkerDied(
-                        f"{place}: two loader workers in a row died ({how}), as a rule for want of memory. Take fewer "
+                        f"{name}: two loader workers in a row died ({how}), as a rule for want of memory. Take fewer "
                         "by runtime.num_workers; the same command goes on."
                     ) from None
-                _log.warning("%s: a loader worker died (%s); others take over from here", place, str(how))
+                _log.warning("%s: a loader worker died (%s); others take over from here", name, str(how))
                 lost = True
             except BaseException:
                 self._end_workers()
@@ -119,7 +134,7 @@ class Feed(Generic[Key, Made]):
         batches = self._begin()
         for key in keys:
             made = self._next(batches, key) if self._workers else next(batches)
-            if isinstance(made, Failed):
+            if isinstance(made, WorkerError):
                 raise made.error or RuntimeError(f"{self._name(key)}, in a loader worker:\n{made.trace}")
             yield made
 
@@ -131,7 +146,7 @@ class Feed(Generic[Key, Made]):
             with _undisturbed():
                 return iter(self._loader)
         except RuntimeError:
-            raise _Lost(self._how() or "it does not answer") from None
+            raise _WorkerLost(self._how_one_died() or "it does not answer") from None
         finally:
             self._workers += set(active_children()) - before
 
@@ -151,7 +166,7 @@ class Feed(Generic[Key, Made]):
         )
 
     def _next(self, batches: Iterator[Any], key: Key) -> Any:
-        """The next of ``batches``. Torch looks after its workers at the end of each slice of time, and raises."""
+        """The next of ``batches``, that of ``key``. Torch looks after its workers every :data:`SLICE`, and raises."""
         with self._watched() as hung:
             while True:
                 try:
@@ -162,19 +177,20 @@ class Feed(Generic[Key, Made]):
                         time.sleep(SLICE)  # a process that ends closes its files before it is seen to end
                     if hung.is_set():
                         raise self._report(key) from None
-                    if how := self._how():
-                        raise _Lost(how) from None
+                    if how := self._how_one_died():
+                        raise _WorkerLost(how) from None
                     if not waited:
                         raise
 
-    def _how(self) -> str:
-        """How the first worker that is dead died."""
+    def _how_one_died(self) -> str:
+        """How the first worker that is dead died; empty while all live."""
         return next((ended_by(worker.exitcode) for worker in self._workers if not worker.is_alive()), "")
 
     @contextmanager
     def _watched(self) -> Iterator[threading.Event]:
-        """While open, someone watches; the event: a worker hangs, and all are killed."""
-        over, hung = threading.Event(), threading.Event()
+        """Watch the workers during the block. The event is set when one hangs and all have been killed."""
+        over = threading.Event()
+        hung = threading.Event()
         watch = threading.Thread(target=self._watch, args=(over, hung), daemon=True)
         watch.start()
         try:
@@ -184,19 +200,24 @@ class Feed(Generic[Key, Made]):
             watch.join()  # it must not be the last one to hold the workers
 
     def _watch(self, over: threading.Event, hung: threading.Event) -> None:
-        """Beside the one who waits: a worker that is stopped may leave it in a read that has no end of its own."""
+        """Kill the workers when none has posted anything for too long.
+
+        It runs in a thread of its own, since a worker that hangs can leave the main thread in a read without an end.
+        """
         limit = self._runtime.worker_timeout
-        seen, since = self._board.text, time.monotonic()
+        seen = self._board.text
+        since = time.monotonic()
         while not over.wait(min(SLICE, limit / 4)):
             if self._board.text != seen:
-                seen, since = self._board.text, time.monotonic()
+                seen = self._board.text
+                since = time.monotonic()
             elif time.monotonic() - since >= limit:
                 hung.set()
                 kill(self._workers)
                 return
 
     def _report(self, key: Key) -> WorkerHung:
-        posts = [f"worker {at.worker} (process {at.process}) at {at.what}" for at in self._board if at.what]
+        posts = [f"worker {last.worker} (process {last.process}) at {last.what}" for last in self._board if last.what]
         return WorkerHung(
             f"{self._name(key)}: nothing came from the loader's workers for {self._runtime.worker_timeout:g} s, nor "
             f"did they read on. Last seen: {'; '.join(posts) or 'all without work'}. Is the file system stuck? With "
@@ -204,11 +225,12 @@ class Feed(Generic[Key, Made]):
         )
 
     def _end_workers(self) -> None:
-        """Whatever they are at; another pass starts new ones."""
+        """Kill the workers in the midst of their work; another pass starts new ones."""
         kill(self._workers)
         if self._loader is not None and self._workers:
             _killed.append(self._loader)
-        self._loader, self._workers = None, []
+        self._loader = None
+        self._workers = []
 
 
 def _itself(made: Any) -> Any:
@@ -216,20 +238,21 @@ def _itself(made: Any) -> Any:
 
 
 def _begin_work(board: Board, worker: int) -> None:
-    """The first thing in a worker."""
+    """What a worker does first."""
     end_with_parent()
-    board.sign(worker)
-    reading("")
+    board.assign(worker)
+    post("")
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """While workers start: signals wait until the workers ignore them, and torch installs no handler of its own.
+    """Start workers in the block: signals wait until the workers ignore them, and torch's own handler is taken out.
 
-    That would raise at a worker's death wherever this process is, in the midst of a step too.
+    That handler would raise at a worker's death wherever this process is, even within a step.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    in_main, heard = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGCHLD)
+    in_main = threading.current_thread() is threading.main_thread()
+    heard = signal.getsignal(signal.SIGCHLD)
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made if need be.
+    """Hold ``folder`` during the block; it is made if it is not there.
 
     Raises:
         FomoError: another process holds it.
@@ -38,7 +38,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that another process holds, before anything long starts."""
+    """Refuse a folder that another process holds, before anything long starts.
+
+    Raises:
+        FomoError: it is held.
+    """
     if (folder / LOCK).is_file():
         with (folder / LOCK).open("a+", encoding="utf-8") as file:
             _take(file, folder)

@@ -5,33 +5,41 @@ from contextlib import contextmanager
 
 import torch
 
-TEXTS = ("out of memory", "can't allocate memory", "alloc_failed")
-"""What allocators say that raise a plain RuntimeError: the CPU's, and those inside of CUDA's libraries."""
+MESSAGES = ("out of memory", "can't allocate memory", "alloc_failed")
+"""What allocators say that raise a plain RuntimeError: that of the CPU, and those within CUDA's libraries."""
 
 
 class MemoryFault(Exception):
-    """Memory ran out in a ``phase``: "step", "evaluation" or "hook"."""
+    """Memory ran out.
+
+    Args:
+        phase: "step", "evaluation" or "hook".
+        task: number of the task, from 1; 0 before the first.
+        step: number of the step in the task, for the phase "step".
+        error: what the allocator raised.
+    """
 
     def __init__(self, phase: str, task: int, step: int | None, error: Exception) -> None:
         where = {"step": f"in task {task}, step {step}", "evaluation": f"in the evaluation after task {task}"}
         super().__init__(where.get(phase, f"at the start or the end of task {task}"))
         first_line = str(error).split("\n")[0]
-        self.phase, self.reason = phase, ". ".join(first_line.split(". ")[:2]).rstrip(".") or type(error).__name__
+        self.phase = phase
+        self.reason = ". ".join(first_line.split(". ")[:2]).rstrip(".") or type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in TEXTS)
+    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in MESSAGES)
 
 
 @contextmanager
 def during(phase: str, task: int, step: int | None = None) -> Iterator[None]:
-    """Turn what says that memory ran out into a :class:`MemoryFault`.
+    """Name the phase, the task and the step in which memory runs out during the block.
 
     Raises:
-        MemoryFault: it did.
+        MemoryFault: in place of the error that said so.
     """
     try:
         yield

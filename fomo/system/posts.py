@@ -10,11 +10,14 @@ LINE_BYTES = 512
 
 
 class Post(NamedTuple):
-    """A worker (from 0), its process, and what it read last; empty where it waits for work."""
+    """The last post of a worker."""
 
     worker: int
+    """Number of the worker, from 0."""
     process: str
+    """Number of its process."""
     what: str
+    """What it reads; empty while it waits for work."""
 
 
 class Board:
@@ -23,14 +26,14 @@ class Board:
     def __init__(self, num_workers: int) -> None:
         self._lines: list[Array[c_char]] = [RawArray(c_char, LINE_BYTES) for _ in range(num_workers)]
 
-    def sign(self, worker: int) -> None:
-        """Have :func:`reading` of this process write to the line of ``worker``."""
+    def assign(self, worker: int) -> None:
+        """Let :func:`post` write to the line of ``worker``; called in the process of that worker."""
         global _line
         _line = self._lines[worker]
 
     @property
     def text(self) -> list[bytes]:
-        """All lines as they stand; one that changes is a sign of life."""
+        """All lines as they stand. Every post changes its line, so that a change says that the worker goes on."""
         return [line.raw for line in self._lines]
 
     def __iter__(self) -> Iterator[Post]:
@@ -43,8 +46,8 @@ _line: "Array[c_char] | None" = None
 _count = 0
 
 
-def reading(what: str) -> None:
-    """Post what this process is about to read. In a process that has signed no board, nothing happens."""
+def post(what: str) -> None:
+    """Post what this process is about to read. Nothing happens in a process that no line is assigned to."""
     global _count
     if _line is not None:
         _count += 1

@@ -25,7 +25,7 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Unreadable(ValueError):
-    """The bytes are not what they should be; the text says why."""
+    """The bytes are not what they should be; the message says why."""
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -48,7 +48,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """A text in UTF-8, with or without a byte order mark.
+    """The string in a UTF-8 file, with or without a byte order mark.
 
     Raises:
         FomoError: as :func:`read_bytes`; it is no UTF-8.
@@ -62,6 +62,12 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
 def read_json(path: Path, max_bytes: int = MAX_BYTES, finite: bool = True, halves: bool = False) -> Any:
     """The value in a JSON file.
 
+    Args:
+        path: the file.
+        max_bytes: larger files are refused.
+        finite: whether NaN and infinities are refused.
+        halves: whether halves of surrogate pairs are allowed in strings.
+
     Raises:
         FomoError: as :func:`read_bytes`; it is no JSON, or holds what is refused.
     """
@@ -72,7 +78,7 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES, finite: bool = True, halve
 
 
 def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> Any:
-    """The value that ``data`` spells; ``finite=False`` takes NaN and infinities, ``halves`` those of surrogate pairs.
+    """The value that ``data`` spells in JSON; ``finite`` and ``halves`` are those of :func:`read_json`.
 
     Raises:
         Unreadable: it is no JSON, or holds what is refused.
@@ -82,7 +88,7 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
         constant = None if not finite else _constant
         number = _finite if finite else float
         value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=constant, parse_int=_whole, parse_float=number
+            text, object_pairs_hook=_unique, parse_constant=constant, parse_int=_integer, parse_float=number
         )
         if not halves and SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -108,7 +114,7 @@ def _constant(name: str) -> Any:
     raise Unreadable(f"{name} is no number")
 
 
-def _whole(digits: str) -> int:
+def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
     return int(digits)
@@ -137,7 +143,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """As inherited, within limits."""
+        """A node as yaml composes it; aliases and deep nesting are refused."""
         if self.check_event(yaml.AliasEvent):
             raise Unreadable("an alias (*name): write the value out")
         self.depth += 1
@@ -148,21 +154,21 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As inherited; a key twice is refused, where the last one would win."""
+        """A mapping as yaml constructs it; a key that stands twice is refused, where the last one would win."""
         keys = [key.value for key, _ in node.value]
         if len({str(key) for key in keys}) < len(keys):
             raise Unreadable("a key stands twice")
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """As inherited; long numbers are refused."""
+        """A scalar as yaml constructs it; long numbers are refused."""
         if node.tag.endswith((":int", ":float")) and len(str(node.value)) > MAX_DIGITS:
             raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
         return super().construct_scalar(node)
 
 
 def read_yaml(path: Path) -> Any:
-    """The value in a YAML file: what :func:`read_json` could give as well, or NaN and infinities.
+    """The value in a YAML file: what :func:`read_json` could return as well, or NaN and infinities.
 
     Raises:
         FomoError: as :func:`read_bytes`; it is no YAML, or holds what is refused.
@@ -182,7 +188,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise Unreadable(f"the key {key!a} is no text")
+                raise Unreadable(f"the key {key!a} is no string")
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]

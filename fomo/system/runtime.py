@@ -12,24 +12,29 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Runtime:
-    """``auto`` takes CUDA where there is one, and bf16 there; fp32 on a CPU.
+    """What does not change the experiment, but where, how fast and in how much memory it runs.
 
-    ``allow_targets`` names further packages whose classes a config may build. ``grad_checkpointing`` keeps the
-    activations of few layers and computes the others again in the backward pass; ``micro_batch`` keeps those of so many
-    rows and encodes each row twice (``fomo/training/micro_batches.py``): less memory, more FLOPs. Loader workers that
-    return and read nothing for ``worker_timeout`` seconds are reported as hung; without workers, nobody can tell.
+    Raises:
+        FomoError: a value is not allowed, or torch cannot use the device.
     """
 
     device: str = "auto"
+    """As torch names it; ``auto``: CUDA where there is a GPU, else the CPU."""
     precision: str = "auto"
+    """One of :data:`PRECISIONS`; ``auto``: bf16 on a GPU, fp32 on a CPU."""
     num_workers: int = 0
+    """Processes that load data; 0: the process of the run does."""
     worker_timeout: float = 300.0
+    """Seconds after which workers that neither return nor read anything are reported as hung."""
     grad_checkpointing: bool = False
+    """Keep the activations of few layers and compute the rest again in the backward pass: less memory, more FLOPs."""
     micro_batch: int | None = None
+    """Rows whose activations are kept at once, each row being encoded twice (``fomo/training/micro_batches.py``)."""
     allow_targets: tuple[str, ...] = field(default=())
+    """Further packages whose classes a configuration may build."""
 
     mixed_on_gpu: bool = field(init=False)
-    """Whether it is mixed precision that a GPU would take; the budget is planned for one, whatever runs here."""
+    """Whether a GPU would compute in mixed precision: the budget is planned for one, whatever runs here."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mixed_on_gpu", self.precision != "fp32")
@@ -55,6 +60,6 @@ class Runtime:
             raise FomoError(f"runtime.worker_timeout={self.worker_timeout}: allowed are numbers above 0, in seconds.")
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Mixed precision where it is asked for."""
+        """The context in which a forward pass has the precision."""
         dtype = PRECISIONS[self.precision]
         return torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=dtype != torch.float32)

@@ -14,66 +14,75 @@ from fomo.errors import Stopped
 from fomo.system.workers import end_now
 
 REQUEUE = 75
-"""Exit status for a run that was told to stop and can go on: EX_TEMPFAIL of sysexits.h."""
+"""Exit status of a run that was asked to stop and can go on: EX_TEMPFAIL of sysexits.h."""
 INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 STATUS = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGINT: INTERRUPTED}
 
 
 class Stop:
-    """Whether the run is asked to stop. Without :meth:`listening` nobody asks."""
+    """Whether the run is asked to stop. Signals count within :meth:`listening` alone.
+
+    A signal raises :class:`~fomo.errors.Stopped` at once, wherever the program is, except within :meth:`postponed`.
+    """
 
     def __init__(self) -> None:
         self._asked: signal.Signals | None = None
-        self._deferred = False
+        self._postponed = False
 
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
-        """While open, the signals are ours. Only the main thread may take them."""
+        """Take the signals during the block. Python allows that in the main thread; in another, none is taken."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._hear) for number in STATUS}
+        before = {number: signal.signal(number, self._on_signal) for number in STATUS}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._asked is not None:
             if number == signal.SIGINT:  # the second Ctrl-C does not wait for anything
                 end_now(INTERRUPTED, "interrupted twice: ended without waiting. The same command goes on.")
             return
         self._asked = signal.Signals(number)
-        if not self._deferred:
-            self.heed()
+        if not self._postponed:
+            self.raise_if_asked()
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """While open, a signal waits for :meth:`heed`; at the end it is heeded."""
-        self._deferred = True
+    def postponed(self) -> Iterator[None]:
+        """Let a signal wait for :meth:`raise_if_asked` during the block, which is called at its end too."""
+        self._postponed = True
         try:
             yield
         finally:
-            self._deferred = False
-        self.heed()
+            self._postponed = False
+        self.raise_if_asked()
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """While open, inside of :meth:`deferred`, a signal is heeded at once all the same."""
-        deferred, self._deferred = self._deferred, False
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal raise at once during the block, even within :meth:`postponed`."""
+        before = self._postponed
+        self._postponed = False
         try:
-            self.heed()
+            self.raise_if_asked()
             yield
         finally:
-            self._deferred = deferred
+            self._postponed = before
 
     @property
     def asked(self) -> bool:
         """Whether a signal has come."""
         return self._asked is not None
 
-    def heed(self) -> None:
-        """Stop, if that is asked for."""
+    def raise_if_asked(self) -> None:
+        """Stop the run if a signal has come.
+
+        Raises:
+            Stopped: it has.
+        """
         if self._asked is not None:
             raise Stopped(self._asked.name, STATUS[self._asked])

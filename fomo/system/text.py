@@ -1,4 +1,4 @@
-"""Texts of others on a screen: names, labels and reasons may hold what steers a terminal or reads as markup."""
+"""Strings of others on a screen: names, labels and reasons may hold what steers a terminal or reads as markup."""
 
 import unicodedata
 
@@ -8,16 +8,16 @@ HARMLESS = ("\n", "\t")
 
 
 def printable(text: object) -> str:
-    """``text`` with everything that does not show (control and format characters, halves of pairs) spelled out."""
+    """``text`` with every character that does not show (control, format, half of a surrogate pair) spelled out."""
     text = str(text)
     return text if text.isprintable() else "".join(map(_spelled, text))
 
 
-def _spelled(sign: str) -> str:
-    shows = sign.isprintable() or sign in HARMLESS or unicodedata.category(sign) == "Zs"
-    return sign if shows else sign.encode("unicode_escape").decode()
+def _spelled(character: str) -> str:
+    shows = character.isprintable() or character in HARMLESS or unicodedata.category(character) == "Zs"
+    return character if shows else character.encode("unicode_escape").decode()
 
 
 def escape(text: object) -> str:
-    """For a rich table or markup: shown as it is, and without effect on the terminal."""
+    """``text`` for a table or markup of rich: shown as it is, and without effect on the terminal."""
     return markup.escape(printable(text))

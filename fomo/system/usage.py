@@ -1,97 +1,37 @@
-"""How well a run used its device: MFU and HFU against the device's dense peak.
+"""How well a run used its device: seconds, energy, MFU and HFU.
 
 MFU, model FLOPs utilisation (Chowdhery et al. 2022, PaLM, arXiv 2204.02311, appendix B): FLOPs that the method needs,
-per second, over the peak; recomputed activations are left out. HFU, hardware FLOPs utilisation (Korthikanti et al.
-2022, arXiv 2205.05198, section 6): everything that was computed, recomputation included.
+per second, over the device's dense peak; recomputed activations are left out. HFU, hardware FLOPs utilisation
+(Korthikanti et al. 2022, arXiv 2205.05198, section 6): everything that was computed, recomputation included.
 """
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-TERA = 10**12
-NVIDIA, AMD = "https://www.nvidia.com/en-us/data-center", "https://www.amd.com/en/products/accelerators/instinct"
-DENSE_PEAKS: dict[str, dict[str, float | str]] = {
-    # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
-    "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},
-    "A100": {"bf16": 312, "fp32": 19.5, "memory": 1.555, "bus": 0.032, "source": f"{NVIDIA}/a100"},
-    "H100 PCIe": {"bf16": 756.5, "fp32": 51.2, "memory": 2.0, "bus": 0.064, "source": f"{NVIDIA}/h100"},
-    "H100": {"bf16": 989.4, "fp32": 66.9, "memory": 3.35, "bus": 0.064, "source": f"{NVIDIA}/h100"},
-    "H200": {"bf16": 989.4, "fp32": 66.9, "memory": 4.8, "bus": 0.064, "source": f"{NVIDIA}/h200"},
-    "B200": {"bf16": 2250, "memory": 8.0, "bus": 0.064, "source": f"{NVIDIA}/dgx-b200"},
-    "L4": {"bf16": 121, "fp32": 30.3, "memory": 0.3, "bus": 0.032, "source": f"{NVIDIA}/l4"},
-    "L40S": {"bf16": 362, "fp32": 91.6, "memory": 0.864, "bus": 0.032, "source": f"{NVIDIA}/l40s"},
-    "RTX 4090": {
-        "bf16": 165.2,
-        "fp32": 82.6,
-        "memory": 1.008,
-        "bus": 0.032,
-        "source": "NVIDIA Ada GPU architecture whitepaper, appendix A",
-    },
-    "MI300X": {"bf16": 1307.4, "fp32": 163.4, "memory": 5.3, "bus": 0.064, "source": f"{AMD}/mi300/mi300x.html"},
-}
-"""By name of the device: TFLOP/s by precision; TB/s of its memory, and of the bus from the host, one way."""
+from fomo.system.devices import Peak, synchronize
 
-
-@dataclass(frozen=True)
-class Peak:
-    """Dense FLOP/s of a device, and where the figure is from."""
-
-    flops_per_second: float
-    source: str
-
-
-def peak(device: str, precision: str) -> Peak:
-    """The table's peak of the device at hand, else the best of a few measured matrix products."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
-    return listed_peak(name, precision) or Peak(measured_peak(device, precision), "measured matrix product")
-
-
-def listed_peak(name: str, precision: str) -> Peak | None:
-    """The peak of the device that is called ``name``, if the table has it."""
-    found = listed(name, precision)
-    return Peak(*found) if found else None
-
-
-def listed(name: str, quantity: str) -> tuple[float, str] | None:
-    """FLOP/s or bytes/s of the first device of the table that ``name`` names, and where the figure is from."""
-    for device, row in DENSE_PEAKS.items():
-        if re.search(rf"\b{device}\b", name) and quantity in row:
-            return float(row[quantity]) * TERA, str(row["source"])
-    return None
-
-
-def measured_peak(device: str, precision: str, repeats: int = 5) -> float:
-    """FLOP/s of the fastest of ``repeats`` square matrix products."""
-    size = 8192 if device.startswith("cuda") else 1024
-    matrix = torch.ones(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    seconds = []
-    for _ in range(repeats):
-        synchronize(device)
-        start = time.perf_counter()
-        torch.mm(matrix, matrix)
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return float(2 * size**3 / min(seconds))
-
-
-def synchronize(device: str) -> None:
-    """Wait until the device has done its work, so that a clock means something."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+"""Where Linux counts the energy of an Intel CPU, in microjoules."""
 
 
 def utilisation(
     charged_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
 ) -> dict[str, float | str]:
-    """Rates of the training time ``seconds`` (hooks included, evaluation not)."""
+    """Rates of the training, as ``card.json`` has them.
+
+    Args:
+        charged_flops: everything that was computed.
+        model_flops: what the method needs, without recomputed activations.
+        num_samples: samples trained on.
+        seconds: time of the training, hooks included, evaluations not.
+        best: the peak of the device.
+    """
     return {
         "training_seconds": round(seconds, 3),
         "samples_per_second": num_samples / seconds,
@@ -104,56 +44,59 @@ def utilisation(
 
 
 class Usage:
-    """Training time and energy of a run: a clock that stands still while the model is evaluated.
+    """Seconds and joules of a run's training, and the seconds of the whole run.
 
-    ``elapsed`` are the seconds of the whole run. All three go on where an earlier process left them.
+    The clock of the training stands still while the model is evaluated (:meth:`paused`). A run that is resumed counts
+    on from what an earlier process used (:meth:`load_state`).
     """
 
     def __init__(self, device: str) -> None:
-        self._device, self.seconds, self._joules = device, 0.0, 0.0
+        self.seconds = 0.0
+        """Training until the clock was last stopped."""
+        self._device = device
+        self._joules = 0.0
+        self._tells_energy = energy(device) is not None
         self._began = time.perf_counter()
-        self._told = energy(device) is not None
         self._resume()
 
     @property
     def joules(self) -> float | None:
         """Energy of the training, ``None`` where the device does not tell."""
-        return round(self._joules, 3) if self._told else None
+        return round(self._joules, 3) if self._tells_energy else None
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start, evaluations included."""
+        """Seconds since the start of the run, evaluations included, time between two processes not."""
         return time.perf_counter() - self._began
 
-    def state(self) -> dict[str, float]:
-        """What has been used until now."""
+    def state_dict(self) -> dict[str, float]:
+        """What has been used until now, for a checkpoint."""
         self.stop()
         self._resume()
         return {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
 
-    def load_state(self, state: Mapping[str, float]) -> None:
-        """Go on from :meth:`state`."""
-        self.seconds, self._joules = state["seconds"], state["joules"]
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Count on from what :meth:`state_dict` returned."""
+        self.seconds = state["seconds"]
+        self._joules = state["joules"]
         self._began = time.perf_counter() - state["elapsed"]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens inside is not counted."""
+        """Neither the seconds nor the joules of the block are counted as training."""
         self.stop()
         yield
         self._resume()
 
     def _resume(self) -> None:
-        self._started, self._energy = time.perf_counter(), energy(self._device) or 0.0
+        self._started = time.perf_counter()
+        self._energy = energy(self._device) or 0.0
 
     def stop(self) -> None:
-        """Add what has passed."""
+        """Add what has been used since the clock was started."""
         synchronize(self._device)
         self.seconds += time.perf_counter() - self._started
         self._joules += (energy(self._device) or 0.0) - self._energy
-
-
-RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
 def energy(device: str) -> float | None:

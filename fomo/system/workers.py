@@ -1,4 +1,4 @@
-"""Work over all cores, results in the order of the jobs, so that what comes of them depends on no worker count."""
+"""Work over many processes, results in the order of the jobs: they do not depend on the number of workers."""
 
 import atexit
 import os
@@ -22,14 +22,14 @@ from fomo.errors import WorkerDied, WorkerHung
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What asks a run to stop. Terminals and schedulers send it to workers too, but it is the parent's matter."""
 PATIENCE_SECONDS = 1800.0
-"""For one job of :func:`runner`: hashing a large file that lies far away takes its time."""
-Job = TypeVar("Job")
+"""For one job of :func:`runner`: hashing a large file over a slow network takes long."""
+Item = TypeVar("Item")
 Run: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """``run(work, jobs)``: like ``map``, lazily, in order, with a bounded number of jobs under way."""
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -69,25 +69,25 @@ def _result(job: "Future[Any]") -> Any:
         if job.done():  # its own error
             raise
         raise WorkerHung(
-            f"a worker process has had nothing to give for {PATIENCE_SECONDS:g} s: is a file system stuck? With that "
+            f"a worker process has returned nothing for {PATIENCE_SECONDS:g} s: is a file system stuck? With that "
             "mended, the same command goes on."
         ) from None
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore what asks a run to stop."""
+    """Ignore, in a worker, what asks a run to stop."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def ended_by(exitcode: int | None) -> str:
-    """How a process ended, for people."""
+    """How a process ended, for messages: the signal that killed it, or its status."""
     return f"by {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
 
 
 def kill(children: Iterable[BaseProcess]) -> None:
-    """End child processes, deaf to anything else as they may be."""
+    """Kill child processes, which may ignore every other signal, and wait up to two seconds for their end."""
     children = list(children)
     for child in children:
         child.kill()
@@ -98,7 +98,7 @@ def kill(children: Iterable[BaseProcess]) -> None:
 
 @atexit.register
 def _end_loader_workers() -> None:
-    """After an error they may still be there, deaf to the request to end that Python waits for at its own end."""
+    """Kill loader workers that an error left behind: at its own end Python asks them to end, which they ignore."""
     children = [child for child in active_children() if child.daemon]
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident
@@ -106,7 +106,7 @@ def _end_loader_workers() -> None:
 
 
 def end_now(status: int, message: str) -> NoReturn:
-    """Leave the process without a look back: no child is left, and none that is stuck in the kernel waited for."""
+    """End the process at once: its children are killed, and one that is stuck in the kernel is not waited for."""
     for child in active_children():
         child.kill()
     sys.stdout.flush()
@@ -116,20 +116,20 @@ def end_now(status: int, message: str) -> NoReturn:
 
 
 def end_with_parent() -> None:
-    """A thread waits for the parent's end: workers outlive one that is killed while they idle or are being started."""
+    """End this worker after its parent, which a thread waits for: one that is killed cannot end its workers."""
     leave_signals_to_parent()
     parent = parent_process()
     if parent is not None:
-        threading.Thread(target=_outlast, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
-def _outlast(parent: BaseProcess) -> None:
+def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
-def batched(items: Iterable[Job], size: int) -> Iterator[list[Job]]:
-    """Lists of ``size`` items, the last one shorter."""
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of ``size`` items, the last one with what is left."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import torch
 
 from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
+from fomo.config import factory
 from fomo.config.plugins import check_method, described
 from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.model import weights
-from fomo.planning.planner import make_optimizer, parts_of, setting_of
+from fomo.planning.planner import stream_shape
 from fomo.planning.rehearsal import rehearse
 from fomo.testing.report import Finding, Report
 from fomo.testing.require import (
@@ -31,6 +32,8 @@ from fomo.testing.require import (
 from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, without_temperature
 from fomo.testing.watch import settings_kept, threads_started
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, World, config_of, world
+from fomo.training.methods import Methods
+from fomo.training.step import Learner
 
 CHECKS = {
     "contract": "is a fomo.Method whose hooks can be called",
@@ -65,14 +68,14 @@ def conformance(
     """
 
     def parts(config: Config) -> dict[str, Method]:
-        return parts_of(config) | {method.group: method(**(settings or {}))}
+        return factory.methods(config).parts | {method.group: method(**(settings or {}))}
 
     return _report(partial(check_method, method, getattr(method, "__qualname__", repr(method))), overrides, parts, seen)
 
 
 def conformance_of(overrides: Sequence[str], seen: Seen = lambda finding: None) -> Report:
     """Check what is configured, as in ``["method=ewc", "trainable=lora"]``."""
-    return _report(lambda: None, tuple(overrides), parts_of, seen)
+    return _report(lambda: None, tuple(overrides), lambda config: factory.methods(config).parts, seen)
 
 
 def _report(
@@ -140,7 +143,7 @@ class Kit:
         """A fresh one in a folder of its own; ``own_seed`` is the parts' where it is not that of the batches."""
         self._number += 1
         given = {"folder": self.folder / str(self._number), "seed": own_seed} | more
-        return Trial(self.world(seed), self.make_parts, make_optimizer(self.config), **given)
+        return Trial(self.world(seed), self.make_parts, factory.make_optimizer(self.config), **given)
 
     def world(self, seed: int = 0) -> World:
         """Model and data."""
@@ -259,8 +262,8 @@ class Kit:
     def check_budget(self) -> None:
         """The rehearsal's plan, and the real run under the ledger; nothing is computed past it."""
         here = self.world()
-        setting = setting_of(self.config, here.model, here.num_samples)
-        cost = rehearse(replace(setting, make_parts=self.make_parts))
+        shape = stream_shape(self.config, here.model, here.num_samples)
+        cost = rehearse(self._learner, shape, self.config.runtime.mixed_on_gpu)
         num_steps = [NUM_STEPS if task.first else 0 for task in cost.tasks]
         plan = Plan(self.config.budget, tuple(num_steps), cost)
         with threads_started() as threads:
@@ -273,6 +276,10 @@ class Kit:
         planned = sum(map(plan.flops, range(1, NUM_TASKS + 1)))
         if ledger.charged_flops != planned:
             raise Failed(f"planned were {planned} FLOPs, charged {ledger.charged_flops}")
+
+    def _learner(self) -> Learner:
+        """A learner of the configuration, with the parts at hand."""
+        return factory.learner(self.config, self.world().model.network, Methods(self.make_parts()))
 
     def check_memory(self) -> None:
         """State, tensors and other memory do not grow with tasks, if the method does not say that they do."""

@@ -104,14 +104,13 @@ class Trial:
             parts = self.make_parts()
         self.methods, self.lender = Watched(parts), Lender()
         self.methods.faults, self.methods.free, self.methods.draws = self.faults, self.free, self.draws
-        make_optimizer, autocast = self.make_optimizer, self.autocast
-        self.learner = Learner(self.network, self.methods, make_optimizer, 1.0, None, autocast)
+        self.learner = Learner(self.network, self.methods, self.make_optimizer, 1.0, None, self.autocast)
         self.optimizer: torch.optim.Optimizer | None = None
         self.methods.work_in(self.folder)
-        self.methods.meter = meter = FlopMeter() if self.ledger else unmetered
         self.seed = self.world.config.seed if self.seed is None else self.seed
-        self.methods.begin_run(self.network, self.seed)
-        self.begin_phases = meter.phases if isinstance(meter, FlopMeter) else {}
+        meter = FlopMeter()
+        self.methods.begin_run(self.network, self.seed, meter if self.ledger else unmetered)
+        self.begin_phases = meter.phases
 
     def task(self, number: int) -> Task:
         """As the loop gives it; the data of the two tasks come in turn."""
@@ -125,10 +124,10 @@ class Trial:
         return Task(number, self.num_tasks, self.num_steps, self.seed, num_samples, once, self.autocast)
 
     @contextmanager
-    def _hooks(self, number: int, when: str) -> Iterator[None]:
-        """Metered, if there is a ledger; what was lent is looked at."""
-        with self.ledger.hooks(number, when) if self.ledger else nullcontext(unmetered) as self.methods.meter:
-            yield
+    def _hooks(self, number: int, when: str) -> Iterator[Meter]:
+        """The meter of hooks, that of the ledger if there is one; what was lent is looked at afterwards."""
+        with self.ledger.hooks(number, when) if self.ledger else nullcontext(unmetered) as meter:
+            yield meter
         self._look(f"at the {when} of a task")
 
     def _look(self, when: str) -> None:
@@ -136,8 +135,8 @@ class Trial:
 
     def begin(self, number: int) -> None:
         """The start of a task: the method, then a fresh optimizer."""
-        with self._hooks(number, "begin"):
-            self.methods.begin_task(self.network, self.task(number))
+        with self._hooks(number, "begin") as meter:
+            self.methods.each("begin_task", self.network, self.task(number), meter=meter)
         self.trained |= trained_names(self.network)
         self.optimizer = self.learner.optimizer()
         train_mode(self.network)
@@ -151,23 +150,22 @@ class Trial:
 
     def _step(self, number: int, step: int, batch: Batch) -> None:
         assert self.optimizer is not None
-        metered: AbstractContextManager[Meter] = (
-            self.ledger.step(number, step, batch) if self.ledger else nullcontext(unmetered)
-        )
-        with metered as meter:
-            loss, _ = self.learner.step(self.optimizer, batch, meter)
-        self.losses.append(float(loss.detach()))
+        meter = self.ledger.meter(number, step, batch) if self.ledger else unmetered
+        result = self.learner.step(self.optimizer, batch, meter)
+        if self.ledger:
+            self.ledger.charge(number, step, batch, meter)
+        self.losses.append(result.loss)
 
     def end(self, number: int) -> weights.Weights:
         """The end of a task; the weights that are deployed."""
-        with self._hooks(number, "end"):
-            self.methods.end_task(self.network, self.task(number))
-            return self.deployed()
+        with self._hooks(number, "end") as meter:
+            self.methods.each("end_task", self.network, self.task(number), meter=meter)
+            return self.deployed(meter)
 
-    def deployed(self) -> weights.Weights:
+    def deployed(self, meter: Meter = unmetered) -> weights.Weights:
         """The weights that are deployed; the others have to be back afterwards."""
         before = {name: value.clone() for name, value in self.network.state_dict().items()}
-        with watching(self.faults, "deployed"), self.methods.deployed(self.network):
+        with watching(self.faults, "deployed"), self.methods.deployed(self.network, meter):
             deployed = weights.folded(self.network)
         moved = differing(before, self.network.state_dict())
         if moved:

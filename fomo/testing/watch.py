@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fomo import rng
-from fomo.budget.flops import FlopMeter, charged
-from fomo.method import Method
+from fomo.budget.flops import FlopMeter, Meter, charged, unmetered
+from fomo.method import Method, hooks_during
 from fomo.training.methods import Methods
 
-IN_STEP = ("loss", "after_backward", "after_step")
+IN_STEP = hooks_during("loss", "update")
 MAKERS = ((np.random, "default_rng"), (rng, "generator"))
 """What makes generators that torch knows nothing of."""
 
@@ -150,24 +150,23 @@ class Watched(Methods):
         self.free: dict[str, None] = {}
         self.draws: dict[str, None] | None = None
 
-    def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Each part in turn, as in a run."""
+    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
+        """Begin the run, each part in turn."""
         for name, part in self.parts.items():
             with uncharged(self.faults, self.free, f"{name}.beside"):
                 part.beside(tuple(self.parts.values()))
-        for name in self.parts:
-            self.call(name, "begin_run", network, seed)
+        self.each("begin_run", network, seed, meter=meter)
 
-    def call(self, name: str, hook: str, *arguments: Any) -> Any:
+    def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """One hook of one part."""
         modules = arguments[0] if hook in IN_STEP else None
         before = _modes(modules)
         try:
             with watching(self.faults, f"{name}.{hook}"):
                 if self.draws is None:
-                    return super().call(name, hook, *arguments)
+                    return super().call(name, hook, *arguments, meter=meter)
                 with noting_draws(self.draws):
-                    return super().call(name, hook, *arguments)
+                    return super().call(name, hook, *arguments, meter=meter)
         finally:
             after = _modes(modules)
             changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])

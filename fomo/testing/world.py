@@ -8,14 +8,10 @@ import torch
 from torch import nn
 
 from fomo.batch import Batch
+from fomo.config import factory
 from fomo.config.compose import compose
-from fomo.config.parts import build
-from fomo.config.plans import stream_plan
 from fomo.config.schema import Config, resolve
 from fomo.model.clip import ClipModel
-from fomo.stream.batches import BatchMaker
-from fomo.stream.mixture import Mixture
-from fomo.stream.pools import StreamPools
 from fomo.training.loader import Batches
 
 NUM_TASKS, NUM_STEPS = 2, 3
@@ -64,11 +60,9 @@ class World:
 def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
     """The world of a model, which ``overrides`` choose, and of a seed."""
     config = config_of((*overrides, f"seed={seed}"))
-    model: ClipModel = build("model", config.model)
-    stream = stream_plan(config).open(NUM_TASKS, seed, "test")
-    pools = StreamPools.of(stream, seed, config.buffer, config.captions)
-    mixture = Mixture(seed, config.sizes, config.mixture, (NUM_STEPS,) * NUM_TASKS)
-    maker = BatchMaker(mixture, pools, model.tokenize, model.image_size, config.augmentation)
+    model = factory.model(config)
+    pools = factory.pools(config, factory.stream(config))
+    maker = factory.batch_maker(config, model, pools, (NUM_STEPS,) * NUM_TASKS)
     return World(config, model, Batches(maker, model, config.runtime), tuple(pools.update_sizes))
 
 

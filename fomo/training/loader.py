@@ -10,15 +10,15 @@ from typing import Any
 from fomo.batch import Batch
 from fomo.data.drawn import Skipped
 from fomo.model.clip import ClipModel
-from fomo.stream.batches import BatchMaker, Key, Once, RawBatch
+from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
 
-def _named(key: Key) -> str:
-    if isinstance(key, Once):
+def _named(key: BatchKey) -> str:
+    if isinstance(key, PassKey):
         return f"task {key.task}, batch {key.number} of its new data"
     return "task {}, step {}".format(*key)
 
@@ -31,7 +31,7 @@ class Batches:
         self.skipped: dict[Skipped, None] = {}
         self._feed = self._new_feed()
 
-    def _new_feed(self) -> Feed[Key, RawBatch]:
+    def _new_feed(self) -> Feed[BatchKey, RawBatch]:
         return Feed(self._maker.__getitem__, self._runtime, _named)
 
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
@@ -46,12 +46,12 @@ class Batches:
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know: all else is a function of the position."""
         return {"skipped": [tuple(each) for each in self.skipped]}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
         self.skipped = {Skipped(*each): None for each in state["skipped"]}
 
     @property
@@ -66,7 +66,7 @@ class Batches:
     def once(self, task: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
         """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
-        keys = [Once(task, number, size, total) for number in range(math.ceil(total / size))]
+        keys = [PassKey(task, number, size, total) for number in range(math.ceil(total / size))]
         yield from map(self._on_device, self._new_feed()(keys))
 
     def _on_device(self, raw: RawBatch) -> Batch:

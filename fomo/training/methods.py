@@ -1,4 +1,4 @@
-"""The parts of a run as one method: each hook calls them in order, metered by part."""
+"""The parts of a run, called hook by hook in their order, each metered under its name."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,105 +10,98 @@ from torch import Tensor, nn
 from fomo.batch import Batch
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
-from fomo.method import Method, Task
+from fomo.method import Method
 
 
-class Methods(Method):
-    """Named parts in order, as one method. ``meter`` hears what each part does, as ``NAME.HOOK``."""
+class Methods:
+    """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``."""
 
     def __init__(self, parts: Mapping[str, Method]) -> None:
         self.parts = dict(parts)
-        self.meter: Meter = unmetered
 
-    def call(self, name: str, hook: str, *arguments: Any) -> Any:
-        """One hook of one part, metered."""
-        with self.meter(f"{name}.{hook}"):
+    def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
+        """Call one hook of one part."""
+        with meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
+
+    def each(self, hook: str, *arguments: Any, meter: Meter = unmetered) -> None:
+        """Call a hook of every part in turn."""
+        for name in self.parts:
+            self.call(name, hook, *arguments, meter=meter)
 
     def work_in(self, folder: Path) -> None:
         """Give each part its own folder below ``folder``."""
         for name, part in self.parts.items():
             part.workdir = folder / name
 
-    def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Each part in turn, once all of them agree to run together."""
+    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
+        """Begin the run on the base model, once all parts agree to run together."""
         for part in self.parts.values():
             part.beside(tuple(self.parts.values()))
-        for name in self.parts:
-            self.call(name, "begin_run", network, seed)
+        self.each("begin_run", network, seed, meter=meter)
 
-    def begin_task(self, network: nn.Module, task: Task) -> None:
-        """Each part in turn."""
-        for name in self.parts:
-            self.call(name, "begin_task", network, task)
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor, meter: Meter = unmetered) -> Tensor:
+        """The loss with every part's term: each part gets what the parts before it returned.
 
-    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
-        """Each part adds its term to what the parts before it gave."""
+        Raises:
+            FomoError: a part returns something else than a tensor without dimensions, with its gradient.
+        """
         for name in self.parts:
-            loss = self.call(name, "loss", network, batch, loss)
+            loss = self.call(name, "loss", network, batch, loss, meter=meter)
             if not isinstance(loss, Tensor) or loss.shape or not loss.requires_grad:
-                raise FomoError(
-                    f"{name}.loss gives {_seen(loss)}: give a tensor without dimensions, with its gradient."
-                )
+                way_out = "return a tensor without dimensions, with its gradient"
+                raise FomoError(f"{name}.loss returns {_described(loss)}: {way_out}.")
         return loss
 
-    def after_backward(self, network: nn.Module) -> None:
-        """Each part in turn."""
-        for name in self.parts:
-            self.call(name, "after_backward", network)
-
-    def after_step(self, network: nn.Module) -> None:
-        """Each part in turn."""
-        for name in self.parts:
-            self.call(name, "after_step", network)
-
-    def end_task(self, network: nn.Module, task: Task) -> None:
-        """Each part in turn."""
-        for name in self.parts:
-            self.call(name, "end_task", network, task)
-
     @contextmanager
-    def deployed(self, network: nn.Module) -> Iterator[None]:
+    def deployed(self, network: nn.Module, meter: Meter = unmetered) -> Iterator[None]:
         """Every part's deployed weights, entered in turn and left in reverse; what happens inside is not metered."""
         with ExitStack() as stack:
             for name in self.parts:
-                stack.enter_context(_Metered(self, name, network))
+                entered = self.call(name, "deployed", network, meter=meter)
+                if not isinstance(entered, AbstractContextManager):
+                    way_out = "decorate it with contextlib.contextmanager"
+                    raise FomoError(f"{name}.deployed returns {_described(entered)}: {way_out}.")
+                stack.enter_context(_metered(entered, f"{name}.deployed", meter))
             yield
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Every part's state, its keys prefixed by the part's name: ``NAME.KEY``."""
+        """Every part's state, its keys prefixed by the part's name: ``NAME.KEY``.
+
+        Raises:
+            FomoError: a value is no tensor.
+        """
         state = {f"{name}.{key}": v for name, part in self.parts.items() for key, v in part.state_dict().items()}
         for key, value in state.items():
             if not isinstance(value, Tensor):
-                raise FomoError(f"state_dict: {key} is {_seen(value)}: give tensors, as torch.tensor(...).")
+                raise FomoError(f"state_dict: {key} is {_described(value)}: give tensors, as torch.tensor(...).")
         return state
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Give each part its own."""
+        """Give each part its own keys of the state, without the prefix."""
         for name, part in self.parts.items():
             prefix = f"{name}."
             part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
-def _seen(value: object) -> str:
+def _described(value: object) -> str:
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
     return f"a tensor of shape {list(value.shape)}" if value.shape else "a tensor without a gradient"
 
 
-class _Metered(AbstractContextManager[None]):
-    """A part's ``deployed`` with its entry and its exit metered."""
-
-    def __init__(self, methods: Methods, name: str, network: nn.Module) -> None:
-        self._methods, self._name = methods, name
-        self._inner: AbstractContextManager[None] = methods.call(name, "deployed", network)
-        if not isinstance(self._inner, AbstractContextManager):
-            raise FomoError(f"{name}.deployed gives {_seen(self._inner)}: decorate it with contextlib.contextmanager.")
-
-    def __enter__(self) -> None:
-        with self._methods.meter(f"{self._name}.deployed"):
-            self._inner.__enter__()
-
-    def __exit__(self, *error: Any) -> bool | None:
-        with self._methods.meter(f"{self._name}.deployed"):
-            return self._inner.__exit__(*error)
+@contextmanager
+def _metered(inner: AbstractContextManager[None], phase: str, meter: Meter) -> Iterator[None]:
+    """A context whose entry and exit are metered, and nothing between them."""
+    with meter(phase):
+        inner.__enter__()
+    try:
+        yield
+    except BaseException as error:
+        with meter(phase):
+            handled = inner.__exit__(type(error), error, error.__traceback__)
+        if not handled:
+            raise
+    else:
+        with meter(phase):
+            inner.__exit__(None, None, None)

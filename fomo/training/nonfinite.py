@@ -5,119 +5,112 @@
 - ``rewind``: what is trained goes back to where it was ``rewind_every`` steps ago at most, and on with the next batch,
   as PaLM was trained past its spikes (Chowdhery et al. 2022, arXiv 2204.02311, section 5.1).
 
-Position, learning rate and ledger go on in all of them: what was spent stays spent, no batch comes twice, and a task
-takes the steps that it was planned to. Where to go back to depends on the position alone, never on the clock.
+In all of them the step itself changes neither weights nor optimizer. Position, learning rate and ledger go on: what was
+spent stays spent, no batch comes twice, and a task takes the steps that it was planned to. Where to go back to depends
+on the position alone, never on the clock.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from fomo.budget.flops import charged
-from fomo.budget.ledger import Ledger
 from fomo.budget.plan import Plan
 from fomo.checkpoint.files import Packed, snapshot
 from fomo.checkpoint.state import load_model, load_optimizer, training_state
 from fomo.checkpoint.tree import unpack
 from fomo.errors import FomoError, NotFinite
-from fomo.training.methods import Methods
+from fomo.training.step import Learner, StepResult
 
-POLICIES = ("stop", "skip", "rewind")
 LIMIT = 10
 """So many skipped steps in a row, or rewinds to one place, stop the run: the fault is not in the batch."""
 
-Note = dict[str, int]
+
+@dataclass(frozen=True)
+class StepAt:
+    """Where a step is: its task from 1, its number from 0, and how many steps before it have an effect."""
+
+    task: int
+    step: int
+    applied: int
 
 
-class Judge:
-    """Asked by a step, before anything is changed, whether it is to be applied. ``note`` says what was lost if not.
+@dataclass(frozen=True)
+class Lost:
+    """Steps that are without effect because one was not finite; ``rewound_to``: the step that the state is of."""
 
-    Without ``lose`` it never looks: the values stay on the device.
-    """
+    steps: int = 0
+    rewound_to: int | None = None
 
-    def __init__(self, lose: Callable[[], Note] | None = None) -> None:
-        self._lose = lose
-        self.note: Note = {}
-
-    def __call__(self, loss: Tensor, norm: Tensor) -> bool:
-        """Whether both are finite."""
-        if self._lose is None or bool(loss.detach().isfinite() & norm.isfinite()):
-            return True
-        self.note = self._lose()
-        return False
+    def to_json(self) -> dict[str, int]:
+        """As events and scores have it; empty where nothing is lost."""
+        lost = {"lost": self.steps} if self.steps else {}
+        return lost if self.rewound_to is None else lost | {"rewound_to": self.rewound_to}
 
 
-class Guard:
-    """``stop``: every step is applied, and the record ends the run when it writes a value that is not finite."""
+class StopRun:
+    """``stop``: the first step that is not finite ends the run."""
 
-    @contextmanager
-    def step(self, task: int, step: int, optimizer: torch.optim.Optimizer) -> Iterator[Judge]:
-        """Around a step of ``task`` and its record."""
-        yield Judge()
+    def before_step(self, at: StepAt, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+        """Keep what a later step may have to go back to."""
 
-    def state(self) -> dict[str, Any]:
+    def lost(self, at: StepAt, result: StepResult) -> Lost:
+        """What the step at ``at`` leaves without effect, itself included; nothing where it was applied."""
+        return Lost() if result.applied else Lost(1)
+
+    def recover(self, at: StepAt, result: StepResult, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+        """Make good what a step was that had no effect.
+
+        Raises:
+            NotFinite: the run cannot go on.
+        """
+        name, value = ("gradient norm", result.norm) if math.isfinite(result.loss) else ("loss", result.loss)
+        raise NotFinite(at.task, at.step, f"the {name} is {value}")
+
+    def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know."""
         return {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
 
 
-class Skip(Guard):
-    """The step is charged and changes nothing."""
+class SkipStep(StopRun):
+    """``skip``: the step is charged and changes nothing; :data:`LIMIT` in a row end the run."""
 
     name = "skip"
 
-    def __init__(self, network: nn.Module, methods: Methods, ledger: Ledger) -> None:
-        self._network, self._methods, self._ledger = network, methods, ledger
-        self._in_row = 0
+    def __init__(self) -> None:
+        self.in_row = 0
 
-    @contextmanager
-    def step(self, task: int, step: int, optimizer: torch.optim.Optimizer) -> Iterator[Judge]:
-        """Judge it; undo what has to be.
+    def lost(self, at: StepAt, result: StepResult) -> Lost:
+        """The step itself, where it was not applied."""
+        self.in_row = 0 if result.applied else self.in_row + 1
+        return super().lost(at, result)
+
+    def recover(self, at: StepAt, result: StepResult, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+        """Nothing is to be made good.
 
         Raises:
             NotFinite: :data:`LIMIT` in a row.
         """
-        self._before(task, step, optimizer)
-        judge = Judge(lambda: self._lose(task, step))
-        yield judge
-        if not judge.note:
-            self._applied()
-            return
-        self._in_row += 1
-        if self._in_row >= LIMIT:
-            raise NotFinite(task, step, f"{LIMIT} steps without a finite loss and gradient (on_nan={self.name})")
-        self._undo(optimizer)
+        if self.in_row >= LIMIT:
+            raise NotFinite(at.task, at.step, f"{LIMIT} steps without a finite loss and gradient (on_nan={self.name})")
 
-    def _before(self, task: int, step: int, optimizer: torch.optim.Optimizer) -> None:
-        """Called before every step."""
-
-    def _lose(self, task: int, step: int) -> Note:
-        """Tell the ledger how many steps are without effect, and say it."""
-        self._ledger.lose(1)
-        return {"lost": 1}
-
-    def _undo(self, optimizer: torch.optim.Optimizer) -> None:
-        """Called after a step that was not applied."""
-
-    def _applied(self) -> None:
-        self._in_row = 0
-
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """How many in a row."""
-        return {"in_row": self._in_row}
+        return {"in_row": self.in_row}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting."""
-        self._in_row = state["in_row"]
+        self.in_row = state["in_row"]
 
 
-class Kept(NamedTuple):
-    """A state to go back to, on the host: from before ``step``, when ``applied`` steps were in it."""
+class KeptState(NamedTuple):
+    """A state to go back to, on the host: from before ``step`` of ``task``, when ``applied`` steps were in it."""
 
     task: int
     step: int
@@ -125,63 +118,65 @@ class Kept(NamedTuple):
     packed: Packed
 
 
-class Rewind(Skip):
-    """Back to the state before step 0, k, 2k, … of the task, k = ``every``."""
+class Rewind(SkipStep):
+    """``rewind``: back to the state before step 0, k, 2k, … of the task, k = ``every``."""
 
     name = "rewind"
 
-    def __init__(self, network: nn.Module, methods: Methods, ledger: Ledger, every: int) -> None:
-        super().__init__(network, methods, ledger)
-        self._every, self._kept = every, None
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self._every = every
+        self._kept: KeptState | None = None
 
-    _kept: Kept | None
-
-    def _before(self, task: int, step: int, optimizer: torch.optim.Optimizer) -> None:
-        """Keep the state, if it is its turn."""
-        if step % self._every and self._kept and self._kept.task == task:
+    def before_step(self, at: StepAt, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the state, if it is its turn. Going back to one place counts on until the kept state has moved on."""
+        before = self._kept
+        if at.step % self._every and before and before.task == at.task:
             return
-        applied, before = self._ledger.applied(task, step), self._kept
-        if before is None or before.task != task or applied > before.applied:
-            self._in_row = 0
-        state = training_state(self._network, self._methods, optimizer)
-        self._kept = Kept(task, step, applied, snapshot(state))
+        if before is None or before.task != at.task or at.applied > before.applied:
+            self.in_row = 0
+        state = training_state(learner.network, learner.methods, optimizer)
+        self._kept = KeptState(at.task, at.step, at.applied, snapshot(state))
 
-    def _lose(self, task: int, step: int) -> Note:
+    def lost(self, at: StepAt, result: StepResult) -> Lost:
+        """The step and all that are not in the kept state. One good step after a rewind proves nothing."""
+        if result.applied:
+            return Lost()
         assert self._kept
-        lost = self._ledger.applied(task, step) - self._kept.applied + 1
-        self._ledger.lose(lost)
-        return {"lost": lost, "rewound_to": self._kept.step}
+        self.in_row += 1
+        return Lost(at.applied - self._kept.applied + 1, self._kept.step)
 
-    def _undo(self, optimizer: torch.optim.Optimizer) -> None:
-        """Go back."""
+    def recover(self, at: StepAt, result: StepResult, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+        """Go back.
+
+        Raises:
+            NotFinite: :data:`LIMIT` times to one place.
+        """
+        super().recover(at, result, learner, optimizer)
         assert self._kept
-        device = next(self._network.parameters()).device
+        device = next(learner.network.parameters()).device
         state = unpack(self._kept.packed.state, self._kept.packed.tensors, device)
-        load_model(self._network, self._methods, state)
+        load_model(learner.network, learner.methods, state)
         load_optimizer(optimizer, state["optimizer"])
 
-    def _applied(self) -> None:
-        """One good step after a rewind proves nothing: what counts is the next state that is kept."""
-
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The kept state too: a run that goes on may have to go back to it."""
-        kept = self._kept._asdict() | {"packed": self._kept.packed.__dict__} if self._kept else None
-        return super().state() | {"kept": kept}
+        kept = self._kept._asdict() | {"packed": vars(self._kept.packed)} if self._kept else None
+        return super().state_dict() | {"kept": kept}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with what was kept."""
-        super().load_state(state)
+        super().load_state_dict(state)
         kept = state["kept"]
-        self._kept = Kept(**kept | {"packed": Packed(**kept["packed"])}) if kept else None
+        self._kept = KeptState(**kept | {"packed": Packed(**kept["packed"])}) if kept else None
 
 
-def guard_of(on_nan: str, every: int, network: nn.Module, methods: Methods, ledger: Ledger) -> Guard:
-    """The guard that is configured."""
-    if on_nan == "stop":
-        return Guard()
-    if on_nan == "skip":
-        return Skip(network, methods, ledger)
-    return Rewind(network, methods, ledger, every)
+POLICIES = ("stop", "skip", "rewind")
+
+
+def policy_of(on_nan: str, every: int) -> StopRun:
+    """The policy that is configured by ``on_nan``; ``every``: a state to rewind to is kept every so many steps."""
+    return {"stop": StopRun, "skip": SkipStep, "rewind": lambda: Rewind(every)}[on_nan]()
 
 
 def check_rewindable(plan: Plan) -> None:
@@ -196,18 +191,3 @@ def check_rewindable(plan: Plan) -> None:
                 "on_nan=rewind: the first steps of this method or optimizer, or those that refresh something, cost "
                 "more than others, and making them again would overspend the budget. Take on_nan=skip."
             )
-
-
-def marks(lost: list[dict[str, int]]) -> list[str]:
-    """What a result says of the steps that were not finite."""
-    rewinds = [note for note in lost if "rewound_to" in note]
-    skipped = len(lost) - len(rewinds)
-    found = [f"{skipped} {_plural('step', skipped)} skipped"] if skipped else []
-    if rewinds:
-        steps = sum(note["lost"] for note in rewinds)
-        found.append(f"{len(rewinds)} {_plural('rewind', len(rewinds))}, {steps} {_plural('step', steps)} lost")
-    return found
-
-
-def _plural(word: str, number: int) -> str:
-    return word if number == 1 else f"{word}s"

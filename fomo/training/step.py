@@ -1,8 +1,10 @@
 """One optimizer step: encode, loss, backward, clip, update. The same code runs in the rehearsal that plans it."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +13,41 @@ from torch.nn.utils import parametrize
 
 from fomo import rng
 from fomo.batch import Batch, Features
-from fomo.budget.flops import Meter
+from fomo.budget.flops import Meter, unmetered
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches, with_scale
-from fomo.training.nonfinite import Judge
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 
 
+class StepResult(NamedTuple):
+    """Loss and gradient norm of a step, before clipping; ``applied``: both are finite, so the optimizer has moved."""
+
+    loss: float
+    norm: float
+    applied: bool
+
+
+def fetched(loss: Tensor, norm: Tensor) -> tuple[float, float]:
+    """Loss and norm on the host, in one transfer."""
+    loss_value, norm_value = torch.stack([loss.detach().float(), norm.detach().float()]).tolist()
+    return loss_value, norm_value
+
+
 @dataclass(frozen=True)
 class Learner:
-    """What takes the steps: the same code in a run and in the rehearsal that plans it."""
+    """What takes the steps: the same code in a run and in the rehearsal that plans the run.
+
+    Args:
+        network: The model that is trained.
+        methods: The parts whose hooks are called.
+        make_optimizer: Makes a fresh optimizer over named parameters.
+        max_grad_norm: The gradient is scaled down to this norm.
+        max_logit_scale: exp(logit_scale) is kept at this at most; ``None`` leaves it free, as the reference does.
+        autocast: Opens the precision that the forward pass is computed in.
+        micro_batch: Rows that are encoded at once; ``None``: the whole batch.
+        fetch: Reads loss and norm; on fake tensors, which have no values, something else has to stand in.
+    """
 
     network: nn.Module
     methods: Methods
@@ -30,21 +56,35 @@ class Learner:
     max_logit_scale: float | None
     autocast: Callable[[], AbstractContextManager[None]]
     micro_batch: int | None = None
+    fetch: Callable[[Tensor, Tensor], tuple[float, float]] = fetched
 
-    def optimizer(self) -> torch.optim.Optimizer | None:
+    def optimizer(self, meter: Meter = unmetered) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
         named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        with self.methods.meter("optimizer"):
+        with meter("optimizer"):
             return self.make_optimizer(named) if named else None
 
-    def step(
-        self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter, judge: Judge | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """One optimizer step, if ``judge`` lets it; its loss and gradient norm. ``meter`` hears the phases."""
-        network, methods = self.network, self.methods
-        methods.meter = meter
+    def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter = unmetered) -> StepResult:
+        """Take a step. One whose loss or gradient norm is not finite changes neither weights nor optimizer."""
+        network = self.network
         with meter("optimizer"):
             optimizer.zero_grad()
+        loss = self._gradients(batch, meter)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        loss_value, norm_value = self.fetch(loss, norm)
+        applied = math.isfinite(loss_value) and math.isfinite(norm_value)
+        if applied:
+            self.methods.each("after_backward", network, meter=meter)
+            with meter("optimizer"):
+                optimizer.step()
+            clamp_temperature(network, self.max_logit_scale)
+            self.methods.each("after_step", network, meter=meter)
+        return StepResult(loss_value, norm_value, applied)
+
+    def _gradients(self, batch: Batch, meter: Meter) -> Tensor:
+        """The loss of a batch; its gradients are then at the parameters."""
+        network = self.network
         small = self._micro_batches(batch)
         before = small.features(network, batch, meter) if small else None
         with parametrize.cached():
@@ -53,21 +93,12 @@ class Learner:
                     compute_parametrizations(network)
                     features = with_scale(network, before) if before else encode(network, batch)
                     loss = symmetric_loss(features)
-                loss = methods.loss(network, replace(batch, features=features), loss)
+                loss = self.methods.loss(network, replace(batch, features=features), loss, meter)
             with meter("backward"):
                 loss.backward()
         if small:
             small.backward(network, batch, features, meter)
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
-        if judge and not judge(loss, norm):
-            return loss, norm
-        methods.after_backward(network)
-        with meter("optimizer"):
-            optimizer.step()
-        clamp_temperature(network, self.max_logit_scale)
-        methods.after_step(network)
-        return loss, norm
+        return loss
 
     def _micro_batches(self, batch: Batch) -> MicroBatches | None:
         """How to encode a batch that is larger than ``micro_batch``."""
@@ -90,23 +121,32 @@ def compute_parametrizations(network: nn.Module) -> None:
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:
-    """Both towers on a batch."""
+    """The unit features of a batch's images and texts, with gradient, and exp(logit_scale).
+
+    They are taken in the precision and mode that the network is in.
+    """
     return Features(*network(batch.images, batch.tokens)[:3])
 
 
 def encode_computed(network: nn.Module, batch: Batch) -> Features:
-    """The same, adapted weights first."""
+    """Both towers on a batch, after the adapted weights are computed."""
     compute_parametrizations(network)
     return encode(network, batch)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of image to text and of text to image over the batch, halved (CLIP, arXiv 2103.00020)."""
+    """The contrastive loss of a batch, a tensor without dimensions: CLIP's (Radford et al. 2021, arXiv 2103.00020).
+
+    It is the mean of two cross-entropies over the batch: of each image to all texts, and of each text to all images.
+    """
     return symmetric_loss(encode(network, batch))
 
 
 def symmetric_loss(features: Features) -> Tensor:
-    """The same from features; the two directions share one product, as in the published FLOPs."""
+    """The contrastive loss from unit features: cross-entropy of image to text and of text to image, halved.
+
+    The two directions share one product of features, as in the published FLOPs.
+    """
     logits = features.scale * features.images @ features.texts.T
     labels = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2

@@ -1,7 +1,8 @@
-"""Train updates of frozen weights: placing, attaching and keeping them; ``updates.py`` has what each computes.
+"""Train updates of frozen weights: where they are attached and how they are kept. ``updates.py`` has their formulas.
 
 An update is a parametrization (``torch.nn.utils.parametrize``): evaluation, merging and the stored weights see the
-folded weight without knowing of it. Updates are kept from task to task; where a merge folds them, they start anew.
+folded weight and know nothing of the update. Updates are kept from task to task; where a merge folds them, new ones
+start.
 """
 
 import math
@@ -19,7 +20,7 @@ from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair
 
 
 class Adapters(fomo.Method):
-    """Freeze everything but an update of rank ``rank`` on each matrix of ``placement``.
+    """Freeze everything but an update of rank ``rank`` on each matrix of ``placement`` (``matrices.py``).
 
     Raises:
         FomoError: ``rank`` below 1 or above the smaller side of a matrix, an unknown placement, nothing to adapt.
@@ -30,16 +31,17 @@ class Adapters(fomo.Method):
     def __init__(self, rank: int, placement: str) -> None:
         if placement not in PLACEMENTS:
             raise fomo.unknown("value of trainable.placement", placement, PLACEMENTS)
-        self.rank, self.placement = rank, placement
+        self.rank = rank
+        self.placement = placement
         # Weak, for a copy of the method must not copy the model.
         self._network: weakref.ref[nn.Module] | None = None
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
-        """The update of one matrix as it starts: no change."""
+        """A new update of ``matrix``, which starts by changing nothing; its random draws belong to ``task``."""
         raise NotImplementedError
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Check the rank against every matrix."""
+        """Check that there is a matrix to adapt and that the rank fits every one of them."""
         found = list(matrices(network, self.placement))
         if not found:
             raise fomo.FomoError(f"trainable.placement={self.placement}: the model has no matrix to adapt.")
@@ -58,7 +60,7 @@ class Adapters(fomo.Method):
             update.requires_grad_(True)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Whether updates are attached; they themselves are in the network's state."""
+        """``attached``: whether updates are on the network, whose own state holds them."""
         network = self._network() if self._network else None
         return {"attached": torch.tensor(network is not None and bool(self._updates(network)))}
 
@@ -82,14 +84,14 @@ class Adapters(fomo.Method):
 
 
 def _factor(key: str, value: float) -> float:
-    """Refuse a factor that leaves no gradient, or is no number."""
+    """``value``, the setting ``key``; an error if it is 0, which leaves no gradient, or not finite."""
     if value == 0 or not math.isfinite(value):
         raise fomo.FomoError(f"trainable.{key}={value}: allowed are finite numbers but 0, with which nothing trains.")
     return value
 
 
 class LoRA(Adapters):
-    """W + scale · B A."""
+    """Train A and B of W + scale · B A for each matrix; A is drawn for the matrix and the task, B starts at zero."""
 
     kind = LowRank
 
@@ -98,35 +100,34 @@ class LoRA(Adapters):
         self.scale = _factor("scale", scale)
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
-        """A drawn for this matrix and task, B zero."""
+        """A new update of ``matrix``: A drawn from the seed for this matrix and ``task``, B zero."""
         seed = fomo.rng.fold(task.seed, "lora", matrix.name, task.number)
         drawn = torch.Generator().manual_seed(seed % 2**63)
-        weight = matrix.value.detach()
-        return self.kind(weight, self.rank, self.scale, matrix.blocks, drawn, matrix.transposed)
+        return self.kind(matrix, self.rank, self.scale, drawn)
 
 
 class DoRA(LoRA):
-    """LoRA's direction, and a magnitude of its own for each output row."""
+    """Train LoRA's A and B for the direction of each matrix, and a magnitude for each of its output rows."""
 
     kind = Decomposed
 
 
 class VeRA(Adapters):
-    """W + Λ_b B Λ_d A: vectors b and d per matrix over one frozen random pair, which the run's seed gives."""
+    """Train vectors b and d of W + Λ_b B Λ_d A for each matrix, over one frozen pair A, B drawn from the run's seed."""
 
     def __init__(self, rank: int = 4, initial: float = 0.1, placement: str = "paper") -> None:
         super().__init__(rank, placement)
         self.initial = _factor("initial", initial)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Draw the shared pair at the largest shape; it is the same in every task and not stored."""
+        """Draw the shared pair at the largest shape, from the run's seed: no task changes it, and no file keeps it."""
         super().begin_run(network, seed)
         found = list(matrices(network, self.placement))
         rows, columns = (max(sides) for sides in zip(*(matrix.shape for matrix in found), strict=True))
         drawn = torch.Generator().manual_seed(fomo.rng.fold(seed, "vera") % 2**63)
         A, B = shared_pair(self.rank, rows, columns, drawn)
-        self._pair = A.to(found[0].value), B.to(found[0].value)
+        self._pair = (A.to(found[0].value), B.to(found[0].value))
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
-        """Slices of the shared pair, d constant, b zero."""
-        return Shared(matrix.value.detach(), *self._pair, self.initial, matrix.blocks, matrix.transposed)
+        """A new update of ``matrix``: slices of the shared pair, d at ``initial``, b zero."""
+        return Shared(matrix, *self._pair, self.initial)

@@ -13,11 +13,11 @@ from torch.nn.utils import parametrize
 
 PLACEMENTS = ("paper", "all")
 PACKED = {"in_proj_weight": 3, "qkv": 3, "kv": 2}
-"""Matrices that hold several, stacked: how many."""
+"""How many maps a weight holds, stacked along its rows, by the name of the weight or of its layer."""
 ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
-"""Parameters of attention modules that keep them without a linear layer."""
+"""Names of the weights that an attention module keeps without a linear layer."""
 PROJECTIONS = ("proj", "text_projection")
-"""Parameters that are multiplied from the right, x @ W: stored [in, out]."""
+"""Names of projections that are multiplied from the right, x @ W: stored [in, out]."""
 PAPER = {
     "open_clip": ("q_proj", "k_proj", "v_proj", "c_proj"),
     "timm": ("qkv", "q", "k", "v", "kv", "fc2", "w2"),
@@ -28,7 +28,15 @@ ALL_PAPER = {name for names in PAPER.values() for name in names}
 
 
 class Matrix(NamedTuple):
-    """``blocks`` maps stacked along the rows of ``weight`` of ``module``; ``transposed`` if it is stored [in, out]."""
+    """A matrix to adapt: a weight of a module, and how the maps lie in it.
+
+    Attributes:
+        name: what it is called in errors, and what random draws for it are folded from.
+        module: the module that holds it.
+        weight: the name of the parameter in ``module``.
+        blocks: number of maps that are stacked along its rows (outputs).
+        transposed: whether it is stored [in, out].
+    """
 
     name: str
     module: nn.Module
@@ -38,19 +46,28 @@ class Matrix(NamedTuple):
 
     @property
     def value(self) -> Tensor:
-        """The weight as it is used now."""
+        """The weight as it is used now, adapted or not, in the shape that it is stored in."""
         value: Tensor = getattr(self.module, self.weight)
         return value
 
     @property
+    def stacked(self) -> Tensor:
+        """The weight as it is used now, without gradient: [blocks · outputs, inputs], however it is stored."""
+        value = self.value.detach()
+        return value.T if self.transposed else value
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows (outputs) and columns (inputs) of one map."""
-        rows, columns = reversed(self.value.shape) if self.transposed else self.value.shape
+        rows, columns = self.stacked.shape
         return rows // self.blocks, columns
 
 
 def matrices(network: nn.Module, placement: str) -> Iterator[Matrix]:
-    """What ``placement`` adapts, in the network's order; the packed in-projection goes by its module's name."""
+    """The matrices that ``placement`` adapts, in the network's order.
+
+    A packed in-projection has the name of its module, a projection or separate weight that of its parameter.
+    """
     for name, module in network.named_modules():
         leaf = name.rsplit(".", 1)[-1]
         if isinstance(module, nn.Linear):

@@ -16,91 +16,111 @@ import math
 import torch
 from torch import Tensor, nn
 
+from methods.lora.matrices import Matrix
+
 
 def uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
-    """Uniform in ±``bound``."""
+    """A tensor of ``shape`` drawn uniformly from ±``bound``."""
     return torch.rand(shape, generator=generator) * 2 * bound - bound
 
 
-class LowRank(nn.Module):
-    """LoRA: ``W + scale · B A`` for each of the ``blocks`` maps. ``transposed``: W is stored [n, m]."""
+class Update(nn.Module):
+    """A parametrization of one weight. A subclass says in :meth:`adapted` what it makes of W [blocks·m, n]."""
 
-    def __init__(
-        self,
-        weight: Tensor,
-        rank: int,
-        scale: float,
-        blocks: int,
-        generator: torch.Generator,
-        transposed: bool = False,
-    ) -> None:
+    def __init__(self, matrix: Matrix) -> None:
         super().__init__()
-        stacked = weight.T if transposed else weight
-        rows, columns = stacked.shape[0] // blocks, stacked.shape[1]
-        # Kaiming uniform with a = √5, as in the LoRA code
-        self.A = nn.Parameter(uniform((blocks, rank, columns), 1 / math.sqrt(columns), generator).to(weight))
-        self.B = nn.Parameter(weight.new_zeros(blocks, rows, rank))
-        self.scale, self.transposed = scale, transposed
+        self.transposed = matrix.transposed
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The adapted weight, same shape."""
-        stacked = weight.T if self.transposed else weight
-        adapted = self.adapted(stacked)
-        return adapted.T if self.transposed else adapted
+        """The adapted weight in the shape that ``weight`` is stored in, [blocks·m, n] or [n, blocks·m]."""
+        return self.adapted(weight.T).T if self.transposed else self.adapted(weight)
 
     def adapted(self, weight: Tensor) -> Tensor:
-        """The adapted weight [blocks·m, n]."""
+        """The adapted weight [blocks·m, n] of ``weight`` [blocks·m, n]."""
+        raise NotImplementedError
+
+
+class LowRank(Update):
+    """LoRA: ``W + scale · B A`` for each of a matrix's maps.
+
+    Args:
+        matrix: what is adapted, and whose device and type the update has.
+        rank: r, rows of A and columns of B.
+        scale: s, factor of the product.
+        generator: what A is drawn from; B starts at zero.
+    """
+
+    def __init__(self, matrix: Matrix, rank: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__(matrix)
+        rows, columns = matrix.shape
+        # Kaiming uniform with a = √5, as in the LoRA code
+        drawn = uniform((matrix.blocks, rank, columns), 1 / math.sqrt(columns), generator)
+        self.A = nn.Parameter(drawn.to(matrix.stacked))
+        self.B = nn.Parameter(matrix.stacked.new_zeros(matrix.blocks, rows, rank))
+        self.scale = scale
+
+    def adapted(self, weight: Tensor) -> Tensor:
+        """``W + scale · B A`` [blocks·m, n]."""
         return weight + self.scale * torch.bmm(self.B, self.A).view_as(weight)
 
 
 class Decomposed(LowRank):
-    """DoRA: the direction is that of LoRA's weight, the length of each output row is trained apart."""
+    """DoRA: each output row has the direction of LoRA's weight, and a length that is trained apart.
 
-    def __init__(
-        self,
-        weight: Tensor,
-        rank: int,
-        scale: float,
-        blocks: int,
-        generator: torch.Generator,
-        transposed: bool = False,
-    ) -> None:
-        super().__init__(weight, rank, scale, blocks, generator, transposed)
-        stacked = weight.T if transposed else weight
-        self.magnitude = nn.Parameter(torch.linalg.vector_norm(stacked, dim=1))
+    Args:
+        matrix: what is adapted; device, type and the lengths to start from are those of its weight.
+        rank: r, rows of A and columns of B.
+        scale: s, factor of the product B A.
+        generator: what A is drawn from; B starts at zero.
+    """
+
+    def __init__(self, matrix: Matrix, rank: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__(matrix, rank, scale, generator)
+        self.magnitude = nn.Parameter(torch.linalg.vector_norm(matrix.stacked, dim=1))
 
     def adapted(self, weight: Tensor) -> Tensor:
-        """The adapted weight [blocks·m, n]."""
+        """``magnitude · V / ‖V‖`` [blocks·m, n], V being LoRA's weight."""
         direction = super().adapted(weight)
         norm = torch.linalg.vector_norm(direction.detach(), dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
         return (self.magnitude / norm)[:, None] * direction
 
 
-class Shared(nn.Module):
-    """VeRA: ``W + Λ_b B Λ_d A`` with A and B shared by all weights; only b and d are trained and stored."""
+class Shared(Update):
+    """VeRA: ``W + Λ_b B Λ_d A`` for each of a matrix's maps; only b and d are trained and stored.
+
+    Args:
+        matrix: what is adapted, and whose device and type the update has.
+        A: the frozen matrix [r, N] that all updates share, of which this one takes the first n columns.
+        B: the frozen matrix [M, r] that all updates share, of which this one takes the first m rows.
+        initial: what every entry of d starts at; b starts at zero.
+    """
 
     A: Tensor
     B: Tensor
 
-    def __init__(self, weight: Tensor, A: Tensor, B: Tensor, initial: float, blocks: int, transposed: bool) -> None:
-        super().__init__()
-        stacked = weight.T if transposed else weight
-        rows, columns = stacked.shape[0] // blocks, stacked.shape[1]
+    def __init__(self, matrix: Matrix, A: Tensor, B: Tensor, initial: float) -> None:
+        super().__init__(matrix)
+        rows, columns = matrix.shape
         self.register_buffer("A", A[:, :columns], persistent=False)
         self.register_buffer("B", B[:rows], persistent=False)
-        self.d = nn.Parameter(weight.new_full((blocks, A.shape[0]), initial))
-        self.b = nn.Parameter(weight.new_zeros(blocks, rows))
-        self.transposed = transposed
+        self.d = nn.Parameter(matrix.stacked.new_full((matrix.blocks, A.shape[0]), initial))
+        self.b = nn.Parameter(matrix.stacked.new_zeros(matrix.blocks, rows))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """The adapted weight, same shape."""
-        stacked = weight.T if self.transposed else weight
+    def adapted(self, weight: Tensor) -> Tensor:
+        """``W + Λ_b B Λ_d A`` [blocks·m, n]."""
         product = torch.bmm(self.b[:, :, None] * self.B, self.d[:, :, None] * self.A)
-        adapted = stacked + product.view_as(stacked)
-        return adapted.T if self.transposed else adapted
+        return weight + product.view_as(weight)
 
 
 def shared_pair(rank: int, rows: int, columns: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """VeRA's A [rank, columns] and B [rows, rank], Kaiming uniform: ±√(6 / fan-in)."""
+    """VeRA's A [rank, columns] and B [rows, rank], Kaiming uniform: ±√(6 / fan-in).
+
+    Args:
+        rank: r, the rank of every update.
+        rows: M, the most outputs that a map has.
+        columns: N, the most inputs that a map has.
+        generator: what both are drawn from, A first.
+    """
     A = uniform((rank, columns), math.sqrt(6 / columns), generator)
-    return A, uniform((rows, rank), math.sqrt(6 / rank), generator)
+    B = uniform((rows, rank), math.sqrt(6 / rank), generator)
+    return A, B

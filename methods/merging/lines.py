@@ -19,7 +19,7 @@ STEM = re.compile(r"^(?!.*attn_?pool).*(embed|\bcls|\bstem|\bln_pre|\bnorm_pre|^
 
 
 def positions(names: Iterable[str]) -> dict[str, float]:
-    """(ℓ−1)/(L−1) of every name: 0 for a tower's first layer, 1 for its last.
+    """The position (ℓ−1)/(L−1) of every name: 0 for a tower's first layer, 1 for its last.
 
     Raises:
         FomoError: no name has a layer number.
@@ -45,7 +45,7 @@ def positions(names: Iterable[str]) -> dict[str, float]:
 
 
 def _block(name: str) -> tuple[str, tuple[int, int]] | None:
-    """Tower and place of a block's parameter, as (stage, block in it)."""
+    """The tower of a block's parameter, and the block as (stage, number in the stage); ``None`` outside of blocks."""
     match = BLOCK.match(name)
     if match is None:
         return None
@@ -53,5 +53,5 @@ def _block(name: str) -> tuple[str, tuple[int, int]] | None:
 
 
 def factors(names: Iterable[str], alpha: float, beta: float) -> dict[str, float]:
-    """λ of every name."""
+    """λ(ℓ) = α + β·(ℓ−1)/(L−1) of every name, ℓ being its layer."""
     return {name: alpha + beta * position for name, position in positions(names).items()}

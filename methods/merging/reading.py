@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from fomo import FomoError
+from fomo.system.writing import file_beside
 
 CHUNK = {"cpu": 2**17}
 """Entries that are worked on at once; few enough that the steps of a merge find them in the processor's cache."""
@@ -59,9 +60,8 @@ Model = Mapping[str, Tensor]
 def store(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a model beside ``path`` and rename it: a file of that name is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, scratch)
-    scratch.replace(path)
+    with file_beside(path) as scratch:
+        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, scratch)
 
 
 def shape_of(model: Model, name: str) -> tuple[int, ...]:

@@ -13,19 +13,21 @@ import torch
 from torch import Tensor
 
 Draws = Sequence[np.random.Generator]
+"""One generator for each model."""
 SMALLEST = 1e-30
 """Below every weight that a model may have, above 0."""
 Rule = Callable[[Iterator[Tensor], Sequence[float], Draws, Tensor], Tensor]
+"""``rule(values, weights, draws, out)``: the merged piece [n] of the models' pieces [n], in ``out`` or a new tensor."""
 
 
 def shares(weights: Sequence[float]) -> list[float]:
-    """The share of each model in the merge of it and those before it; of the first of all, everything."""
+    """The share of each model in the merge of it and the models before it; 1 for the first model."""
     totals = np.cumsum(weights)
     return [float(weight / total) if total else 1.0 for weight, total in zip(weights, totals, strict=True)]
 
 
 def interpolate(values: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
-    """Σ wᵢ θᵢ as a running mean, so that equal models give the model bit for bit."""
+    """Σ wᵢ θᵢ as a running mean, so that the merge of equal models is that model bit for bit."""
     merged = next(values)
     for value, share in zip(values, shares(weights)[1:], strict=True):
         merged = torch.lerp(merged, value, share, out=out)
@@ -51,15 +53,16 @@ def _on_arc(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 def _angle(a: Tensor, b: Tensor) -> float:
     """2·atan2(‖â−b̂‖, ‖â+b̂‖): exact for small angles too, where the arc cosine is not. 0 for a vector of zeros."""
-    norms = norm(a), norm(b)
+    norms = (norm(a), norm(b))
     if not all(norms):
         return 0.0
-    a, b = a / norms[0], b / norms[1]
+    a = a / norms[0]
+    b = b / norms[1]
     return 2 * math.atan2(norm(a - b), norm(a + b))
 
 
 def norm(vector: Tensor) -> float:
-    """Euclidean, its squares summed in fp64: they overflow in fp32 from 2e19 on, and many small ones are lost."""
+    """Euclidean norm, its squares summed in fp64: they overflow in fp32 from 2e19 on, and many small ones are lost."""
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
@@ -80,11 +83,15 @@ def elect(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
     equal, and a sum in fp64: rounding would else elect a sign.
     """
     weights = [weight / max(weights) for weight in weights]
-    vector, exact = next(vectors), torch.float64 if len(weights) > 2 else torch.float32
+    vector = next(vectors)
+    exact = torch.float64 if len(weights) > 2 else torch.float32
     total = vector.to(exact, copy=True).mul_(weights[0])
-    size, sign = vector.abs().mul_(weights[0]), vector.sign()
-    signs, count = sign * weights[0], sign.abs_().mul_(weights[0])
-    sign, magnitude = torch.empty_like(vector), torch.empty_like(vector)
+    size = vector.abs().mul_(weights[0])
+    sign = vector.sign()
+    signs = sign * weights[0]
+    count = sign.abs_().mul_(weights[0])
+    sign = torch.empty_like(vector)
+    magnitude = torch.empty_like(vector)
     for vector, weight in zip(vectors, weights[1:], strict=True):
         total.add_(vector, alpha=weight)
         size.add_(torch.abs(vector, out=magnitude), alpha=weight)
@@ -112,13 +119,16 @@ def stock(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
     that a model equal to θ₀ has no direction and is left out (else a running merge, which starts at θ₀, would stay
     there); of one model t is 1.
     """
-    count, total_weight, total, directions = 0, 0.0, None, None
+    count = 0
+    total_weight = 0.0
+    total, directions = None, None
     for vector, weight in zip(vectors, weights, strict=True):
         length = norm(vector)
         total = torch.zeros_like(vector) if total is None else total
         directions = torch.zeros_like(vector) if directions is None else directions
         if length > 0:
-            count, total_weight = count + 1, total_weight + weight
+            count += 1
+            total_weight += weight
             total.add_(vector, alpha=weight)
             directions.add_(vector, alpha=1 / length)
     assert total is not None and directions is not None
@@ -143,5 +153,5 @@ def choose(values: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
 
 
 def kept(draw: np.random.Generator, like: Tensor, share: float) -> Tensor:
-    """A mask over the entries of ``like``, each True with probability ``share``; the next draws of ``draw``."""
+    """A mask over the entries of ``like``, each True with probability ``share``, from the next draws of ``draw``."""
     return torch.from_numpy(draw.random(like.numel(), dtype=np.float32) < share).to(like.device)

@@ -1,25 +1,9 @@
 """Temporal merging: merging after each task (Dziadzio et al. 2024, arXiv 2412.06712), as three axes.
 
-======================  =======================================================================================
-``init``                the next task's training starts from
-======================  =======================================================================================
-``zero_shot``           θ₀
-``latest``              the weights just trained, adapters kept as they are
-``merged``              the merge that is deployed
-======================  =======================================================================================
-
-======================  =======================================================================================
-``deploy``              what is evaluated after task t
-======================  =======================================================================================
-``latest``              θ_t, nothing is merged
-``running``             m_t = merge(m_{t−1}, θ_t), m₀ = θ₀
-``all``                 merge(θ₁, …, θ_t), equal weights; a single expert as it is
-``with_base``           merge(θ₀, θ_t)
-======================  =======================================================================================
-
-The third axis is the technique (``techniques.py``). Presets: EMA-merge (merged, running; Stojanovski et al. 2022, arXiv
-2205.06640), ZS-merge (zero_shot, running), FT-merge (latest, with_base), offline merge (zero_shot, all). Merging sees
-folded weights; where training does not start from the latest, adapters are folded and start anew.
+They are what the next task starts from (:data:`INITS`), what is evaluated (:data:`DEPLOYS`) and the technique
+(``techniques.py``). Presets: EMA-merge (merged, running; Stojanovski et al. 2022, arXiv 2205.06640), ZS-merge
+(zero_shot, running), FT-merge (latest, with_base), offline merge (zero_shot, all). Merging sees folded weights; where
+training does not start from the latest, adapters are folded and start anew.
 
 Memory: θ₀, where it is needed, and one merge, both in the host's; experts that must live (``all``) are files in
 ``workdir``, read in slices. Random draws are those of (seed, task, model, tensor): what is evaluated is what training
@@ -33,24 +17,43 @@ from pathlib import Path
 from torch import Tensor, nn
 
 import fomo
-from fomo.model import weights as fomo_weights
-from fomo.model.weights import Weights
+from fomo import Weights
 from methods.merging.lines import positions
+from methods.merging.merge import Keys, merge
 from methods.merging.reading import Model, Stored, store
-from methods.merging.techniques import Keys, check_density, check_factors, merge, technique_of
+from methods.merging.techniques import check_density, check_factors, technique_of
 
-INITS = ("zero_shot", "latest", "merged")
-DENSITIES = {"all": 0.8}
-"""Share of a task vector that is kept by default: 0.3, of offline merges 0.8."""
-DEPLOYS = ("latest", "running", "all", "with_base")
+INITS = {
+    "zero_shot": "θ₀",
+    "latest": "the weights just trained",
+    "merged": "what is deployed",
+}
+"""What the training of the next task starts from, in words."""
+DEPLOYS = {
+    "latest": "θ_t, nothing is merged",
+    "running": "m_t = merge(m_{t−1}, θ_t), m₀ = θ₀",
+    "all": "merge(θ₁, …, θ_t) in equal parts, one expert as it is",
+    "with_base": "merge(θ₀, θ_t)",
+}
+"""What is evaluated after task t, as a formula."""
+DENSITY = 0.3
+"""Share of a task vector that trimming techniques keep by default."""
+OFFLINE_DENSITY = 0.8
+"""The default with ``deploy="all"``."""
 
 
 class TemporalMerge(fomo.Method):
-    """One point of the three axes.
+    """Merges the weights after each task: one point of the three axes.
 
-    ``weight`` is the share of the OLD model (m_{t−1}, or θ₀); ``density`` the share of a task vector that trimming
-    techniques keep (0.3, with ``deploy=all`` 0.8, by default); ``scale`` the factor of the merged task vector;
-    ``lines`` LiNeS' (α, β), none by default.
+    Args:
+        init: a key of :data:`INITS`.
+        deploy: a key of :data:`DEPLOYS`.
+        technique: the name of a merging technique, built in or of a plug-in.
+        weight: share of the OLD model (m_{t−1}, or θ₀) in a merge of two, 0 to 1.
+        density: share of a task vector's entries that trimming techniques keep; ``None`` is 0.3, with
+            ``deploy="all"`` 0.8.
+        scale: factor of the merged task vector.
+        lines: LiNeS' (α, β), a factor by layer on top of ``scale``; ``None`` leaves it out.
 
     Raises:
         FomoError: an unknown name, a value out of range, a setting without meaning for the rest.
@@ -68,10 +71,15 @@ class TemporalMerge(fomo.Method):
         scale: float = 1.0,
         lines: Sequence[float] | None = None,
     ) -> None:
-        self.init, self.deploy, self.technique = init, deploy, technique
+        self.init = init
+        self.deploy = deploy
+        self.technique = technique
         self.restarts_adapters = init != "latest"
-        self.weight, self.scale, self.lines = weight, scale, lines
-        self.density = DENSITIES.get(deploy, 0.3) if density is None else density
+        self.weight = weight
+        self.scale = scale
+        self.lines = lines
+        default = OFFLINE_DENSITY if deploy == "all" else DENSITY
+        self.density = default if density is None else density
         self._check(density)
         self._base: Weights = {}
         self._merged: Weights | None = None
@@ -104,26 +112,26 @@ class TemporalMerge(fomo.Method):
         return merges_vectors or self.init == "zero_shot" or self.deploy == "with_base"
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Keep θ₀, if it is needed; m₀ is θ₀."""
+        """Keep θ₀ in the host's memory where a merge or a start needs it, and as the first running merge m₀."""
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise fomo.FomoError("merging: nothing is trained, so there is nothing to merge. Take merging=none.")
-        base = fomo_weights.on_host(network)
+        base = fomo.weights.on_host(network)
         if self.lines is not None:
             positions(base)
         self._base = base if self._needs_base else {}
         self._merged = base if self.deploy == "running" else None
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Merge, and set what the next task starts from."""
+        """Merge the weights just trained, and set the network to what the next task starts from."""
         if not (self.init == self.deploy == "latest"):
             self._merged = self._deployed_after(network, task)
         if self.init == "zero_shot":
-            fomo_weights.load(network, self._base)
+            fomo.weights.load(network, self._base)
         elif self.init == "merged" and self._merged is not None:
-            fomo_weights.load(network, self._merged)
+            fomo.weights.load(network, self._merged)
 
     def _deployed_after(self, network: nn.Module, task: fomo.Task) -> Weights:
-        trained = fomo_weights.on_host(network)
+        trained = fomo.weights.on_host(network)
         if self.deploy == "latest":
             return trained
         if self.deploy == "all":
@@ -158,25 +166,28 @@ class TemporalMerge(fomo.Method):
 
     @contextmanager
     def deployed(self, network: nn.Module) -> Iterator[None]:
-        """Swap the merge in where training goes on from something else; afterwards that is back as it was."""
+        """While open, the network holds the merge; if training goes on from other weights, they are back afterwards."""
         if self._merged is None or self.init == "merged":
             yield
             return
         device = next(network.parameters()).device
-        with fomo_weights.swapped(network, {name: value.to(device) for name, value in self._merged.items()}):
+        with fomo.weights.swapped(network, {name: value.to(device) for name, value in self._merged.items()}):
             yield
 
     def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
-        """Merging is element-wise: no products. Said where it reads files, norms, thresholds or draws of NumPy."""
+        """0 for an ``end_task`` that cannot be rehearsed, since it reads files, norms, thresholds or draws of NumPy.
+
+        A merge is element-wise and makes no products. Else ``None``: the hook is rehearsed.
+        """
         row = technique_of(self.technique)
         reads = self.deploy == "all" or row.whole or row.draws or row.trim is not None
         return 0 if reads and hook == "end_task" else None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The merge so far. θ₀ comes with ``begin_run``; experts are files already."""
+        """The merge so far, if there is one. θ₀ comes again with ``begin_run``; experts are files in ``workdir``."""
         return dict(self._merged or {})
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Go on from a merge."""
+        """Go on from the merge in ``state``, copied to the host's memory; there is none if ``state`` is empty."""
         with fomo.host_memory():
             self._merged = {name: value.to("cpu", copy=True) for name, value in state.items()} or None

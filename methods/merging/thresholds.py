@@ -13,30 +13,39 @@ import torch
 from torch import Tensor
 
 Vector = Callable[[], Iterable[Tensor]]
-"""Gives the fp32 pieces of a vector, the same at each call."""
+"""Returns the fp32 pieces of a vector, the same at each call."""
 
-UPPER, LOWER = 2**15, 2**16
+UPPER = 2**15
+LOWER = 2**16
 INFINITE = 0x7F80
 """Upper bits of infinity."""
 
 
 def magnitudes(vector: Vector, ranks: Sequence[int], sample: Vector | None = None, size: int = 0) -> list[float]:
-    """Per rank r (from 1) the r-th largest magnitude of ``vector``: ``sort(|v|, descending)[r − 1]``.
+    """The r-th largest magnitude of ``vector``, ``sort(|v|, descending)[r − 1]``, for each rank r.
 
-    ``sample`` gives some of the vector's ``size`` entries; the result does not depend on which.
+    Args:
+        vector: returns the vector's fp32 pieces, the same at each call.
+        ranks: the ranks r, from 1.
+        sample: returns some of the vector's entries, to be faster; the result does not depend on which.
+        size: number of entries of the vector; needed with ``sample`` alone.
     """
     found = _guessed(vector, ranks, sample, size) if sample is not None else None
     return _counted(vector, ranks) if found is None else found
 
 
 def _guessed(vector: Vector, ranks: Sequence[int], sample: Vector, size: int) -> list[float] | None:
-    """From one pass over windows that the sample points at, or ``None`` where they are wrong or too full."""
+    """What :func:`magnitudes` returns, from one pass over windows that the sample points at.
+
+    ``None`` if the windows are wrong or too full.
+    """
     uppers = _uppers(sample)
     sampled = int(uppers.sum())
     if not sampled:
         return None
     windows = [_window(_bin(uppers, max(1, rank * sampled // size))[0]) for rank in ranks]
-    above, inside = [0] * len(ranks), [list[np.ndarray]() for _ in ranks]
+    above = [0] * len(ranks)
+    inside = [list[np.ndarray]() for _ in ranks]
     room = size // 8
     for piece in vector():
         magnitude = piece.abs().cpu().numpy()  # NumPy compares and picks several times faster than torch on a CPU
@@ -54,14 +63,14 @@ def _guessed(vector: Vector, ranks: Sequence[int], sample: Vector, size: int) ->
 
 
 def _window(upper: int) -> tuple[np.float32, np.float32]:
-    """Magnitudes whose upper bits are at most two from ``upper``: about 2% to either side."""
+    """The range [low, high) of magnitudes whose upper bits are at most two from ``upper``: about 2% to either side."""
     ends = np.array([max(upper - 2, 0), min(upper + 3, INFINITE)], dtype=np.int32) * LOWER
     low, high = ends.astype(np.int32).view(np.float32)
     return low, high
 
 
 def _counted(vector: Vector, ranks: Sequence[int]) -> list[float]:
-    """From two passes that count."""
+    """What :func:`magnitudes` returns, from two passes that count."""
     uppers = _uppers(vector)
     found = [_bin(uppers, rank) for rank in ranks]
     lowers = _lowers(vector, sorted({upper for upper, _ in found}))
@@ -93,7 +102,7 @@ def _lowers(vector: Vector, uppers: Sequence[int]) -> dict[int, Tensor]:
 
 
 def _bin(counts: Tensor, rank: int) -> tuple[int, int]:
-    """The bin that holds the ``rank``-th largest, and its rank among that bin's own."""
+    """The bin that holds the ``rank``-th largest value, and the value's rank within that bin."""
     at_least = counts.flip(0).cumsum(0)
     index = int(torch.searchsorted(at_least, rank))
     above = int(at_least[index - 1]) if index else 0

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
-from fomo.model.weights import Weights
+from fomo import Weights
 from methods.regularizers.quadratic import Quadratic, at_least, trained
 
 
@@ -24,7 +24,9 @@ def fisher(
     batches: Iterable[fomo.Batch],
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Weights:
-    """Mean over batches of the squared gradient of each batch's contrastive loss, for what is trained.
+    """F by parameter: the mean over ``batches`` of the squared gradient of each batch's contrastive loss.
+
+    Only what is trained has one. ``autocast`` opens the precision that the loss is computed in.
 
     Raises:
         FomoError: there is no batch.
@@ -45,9 +47,13 @@ def fisher(
 
 
 class EWC(Quadratic):
-    """Hold what mattered for the tasks so far.
+    """Hold parameters in proportion to their Fisher information F in the tasks so far.
 
-    ``strength`` is λ, ``decay`` γ; the Fisher is taken on at most ``num_samples`` of the task, ``batch_size`` at once.
+    Args:
+        strength: λ.
+        decay: γ, 0 to 1: what is left of F at the end of the next task.
+        num_samples: how many of a task's new samples its F_t is taken on, at most.
+        batch_size: how many of them are in a batch.
     """
 
     def __init__(
@@ -59,10 +65,12 @@ class EWC(Quadratic):
         if not 0 <= decay <= 1:
             raise fomo.FomoError(f"regularizer.decay={decay}: allowed are 0 to 1.")
         super().__init__(strength / 2, "importance")
-        self.decay, self.num_samples, self.batch_size = decay, num_samples, batch_size
+        self.decay = decay
+        self.num_samples = num_samples
+        self.batch_size = batch_size
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """F ← γF + F_t, θ* ← θ."""
+        """Take F_t on the task's new data: F ← γF + F_t, θ* ← θ."""
         batches = task.update_batches(self.batch_size, self.num_samples)
         importance = fisher(network, batches, task.autocast)
         for name, before in self.kept["importance"].items():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import fomo
-from fomo.model.weights import Weights
+from fomo import Weights
 from methods.lora import Adapters
 
 ANCHORS = ("run", "task")
@@ -24,7 +24,7 @@ RESTARTED = (
 
 
 def trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters that require a gradient, by name.
+    """The parameters that require a gradient, by name.
 
     Raises:
         FomoError: there are none.
@@ -36,12 +36,18 @@ def trained(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def copies(network: nn.Module) -> Weights:
-    """Copies of what is trained."""
+    """A copy of every parameter that requires a gradient, by name; an error if there is none."""
     return {name: parameter.detach().clone() for name, parameter in trained(network).items()}
 
 
 def quadratic(parameters: Mapping[str, Tensor], anchor: Weights, importance: Weights | None = None) -> Tensor:
-    """Σ Ω (θ − θ*)² over the names in ``anchor``; Ω = 1 where ``importance`` is not given."""
+    """Σ Ω (θ − θ*)², a tensor without dimensions.
+
+    Args:
+        parameters: θ by name, with gradient; may hold more than ``anchor``.
+        anchor: θ* by name; the sum goes over these names.
+        importance: Ω by name, each in the shape of its parameter; ``None`` is 1 everywhere.
+    """
     terms = []
     for name, value in anchor.items():
         squared = (parameters[name] - value).square()
@@ -50,29 +56,29 @@ def quadratic(parameters: Mapping[str, Tensor], anchor: Weights, importance: Wei
 
 
 def at_least(key: str, value: float, smallest: float) -> None:
-    """Refuse a setting below ``smallest``, or that is not finite."""
+    """Refuse a ``value`` of the setting ``key`` that is below ``smallest`` or not finite."""
     if not smallest <= value < math.inf:
         raise fomo.FomoError(f"regularizer.{key}={value}: allowed are finite numbers from {smallest}.")
 
 
 def above_zero(key: str, value: float) -> None:
-    """Refuse a setting that is to be divided by."""
+    """Refuse a ``value`` of the setting ``key`` that is 0, negative or not finite."""
     if not 0 < value < math.inf:
         raise fomo.FomoError(f"regularizer.{key}={value}: allowed are finite numbers above 0.")
 
 
 class Kept(fomo.Method):
-    """A part that keeps tensors per parameter, in the named tables ``kept``; all of them are its state."""
+    """A part that keeps tensors by parameter, in the named tables ``kept``; all of them are its state."""
 
     def __init__(self, *tables: str) -> None:
         self.kept: dict[str, Weights] = {table: {} for table in tables}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """``table/parameter`` to value."""
+        """Every tensor of every table, as ``table/parameter``."""
         return {f"{table}/{name}": v for table, values in self.kept.items() for name, v in values.items()}
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Copy the tables to the network's device."""
+        """Replace the tables by those of ``state``, copied to the network's device."""
         device = next(network.parameters()).device
         self.kept = {table: {} for table in self.kept}
         for key, value in state.items():
@@ -81,7 +87,10 @@ class Kept(fomo.Method):
 
 
 class Quadratic(Kept):
-    """Adds ``factor`` · Σ Ω (θ − θ*)² to the loss once there is an anchor."""
+    """Adds ``factor`` · Σ Ω (θ − θ*)² to the loss once there is an anchor θ*.
+
+    θ* is the table ``anchor``; Ω is the table ``importance``, or 1 if a subclass has no such table.
+    """
 
     def __init__(self, factor: float, *tables: str) -> None:
         super().__init__("anchor", *tables)
@@ -89,27 +98,27 @@ class Quadratic(Kept):
         self._anchored: dict[str, weakref.ref[nn.Parameter]] = {}
 
     def anchor(self, network: nn.Module) -> None:
-        """Set θ* to where the network is."""
+        """Set θ* to the network's weights."""
         self.kept["anchor"] = copies(network)
         self._anchored = {name: weakref.ref(parameter) for name, parameter in trained(network).items()}
 
     def beside(self, parts: Sequence[fomo.Method]) -> None:
-        """Refuse adapters that start anew."""
+        """Refuse adapters that a merge folds after each task: new ones start elsewhere than θ*."""
         if any(isinstance(part, Adapters) for part in parts) and any(part.restarts_adapters for part in parts):
             raise fomo.FomoError(RESTARTED)
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Refuse to keep what does not move, before anything long starts."""
+        """Refuse a network of which nothing is trained, before anything long starts."""
         trained(network)
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Refuse parameters that are not those of the anchor any more, whichever plug-ins made them anew."""
+        """Refuse a network whose parameters are others than those that θ* was taken of, whatever replaced them."""
         now = trained(network)
         if any(name not in now or now[name] is not anchored() for name, anchored in self._anchored.items()):
             raise fomo.FomoError(RESTARTED)
 
     def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
-        """The loss so far and the penalty."""
+        """The loss so far, with ``factor`` · Σ Ω (θ − θ*)² added if there is an anchor."""
         if not self.kept["anchor"]:
             return loss
         parameters = dict(network.named_parameters())
@@ -131,12 +140,12 @@ class L2(Quadratic):
         self.each_task = anchor == "task"
 
     def beside(self, parts: Sequence[fomo.Method]) -> None:
-        """What is held to the start of a task may start anew with it."""
+        """Refuse adapters that a merge folds, unless the anchor is the start of each task, where new ones start too."""
         if not self.each_task:
             super().beside(parts)
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Take the weights as they are, once or at each task."""
+        """Set θ* to the weights that the first task, or each task, starts from."""
         if self.each_task or not self.kept["anchor"]:
             self.anchor(network)
         super().begin_task(network, task)

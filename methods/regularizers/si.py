@@ -12,24 +12,38 @@ import torch
 from torch import nn
 
 import fomo
-from fomo.model.weights import Weights
+from fomo import Weights
 from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
 
 
 @torch.no_grad()
 def add_path(path: Weights, gradient: Weights, before: Weights, after: Weights) -> None:
-    """ω ← ω − g·Δθ, in place, for the names that have a gradient."""
+    """ω ← ω − g·Δθ in place, for the parameters that have a gradient.
+
+    Args:
+        path: ω by name, changed.
+        gradient: g by name, of the parameters that the step moved.
+        before: θ before the step, by name.
+        after: θ after the step, by name.
+    """
     for name, g in gradient.items():
         path[name].sub_(g * (after[name] - before[name]))
 
 
 def importance_of(path: Weights, start: Weights, end: Weights, damping: float) -> Weights:
-    """ω / (Δ² + ξ)."""
+    """What a task adds to the importance of each parameter: ω / (Δ² + ξ).
+
+    Args:
+        path: ω of the task, by name.
+        start: θ where the task started, by name.
+        end: θ where it ended, by name; Δ is ``end`` − ``start``.
+        damping: ξ, above 0.
+    """
     return {name: omega / ((end[name] - start[name]).square() + damping) for name, omega in path.items()}
 
 
 class SI(Quadratic):
-    """Hold what brought the loss down on the way. ``strength`` is c, ``damping`` ξ."""
+    """Hold parameters in proportion to what their moves did for the loss so far. ``strength`` is c, ``damping`` ξ."""
 
     def __init__(self, strength: float = 10.0, damping: float = 1e-3) -> None:
         at_least("strength", strength, 0)
@@ -40,28 +54,30 @@ class SI(Quadratic):
         self._gradient: Weights = {}
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """ω = 0 where the task starts."""
+        """Set ω to 0 and keep the weights that the task starts from."""
         super().begin_task(network, task)
         self.kept["start"] = copies(network)
         self.kept["path"] = {name: torch.zeros_like(value) for name, value in self.kept["start"].items()}
 
     def after_backward(self, network: nn.Module) -> None:
-        """Note the gradient, which an optimizer may change, and where the step starts; both until it is made."""
+        """Copy the gradients, which an optimizer may change, and the weights that the step starts from."""
         moving = {name: p for name, p in trained(network).items() if p.grad is not None}
         self._before = {name: p.detach().clone() for name, p in moving.items()}
         self._gradient = {name: p.grad.clone() for name, p in moving.items() if p.grad is not None}
 
     def after_step(self, network: nn.Module) -> None:
-        """One step of the path integral."""
+        """Add the step to the path integral: ω ← ω − g·Δθ."""
         after = {name: p.detach() for name, p in trained(network).items()}
         add_path(self.kept["path"], self._gradient, self._before, after)
-        self._before, self._gradient = {}, {}
+        self._before = {}
+        self._gradient = {}
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Ω ← Ω + ω / (Δ² + ξ), θ* ← θ."""
+        """Add the task's importance, Ω ← Ω + ω / (Δ² + ξ), and set θ* ← θ."""
         self.anchor(network)
         added = importance_of(self.kept["path"], self.kept["start"], self.kept["anchor"], self.damping)
         for name, before in self.kept["importance"].items():
             added[name].add_(before)
         self.kept["importance"] = added
-        self.kept["path"], self.kept["start"] = {}, {}
+        self.kept["path"] = {}
+        self.kept["start"] = {}

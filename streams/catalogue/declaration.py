@@ -11,6 +11,7 @@ from typing import Any
 
 from fomo.data.card import KINDS, DatasetCard
 from fomo.errors import FomoError, check_keys, unknown
+from fomo.system.checks import is_count
 
 KINDS_OF_TASK = ("classification", "retrieval")
 ROLES = ("adaptation", "retention")
@@ -82,9 +83,9 @@ class Declaration:
             least["num_classes"] = 2
         for key, minimum in least.items():
             value = getattr(self, key)
-            self._require(_is_count(value) and value >= minimum, key, value, f"an integer, at least {minimum}")
+            self._require(is_count(value) and value >= minimum, key, value, f"an integer, at least {minimum}")
         adapted = self.role == "adaptation"
-        fits = _is_count(self.time_group) if adapted else self.time_group is None
+        fits = is_count(self.time_group) if adapted else self.time_group is None
         self._require(fits, "time_group", self.time_group, "an integer from 0" if adapted else "null for retention")
 
     def _require(self, holds: bool, key: str, value: object, allowed: str) -> None:
@@ -123,7 +124,3 @@ class Declaration:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

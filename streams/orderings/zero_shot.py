@@ -7,7 +7,7 @@ import numpy as np
 from torch.nn import functional as F
 
 from fomo.data.card import DatasetCard
-from fomo.data.joined import Joined, Part
+from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
 from fomo.evaluation.zero_shot import classifier, predictions, text_features
@@ -96,7 +96,7 @@ def _accuracies(
     for name, dataset in datasets.items():
         on_dataset(name)
         split = dataset.split("train")
-        samples = Joined((Part(split, first_per_class(split.targets, per_class)),))
+        samples = Joined((SplitPart(split, first_per_class(split.targets, per_class)),))
         weights = classifier(model, _with_template(dataset.card), "first", runtime)
         hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
         totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))

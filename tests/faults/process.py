@@ -16,17 +16,17 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
-    ("fomo.running.prepared", "prepare", "start"),  # before the others: the rehearsal in it calls their code
-    ("fomo.checkpoint.saver", "snapshot", "checkpoint"),
+    ("fomo.running.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
+    ("fomo.checkpoint.writer", "snapshot", "checkpoint"),
     ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
-    ("fomo.method", "Methods.end_task", "end of a task"),
-    ("fomo.running.run", "evaluate", "evaluation"),
+    ("fomo.loop", "end", "end of a task"),
+    ("fomo.running.live", "evaluate", "evaluation"),
     ("fomo.loop", "train", "step"),
     ("fomo.data.importing.job", "bring_in", "import"),
-    ("fomo.running.run", "write_report", "last files"),
-    ("fomo.running.run", "_save_weights", "last files"),
-    ("fomo.running.run", "run_card", "last files"),
-    ("fomo.checkpoint.saver", "write", "checkpoint"),  # last: in a thread, beside any other
+    ("fomo.running.ending", "write_report", "last files"),
+    ("fomo.running.ending", "_save_weights", "last files"),
+    ("fomo.running.ending", "run_card", "last files"),
+    ("fomo.checkpoint.writer", "write", "checkpoint"),  # last: in a thread, beside any other
 )
 """Functions, as they are named where they are called, and what they do."""
 OTHERWISE = "in between"

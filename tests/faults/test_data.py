@@ -9,7 +9,7 @@ import pytest
 from fomo.checkpoint.files import numbered
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
-from fomo.running.folder import CHECKPOINTS
+from fomo.results.layout import CHECKPOINTS
 from fomo.running.run import execute
 from tests import tiny
 from tests.faults.compare import differences

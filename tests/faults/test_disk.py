@@ -10,9 +10,10 @@ import pytest
 
 from fomo.checkpoint.files import latest
 from fomo.errors import FomoError
-from fomo.running.folder import CHECKPOINTS, is_full
+from fomo.results.layout import CHECKPOINTS
+from fomo.results.record import Record
+from fomo.running.folder import is_full
 from fomo.running.run import execute
-from fomo.training.record import Record
 from tests import tiny
 from tests.faults.compare import differences
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.batch import Batch
+from fomo.results.layout import FILES
 from fomo.results.scores import read_scores
-from fomo.running.folder import FILES
 from fomo.running.run import execute
 from fomo.training.methods import Methods
 from fomo.training.step import clamp_temperature, contrastive
@@ -115,8 +115,8 @@ def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
     # buffer's 7 are split, the odd one to D: 11, 13, 0. Three steps each.
     assert ledger["samples"] == {"pretraining": 3 * (11 + 8), "update": 3 * (13 + 9), "buffer": 3 * 7}
     scores = read_scores(run)
-    assert [e["task"] for e in scores.evaluations] == [0, 1, 2]
-    assert set(scores.evaluations[0]["tasks"]) == {"1", "2"} and scores.marks == ["not budgeted"]
+    assert [e.task for e in scores.evaluations] == [0, 1, 2]
+    assert set(scores.evaluations[0].tasks) == {1, 2} and scores.caveats == ("not budgeted",)
 
 
 def test_learning_rate_warms_up_and_falls_in_every_task(tmp_path: Path) -> None:

@@ -298,5 +298,5 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert content["identity"] == {"seed": 0}
     put(tmp_path / "000002" / STATE, b"[" * 100_000)
     found = latest(tmp_path, tmp_path / "events.jsonl")
-    assert found is not None and found.place.name == "000001"
+    assert found is not None and found.path.name == "000001"
     assert torch.equal(found.tree("cpu")["network"]["weight"], TREE["network"]["weight"])  # type: ignore[index]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from fomo.config.compose import compose, parse
 from fomo.config.parts import build
-from fomo.config.schema import read_values, resolve
+from fomo.config.schema import resolve
 from fomo.errors import FomoError
+from fomo.results.config_file import read_config
 from fomo.system.reading import read_yaml
 from tests.fomo.helpers import put
 from tests.fuzz.harness import HEAVY, PARSER, survives
@@ -84,7 +85,7 @@ def test_yaml(root: Path, data: bytes) -> None:
     if values is not None:
         again = survives(root, lambda: read_yaml(put(root / "again.yaml", yaml.safe_dump(values, sort_keys=False))))
         assert repr(again) == repr(values)
-    survives(root, lambda: read_values(file))
+    survives(root, lambda: read_config(file.parent))
 
 
 @HEAVY
@@ -138,7 +139,7 @@ TARGETS = (
     "builtins.eval",
     "fomo.cli.main",
     "fomo.__main__.main",
-    "fomo.training.record.write_json",
+    "fomo.system.writing.write_json",
     "fomo.config.parts.build",
     "fomo.cli.os.system",
     "streams.prepare.source.extract",

@@ -20,10 +20,14 @@ from fomo.data.card import DatasetCard, read_card
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sequential import list_shards
 from fomo.errors import FomoError
+from fomo.report.compute import compute_line
 from fomo.report.leaderboard import leaderboard
-from fomo.report.page import compute_line, page, result_table
-from fomo.results.files import read_ledger, read_run_card, read_tasks
+from fomo.report.page import page
+from fomo.report.tables import result_table
+from fomo.results.card import read_card as read_run_card
+from fomo.results.ledger import read_ledger
 from fomo.results.scores import read_scores
+from fomo.results.stream import read_stream
 from fomo.stream.definition import Concept
 from fomo.system.digest import file_digest
 from streams.orderings.captions import occurrences
@@ -111,7 +115,7 @@ def test_ledgers(root: Path, data: bytes) -> None:
 def test_result_cards(root: Path, data: bytes) -> None:
     put(root / "card.json", data)
     card = survives(root, lambda: read_run_card(root))
-    assert card is None or card["seconds"] >= 0
+    assert card is None or card.seconds >= 0
 
 
 @PARSER
@@ -119,8 +123,8 @@ def test_result_cards(root: Path, data: bytes) -> None:
 @with_bombs
 def test_stored_streams(root: Path, data: bytes) -> None:
     put(root / "stream.json", data)
-    tasks = survives(root, lambda: read_tasks(root))
-    assert tasks is None or all("".join(task) is not None for task in tasks)
+    stream = survives(root, lambda: read_stream(root))
+    assert stream is None or all("".join(task) is not None for task in stream.tasks)
 
 
 @PARSER

@@ -3,15 +3,14 @@
 from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import fomo
-from fomo.budget.flops import unmetered
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 
 
-def step(network: nn.Module, methods: Methods, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> Tensor:
-    """One optimizer step; the loss."""
+def step(network: nn.Module, methods: Methods, optimizer: torch.optim.Optimizer, batch: fomo.Batch) -> float:
+    """One optimizer step; its loss."""
     learner = Learner(network, methods, lambda named: optimizer, 1.0, None, nullcontext)
-    return learner.step(optimizer, batch, unmetered)[0].detach()
+    return learner.step(optimizer, batch).loss

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 import fomo
 from fomo.model import weights
 from methods.lora import DoRA, LoRA, VeRA
-from methods.lora.matrices import matrices
+from methods.lora.matrices import Matrix, matrices
 from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair
 from tests import tiny
 from tests.fomo.budget import settings
@@ -55,6 +55,13 @@ def drawn() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def matrix_of(weight: Tensor, blocks: int = 1, transposed: bool = False) -> Matrix:
+    """A weight of a module that holds nothing else."""
+    module = nn.Module()
+    module.register_parameter("weight", nn.Parameter(weight))
+    return Matrix("", module, "weight", blocks, transposed)
+
+
 def by_hand(weight: Tensor, update: Any, blocks: int) -> Tensor:
     """The adapted weight [blocks·m, n], one row after the other in float64."""
     rows = weight.shape[0] // blocks
@@ -78,10 +85,11 @@ def by_hand(weight: Tensor, update: Any, blocks: int) -> Tensor:
 def test_update_equals_explicit_matrices_of_each_block(kind: str, blocks: int, transposed: bool) -> None:
     stacked = torch.randn(blocks * 6, 5)
     weight = stacked.T.contiguous() if transposed else stacked
+    matrix = matrix_of(weight, blocks, transposed)
     if kind == "vera":
-        update: Any = Shared(weight, *shared_pair(2, 9, 7, drawn()), 0.1, blocks, transposed)
+        update: Any = Shared(matrix, *shared_pair(2, 9, 7, drawn()), 0.1)
     else:
-        update = (LowRank if kind == "lora" else Decomposed)(weight, 2, 0.5, blocks, drawn(), transposed)
+        update = (LowRank if kind == "lora" else Decomposed)(matrix, 2, 0.5, drawn())
     assert torch.equal(update(weight), weight)
     for parameter in update.parameters():
         parameter.data += torch.randn(parameter.shape)
@@ -102,12 +110,12 @@ def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> No
     linear, x = nn.Linear(7, 5), torch.randn(4, 7)
     if kind == "vera":
         model, layer = of_peft(peft.VeraConfig(r=3, target_modules=["0"]), linear)
-        update: Any = Shared(linear.weight, layer.vera_A["default"], layer.vera_B["default"], 0.1, 1, False)
+        update: Any = Shared(Matrix("", linear, "weight"), layer.vera_A["default"], layer.vera_B["default"], 0.1)
         pairs = [(update.d, layer.vera_lambda_d["default"]), (update.b, layer.vera_lambda_b["default"])]
     else:
         config = peft.LoraConfig(r=3, lora_alpha=6, target_modules=["0"], use_dora=kind == "dora")
         model, layer = of_peft(config, linear)
-        update = (LowRank if kind == "lora" else Decomposed)(linear.weight.data, 3, 2.0, 1, drawn())
+        update = (LowRank if kind == "lora" else Decomposed)(Matrix("", linear, "weight"), 3, 2.0, drawn())
         pairs = [(update.A, layer.lora_A["default"].weight), (update.B, layer.lora_B["default"].weight)]
         if kind == "dora":
             pairs.append((update.magnitude, layer.lora_magnitude_vector["default"].weight))
@@ -128,7 +136,7 @@ def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> No
 def test_a_row_of_zeros_stays_a_number_in_dora() -> None:
     weight = torch.randn(4, 3)
     weight[1] = 0
-    update = Decomposed(weight, 2, 1.0, 1, drawn())
+    update = Decomposed(matrix_of(weight), 2, 1.0, drawn())
     assert torch.equal(update(weight), weight)
     update(weight).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in update.parameters() if p.grad is not None)

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 import fomo
 from fomo.model import weights
 from fomo.model.weights import Weights
-from methods.merging.techniques import merge
+from methods.merging.merge import merge
 from methods.merging.temporal import DEPLOYS, INITS, TemporalMerge
 from methods.trainable import Trainable
 from tests import tiny

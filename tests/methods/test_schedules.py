@@ -5,6 +5,7 @@ S = 20 has w = c = 2, S = 31 has w = c = 4. Peak 2, floor 0.002, so multipliers 
 
 import json
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import fomo
 from fomo import Position
 from methods.meta_schedules import autoregressive, continued, dynamic, independent, recovered
-from methods.schedules import constant, cosine, power, rsqrt, steps_of, wsd
+from methods.schedules import between, constant, cosine, decaying, power, rsqrt, steps_of, wsd
 from tests import tiny
 
 PEAK, FLOOR = 2.0, 0.002
@@ -221,6 +222,39 @@ def test_pairs_without_a_form_are_refused_with_the_reason(
     for given_schedule in (schedule, partial(schedule, warmup=0.2)):
         with pytest.raises(fomo.FomoError, match=text):
             meta(given_schedule, at(0, 20))
+
+
+@pytest.fixture
+def linear() -> Callable[..., float]:
+    """The schedule that docs/methods.md writes, a guest's."""
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "@decaying" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    schedule: Callable[..., float] = names["linear"]
+    return schedule
+
+
+def test_a_guests_schedule_that_declares_its_decay_goes_with_meta_schedules(linear: Callable[..., float]) -> None:
+    assert linear(at(10, 20)) == pytest.approx(mult(0.5)) and linear(at(19, 20)) == pytest.approx(0.002)
+    peak = 17 / 36  # t = 1: 40 steps with warm-up 4 at position 22: 1 − (22−4+1)/36
+    assert autoregressive(linear, at(1, 20, task=1)) == pytest.approx(mult(peak))
+    assert autoregressive(linear, at(10, 20, task=1)) == pytest.approx(mult(peak / 2))
+    assert dynamic(linear, at(10, 20, task=1)) == pytest.approx(mult(1 - (30 - 4 + 1) / 36))
+    assert autoregressive(partial(linear, warmup=0.2), at(3, 20, task=1)) == pytest.approx(mult(1 - 17 / 32))
+    for meta in (continued, recovered):
+        with pytest.raises(fomo.FomoError, match=r"of schedule=rsqrt .*schedule=linear has no such form"):
+            meta(linear, at(0, 20))
+
+
+def test_a_guests_decay_that_runs_on_is_continued_and_recovered() -> None:
+    @decaying(lambda step, w, num_steps: 1 / (1 + step), ends=False)
+    def hyperbola(at: Position) -> float:
+        return between(at, 1 / (1 + at.step))
+
+    # no warm-up, no cool-down: task 1 starts where 20 steps have led
+    assert continued(hyperbola, at(0, 20, task=1)) == pytest.approx(mult(1 / 21))
+    assert recovered(hyperbola, at(5, 20, task=1)) == pytest.approx(mult(1 / 26))
 
 
 def test_settings_of_a_schedule_reach_its_meta_schedule() -> None:

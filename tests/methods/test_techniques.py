@@ -16,8 +16,9 @@ from fomo.model.shipped import pocket
 from fomo.model.weights import Weights
 from methods.merging import reading
 from methods.merging.lines import positions
+from methods.merging.merge import between, merge
 from methods.merging.reading import Stored, store
-from methods.merging.techniques import TECHNIQUES, between, merge
+from methods.merging.techniques import TECHNIQUES
 from methods.merging.thresholds import magnitudes
 
 VECTORS = [name for name, row in TECHNIQUES.items() if row.vectors]

@@ -1,15 +1,15 @@
 """Writes the samples of one split into shards, and can go on where it was interrupted."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fomo.data.shards import Row, ShardWriter, shard_path, write_index
+from fomo.data.shards import ShardRow, ShardWriter, shard_path, write_index
 from fomo.data.sources import LeftOut
 from fomo.system.digest import file_digest
+from fomo.system.writing import write_text
 
 SHARD_BYTES = 256 * 2**20
 
@@ -18,7 +18,7 @@ SHARD_BYTES = 256 * 2**20
 class Record:
     """One shard and what was left out on the way to it; stored, it says that the shard is whole."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ShardRow] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     caption_kinds: list[str] = field(default_factory=list)
     sha256: str = ""
@@ -61,7 +61,7 @@ class SplitWriter:
         """Append a sample; ``about`` is what is stored beside the picture."""
         number = len(self._digests)
         if self._shard is None:
-            self._shard = ShardWriter(self._partial(number))
+            self._shard = ShardWriter(shard_path(self._folder, self._split, number))
         key = f"{number:06d}{len(self._record.rows):06d}"
         self._record.rows.append(self._shard.add(key, extension, image, about))
         kinds = about.get("caption_kinds") or {"default": about["captions"]}
@@ -88,9 +88,7 @@ class SplitWriter:
         number = len(self._digests)
         if self._shard is not None:
             self._shard.close()
-            path = shard_path(self._folder, self._split, number)
-            os.replace(self._partial(number), path)
-            self._record.sha256 = file_digest(path)
+            self._record.sha256 = file_digest(shard_path(self._folder, self._split, number))
         self._store(number)
         self._note(self._record)
         self._record, self._shard = Record(), None
@@ -104,22 +102,17 @@ class SplitWriter:
         self.caption_kinds.update(record.caption_kinds)
         self._digests.append(record.sha256)
 
-    def _partial(self, number: int) -> Path:
-        return self._folder / f"{self._split}-{number:06d}.partial"
-
     def _record_path(self, number: int) -> Path:
         return self._folder / "records" / f"{self._split}-{number:06d}.json"
 
     def _store(self, number: int) -> None:
         path = self._record_path(number)
         path.parent.mkdir(exist_ok=True)
-        scratch = path.with_suffix(".partial")
-        scratch.write_text(json.dumps(asdict(self._record)), encoding="utf-8")
-        os.replace(scratch, path)
+        write_text(path, json.dumps(asdict(self._record)))
 
     def _read(self, number: int) -> Record:
         values = json.loads(self._record_path(number).read_text(encoding="utf-8"))
-        values["rows"] = [Row(*row) for row in values["rows"]]
+        values["rows"] = [ShardRow(*row) for row in values["rows"]]
         values["left_out"] = [LeftOut(*item) for item in values["left_out"]]
         return Record(**values)
 

@@ -1,8 +1,8 @@
-"""The same picture in two places: exactly, by the hash of its pixels, or nearly, by a perceptual hash.
+"""The same image in two places: exactly, by the hash of its pixels, or nearly, by a perceptual hash.
 
 The perceptual hash is pHash (Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions): the
-lowest 8 × 8 coefficients of the cosine transform of the 32 × 32 grey picture, without the constant one, above or below
-their median. It is blind to colour: two pictures are near duplicates if few bits differ, and the colours of their 4 × 4
+lowest 8 × 8 coefficients of the cosine transform of the 32 × 32 grey image, without the constant one, above or below
+their median. It is blind to colour: two images are near duplicates if few bits differ, and the colours of their 4 × 4
 thumbnails too.
 """
 
@@ -19,22 +19,30 @@ from fomo.data.samples import Samples
 from fomo.data.shards import ShardSamples, shortened
 from fomo.errors import FomoError
 
-SIDE, LOW = 32, 8
+SIDE = 32
+"""Pixels of a side of the grey image."""
+LOW = 8
+"""Coefficients of a side that the hash keeps."""
 PLAIN = 2.0
-"""Standard deviation of the grey values (0–255) below which a picture has nothing to tell it by."""
+"""Standard deviation of the grey values (0–255) below which an image has nothing to tell it by."""
 NUM_BITS = 64
-THUMB_SIDE, THUMB_DISTANCE = 4, 8.0
+THUMB_SIDE = 4
+THUMB_DISTANCE = 8.0
 """Near duplicates differ by at most so much in the mean over their thumbnails' RGB values (0–255)."""
 MOST_PAIRS = 4_000_000
+"""Pairs that are compared at once."""
 _BITS = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
 class Signature(NamedTuple):
-    """64 bits of the pixels' SHA-256; perceptual hash, ``None`` for a plain picture or unasked; RGB thumbnail."""
+    """What an image is compared by."""
 
     pixels: int
+    """The first 64 bits of the SHA-256 of size and pixels."""
     perceptual: int | None = None
+    """The perceptual hash; ``None`` for a plain image, and where it was not asked for."""
     thumb: bytes = b""
+    """RGB values of the thumbnail; empty where it was not asked for."""
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +52,7 @@ def _cosines() -> np.ndarray:
 
 
 def perceptual_hash(image: Image.Image) -> int | None:
-    """63 bits that stay nearly the same under scaling and recompression; ``None`` for a plain picture."""
+    """63 bits that stay nearly the same under scaling and recompression; ``None`` for a plain image."""
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float64)
     if grey.std() < PLAIN:
         return None
@@ -53,9 +61,9 @@ def perceptual_hash(image: Image.Image) -> int | None:
 
 
 def signatures(samples: Samples, rows: np.ndarray, perceptual: bool) -> list[Signature | str]:
-    """A signature for each of ``rows``, or what is wrong with the picture.
+    """A signature for each of ``rows``, or what is wrong with the image.
 
-    Shards hold the hash of the pixels, as they were decoded, in their index: pictures are opened for the rest alone.
+    Shards hold the hash of the pixels in their index, so that without ``perceptual`` their images are not opened.
     """
     if isinstance(samples, ShardSamples) and not perceptual:
         return [Signature(int(digest)) for digest in samples.digests[rows]]
@@ -75,15 +83,28 @@ def _signature(samples: Samples, row: int, perceptual: bool) -> Signature | str:
 
 
 def near_duplicates(kept: Sequence[Signature], others: Sequence[Signature], radius: int) -> np.ndarray:
-    """All (i, j) where kept[i] and others[j] nearly look the same, sorted: int64 [k, 2]. None of them is plain."""
-    a, b = (np.array([one.perceptual for one in side], dtype=np.uint64) for side in (kept, others))
-    pairs = near_pairs(a, b, radius)
-    thumbs = [np.frombuffer(b"".join(one.thumb for one in side), np.uint8) for side in (kept, others)]
-    left, right = (
-        thumb.reshape(len(side), -1)[pairs[:, k]].astype(float)
-        for k, (thumb, side) in enumerate(zip(thumbs, (kept, others), strict=True))
-    )
-    return pairs[np.abs(left - right).mean(axis=1) <= THUMB_DISTANCE] if len(pairs) else pairs
+    """All (i, j) where kept[i] and others[j] nearly look the same, sorted: int64 [k, 2].
+
+    Args:
+        kept: signatures of one side, perceptual hashes included: no image is plain.
+        others: those of the other side, perceptual hashes included.
+        radius: bits by which perceptual hashes may differ.
+    """
+    pairs = near_pairs(_hashes(kept), _hashes(others), radius)
+    if not len(pairs):
+        return pairs
+    differences = np.abs(_thumbs(kept)[pairs[:, 0]] - _thumbs(others)[pairs[:, 1]])
+    return pairs[differences.mean(axis=1) <= THUMB_DISTANCE]
+
+
+def _hashes(side: Sequence[Signature]) -> np.ndarray:
+    """Perceptual hashes: uint64 [n]."""
+    return np.array([one.perceptual for one in side], dtype=np.uint64)
+
+
+def _thumbs(side: Sequence[Signature]) -> np.ndarray:
+    """RGB values of the thumbnails: float64 [n, 3 · THUMB_SIDE²]."""
+    return np.frombuffer(b"".join(one.thumb for one in side), np.uint8).reshape(len(side), -1).astype(float)
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -113,7 +134,7 @@ def _band(hashes: np.ndarray, low: int, high: int) -> np.ndarray:
 
 
 def _agreeing(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
-    """Pairs of places with equal values, in parts of bounded size: int64 [k, 2]."""
+    """All (i, j) with a[i] = b[j], in parts of bounded size: int64 [k, 2]."""
     order = np.argsort(a, kind="stable")
     ordered = a[order]
     first = np.searchsorted(ordered, b, side="left")

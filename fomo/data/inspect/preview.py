@@ -1,4 +1,4 @@
-"""``fomo data preview``: a grid of samples with their class and text, to see what a dataset shows."""
+"""``fomo data preview``: a grid of samples with their class and caption, to see what a dataset shows."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,13 +11,24 @@ from fomo import rng
 from fomo.data.samples import Dataset, Samples
 
 COLUMNS = 6
-TILE, GAP, LINE = 176, 12, 15
-NUM_LINES = 3
+TILE = 176
+GAP = 12
+LINE = 15
 TITLE = 28
+"""Heights of a tile (a square), of the room around it, of a line of text and of the title, in pixels."""
+NUM_LINES = 3
+"""Lines of a caption at most."""
 
 
 def preview(dataset: Dataset, split: str, num_samples: int, seed: int = 0) -> Image.Image:
-    """``num_samples`` pictures of a split, of as many classes as possible, each above its class and first text."""
+    """A grid of ``num_samples`` images, of as many classes as possible, each above its class and first caption.
+
+    Args:
+        dataset: what to show.
+        split: of the dataset.
+        num_samples: how many images; fewer where the split has fewer.
+        seed: other seeds choose other images.
+    """
     samples = dataset.split(split)
     rows = chosen(samples.targets, num_samples, seed)
     height = TILE + (NUM_LINES + 1) * LINE + GAP
@@ -25,14 +36,17 @@ def preview(dataset: Dataset, split: str, num_samples: int, seed: int = 0) -> Im
     page = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(page)
     draw.text((GAP, GAP // 2), _title(dataset, split), fill="black", font=_font(16, bold=True))
-    for place, row in enumerate(rows):
-        corner = (GAP + place % COLUMNS * (TILE + GAP), TITLE + GAP + place // COLUMNS * height)
+    for number, row in enumerate(rows):
+        corner = (GAP + number % COLUMNS * (TILE + GAP), TITLE + GAP + number // COLUMNS * height)
         _tile(page, draw, corner, samples, int(row), dataset)
     return page
 
 
 def chosen(targets: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Rows in the order of their classes, drawn so that no class comes again before all have come: int64 [number]."""
+    """Rows in the order of their classes: int64 [number].
+
+    They are drawn so that no class comes a second time before all have come once.
+    """
     order = rng.generator(seed, "preview").permutation(len(targets))
     round_of = np.empty(len(targets), dtype=np.int64)
     seen: dict[int, int] = {}
@@ -68,7 +82,7 @@ def _tile(
 
 
 def wrapped(text: str, font: ImageFont.FreeTypeFont, num_lines: int) -> list[str]:
-    """Lines of at most a tile's width; what does not fit ends in an ellipsis."""
+    """Up to ``num_lines`` lines of at most a tile's width; what does not fit ends in an ellipsis."""
     lines: list[str] = []
     rest = " ".join(text.split())
     while rest and len(lines) < num_lines:
@@ -80,13 +94,13 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, num_lines: int) -> list[str
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, last: bool) -> str:
-    """The longest beginning that fits, cut at a space where there is one."""
+    """The longest beginning of ``text`` that fits a tile, cut at a space where there is one."""
     if font.getlength(text) <= TILE:
         return text
-    mark = "…" if last else ""
-    length = max(n for n in range(1, len(text) + 1) if n == 1 or font.getlength(text[:n] + mark) <= TILE)
+    ellipsis = "…" if last else ""
+    length = max(n for n in range(1, len(text) + 1) if n == 1 or font.getlength(text[:n] + ellipsis) <= TILE)
     space = text.rfind(" ", 1, length + 1)
-    return (text[: space if space > 0 else length]) + mark
+    return text[: space if space > 0 else length] + ellipsis
 
 
 @lru_cache

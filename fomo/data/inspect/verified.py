@@ -4,22 +4,23 @@ Kept in the cache under the hash of the dataset's card, which holds the hashes o
 for exactly these bytes, and only once the files' hashes were compared anew.
 """
 
-import hashlib
 import json
 import time
 from pathlib import Path
 
 from fomo.system.cache import cache_home
+from fomo.system.digest import file_digest
+from fomo.system.writing import write_text
 
 SECONDS = 5.0
-"""At most so often the note is written."""
+"""Least time between two notes."""
 
 
 class Verified:
-    """Samples of each split, from the first one on, that were found whole."""
+    """How many samples of each split, counted from the first, were found whole."""
 
     def __init__(self, card: Path) -> None:
-        self._file = cache_home() / "verified" / f"{hashlib.sha256(card.read_bytes()).hexdigest()}.json"
+        self._file = cache_home() / "verified" / f"{file_digest(card)}.json"
         self._rows = self._read()
         self._written = time.monotonic()
 
@@ -28,10 +29,10 @@ class Verified:
             rows = json.loads(self._file.read_text(encoding="utf-8"))
             return {str(split): int(number) for split, number in rows.items()}
         except (OSError, ValueError, AttributeError, TypeError):
-            return {}  # none, or not ours: begin anew
+            return {}  # no note, or not one of ours: begin anew
 
     def rows(self, split: str) -> int:
-        """How many samples need not be read again."""
+        """How many samples of a split, counted from the first, need not be read again."""
         return max(self._rows.get(split, 0), 0)
 
     def advance(self, split: str, rows: int) -> None:
@@ -39,11 +40,9 @@ class Verified:
         self._rows[split] = rows
         if time.monotonic() - self._written < SECONDS:
             return
-        scratch = self._file.with_suffix(".partial")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_text(json.dumps(self._rows), encoding="utf-8")
-            scratch.replace(self._file)
+            write_text(self._file, json.dumps(self._rows), shared=True)
         except OSError:
             return
         self._written = time.monotonic()

@@ -16,6 +16,7 @@ from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import COLUMNS, ShardSamples, shard_path, shortened
 from fomo.data.sources import LeftOut, tar_members
 from fomo.errors import FomoError
+from fomo.system.checks import is_strings
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched
 
@@ -23,9 +24,10 @@ CHUNK = 64
 
 
 class Problem(NamedTuple):
-    """Something that is not as it should be."""
+    """Something in a dataset that is not as it should be."""
 
     place: str
+    """A file, or a sample."""
     what: str
 
 
@@ -49,15 +51,22 @@ def _opened(folder: Path, split: str) -> ShardSamples:
 
 
 def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda number: None) -> Iterator[Problem]:
-    """Everything that is wrong with the dataset in ``folder``; ``decode=False`` leaves the samples unread.
+    """Everything that is wrong with the dataset in ``folder``.
+
+    Args:
+        folder: of the dataset.
+        run: what the work is shared out by.
+        decode: whether every sample is read.
+        tick: called with numbers of samples as they are read.
 
     Raises:
         FomoError: there is no readable card.
     """
     card = read_card(folder / "dataset.json")
+    name = folder.absolute().name
     _opened.cache_clear()
-    if card.name != folder.absolute().name:
-        yield Problem("dataset.json", f"the dataset is named '{card.name}', its folder '{folder.absolute().name}'")
+    if card.name != name:
+        yield Problem("dataset.json", f"the dataset is named '{card.name}', its folder '{name}'")
     damaged = list(_check_files(folder, card, run))
     yield from damaged
     verified = Verified(folder / "dataset.json")
@@ -78,7 +87,16 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
 def _read_all(
     check: SplitCheck, num_samples: int, run: Run, tick: Tick, verified: Verified | None
 ) -> Iterator[Problem]:
-    """Decode every sample; those that an interrupted verification of the same bytes found whole are passed over."""
+    """Decode every sample.
+
+    Args:
+        check: the split.
+        num_samples: of the split.
+        run: what the work is shared out by.
+        tick: called with numbers of samples as they are read.
+        verified: what an interrupted verification of the same bytes found whole, which is not read again; ``None``:
+            read everything.
+    """
     start = min(verified.rows(check.split), num_samples) if verified else 0
     tick(start)
     batches = list(batched(range(start, num_samples), CHUNK))
@@ -128,7 +146,7 @@ def _check_index(check: SplitCheck, num_samples: int) -> Problem | None:
 
 
 def _check_shard(check: SplitCheck, number: int) -> list[Problem]:
-    """Pairs of members of distinct keys, where the index says that they are."""
+    """What is wrong with a shard: its members have to be pairs of distinct keys, where the index says they are."""
     path = shard_path(check.folder, check.split, number)
     members = list(tar_members(path))
     bad = [Problem(item.path, item.reason) for item in members if isinstance(item, LeftOut)]
@@ -147,9 +165,11 @@ def _are_pairs(names: list[str]) -> bool:
     parts = [name.split(".") for name in names]
     if len(parts) % 2 or any(len(part) != 2 for part in parts):
         return False
-    keys, pairs = [key for key, _ in parts[::2]], [key for key, _ in parts[1::2]]
-    kinds = {kind for _, kind in parts[::2]} <= set(KEPT.values()) and {kind for _, kind in parts[1::2]} <= {"json"}
-    return kinds and keys == pairs and len(set(keys)) == len(keys)
+    images = parts[::2]
+    jsons = parts[1::2]
+    keys = [key for key, _ in images]
+    kinds = {kind for _, kind in images} <= set(KEPT.values()) and {kind for _, kind in jsons} <= {"json"}
+    return kinds and keys == [key for key, _ in jsons] and len(set(keys)) == len(keys)
 
 
 def _check_samples(check: SplitCheck, rows: list[int]) -> list[Problem]:
@@ -167,16 +187,15 @@ def _sample_problem(samples: ShardSamples, card: DatasetCard, row: int) -> str:
     target = int(samples.targets[row])
     if not isinstance(about, dict) or about.get("class") != (card.classes[target] if target >= 0 else None):
         return "its class is not that of the index"
-    if not _are_texts(about):
-        return "its captions are no lists of texts"
+    if not _are_captions(about):
+        return "its captions are no lists of strings"
     if digest != about.get("pixels") or shortened(digest) != int(samples.digests[row]):
-        return "its picture is not the one that was stored"
+        return "its image is not the one that was stored"
     return ""
 
 
-def _are_texts(about: Mapping[str, Any]) -> bool:
+def _are_captions(about: Mapping[str, Any]) -> bool:
     kinds = about.get("caption_kinds", {})
     if not isinstance(kinds, dict) or set(kinds) - set(CAPTION_KINDS):
         return False
-    lists = [about.get("captions"), *kinds.values()]
-    return all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in lists)
+    return all(map(is_strings, [about.get("captions"), *kinds.values()]))

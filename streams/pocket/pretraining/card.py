@@ -15,7 +15,7 @@ from fomo.model.names import MODELS
 from fomo.model.shipped import compact, pocket, read_config
 from fomo.system.digest import file_digest
 from fomo.system.runtime import Runtime
-from fomo.training.record import write_json
+from fomo.system.writing import write_bytes, write_json
 from streams.pocket import datasets, sets
 from streams.pocket.drawings.pool import FAMILIES
 from streams.pocket.pretraining.train import PretrainingRecipe
@@ -58,7 +58,7 @@ def write_model(
         score: is called with the model read back from the file, whose weights are rounded there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(save(compact(model.network)))
+    write_bytes(folder / WEIGHTS, save(compact(model.network)))
     shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     scores = score(pocket(model.name, folder=folder))

@@ -20,9 +20,10 @@ from torch.nn import functional as F
 from fomo import rng
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
-from fomo.model.clip import ClipModel, Tokenize
+from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import pocket
+from fomo.stream.batches import Tokenize
 from streams.pocket import datasets
 
 MAX_LOGIT_SCALE = math.log(100)

@@ -27,10 +27,11 @@ def product(rows: int = 4) -> None:
 
 def take(ledger: Ledger, task: int, step: int, rows: int = 4, counts: tuple[int, int, int] = (2, 3, 1)) -> bool:
     """A step; whether it was counted."""
-    with ledger.step(task, step, batch(counts)) as meter:
-        with meter("forward"):
-            product(rows)
-        return meter is not unmetered
+    meter = ledger.meter(task, step, batch(counts))
+    with meter("forward"):
+        product(rows)
+    ledger.charge(task, step, batch(counts), meter)
+    return meter is not unmetered
 
 
 def planned(steps: tuple[int, ...], refresh_every: int | None = None) -> Plan:
@@ -44,7 +45,7 @@ def test_a_ledger_adds_up() -> None:
     ledger = Ledger(Plan(Budget(steps=5), (2, 3)), seed=0)
     for task, step, counts in ((1, 0, (5, 5, 0)), (1, 1, (5, 5, 0)), (2, 0, (4, 3, 3))):
         take(ledger, task, step, counts=counts)
-    content: dict[str, Any] = json.loads(json.dumps(ledger.to_json()))
+    content: dict[str, Any] = json.loads(json.dumps(ledger.to_file().to_json()))
     assert content["planned"] == {"steps": 5, "flops": None} and content["left"] == 2
     assert content["charged"] == {"steps": 3, "flops": 3 * WORK} and content["phases"] == {"forward": 3 * WORK}
     assert content["tasks"]["2"]["charged"] == {"steps": 1, "flops": WORK}
@@ -64,7 +65,7 @@ def test_mafs_are_flops_times_the_multiplier() -> None:
     ledger = Ledger(planned((3,)), seed=0)
     for step in range(3):
         take(ledger, 1, step)
-    content = ledger.to_json()
+    content = ledger.to_file().to_json()
     assert content["charged"] == content["planned"] == {"steps": 3, "flops": 3 * WORK, "mafs": 1.5 * WORK / 1e9}
     assert content["left"] == pytest.approx(1 - 1.5 * WORK / 1e9) and content["memory"]["multiplier"] == 0.5
 
@@ -101,7 +102,7 @@ def test_steps_that_refresh_cost_what_the_first_one_does() -> None:
     for step in range(7):
         take(ledger, 1, step, rows=8 if step % 3 == 0 else 4)
     assert ledger.charged_flops == (3 * 2 + 4) * WORK
-    assert ledger.to_json()["charged"] == ledger.to_json()["planned"]
+    assert ledger.to_file().to_json()["charged"] == ledger.to_file().to_json()["planned"]
 
 
 def test_the_first_step_of_another_size_is_counted_and_held_to_its_own_cost() -> None:
@@ -129,7 +130,7 @@ def test_hooks_are_always_counted_and_held_to_the_plan() -> None:
     free = Ledger(Plan(Budget(steps=2), (1, 1)), seed=0)
     with free.hooks(2, "end") as meter, meter("merging.end_task"):
         product()
-    assert free.to_json()["tasks"]["2"]["phases"] == {"merging.end_task": WORK}
+    assert free.to_file().to_json()["tasks"]["2"]["phases"] == {"merging.end_task": WORK}
 
 
 def test_two_ledgers_share_nothing() -> None:
@@ -138,12 +139,12 @@ def test_two_ledgers_share_nothing() -> None:
     assert other.charged_flops == 0 and set(other.samples.values()) == {0}
 
 
-def lost_step(ledger: Ledger, step: int, num_lost: int) -> None:
+def lost_step(ledger: Ledger, step: int, num_lost: int, rows: int = 4) -> None:
     """A step that ends before its update, and with which ``num_lost`` are without effect."""
-    with ledger.step(1, step, batch()) as meter:
-        with meter("forward"):
-            product()
-        ledger.lose(num_lost)
+    meter = ledger.meter(1, step, batch())
+    with meter("forward"):
+        product(rows)
+    ledger.charge(1, step, batch(), meter, num_lost)
 
 
 def with_optimizer(steps: int) -> Plan:
@@ -154,11 +155,12 @@ def with_optimizer(steps: int) -> Plan:
 
 
 def update(ledger: Ledger, step: int, times: int) -> None:
-    with ledger.step(1, step, batch()) as meter:
-        with meter("forward"):
-            product()
-        with meter("optimizer"):
-            product(4 * times)
+    meter = ledger.meter(1, step, batch())
+    with meter("forward"):
+        product()
+    with meter("optimizer"):
+        product(4 * times)
+    ledger.charge(1, step, batch(), meter)
 
 
 def test_a_lost_step_is_charged_without_its_update_and_the_next_one_takes_its_place() -> None:
@@ -169,7 +171,7 @@ def test_a_lost_step_is_charged_without_its_update_and_the_next_one_takes_its_pl
             lost_step(ledger, step, 1)
         else:
             update(ledger, step, times=5 if step in (1, 5) else 1)
-    assert ledger.steps == [7] and ledger.lost == [2] and ledger.to_json()["lost_steps"] == 2
+    assert ledger.steps == [7] and ledger.lost == [2] and ledger.to_file().to_json()["lost_steps"] == 2
     assert ledger.charged_flops == (7 + 2 * 5 + 3) * WORK < ledger.plan.flops(1)
     assert sum(ledger.samples.values()) == 7 * 6
 
@@ -180,10 +182,8 @@ def test_a_lost_step_is_no_measure_of_its_kind_and_held_to_it_all_the_same() -> 
     for step in (1, 2):
         update(ledger, step, 1)
     assert ledger.charged_flops == 5 * WORK
-    with pytest.raises(FomoError, match="in step 3, which is lost: forward"), ledger.step(1, 3, batch()) as meter:
-        with meter("forward"):
-            product(5)
-        ledger.lose(1)
+    with pytest.raises(FomoError, match="in step 3, which is lost: forward"):
+        lost_step(ledger, 3, 1, rows=5)
 
 
 def test_what_is_lost_is_kept_with_the_state() -> None:
@@ -191,6 +191,6 @@ def test_what_is_lost_is_kept_with_the_state() -> None:
     update(ledger, 0, 5)
     lost_step(ledger, 1, 2)
     other = Ledger(with_optimizer(7), seed=0)
-    other.load_state(ledger.state())
+    other.load_state_dict(ledger.state_dict())
     assert other.lost == [2] and other.applied(1, 2) == 0
     update(other, 2, 5)

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 import fomo
 from fomo.budget.flops import FlopMeter, Flops
 from fomo.method import Method
-from fomo.planning.rehearsal import rehearse
 from tests import tiny
 from tests.fomo.budget import settings
-from tests.fomo.planning.test_rehearsal import WORK, ledger_of, planned_run, with_part, work
+from tests.fomo.planning.test_rehearsal import WORK, ledger_of, planned_run, work
 
 
 class _WorksBackward(torch.autograd.Function):
@@ -96,8 +95,8 @@ class Busy(torch.optim.SGD):
 
 def test_an_optimizer_pays_for_its_making_and_for_dropping_gradients() -> None:
     setting = settings.setting("batch_size=6")
-    found = rehearse(with_part(setting, Method)).tasks[0]
-    busy = rehearse(type(setting)(**{**vars(setting), "make_optimizer": Busy})).tasks[0]
+    found = setting.with_part(Method).rehearse().tasks[0]
+    busy = setting.having(make_optimizer=Busy).rehearse().tasks[0]
     assert "optimizer" not in {**found.begin, **(found.ordinary or {})}
     assert busy.begin["optimizer"] == (busy.ordinary or {})["optimizer"] == Flops(WORK, 0)
 
@@ -113,7 +112,7 @@ class Backwards(fomo.PeriodicOptimizer):
 def test_a_period_below_one_is_refused() -> None:
     setting = settings.setting("batch_size=6")
     with pytest.raises(fomo.FomoError, match=r"Backwards.refresh_every=-2: allowed are whole numbers from 1"):
-        rehearse(type(setting)(**{**vars(setting), "make_optimizer": Backwards}))
+        setting.having(make_optimizer=Backwards).rehearse()
 
 
 MATRIX, VECTOR = torch.eye(8) + 1, torch.ones(8)

@@ -7,7 +7,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
 from fomo.model.shipped import pocket
-from fomo.planning.rehearsal import full_fine_tuning
 from tests.fomo.budget import settings
 
 GIB = 2**30
@@ -75,7 +74,7 @@ PUBLISHED_FULL, PUBLISHED_LOCKED_TEXT = 46.5917, 37.5761
 
 
 def test_published_memory() -> None:
-    full = full_fine_tuning(settings.setting(*settings.PUBLISHED)).peak_bytes
+    full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
     assert full == settings.cost(*settings.PUBLISHED).peak_bytes, "the reference is the preset finetune"
     assert full / GIB == pytest.approx(PUBLISHED_FULL, rel=0.1)
     locked = settings.cost(*settings.PUBLISHED, "method=locked_text").peak_bytes

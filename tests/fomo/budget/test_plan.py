@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fomo.budget import Budget
@@ -100,6 +100,7 @@ def test_a_method_that_trains_nothing_takes_no_step_and_is_not_refused() -> None
 
 
 @given(st.integers(1, 10**6), st.integers(1, 30), st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9))
+@example(15625, 24, 15625, 1, 1)  # 0.001125 exactly, which as a float is less
 def test_the_budget_that_is_named_would_do(step: int, tasks: int, extra: int, peak: int, reference: int) -> None:
     cost, memory = cost_of(*[task_cost(step, extra=extra)] * tasks, begin_run=extra), Memory(peak, reference)
     total = float(Fraction(step, 2) * memory.multiplier * tasks / GIGA)

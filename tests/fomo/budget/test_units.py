@@ -21,7 +21,7 @@ from fomo.errors import FomoError
 )
 def test_a_unit_and_what_it_says_of_a_result(given: dict[str, Any], marks: list[str]) -> None:
     budget = Budget(**given)
-    assert budget.unit == next(iter(given)) and budget.marks == marks
+    assert budget.unit == next(iter(given)) and budget.caveats == marks
     assert budget.needs_rehearsal == (budget.unit in ("total_mafs", "total_gflops"))
 
 

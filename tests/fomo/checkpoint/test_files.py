@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fomo.checkpoint import files as checkpoint
 from fomo.checkpoint.files import STATE, TENSORS, Damaged, latest, numbered, read, snapshot, write
-from fomo.checkpoint.saver import CheckpointConfig, Saver
+from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
 from fomo.errors import FomoError
 
 IDENTITY = {"config": {"seed": 0}}
@@ -22,8 +22,8 @@ def tree(number: int) -> dict[str, Any]:
     return {"weights": torch.full((3,), float(number)), "record": {"events_bytes": number}}
 
 
-def saver(folder: Path, **config: Any) -> Saver:
-    return Saver(folder, IDENTITY, CheckpointConfig(**config))
+def saver(folder: Path, **config: Any) -> CheckpointWriter:
+    return CheckpointWriter(folder, IDENTITY, CheckpointConfig(**config))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_after_a_damaged_one_two_whole_ones_are_kept_again(three: Path) -> None:
     spoil(three / "000003" / TENSORS)
     found = latest(three, three.parent / "events.jsonl")
     assert found is not None
-    made = Saver(three, IDENTITY, CheckpointConfig(), found.place)
+    made = CheckpointWriter(three, IDENTITY, CheckpointConfig(), found.path)
     made.save(tree(1))
     made.wait()
     assert list(numbered(three)) == [2, 4]
@@ -121,7 +121,7 @@ def test_what_an_attempt_left_half_written_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_cannot_be_written_to_stops_the_run_and_names_what_is_whole(three: Path) -> None:
-    made = Saver(three, IDENTITY, CheckpointConfig(), three / "000003")
+    made = CheckpointWriter(three, IDENTITY, CheckpointConfig(), three / "000003")
     (three / ".000004.partial").write_text("in the way")  # after the saver cleaned up: mkdir fails as on a full disk
     made.save(tree(4))
     with pytest.raises(FomoError, match=r"could not be written .*000003 is whole"):

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from fomo.config import schema as module
 from fomo.config.compose import builtin_groups, compose, config_dir, groups, label, sweep
-from fomo.config.plans import stream_plan
-from fomo.config.schema import Config, Resolved, comparable, differences, read_values, resolve, sha256_without_seed
+from fomo.config.factory import stream_plan
+from fomo.config.schema import Config, Resolved, resolve
 from fomo.errors import FomoError
-from fomo.running.folder import State, run_folder, start, state_of
+from fomo.results import config_file
+from fomo.results.config_file import comparable, differences, read_config, sha256_without_seed
+from fomo.running.folder import FolderState, run_folder, start, state_of
 from fomo.stream.mixture import MixtureWeights
 from tests.fomo.helpers import error_of, put
 
@@ -222,7 +223,7 @@ def test_the_stored_text_gives_the_same_experiment_back(overrides: list[str], tm
     file = put(tmp_path / "config.yaml", made.to_yaml())
     again = resolve(compose([], file))
     assert again.sha256 == made.sha256 and again.config == made.config and again.to_yaml() == made.to_yaml()
-    assert read_values(file) == dict(made.values)
+    assert read_config(file.parent) == dict(made.values)
 
 
 def test_a_stored_text_takes_overrides(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_a_stored_text_refuses_what_it_cannot_take(override: str, tmp_path: Path
 def test_a_file_that_is_no_configuration_is_named(text: str | bytes, tmp_path: Path) -> None:
     file = put(tmp_path / "config.yaml", text)
     with pytest.raises(FomoError, match=r"config\.yaml"):
-        read_values(file)
+        read_config(file.parent)
     with pytest.raises(FomoError):
         resolve(compose([], file))
 
@@ -250,8 +251,8 @@ def test_a_file_that_is_no_configuration_is_named(text: str | bytes, tmp_path: P
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FomoError, match=r"gone\.yaml"):
         compose([], tmp_path / "gone.yaml")
-    with pytest.raises(FomoError, match=r"gone\.yaml"):
-        read_values(tmp_path / "gone.yaml")
+    with pytest.raises(FomoError, match=r"config\.yaml"):
+        read_config(tmp_path)
 
 
 def test_a_sweep_is_the_product_with_a_folder_for_each_job() -> None:
@@ -356,7 +357,7 @@ def test_comparable_changes_nothing() -> None:
     copy = changed(made, "seed", made["seed"])
     kept = comparable(made)
     assert made == copy and "run" not in kept and "num_workers" not in kept["runtime"]
-    assert set(made) - set(kept) == set(module.UNHASHED)
+    assert set(made) - set(kept) == set(config_file.UNCOMPARED)
 
 
 def test_a_resolved_configuration_cannot_be_changed() -> None:
@@ -372,16 +373,16 @@ def test_a_run_folder_is_the_chosen_one_or_named_by_the_hash() -> None:
 
 def test_the_state_of_a_folder(tmp_path: Path) -> None:
     made, folder = resolved(), tmp_path / "run"
-    assert state_of(folder, made) is State.NEW
+    assert state_of(folder, made) is FolderState.NEW
     start(folder, made)
-    assert state_of(folder, made) is State.UNFINISHED
-    assert state_of(folder, resolved("runtime.num_workers=2", "run.dir=elsewhere")) is State.UNFINISHED
+    assert state_of(folder, made) is FolderState.UNFINISHED
+    assert state_of(folder, resolved("runtime.num_workers=2", "run.dir=elsewhere")) is FolderState.UNFINISHED
     put(folder / "card.json", "{}")
-    assert state_of(folder, made) is State.FINISHED
+    assert state_of(folder, made) is FolderState.FINISHED
     with pytest.raises(FomoError, match=r"seed: 0 → 1.*another run\.dir"):
         state_of(folder, resolved("seed=1"))
     start(folder, made)
-    assert state_of(folder, made) is State.UNFINISHED
+    assert state_of(folder, made) is FolderState.UNFINISHED
 
 
 def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fomo.config.compose import compose, groups
 from fomo.config.parts import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
-from fomo.running.folder import WEIGHTS
+from fomo.results.layout import WEIGHTS
 from fomo.stream.definition import Concept
 from methods.merging.techniques import technique_of
 from streams.opening import available, open_named

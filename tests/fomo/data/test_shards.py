@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
 import tarfile
@@ -17,7 +18,7 @@ from fomo.data.card import DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.pictures import pixel_digest
-from fomo.data.shards import ShardSamples, open_dataset, present, shard_path, shortened, write_card
+from fomo.data.shards import ShardSamples, ShardWriter, open_dataset, present, shard_path, shortened, write_card
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 
@@ -125,6 +126,28 @@ def test_samples_travel_to_workers_small_and_whole(folder: Path) -> None:
     sent = pickle.dumps(samples)
     assert len(sent) < 2000
     assert pickle.loads(sent).image(3).tobytes() == picture(3).tobytes()
+
+
+def test_an_image_and_its_captions_take_one_read_and_captions_alone_read_no_image(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, start: sizes.append(size) or pread(file, size, start))
+    samples = ShardSamples(folder, "train")
+    samples.image(2)
+    assert samples.captions(2) == CAPTIONS[2] and len(sizes) == 1
+    assert samples.captions(0) == CAPTIONS[0] and sizes[1:] == [samples.column("json_size")[0]]
+    samples.image(3)
+    assert samples.captions(2) == CAPTIONS[2] and samples.captions(3) == CAPTIONS[3]
+
+
+def test_a_shard_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "train-000000.tar")
+    writer.add("a", "png", encoded(picture(1)), about(1))
+    assert [path.name for path in tmp_path.iterdir()] == [".train-000000.tar.partial"]
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["train-000000.tar"]
 
 
 def test_the_index_needs_no_pickle(folder: Path) -> None:

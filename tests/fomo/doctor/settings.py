@@ -1,10 +1,22 @@
 """Facts of machines that are not here."""
 
-from fomo.doctor.facts import Clock, Compute, Cpu, Disk, Driver, Facts, Job, Limits, Network, Package, Rate
+from fomo.doctor.facts import (
+    Clock,
+    Compute,
+    Cpu,
+    Disk,
+    Driver,
+    Facts,
+    JobFacts,
+    Network,
+    Package,
+    ProcessLimits,
+    Rate,
+)
 
 GIB = 2**30
 
-JOB = Job(
+JOB = JobFacts(
     label="finetune on ViT-B-16",
     device="cuda",
     num_workers=4,
@@ -39,7 +51,7 @@ FACTS = Facts(
     compute=H100,
     run_disk=Disk("/runs/a", 500 * GIB, write=1e9, read=2e9),
     cache_disk=Disk("/cache", 500 * GIB),
-    limits=Limits(65_536, 2**20, 60 * GIB),
+    limits=ProcessLimits(65_536, 2**20, 60 * GIB),
     network=Network("nccl", 1),
     clock=Clock(NOW, NOW - 5, "/runs/a/card.json", 0.0),
     job=JOB,

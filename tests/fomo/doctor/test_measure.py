@@ -17,7 +17,7 @@ from fomo.doctor.gather import clock, driver, process_limits
 from fomo.doctor.packages import packages
 from tests.tiny import TINY, resolved
 
-BOUNDS = job.Bounds(memory_bytes=2**50, flops_per_second=1e18)
+BOUNDS = job.MachineBounds(memory_bytes=2**50, flops_per_second=1e18)
 
 
 def test_rates_are_positive_and_finite() -> None:
@@ -62,29 +62,29 @@ def test_what_the_process_may_do_is_read() -> None:
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_job_is_built_rehearsed_and_tried(num_workers: int) -> None:
-    found = job.measured(resolved(f"runtime.num_workers={num_workers}"), BOUNDS)
+    found = job.job_facts(resolved(f"runtime.num_workers={num_workers}"), BOUNDS)
     assert found.num_steps == 6 and found.peak_bytes and found.weights_bytes > 10**6 and found.num_datasets == 3
     assert found.step_seconds and found.loading_seconds and not found.estimated and not found.untried
     assert found.batch_bytes == 24 * (3 * 32 * 32 + 8 * 16)
 
 
 def test_fp32_takes_more_memory_than_bf16() -> None:
-    peaks = [job.measured(resolved(f"runtime.precision={each}"), BOUNDS).peak_bytes for each in ("fp32", "bf16")]
+    peaks = [job.job_facts(resolved(f"runtime.precision={each}"), BOUNDS).peak_bytes for each in ("fp32", "bf16")]
     assert peaks[0] and peaks[1] and peaks[0] > peaks[1]
 
 
 def test_a_job_is_not_tried_where_it_would_not_fit_or_would_take_long() -> None:
-    small = job.measured(resolved(), replace(BOUNDS, memory_bytes=2**20))
+    small = job.job_facts(resolved(), replace(BOUNDS, memory_bytes=2**20))
     assert small.step_seconds is None and "too little memory" in small.untried
-    slow = job.measured(resolved(), replace(BOUNDS, flops_per_second=1e6))
+    slow = job.job_facts(resolved(), replace(BOUNDS, flops_per_second=1e6))
     assert slow.estimated and slow.step_seconds and slow.step_seconds > job.LONGEST_STEP
 
 
 def test_a_budget_of_seconds_is_timed_once_it_is_known_to_fit() -> None:
     seconds = ("budget=wall_seconds", "budget.steps=null", "budget.wall_seconds=60")
-    found = job.measured(resolved(*seconds), BOUNDS)
+    found = job.job_facts(resolved(*seconds), BOUNDS)
     assert found.step_seconds and found.num_steps == int(60 / found.step_seconds)
-    assert job.measured(resolved(*seconds), replace(BOUNDS, memory_bytes=2**20)).step_seconds is None
+    assert job.job_facts(resolved(*seconds), replace(BOUNDS, memory_bytes=2**20)).step_seconds is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -96,7 +96,7 @@ def test_rates_of_a_gpu_are_positive_and_finite() -> None:
 
 
 def test_a_job_that_trains_nothing_has_no_rates() -> None:
-    found = job.measured(resolved("method=frozen", "budget=mafs", "budget.steps=null", "budget.total_mafs=30"), BOUNDS)
+    found = job.job_facts(resolved("method=frozen", "budget=mafs", "budget.steps=null", "budget.total_mafs=30"), BOUNDS)
     assert found.num_steps == 0 and found.step_seconds is None and not found.untried
 
 

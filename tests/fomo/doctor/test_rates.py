@@ -20,7 +20,10 @@ def at(share: float) -> Compute:
     listed = {"fp32": 66.9e12, "bf16": 989.4e12}
     products = {precision: Rate(share * peak, peak, "datasheet") for precision, peak in listed.items()}
     return replace(
-        H100, matmul=products, copy=Rate(share * 3.35e12, 3.35e12, "d"), upload=Rate(share * 64e9, 64e9, "d")
+        H100,
+        matmul=products,
+        copy=Rate(share * 3.35e12, 3.35e12, "d"),
+        upload=Rate(share * 64e9, 64e9, "d"),
     )
 
 
@@ -98,7 +101,7 @@ def test_the_number_of_workers_that_is_advised() -> None:
     slow = replace(JOB, num_workers=2, loading_seconds=1.0, step_seconds=0.5)  # half of what is needed
     said, cramped = rates.loading(slow, 16), rates.loading(slow, 4)
     assert said and said.advice == "runtime.num_workers=6"  # 2 workers ÷ 0.5 × 1.5
-    assert cramped and "runtime.num_workers=4, and smaller pictures" in cramped.advice
+    assert cramped and "runtime.num_workers=4, and smaller images" in cramped.advice
 
 
 def test_a_job_that_trains_nothing_or_was_not_tried() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fomo.doctor import room
 from fomo.doctor.examine import examine
-from fomo.doctor.facts import Disk, Limits
+from fomo.doctor.facts import Disk, ProcessLimits
 from fomo.doctor.verdict import Level, Verdict, duration, rate, size
 from tests.fomo.doctor.settings import CPU, FACTS, GIB, H100, JOB
 
@@ -47,7 +47,7 @@ def test_disk_space_is_that_of_the_checkpoints_and_the_weights() -> None:
 
 
 def test_shared_memory_is_needed_by_workers_alone() -> None:
-    limits = Limits(1024, 1024, 64 * 2**20)  # what docker gives
+    limits = ProcessLimits(1024, 1024, 64 * 2**20)  # what docker gives
     said = room.shared_memory(limits, JOB)
     assert said and said.level is RED and "--shm-size" in said.advice
     assert room.shared_memory(limits, replace(JOB, num_workers=0)) is None
@@ -55,7 +55,7 @@ def test_shared_memory_is_needed_by_workers_alone() -> None:
 
 
 def test_open_files_grow_with_the_workers() -> None:
-    limits = Limits(1024, 4096, None)
+    limits = ProcessLimits(1024, 4096, None)
     assert room.open_files(limits, replace(JOB, num_workers=0)).level is GREEN
     assert room.open_files(limits, replace(JOB, num_workers=8)).level is YELLOW
     said = room.open_files(limits, replace(JOB, num_workers=32))
@@ -67,8 +67,8 @@ CHECKS: dict[str, Callable[[int], Verdict | None]] = {
     "GPU memory": lambda n: room.gpu_memory(replace(H100, free_bytes=n), JOB),
     "disk space": lambda n: room.disk_space(Disk("/runs", n), JOB),
     "cache space": lambda n: room.cache_space(Disk("/cache", n)),
-    "shared memory": lambda n: room.shared_memory(Limits(1024, 1024, n), JOB),
-    "open files": lambda n: room.open_files(Limits(n, 2**40, None), JOB),
+    "shared memory": lambda n: room.shared_memory(ProcessLimits(1024, 1024, n), JOB),
+    "open files": lambda n: room.open_files(ProcessLimits(n, 2**40, None), JOB),
 }
 
 

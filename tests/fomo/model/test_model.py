@@ -83,4 +83,4 @@ def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> No
     )
     run = tiny.run(tmp_path / "run", "model=ViT-S-32-alt", f"method={method}", "evaluation=validation", *few)
     scores = read_scores(run)
-    assert scores.finished and scores.marks == ["not budgeted", "validation split"]
+    assert scores.finished and scores.caveats == ("not budgeted", "validation split")

@@ -18,8 +18,6 @@ from fomo.budget.flops import FlopMeter, charged, counted
 from fomo.budget.plan import affordable, plan
 from fomo.config.compose import groups
 from fomo.method import Method
-from fomo.planning.planner import setting_of
-from fomo.planning.rehearsal import Setting, rehearse
 from fomo.planning.table import row
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
@@ -72,29 +70,24 @@ class Hider(Method):
         yield
 
 
-def with_part(setting: Setting, make: Callable[[], Method]) -> Setting:
-    """The setting with one part more, made anew at each rehearsal as a configured one is."""
-    return replace(setting, make_parts=lambda: {**setting.make_parts(), "extra": make()})
-
-
 def planned_run(make: Callable[[], Method], total: float = 20.0) -> Prepared:
     """The tiny run with the part, planned with it."""
     prepared = tiny.prepared("budget=gflops", "budget.steps=null", f"budget.total_gflops={total}")
     sizes = [len(pool) for pool in prepared.maker.pools.updates]
-    cost = rehearse(with_part(settings_of(prepared, sizes), make))
+    cost = case_of(prepared, sizes).with_part(make).rehearse()
     assert prepared.plan.memory is not None
     planned = plan(prepared.resolved.config.budget, cost, prepared.plan.memory)
     mixture = replace(prepared.maker.mixture, steps=planned.steps)
     methods = Methods({**prepared.methods.parts, "extra": make()})
-    methods.meter = meter = FlopMeter()
-    methods.begin_run(prepared.model.network, 0)
+    meter = FlopMeter()
+    methods.begin_run(prepared.model.network, 0, meter)
     maker = replace(prepared.maker, mixture=mixture)
     return replace(prepared, plan=planned, methods=methods, begin_run=meter.phases, maker=maker)
 
 
-def settings_of(prepared: Prepared, sizes: list[int]) -> Setting:
+def case_of(prepared: Prepared, sizes: list[int]) -> settings.Case:
     """What the prepared run was planned by."""
-    return setting_of(prepared.resolved.config, prepared.model, sizes)
+    return settings.case_of(prepared.resolved.config, prepared.model, sizes)
 
 
 def ledger_of(prepared: Prepared, folder: Path) -> dict[str, Any]:
@@ -143,7 +136,7 @@ class Twice(Method):
 
 def test_twice_the_work_per_step_gets_half_the_steps() -> None:
     setting = settings.setting("batch_size=24")
-    one, two = rehearse(setting), rehearse(with_part(setting, Twice))
+    one, two = setting.rehearse(), setting.with_part(Twice).rehearse()
     share = 1000 * charged(one.tasks[0].ordinary or {})
     assert charged(two.tasks[0].ordinary or {}) == 2 * charged(one.tasks[0].ordinary or {})
     assert [affordable(partial(flops_of, each.tasks[0]), share) for each in (one, two)] == [1000, 500]
@@ -223,7 +216,7 @@ class Growing(Method):
 
 
 def test_tasks_that_cost_more_and_more_are_all_rehearsed() -> None:
-    cost = rehearse(with_part(settings.setting("batch_size=6", num_samples=[9] * 6), Growing))
+    cost = settings.setting("batch_size=6", num_samples=[9] * 6).with_part(Growing).rehearse()
     base = charged(cost.tasks[0].ordinary or {}) - WORK
     assert [charged(task.ordinary or {}) - base for task in cost.tasks] == [WORK * n for n in range(1, 7)]
     assert not cost.steady
@@ -237,11 +230,11 @@ def pass_costs(cost: Cost) -> list[int]:
 def test_a_pass_over_the_new_data_costs_what_its_batches_cost() -> None:
     sizes = [10, 24, 25, 48, 60, 7]
     overrides = ("method=ewc", "model=pocket_vit", "batch_size=24", "regularizer.batch_size=12")
-    cost = rehearse(settings.setting(*overrides, num_samples=sizes))
+    cost = settings.cost(*overrides, num_samples=sizes)
     assert cost.depends_on_samples and cost.steady
 
     def batch(size: int) -> int:
-        step = rehearse(settings.setting("model=pocket_vit", f"batch_size={size}", num_samples=[1])).tasks[0].ordinary
+        step = settings.cost("model=pocket_vit", f"batch_size={size}", num_samples=[1]).tasks[0].ordinary
         return counted(step or {})
 
     full, of_size = batch(12), {size: batch(size % 12) for size in sizes if size % 12}
@@ -250,14 +243,14 @@ def test_a_pass_over_the_new_data_costs_what_its_batches_cost() -> None:
 
 def test_the_cap_of_a_pass_is_kept() -> None:
     overrides = ("method=ewc", "model=pocket_vit", "batch_size=24", "regularizer.batch_size=12")
-    capped = rehearse(settings.setting(*overrides, "regularizer.num_samples=30", num_samples=[60] * 3))
-    assert pass_costs(capped) == pass_costs(rehearse(settings.setting(*overrides, num_samples=[30] * 3)))
+    capped = settings.cost(*overrides, "regularizer.num_samples=30", num_samples=[60] * 3)
+    assert pass_costs(capped) == pass_costs(settings.cost(*overrides, num_samples=[30] * 3))
 
 
 def test_the_rehearsal_leaves_model_and_global_state_alone() -> None:
     prepared = tiny.prepared()
     before, state = tiny.snapshot(prepared.model.network), torch.get_rng_state()
-    rehearse(settings_of(prepared, [60, 60]))
+    case_of(prepared, [60, 60]).rehearse()
     assert not tiny.changed(before, tiny.snapshot(prepared.model.network))
     assert torch.equal(state, torch.get_rng_state())
     assert all(p.requires_grad for p in prepared.model.network.parameters())
@@ -284,7 +277,7 @@ def test_a_table_row_plans_what_a_run_plans() -> None:
     planned = row(settings.config_of(*overrides), lambda num_tasks: 600 // num_tasks)
     assert set(planned.plans) == {2, 20, 50, 100, 200}
     for length in (2, 20):
-        cost = rehearse(settings.setting(*overrides, num_samples=[600 // length] * length))
+        cost = settings.cost(*overrides, num_samples=[600 // length] * length)
         found = planned.plans[length].cost
         assert found is not None and pass_costs(found) == pass_costs(cost)
         assert [charged(t.first or {}) for t in found.tasks] == [charged(t.first or {}) for t in cost.tasks]

@@ -33,7 +33,7 @@ def test_means_and_deviation_over_seeds_by_hand(tmp_path: Path) -> None:
     assert entry.ka_deviation == pytest.approx(statistics.stdev([36, 49, 64]))
     assert entry.zs_deviation == pytest.approx(statistics.stdev([36, 25, 25]))
     assert entry.folders == tuple(str(tmp_path / str(seed)) for seed in range(3))
-    assert entry.marks == ("not budgeted",)
+    assert entry.caveats == ("not budgeted",)
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path) -> None:

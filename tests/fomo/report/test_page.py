@@ -12,7 +12,8 @@ from PIL import Image
 from rich.console import Console
 
 from fomo.errors import FomoError
-from fomo.report.page import result_table, write_report
+from fomo.report.page import write_report
+from fomo.report.tables import result_table
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))

@@ -9,8 +9,8 @@ import torch
 
 from fomo.checkpoint.files import numbered
 from fomo.errors import FomoError
+from fomo.results.layout import CHECKPOINTS
 from fomo.results.scores import read_scores
-from fomo.running.folder import CHECKPOINTS
 from fomo.running.out_of_memory import available, by_halves, fitting_batch, largest, predicted
 from fomo.system.memory_fault import MemoryFault, during, is_out_of_memory
 from tests import tiny

@@ -20,10 +20,10 @@ from fomo.checkpoint.files import latest, numbered, read_identity
 from fomo.errors import FomoError, Stopped
 from fomo.model.clip import ClipModel
 from fomo.model.shipped import pocket
-from fomo.running.folder import CHECKPOINTS, WEIGHTS, state_of
-from fomo.running.prepared import prepare
+from fomo.results.layout import CHECKPOINTS, WEIGHTS
+from fomo.running.folder import state_of
 from fomo.running.resume import kept_steps, refuse_other
-from fomo.running.run import execute
+from fomo.running.run import execute, prepare
 from fomo.system.lock import check_free
 from fomo.system.signals import Stop
 from tests import tiny

@@ -107,7 +107,7 @@ def test_a_size_that_the_run_does_not_reach_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        (["batch_ramp=[[60,40],[130]]"], "pairs of whole numbers"),
+        (["batch_ramp=[[60,40],[130]]"], "pairs of integers"),
         (["batch_ramp=[[1000,40]]"], "never reached"),
         (["batch_ramp=[[60,1]]"], "sizes from 2"),
         (["batch_scaling.rule=liner"], "rule 'liner'. Did you mean 'linear'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fomo.data.card import read_card
-from fomo.data.joined import Joined, Part
+from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import ArraySamples
 from fomo.data.sequential import list_shards
 from fomo.data.shards import open_dataset, write_card
@@ -113,10 +113,10 @@ def test_arrays_are_pixels_targets_and_captions(tmp_path: Path) -> None:
 def test_joined_samples_are_their_parts_and_their_rows(tmp_path: Path) -> None:
     samples, other = arrays(tmp_path / "a"), arrays(tmp_path / "b", pixel=1)
     rows = [np.array(each) for each in ([0, 1], [1, 0], [0, 1])]
-    hashes = [samples_sha256(Joined((Part(samples, each),))) for each in rows]
+    hashes = [samples_sha256(Joined((SplitPart(samples, each),))) for each in rows]
     assert hashes[0] == hashes[2] != hashes[1]
     joined = [
-        Joined((Part(first, range(3)), Part(second, range(3))))
+        Joined((SplitPart(first, range(3)), SplitPart(second, range(3))))
         for first, second in ((samples, other), (other, samples))
     ]
     assert len({samples_sha256(each) for each in joined} | set(hashes)) == 4

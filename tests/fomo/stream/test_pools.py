@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.data.joined import Joined, Part, part_of
+from fomo.data.joined import Joined, SplitPart, part_of
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import SequentialPool, list_shards
 from fomo.errors import FomoError
@@ -118,13 +118,13 @@ def test_a_lookup_touches_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
             touched.append(self.name)
             return super().captions(index, kind)
 
-    parts = tuple(Part(Watched(str(number), np.zeros(3, dtype=int)), np.arange(3)) for number in range(500))
+    parts = tuple(SplitPart(Watched(str(number), np.zeros(3, dtype=int)), np.arange(3)) for number in range(500))
     assert Joined(parts).captions(3 * 321 + 2) == ["321 2"] and touched == ["321"]
 
 
 def test_joined_splits_are_samples() -> None:
     joined = Joined(
-        (part_of(dataset("a", [0, 1], 2), "train"), Part(Numbered("b", np.array([1, -1])), range(2), (), 2))
+        (part_of(dataset("a", [0, 1], 2), "train"), SplitPart(Numbered("b", np.array([1, -1])), range(2), (), 2))
     )
     assert len(joined) == 4 and joined.targets.tolist() == [0, 1, 3, -1]
     assert [joined.captions(index)[0] for index in range(4)] == ["a 0", "a 1", "b 0", "b 1"]
@@ -205,8 +205,8 @@ def test_class_prompts_do_not_stand_in_for_a_kind_that_a_whole_pool_lacks() -> N
 
 
 def test_a_sample_without_any_text_is_named() -> None:
-    pool = Pool(Joined((Part(Numbered("p", np.array([-1])), range(1)),)), range(1), "synthetic")
-    with pytest.raises(FomoError, match="sample 0 has no synthetic text"):
+    pool = Pool(Joined((SplitPart(Numbered("p", np.array([-1])), range(1)),)), range(1), "synthetic")
+    with pytest.raises(FomoError, match="sample 0 has no synthetic caption"):
         pool.draw(0)
 
 

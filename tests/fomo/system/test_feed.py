@@ -13,7 +13,7 @@ import pytest
 
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.feed import Feed
-from fomo.system.posts import reading
+from fomo.system.posts import post
 from fomo.system.runtime import Runtime
 from tests.faults.command import children, wait_for, wait_until_gone
 
@@ -108,7 +108,7 @@ def test_a_second_death_at_the_same_place_is_reported() -> None:
 
 def hang(key: int) -> int:
     if key == 3:
-        reading("sample 7 of 'mine'")
+        post("sample 7 of 'mine'")
         time.sleep(1000)
     return key
 
@@ -134,7 +134,7 @@ def test_one_that_is_stopped_is_reported_too() -> None:
 def test_slow_is_not_hung() -> None:
     def slow(key: int) -> int:
         for number in range(6):
-            reading(f"file {number}")
+            post(f"file {number}")
             time.sleep(0.5)
         return key
 

@@ -1,38 +1,13 @@
-"""MFU and HFU, and the table of peaks."""
+"""Seconds, MFU and HFU."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from fomo.system.usage import DENSE_PEAKS, Peak, Usage, energy, listed_peak, measured_peak, peak, utilisation
+from fomo.system.devices import Peak
+from fomo.system.usage import Usage, energy, utilisation
 from tests import tiny
-
-
-@pytest.mark.parametrize(
-    ("name", "teraflops"),
-    [
-        ("NVIDIA A100-SXM4-80GB", 312),
-        ("NVIDIA H100 80GB HBM3", 989.4),
-        ("NVIDIA H100 PCIe", 756.5),
-        ("NVIDIA H200", 989.4),
-        ("NVIDIA B200", 2250),
-        ("NVIDIA L4", 121),
-        ("NVIDIA L40S", 362),
-        ("NVIDIA GeForce RTX 4090", 165.2),
-        ("AMD Instinct MI300X", 1307.4),
-    ],
-)
-def test_devices_are_found_by_their_names(name: str, teraflops: float) -> None:
-    found = listed_peak(name, "bf16")
-    assert found and found.flops_per_second == pytest.approx(teraflops * 1e12) and found.source
-
-
-def test_every_listed_peak_has_a_source_and_unknown_devices_are_measured() -> None:
-    assert all(row["source"] for row in DENSE_PEAKS.values())
-    assert listed_peak("Some Accelerator 9000", "bf16") is None and listed_peak("NVIDIA B200", "fp32") is None
-    assert peak("cpu", "fp32").source == "measured matrix product"
-    assert measured_peak("cpu", "bf16", repeats=1) > 1e6
 
 
 def test_rates_by_hand() -> None:

@@ -26,7 +26,7 @@ TWICE = """
 import os, signal, time
 from fomo.system.signals import Stop
 
-with Stop().listening() as stop, stop.deferred():
+with Stop().listening() as stop, stop.postponed():
     os.kill(os.getpid(), signal.SIGINT)
     print("the step goes on", flush=True)
     os.kill(os.getpid(), signal.SIGINT)

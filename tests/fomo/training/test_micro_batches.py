@@ -1,7 +1,6 @@
 """Encoding a batch in pieces: the gradient is that of the whole batch, and less memory is needed."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from fomo.budget.flops import charged, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method, Task
 from fomo.model.clip import train_mode
-from fomo.planning.rehearsal import rehearse
-from fomo.running.folder import WEIGHTS
+from fomo.results.layout import WEIGHTS
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic, pieces
 from fomo.training.step import Learner
@@ -97,7 +95,7 @@ def test_a_micro_batch_as_large_as_the_batch_changes_no_bit(tmp_path: Path) -> N
 
 def test_it_costs_a_forward_pass_and_saves_memory() -> None:
     setting = settings.setting("model=pocket_vit", "batch_size=256")
-    whole, small = rehearse(setting), rehearse(replace(setting, micro_batch=32))
+    whole, small = setting.rehearse(), setting.having(micro_batch=32).rehearse()
     one, other = whole.tasks[0].ordinary, small.tasks[0].ordinary
     assert one and other
     loss = 2 * 256 * 256 * 128  # the product of all features, made once in both

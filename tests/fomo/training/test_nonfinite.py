@@ -12,19 +12,20 @@ from torch import Tensor
 
 from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost
-from fomo.budget.flops import Flops, unmetered
+from fomo.budget.flops import Flops
 from fomo.budget.plan import Plan
 from fomo.cli.leaderboard import main as show_board
+from fomo.config import factory
 from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.clip import train_mode
-from fomo.planning.planner import learner_of
 from fomo.report.leaderboard import leaderboard
-from fomo.report.page import result_table
-from fomo.running.folder import WEIGHTS
+from fomo.report.tables import result_table
+from fomo.results.layout import WEIGHTS
+from fomo.results.record import lost_caveats
 from fomo.running.run import execute
 from fomo.training.loader import Batches
-from fomo.training.nonfinite import LIMIT, check_rewindable, marks
+from fomo.training.nonfinite import LIMIT, check_rewindable
 from tests import tiny
 from tests.faults.compare import differences, events
 from tests.faulty import faulty, install, marked
@@ -49,10 +50,11 @@ def without(omitted: Places, *overrides: str) -> dict[str, Tensor]:
     """The weights of a plain loop that leaves the updates of ``omitted`` out, and goes on with the next batch."""
     prepared = tiny.prepared(*overrides)
     config, network, methods = prepared.resolved.config, prepared.model.network, prepared.methods
-    learner, batches = learner_of(config, network, methods), Batches(prepared.maker, prepared.model, config.runtime)
+    learner = factory.learner(config, network, methods)
+    batches = Batches(prepared.maker, prepared.model, config.runtime)
     for number, num_steps in enumerate(prepared.plan.steps, start=1):
         task = Task(number, len(prepared.plan.steps), num_steps, config.seed)
-        methods.begin_task(network, task)
+        methods.each("begin_task", network, task)
         optimizer = learner.optimizer()
         assert optimizer
         train_mode(network)
@@ -60,8 +62,8 @@ def without(omitted: Places, *overrides: str) -> dict[str, Tensor]:
             for group in optimizer.param_groups:
                 group["lr"] = prepared.learning_rate(number, step, num_steps)
             if (number, step) not in omitted:
-                learner.step(optimizer, batch, unmetered)
-        methods.end_task(network, task)
+                learner.step(optimizer, batch)
+        methods.each("end_task", network, task)
     return tiny.snapshot(network)
 
 
@@ -168,16 +170,22 @@ def test_the_tables_say_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "2 steps skipped" in text and "12 of 12 steps (2 lost)" in text
     assert "2 steps skipped" in (runs[0] / "report.html").read_text()
     (entry,) = leaderboard(runs).entries  # of the other seed, whose batches are others, no step was lost
-    assert entry.marks == ("not budgeted", "2 steps skipped") and entry.seeds == (0, 1)
-    assert leaderboard(runs[::-1]).entries[0].marks == entry.marks
+    assert entry.caveats == ("not budgeted", "2 steps skipped") and entry.seeds == (0, 1)
+    assert leaderboard(runs[::-1]).entries[0].caveats == entry.caveats
     show_board(["--json", str(runs[0])])
     assert "2 steps skipped" in capsys.readouterr().out
 
 
-def test_marks_count_and_say_how_many() -> None:
+def test_caveats_count_and_say_how_many() -> None:
     skip, back = {"task": 1, "step": 1, "lost": 1}, {"task": 1, "step": 4, "lost": 3, "rewound_to": 2}
-    assert marks([]) == [] and marks([skip]) == ["1 step skipped"] and marks([skip, skip]) == ["2 steps skipped"]
-    assert marks([back]) == ["1 rewind, 3 steps lost"] and marks([back, back]) == ["2 rewinds, 6 steps lost"]
+    assert (
+        lost_caveats([]) == []
+        and lost_caveats([skip]) == ["1 step skipped"]
+        and lost_caveats([skip, skip]) == ["2 steps skipped"]
+    )
+    assert lost_caveats([back]) == ["1 rewind, 3 steps lost"] and lost_caveats([back, back]) == [
+        "2 rewinds, 6 steps lost"
+    ]
 
 
 def test_rewinding_what_would_be_paid_twice_is_refused() -> None:

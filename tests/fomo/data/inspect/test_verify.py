@@ -124,7 +124,7 @@ def test_a_renamed_folder_and_a_card_without_hashes_are_named(folder: Path) -> N
         ("json_size", lambda values: values + 2**62, "json_size outside of 0 to"),
         ("image_offset", lambda values: values - 10**6, "image_offset outside of 0 to"),
         ("image_offset", lambda values: values + 10**6, "points out of shard 0"),
-        ("digest", lambda values: values ^ 1, "its picture is not the one that was stored"),
+        ("digest", lambda values: values ^ 1, "its image is not the one that was stored"),
         ("target", lambda values: (values + 1) % 3, "its class is not that of the index"),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_picture_that_was_exchanged_is_found(folder: Path) -> None:
     swapped[one : one + size], swapped[other : other + size] = data[other : other + size], data[one : one + size]
     path.write_bytes(bytes(swapped))
     accept(folder)
-    assert [problem.what for problem in problems(folder)] == ["its picture is not the one that was stored"] * 2
+    assert [problem.what for problem in problems(folder)] == ["its image is not the one that was stored"] * 2
     assert problems(folder, decode=False) == []
 
 

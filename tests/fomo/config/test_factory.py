@@ -1,11 +1,11 @@
-"""What ``stream._target_`` may return: a plan, of ours or of a package that is allowed."""
+"""The one place that builds: what ``stream._target_`` may return, a plan of ours or of a package that is allowed."""
 
 from pathlib import Path
 
 import pytest
 
 from fomo.config.compose import compose
-from fomo.config.plans import stream_plan
+from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, resolve
 from fomo.errors import FomoError
 from streams.plan import NamedPlan

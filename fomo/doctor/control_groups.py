@@ -4,7 +4,8 @@ import os
 import resource
 from pathlib import Path
 
-PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+PROC = Path("/proc")
+CGROUP = Path("/sys/fs/cgroup")
 KIB = 1024
 Folders = list[Path]
 
@@ -24,7 +25,7 @@ def folders(controller: str, proc: Path = PROC, top: Path = CGROUP) -> Folders:
 
 
 def cpu_quota(groups: Folders) -> float | None:
-    """Cores; ``None`` without a limit."""
+    """Cores that the groups have time for; ``None`` without a limit."""
     return min((quota for group in groups if (quota := _quota(group))), default=None)
 
 
@@ -37,7 +38,7 @@ def _quota(group: Path) -> float | None:
 
 
 def memory_left(groups: Folders) -> int | None:
-    """Bytes until the nearest limit, file caches taken as free; ``None`` without a limit."""
+    """Bytes until the nearest limit of the groups, file caches taken as free; ``None`` without a limit."""
     return min((left for group in groups if (left := _left(group)) is not None), default=None)
 
 
@@ -46,7 +47,8 @@ def _left(group: Path) -> int | None:
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        most, used = _text(group / limit).strip(), _text(group / usage).strip()
+        most = _text(group / limit).strip()
+        used = _text(group / usage).strip()
         if most.isdecimal() and used.isdecimal() and int(most) < 2**60:  # version 1 writes a huge number for none
             lines = dict(line.split() for line in _text(group / "memory.stat").splitlines() if line.count(" ") == 1)
             return max(0, int(most) - int(used) + int(lines.get(cached, 0)))
@@ -72,7 +74,7 @@ def process_bytes() -> int:
 
 
 def _text(path: Path) -> str:
-    """Nothing where there is no such file, or it is not ours to read."""
+    """The content of a file; empty where there is no such file, or it is not ours to read."""
     try:
         return path.read_text()
     except OSError:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from fomo.checkpoint.files import Packed, numbered, snapshot, write
 from fomo.errors import FomoError
+from fomo.system.writing import remove_scratch
 
 KEPT = 2
 PATIENCE_SECONDS = 600.0
@@ -37,7 +38,7 @@ class CheckpointConfig:
                 raise FomoError(f"checkpoint.{name}={value}: allowed are numbers from {least}, or null for none.")
 
 
-class Saver:
+class CheckpointWriter:
     """Writes the checkpoints of a run and keeps the last two; ``good`` is the one that the run goes on from."""
 
     def __init__(
@@ -48,8 +49,7 @@ class Saver:
         self._good = [good] if good else []
         self._writing: Future[None] | None = None
         self._steps, self._since = 0, time.monotonic()
-        for left in folder.glob(".*.partial"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        remove_scratch(folder)
 
     @property
     def newest(self) -> Path | None:
@@ -68,23 +68,23 @@ class Saver:
         self.wait()
         self._number += 1
         self._steps, self._since = 0, time.monotonic()
-        place = self._folder / f"{self._number:06d}"
+        path = self._folder / f"{self._number:06d}"
         self._writing = Future()
         # A daemon: Python would wait at its end for a thread that is stuck in a write.
         threading.Thread(
-            target=self._report, args=(self._writing, place, snapshot(tree)), name="checkpoint", daemon=True
+            target=self._report, args=(self._writing, path, snapshot(tree)), name="checkpoint", daemon=True
         ).start()
 
-    def _report(self, writing: "Future[None]", place: Path, packed: Packed) -> None:
+    def _report(self, writing: "Future[None]", path: Path, packed: Packed) -> None:
         try:
-            self._write(place, packed)
+            self._write(path, packed)
             writing.set_result(None)
         except BaseException as error:  # raised again by who waits
             writing.set_exception(error)
 
-    def _write(self, place: Path, packed: Packed) -> None:
-        write(place, packed, self._identity)
-        self._good = [*self._good, place][-KEPT:]
+    def _write(self, path: Path, packed: Packed) -> None:
+        write(path, packed, self._identity)
+        self._good = [*self._good, path][-KEPT:]
         for old in set(numbered(self._folder).values()) - set(self._good):
             shutil.rmtree(old)
 
@@ -107,5 +107,5 @@ class Saver:
     def discard(self) -> None:
         """Remove all checkpoints: the run is finished."""
         self.wait()
-        for place in numbered(self._folder).values():
-            shutil.rmtree(place)
+        for path in numbered(self._folder).values():
+            shutil.rmtree(path)

@@ -1,0 +1,144 @@
+"""Writes the tables of README.md and docs/methods.md from the rows in ``methods/``.
+
+    python -m docs.tables
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; :data:`TABLES` has what is written there.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import yaml
+
+import fomo
+from methods.lora import ADAPTERS
+from methods.merging.techniques import TECHNIQUES
+from methods.merging.temporal import DEPLOYS, INITS
+from methods.meta_schedules import META_SCHEDULES
+from methods.papers import Papers
+from methods.presets import PRESETS
+from methods.regularizers import REGULARIZERS
+from methods.schedules import SCHEDULES, Schedule
+from methods.trainable import TRAINED
+
+TOP = Path(__file__).parents[1]
+PAGES = (TOP / "README.md", TOP / "docs" / "methods.md")
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table, one line a row."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def option(name: str) -> str:
+    """The cell of a name that is typed."""
+    return f"`{name}`"
+
+
+def words(text: str) -> str:
+    """The cell of a string whose only Markdown is backticks."""
+    return text.replace("*", r"\*").replace("|", r"\|")
+
+
+def linked(papers: Papers) -> str:
+    """The cell of papers, each a link where it has a number."""
+    return ", ".join(f"[{cited}](https://arxiv.org/abs/{arxiv})" if arxiv else cited for cited, arxiv in papers)
+
+
+def methods() -> str:
+    """Every preset of ``method=``."""
+    rows = [
+        (option(name), words(row.trained), words(row.after_task), linked(row.papers)) for name, row in PRESETS.items()
+    ]
+    return table(("`method=`", "what is trained", "after each task", "paper"), rows)
+
+
+def trainables() -> str:
+    """Every option of ``trainable=``: kinds of parameters, then adapters, which freeze everything else."""
+    rows = [
+        (option(name), words(row.trains), "trained" if "temperature" in row.kinds else "frozen", linked(row.papers))
+        for name, row in TRAINED.items()
+    ]
+    rows += [(option(name), words(row.trains), "frozen", linked(row.papers)) for name, row in ADAPTERS.items()]
+    return table(("`trainable=`", "trains", "temperature", "paper"), rows)
+
+
+def regularizers() -> str:
+    """Every option of ``regularizer=`` that adds something."""
+    rows = [(option(name), words(row.adds), row.settings, linked(row.papers)) for name, row in REGULARIZERS.items()]
+    return table(("`regularizer=`", "adds to the loss", "settings", "paper"), rows)
+
+
+def merges() -> str:
+    """Every option of ``merging=`` that merges, with the axes that its file sets."""
+    rows = []
+    for path in sorted((TOP / "conf" / "merging").glob("*.yaml")):
+        axes = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "deploy" in axes:
+            start = f"{option(axes['init'])}: {words(INITS[axes['init']])}"
+            evaluated = f"{option(axes['deploy'])}: {words(DEPLOYS[axes['deploy']])}"
+            rows.append((option(path.stem), start, evaluated))
+    head = ("`merging=`", "`merging.init`: the next task starts from", "`merging.deploy`: what is evaluated")
+    return table(head, rows)
+
+
+def techniques() -> str:
+    """Every value of ``merging.technique=``."""
+    rows = [(option(name), words(row.formula), linked(row.papers)) for name, row in TECHNIQUES.items()]
+    return table(("`merging.technique=`", "the merge of θᵢ with weights wᵢ; τᵢ = θᵢ − θ₀", "paper"), rows)
+
+
+def schedules() -> str:
+    """Every option of ``schedule=``."""
+    rows = [
+        (option(name), words(row.after_warmup), words(row.cooldown), linked(row.papers))
+        for name, row in SCHEDULES.items()
+    ]
+    return table(("`schedule=`", "after the warm-up η_t·(s+1)/w", "cool-down", "paper"), rows)
+
+
+def meta_schedules() -> str:
+    """Every option of ``meta_schedule=``, and the schedules that it has a form for."""
+    rows = []
+    for name, row in META_SCHEDULES.items():
+        fitting = [option(each) for each, of in SCHEDULES.items() if fits(row.function, of.function)]
+        rows.append((option(name), "any" if len(fitting) == len(SCHEDULES) else ", ".join(fitting), words(row.formula)))
+    return table(("`meta_schedule=`", "with", "task t > 0, t from 0"), rows)
+
+
+def fits(meta: Callable[[Schedule, fomo.Position], float], schedule: Schedule) -> bool:
+    """Whether a meta-schedule takes a schedule, found by asking for a rate."""
+    try:
+        meta(schedule, fomo.Position(task=1, step=0, num_steps=100, peak=1.0, floor=0.001))
+    except fomo.FomoError:
+        return False
+    return True
+
+
+TABLES = {
+    "methods": methods,
+    "trainables": trainables,
+    "regularizers": regularizers,
+    "merges": merges,
+    "techniques": techniques,
+    "schedules": schedules,
+    "meta_schedules": meta_schedules,
+}
+
+
+def filled(page: str) -> str:
+    """A page with every marked table as its rows are now."""
+    return MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
+
+
+def main() -> None:
+    """Write the pages."""
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

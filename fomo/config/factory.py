@@ -1,0 +1,190 @@
+"""The one place that builds: from a configuration to model, method, optimizer, learning rate, stream and batches."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+from torch import nn
+
+from fomo.config.parts import build
+from fomo.config.plugins import PARTS, check_method
+from fomo.config.schema import Config
+from fomo.errors import FomoError
+from fomo.loop import LearningRate
+from fomo.method import Method
+from fomo.model.clip import ClipModel, checkpoint_activations
+from fomo.position import Position
+from fomo.stream.batches import BatchMaker
+from fomo.stream.definition import Stream
+from fomo.stream.mixture import Mixture
+from fomo.stream.plan import StreamPlan
+from fomo.stream.pools import StreamPools
+from fomo.training.methods import Methods
+from fomo.training.micro_batches import check_deterministic
+from fomo.training.step import Learner, MakeOptimizer
+
+FLOOR = 0.001
+"""Share of the learning rate that schedules end at."""
+RANDOM = {"pretrained": None}
+"""Model settings without weights of others: nothing is downloaded."""
+
+
+def _build(config: Config, section: str, **given: Any) -> Any:
+    return build(section, getattr(config, section), config.runtime.allow_targets, **given)
+
+
+def model(config: Config, random: bool = False) -> ClipModel:
+    """The configured model on its device.
+
+    Args:
+        config: Says which model, and how it computes.
+        random: Take random weights where the real ones are not shipped, so that nothing is downloaded.
+
+    Raises:
+        FomoError: the model is not there, or cannot compute as ``runtime`` asks.
+    """
+    node = {key: RANDOM.get(key, value) if random else value for key, value in config.model.items()}
+    built: ClipModel = build("model", node, config.runtime.allow_targets)
+    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    check_deterministic(built.network, config.runtime.micro_batch)
+    built.network.to(config.runtime.device)
+    return built
+
+
+def model_shapes(config: Config) -> ClipModel:
+    """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
+    built: ClipModel = _build(config, "model", optional={"shapes_only": True})
+    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    return built
+
+
+def methods(config: Config) -> Methods:
+    """Fresh parts of the configured method, in the order in which their hooks are called.
+
+    Raises:
+        FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
+    """
+    parts: dict[str, Method] = {part: _build(config, part) for part in PARTS}
+    for name, part in parts.items():
+        check_method(type(part), f"{name}._target_ = {getattr(config, name)['_target_']}")
+    return Methods(parts)
+
+
+def make_optimizer(config: Config) -> MakeOptimizer:
+    """What makes a fresh optimizer over named parameters."""
+    make: MakeOptimizer = _build(config, "optimizer")
+    return make
+
+
+def try_optimizer(config: Config, network: nn.Module) -> None:
+    """Let the optimizer refuse its settings, and the model's shapes, before anything long starts.
+
+    Raises:
+        FomoError: it does.
+    """
+    try:
+        make_optimizer(config)(list(network.named_parameters()))
+    except (TypeError, ValueError) as error:
+        raise FomoError(f"optimizer: {error}.") from error
+
+
+def learner(config: Config, network: nn.Module, parts: Methods | None = None) -> Learner:
+    """What takes the steps of a run, on the device at hand; with fresh parts where none are given."""
+    return Learner(
+        network=network,
+        methods=methods(config) if parts is None else parts,
+        make_optimizer=make_optimizer(config),
+        max_grad_norm=config.max_grad_norm,
+        max_logit_scale=config.max_logit_scale,
+        autocast=config.runtime.autocast,
+        micro_batch=config.runtime.micro_batch,
+    )
+
+
+def schedule(config: Config) -> Callable[[Position], float]:
+    """The learning-rate schedule under its meta-schedule, a function of the position.
+
+    Raises:
+        FomoError: ``optimizer.lr`` is not a finite number above 0.
+    """
+    base = config.optimizer.get("lr")
+    if not isinstance(base, (int, float)) or not 0 < base < float("inf"):
+        raise FomoError(f"optimizer.lr={base}: allowed are finite numbers above 0.")
+    within_task = _build(config, "schedule")
+    across_tasks = _build(config, "meta_schedule")
+    return lambda at: float(across_tasks(within_task, at))
+
+
+def learning_rate(config: Config, rate: Callable[[Position], float], steps: Sequence[int]) -> LearningRate:
+    """The rate at each step of a run: the schedule's, times what the size of the step's batch makes of it.
+
+    Args:
+        config: Holds the peak rate and the batch sizes.
+        rate: The schedule, from :func:`schedule`.
+        steps: The number of steps of every task.
+
+    Raises:
+        FomoError: the schedule refuses a task, at either end of it.
+    """
+    peak = config.optimizer["lr"]
+    before = [0, *accumulate(steps)]
+
+    def of_step(task: int, step: int, num_steps: int) -> float:
+        size = config.sizes.of(before[task - 1] + step)
+        at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, ramped=bool(config.sizes.ramp))
+        return config.batch_scaling.factor(size, config.batch_size) * rate(at)
+
+    for task, num_steps in enumerate(steps, start=1):
+        for step in {0, num_steps - 1} if num_steps else ():
+            of_step(task, step, num_steps)
+    return of_step
+
+
+def stream_plan(config: Config) -> StreamPlan:
+    """The plan of the stream, which is asked for what it is to hold before its data is there.
+
+    Raises:
+        FomoError: ``stream._target_`` returns something else.
+    """
+    plan = _build(config, "stream")
+    if not isinstance(plan, StreamPlan):
+        raise FomoError(
+            f"stream._target_ = {config.stream['_target_']} returned a {type(plan).__name__}: expected is a "
+            "fomo.stream.plan.StreamPlan. Return the plan of the stream; what runs the stream opens it."
+        )
+    return plan
+
+
+def stream(config: Config) -> Stream:
+    """The stream with its data. The pocket's images are drawn here if need be."""
+    return stream_plan(config).open(config.num_tasks, config.seed, config.evaluation.split)
+
+
+def pools(config: Config, of: Stream) -> StreamPools:
+    """What batches are drawn from: P, and D_t and B of every task."""
+    return StreamPools.of(of, config.seed, config.buffer, config.captions)
+
+
+def batch_maker(config: Config, clip: ClipModel, drawn_from: StreamPools, steps: Sequence[int]) -> BatchMaker:
+    """What makes the batches of a run of ``steps`` steps a task.
+
+    Raises:
+        FomoError: the mixture asks for samples of a pool that has none.
+    """
+    mixture = Mixture(config.seed, config.sizes, config.mixture, tuple(steps))
+    _check_pools(mixture, drawn_from)
+    return BatchMaker(mixture, drawn_from, clip.tokenize, clip.image_size, config.augmentation)
+
+
+def _check_pools(mixture: Mixture, drawn_from: StreamPools) -> None:
+    share = mixture.weights.pretraining
+    if share > 0 and drawn_from.pretraining.size == 0:
+        raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
+    if share > 0:
+        drawn_from.pretraining.draw(0)  # a pool that cannot be read is refused before long work
+    for task, num_steps in enumerate(mixture.steps, start=1):
+        if num_steps and mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
+            mixed = mixture.weights.batches == "mixed"
+            few = f"batch_size={mixture.sizes.first}" if mixed else f"task {task}: {num_steps} unmixed steps"
+            way_out = "take a larger batch" if mixed else "take more steps"
+            raise FomoError(f"{few}: no sample is left for mixture.update={mixture.weights.update}: {way_out}.")

@@ -1,0 +1,14 @@
+"""What a run was charged, in words."""
+
+from fomo.results.ledger import GIGA, LedgerFile
+
+
+def compute_line(ledger: LedgerFile) -> str:
+    """What was spent: ``360 of 360 steps, 1,910.3 of 1,920 MAFs (GFLOPs)``."""
+    lost = f" ({ledger.lost_steps} lost)" if ledger.lost_steps else ""
+    steps = f"{ledger.charged.steps} of {ledger.planned.steps} steps{lost}"
+    if ledger.unit == "total_mafs":
+        return f"{steps}, {ledger.charged.mafs:,.5g} of {ledger.total:,.5g} MAFs (GFLOPs)"
+    gflops = f"{(ledger.charged.flops or 0) / GIGA:,.5g}"
+    of_total = f" of {ledger.total:,.5g}" if ledger.unit == "total_gflops" else ""
+    return f"{steps}, {gflops}{of_total} GFLOPs"

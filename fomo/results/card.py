@@ -1,0 +1,82 @@
+"""``card.json``: what depends on time and machine, and the hashes that a result rests on. Written last."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fomo.errors import FomoError
+from fomo.results.layout import CARD, LEDGER, SCORES
+from fomo.system.checks import is_number
+from fomo.system.digest import file_digest
+from fomo.system.reading import read_json
+from fomo.system.writing import write_json
+
+SCHEMA = "fomo.card/1"
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """The content of ``card.json``. Times are in seconds, memory in GiB.
+
+    The hashes are SHA-256: of configuration, stream, its data, weights, ledger and scores. ``weight_decay`` says how
+    strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where nothing was trained);
+    ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used.
+    """
+
+    scores_sha256: str
+    ledger_sha256: str
+    seconds: float
+    label: str = ""
+    config_sha256: str = ""
+    stream_sha256: str = ""
+    stream_data_sha256: str = ""
+    weights_sha256: str = ""
+    weight_decay: Mapping[str, Any] = field(default_factory=dict)
+    device: str = ""
+    num_threads: int = 0
+    peak_memory_gib: float = 0
+    peak_memory_allocated_gib: float | None = None
+    compute: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    caveats: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def write(self, run: Path) -> None:
+        """Write the file into a run folder, which is finished with it."""
+        values = asdict(self)
+        values["marks"] = list(values.pop("caveats"))
+        write_json(run / CARD, {"schema": SCHEMA, **values})
+
+    def check_untouched(self, run: Path) -> None:
+        """Refuse a run folder whose scores or ledger are not those that the run wrote.
+
+        Raises:
+            FomoError: one of the two files is not there, or has another hash than the card says.
+        """
+        for name, promised in ((SCORES, self.scores_sha256), (LEDGER, self.ledger_sha256)):
+            if not (run / name).is_file():
+                raise FomoError(f"{run}: it holds no {name}.")
+            if file_digest(run / name) != promised:
+                raise FomoError(f"{run}: {name} is not the one that the run wrote (its hash differs from the card's).")
+
+
+def read_card(run: Path) -> RunCard:
+    """The card of a finished run. Of a card that lacks what nobody is ranked by, that is empty.
+
+    Raises:
+        FomoError: ``card.json`` is not there, or not the card of a run.
+    """
+    path = run / CARD
+    values = read_json(path)
+    hashes = isinstance(values, dict) and all(isinstance(values.get(f"{k}_sha256"), str) for k in ("scores", "ledger"))
+    if not hashes or not is_number(values.get("seconds")):
+        raise FomoError(f"{path}: not the card of a run.")
+    known = {each.name for each in fields(RunCard)} - {"caveats"}
+    return RunCard(**{key: value for key, value in values.items() if key in known}, caveats=_caveats(values))
+
+
+def _caveats(values: Mapping[str, Any]) -> tuple[str, ...]:
+    marks = values.get("marks", [])
+    return tuple(map(str, marks)) if isinstance(marks, list) else ()

@@ -1,0 +1,52 @@
+"""``config.yaml``: the resolved configuration of a run, as plain values."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fomo.errors import FomoError
+from fomo.results.layout import CONFIG
+from fomo.system.digest import json_digest
+from fomo.system.reading import read_yaml
+
+UNCOMPARED = ("run", "label", "resume", "checkpoint")
+UNCOMPARED_RUNTIME = ("num_workers", "worker_timeout")
+"""Keys, and keys of ``runtime``, that change no result."""
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The plain values of a run folder's configuration.
+
+    Raises:
+        FomoError: ``config.yaml`` is not there, or not the configuration of a run.
+    """
+    path = run / CONFIG
+    values = read_yaml(path)
+    whole = isinstance(values, dict) and isinstance(values.get("runtime"), dict) and type(values.get("seed")) is int
+    if not whole or not isinstance(values.get("label", ""), str):
+        raise FomoError(f"{path}: not the configuration of a run.")
+    return dict(values)
+
+
+def sha256_without_seed(values: Mapping[str, Any]) -> str:
+    """Equal for runs that differ by their seed alone."""
+    return json_digest({key: value for key, value in comparable(values).items() if key != "seed"})
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes it another experiment."""
+    kept = {key: value for key, value in values.items() if key not in UNCOMPARED}
+    kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNCOMPARED_RUNTIME}
+    return kept
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """``key: old → new`` for every key of two nested mappings that differs."""
+    lines: list[str] = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before} → {after}")
+    return lines

@@ -1,0 +1,38 @@
+"""The files of a run folder, by name. A run folder may be a stranger's."""
+
+import os
+import stat
+from pathlib import Path
+
+from fomo.errors import FomoError
+
+CONFIG = "config.yaml"
+"""The resolved configuration, written first: it says whose folder it is."""
+STREAM = "stream.json"
+SCORES = "scores.json"
+LEDGER = "ledger.json"
+EVENTS = "events.jsonl"
+REPORT = "report.html"
+CARD = "card.json"
+"""Written last: where it lies, the run is finished."""
+FILES = (CONFIG, STREAM, SCORES, LEDGER, EVENTS, REPORT, CARD)
+CHECKPOINTS = Path("checkpoint")
+WEIGHTS = CHECKPOINTS / "final.safetensors"
+BAD_BATCH = Path("bad_batch.safetensors")
+"""The batch whose loss or gradient was not finite."""
+WORK = Path("work")
+"""Where methods keep files of their own, such as one expert per task."""
+
+
+def refuse_odd_files(run: Path) -> None:
+    """Refuse a run folder that holds a link or a device, before anything is written: it may lead out of the folder.
+
+    Raises:
+        FomoError: the path is named, and what it is.
+    """
+    for place, folders, files in os.walk(run):
+        for path in (Path(place) / name for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                kind = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+                raise FomoError(f"{path} is {kind}: a run writes into its own folder alone. Remove it.")

@@ -1,0 +1,97 @@
+"""What a run writes while it goes on: ``events.jsonl``, a line a step or event, and ``scores.json``."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fomo.results.layout import EVENTS
+from fomo.results.scores import Evaluation, Scores
+
+OnStep = Callable[[int, int, float], None]
+"""Hears of each step: task, step, loss."""
+
+
+class Record:
+    """Writes the events and the scores of a run.
+
+    Args:
+        scores: The scores to add evaluations to; they name the folder.
+        on_step: Called with task, step and loss after each step that was written.
+    """
+
+    def __init__(self, scores: Scores, on_step: OnStep) -> None:
+        self.scores = scores
+        self._caveats = scores.caveats
+        self._on_step = on_step
+        self._events = (scores.folder / EVENTS).open("a", encoding="utf-8")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the events end, in bytes; the evaluations, and the steps that had no effect."""
+        return {
+            "events_bytes": os.fstat(self._events.fileno()).st_size,
+            "evaluations": [each.to_json() for each in self.scores.evaluations],
+            "not_finite": list(map(dict, self.scores.not_finite)),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state: later events are cut off, ``scores.json`` is what it was."""
+        self._events.truncate(state["events_bytes"])
+        evaluations = tuple(map(Evaluation.read, state["evaluations"]))
+        self.scores = replace(self.scores, evaluations=evaluations)
+        self._note_lost(state["not_finite"])
+        if evaluations:
+            self.scores.write()
+
+    def step(self, task: int, step: int, measured: Mapping[str, float], lost: Mapping[str, int]) -> None:
+        """Write a step.
+
+        Args:
+            task: The task's number, from 1.
+            step: The step of the task, from 0.
+            measured: Loss, gradient norm, learning rate and batch size; what is not finite is written as ``null``.
+            lost: What had no effect, as events have it; empty for a step that was applied.
+        """
+        if lost:
+            self._note_lost([*self.scores.not_finite, {"task": task, "step": step, **lost}])
+        finite = {name: value if math.isfinite(value) else None for name, value in measured.items()}
+        self.event("step", task=task, step=step, **finite, **lost)
+        self._on_step(task, step, measured["loss"])
+
+    def _note_lost(self, not_finite: Sequence[Mapping[str, int]]) -> None:
+        caveats = (*self._caveats, *lost_caveats(not_finite))
+        self.scores = replace(self.scores, not_finite=tuple(not_finite), caveats=caveats)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Add an evaluation and write ``scores.json`` anew."""
+        self.scores = replace(self.scores, evaluations=(*self.scores.evaluations, evaluation))
+        self.scores.write()
+        self.event("evaluation", task=evaluation.task)
+
+    def event(self, kind: str, **values: Any) -> None:
+        """Write a line of ``events.jsonl``; ``time`` is its only field that differs between equal runs."""
+        line = json.dumps({"event": kind, **values, "time": round(time.time(), 3)}, allow_nan=False)
+        self._events.write(line + "\n")
+        self._events.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._events.close()
+
+
+def lost_caveats(not_finite: Sequence[Mapping[str, int]]) -> list[str]:
+    """What a result says of the steps that were not finite: how many were skipped, and lost by rewinds."""
+    rewinds = [entry for entry in not_finite if "rewound_to" in entry]
+    skipped = len(not_finite) - len(rewinds)
+    found = [f"{_counted(skipped, 'step')} skipped"] if skipped else []
+    if rewinds:
+        steps = sum(entry["lost"] for entry in rewinds)
+        found.append(f"{_counted(len(rewinds), 'rewind')}, {_counted(steps, 'step')} lost")
+    return found
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

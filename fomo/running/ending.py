@@ -1,0 +1,76 @@
+"""How a run ends: its last files, or why it has ended early and how to go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from fomo.errors import FomoError, NotFinite, Stopped
+from fomo.model import weights
+from fomo.report.page import write_report
+from fomo.results.layout import BAD_BATCH, WEIGHTS
+from fomo.running.card import run_card
+from fomo.running.live import Live
+from fomo.running.out_of_memory import FailedRun, explain
+from fomo.running.prepared import Prepared
+from fomo.running.resume import DiskCheckpointer
+from fomo.system.memory_fault import MemoryFault
+from fomo.system.writing import file_beside
+
+
+@contextmanager
+def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCheckpointer) -> Iterator[None]:
+    """Say what is kept when a run ends early, and how to go on; in any case wait until it is written.
+
+    Args:
+        prepared: The run.
+        folder: Its folder.
+        live: Its parts; the record is closed at the end.
+        checkpointer: Knows what is kept.
+
+    Raises:
+        Stopped: a signal has ended the run; what is saved is in its text.
+        FomoError: a step was not finite, or memory ran out.
+    """
+    try:
+        yield
+    except Stopped as stopped:
+        checkpointer.wait()
+        raise checkpointer.explain(stopped) from None
+    except NotFinite as error:
+        path = _save_batch(prepared, folder, error.task, error.step)
+        raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
+    except MemoryFault as fault:
+        checkpointer.wait()
+        sizes = tuple(prepared.maker.pools.update_sizes)
+        failed = FailedRun(prepared.resolved.config, prepared.model, prepared.methods, sizes, checkpointer.newest)
+        raise explain(fault, failed) from None
+    finally:
+        checkpointer.wait()
+        live.record.close()
+
+
+def finish(prepared: Prepared, folder: Path, live: Live) -> None:
+    """Write the last files; the card, which says that the run is finished, after all others."""
+    live.usage.stop()
+    live.ledger.to_file().write(folder)
+    _save_weights(prepared, folder / WEIGHTS)
+    write_report(folder)
+    run_card(prepared, folder, live).write(folder)
+
+
+def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
+    """Make the batch of a step again, and keep it."""
+    raw = prepared.maker[(task, step)]
+    path = folder / BAD_BATCH
+    save_file({"images": raw.images.contiguous(), "tokens": raw.tokens}, path)
+    return path
+
+
+def _save_weights(prepared: Prepared, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with prepared.methods.deployed(prepared.model.network):
+        final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
+    with file_beside(path) as scratch:
+        save_file(final, scratch)

@@ -1,0 +1,91 @@
+"""What changes while a run goes on, beside its model: what is spent, written, drawn from and lost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fomo.budget.ledger import Ledger
+from fomo.checkpoint.state import Stateful
+from fomo.evaluation.zero_shot import evaluate
+from fomo.results.record import Record
+from fomo.results.scores import ScoredDataset, ScoredStream, Scores
+from fomo.running.prepared import Prepared
+from fomo.system.memory_fault import during
+from fomo.system.usage import Usage
+from fomo.training.loader import Batches
+from fomo.training.nonfinite import StopRun, policy_of
+
+
+class Progress(Protocol):
+    """Who wants to see how far a run is."""
+
+    def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
+        """What is left of the run."""
+        ...
+
+    def step(self, task: int, step: int, loss: float) -> None:
+        """A step was made."""
+        ...
+
+    def evaluating(self, task: int, dataset: str) -> None:
+        """A dataset was scored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Live:
+    """The parts of a run that have state of their own; a checkpoint keeps them all."""
+
+    ledger: Ledger
+    record: Record
+    usage: Usage
+    batches: Batches
+    nonfinite: StopRun
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """By the name that a checkpoint keeps each under."""
+        return {
+            "batches": self.batches,
+            "ledger": self.ledger,
+            "record": self.record,
+            "usage": self.usage,
+            "guard": self.nonfinite,
+        }
+
+    def score(self, prepared: Prepared, task: int, seen: Callable[[str], None]) -> None:
+        """Evaluate the model at hand after ``task`` updates, and write the scores; ``seen`` hears of each dataset."""
+        config = prepared.resolved.config
+        with self.usage.paused(), during("evaluation", task):
+            result = evaluate(prepared.model, prepared.stream, task, config.evaluation, config.runtime, seen)
+            self.record.evaluation(result)
+
+
+def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
+    """The parts at the start of a run in ``folder``."""
+    config = prepared.resolved.config
+    return Live(
+        ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
+        record=Record(_no_scores(prepared, folder), progress.step),
+        usage=Usage(config.runtime.device),
+        batches=Batches(prepared.maker, prepared.model, config.runtime),
+        nonfinite=policy_of(config.on_nan, config.rewind_every),
+    )
+
+
+def _no_scores(prepared: Prepared, folder: Path) -> Scores:
+    """The scores of a run before its first evaluation."""
+    stream = prepared.stream
+    split = prepared.resolved.config.evaluation.split
+    datasets = {
+        name: ScoredDataset(
+            role="adaptation" if name in stream.adaptation else "retention",
+            kind=dataset.card.kind,
+            metric=dataset.card.metric,
+            num_samples=dataset.card.num_samples[split],
+        )
+        for name, dataset in stream.datasets.items()
+    }
+    about = ScoredStream(stream.name, **prepared.stream_hashes)
+    return Scores(folder, about, split, prepared.caveats, len(stream.tasks), datasets)

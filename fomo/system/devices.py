@@ -1,0 +1,86 @@
+"""The devices that a run computes on: what their makers list, what a matrix product reaches, and waiting for them."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+TERA = 10**12
+NVIDIA, AMD = "https://www.nvidia.com/en-us/data-center", "https://www.amd.com/en/products/accelerators/instinct"
+DENSE_PEAKS: dict[str, dict[str, float | str]] = {
+    # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
+    "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},
+    "A100": {"bf16": 312, "fp32": 19.5, "memory": 1.555, "bus": 0.032, "source": f"{NVIDIA}/a100"},
+    "H100 PCIe": {"bf16": 756.5, "fp32": 51.2, "memory": 2.0, "bus": 0.064, "source": f"{NVIDIA}/h100"},
+    "H100": {"bf16": 989.4, "fp32": 66.9, "memory": 3.35, "bus": 0.064, "source": f"{NVIDIA}/h100"},
+    "H200": {"bf16": 989.4, "fp32": 66.9, "memory": 4.8, "bus": 0.064, "source": f"{NVIDIA}/h200"},
+    "B200": {"bf16": 2250, "memory": 8.0, "bus": 0.064, "source": f"{NVIDIA}/dgx-b200"},
+    "L4": {"bf16": 121, "fp32": 30.3, "memory": 0.3, "bus": 0.032, "source": f"{NVIDIA}/l4"},
+    "L40S": {"bf16": 362, "fp32": 91.6, "memory": 0.864, "bus": 0.032, "source": f"{NVIDIA}/l40s"},
+    "RTX 4090": {
+        "bf16": 165.2,
+        "fp32": 82.6,
+        "memory": 1.008,
+        "bus": 0.032,
+        "source": "NVIDIA Ada GPU architecture whitepaper, appendix A",
+    },
+    "MI300X": {"bf16": 1307.4, "fp32": 163.4, "memory": 5.3, "bus": 0.064, "source": f"{AMD}/mi300/mi300x.html"},
+}
+"""By name of the device: TFLOP/s by precision; TB/s of its memory, and of the bus from the host, one way."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Dense FLOP/s of a device, and where the figure is from."""
+
+    flops_per_second: float
+    source: str
+
+
+def device_name(device: str) -> str:
+    """The name that the maker gave to a GPU; "CPU" for any other device."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+
+
+def peak(device: str, precision: str) -> Peak:
+    """The listed peak of the device at hand, or the measured one if its name is not in the table."""
+    found = listed_rate(device_name(device), precision)
+    return Peak(*found) if found else Peak(measured_peak(device, precision), "measured matrix product")
+
+
+def listed_rate(name: str, quantity: str) -> tuple[float, str] | None:
+    """A rate that the maker of the device called ``name`` lists, and where the figure is from.
+
+    The ``quantity`` is a precision (FLOP/s), "memory" or "bus" (bytes/s); ``None``: the table does not have it.
+    """
+    for device, rates in DENSE_PEAKS.items():
+        if re.search(rf"\b{device}\b", name) and quantity in rates:
+            return float(rates[quantity]) * TERA, str(rates["source"])
+    return None
+
+
+def measured_peak(device: str, precision: str, repeats: int = 5) -> float:
+    """FLOP/s of the fastest of ``repeats`` square matrix products."""
+    size = 8192 if device.startswith("cuda") else 1024
+    matrix = torch.ones(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    return 2 * size**3 / least_seconds(lambda: torch.mm(matrix, matrix), device, repeats)
+
+
+def least_seconds(work: Callable[[], object], device: str, repeats: int = 5) -> float:
+    """Seconds of the fastest of ``repeats`` calls of ``work``, each until the device is done with it."""
+    seconds = []
+    for _ in range(repeats):
+        synchronize(device)
+        start = time.perf_counter()
+        work()
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return max(min(seconds), 1e-9)
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has done its work, so that a clock means something."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)

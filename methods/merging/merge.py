@@ -1,0 +1,217 @@
+"""Merging several models into one, tensor by tensor and in slices: one implementation for every technique.
+
+Rule for what is no matrix: floating tensors (temperature and BatchNorm statistics too) are merged as any other, and
+count in the flattened task vector; integer buffers (counters) are the last model's. All arithmetic is in fp32, the
+result has the type of the first model. Task vectors are θ − θ₀, and the merged one is added to θ₀.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import hardshrink
+
+from fomo import FomoError, Weights, rng
+from methods.merging import rules
+from methods.merging.lines import factors
+from methods.merging.reading import Model, check_finite, dtype_of, floating, parts, read, shape_of
+from methods.merging.techniques import Technique, check_density, check_factors, technique_of
+from methods.merging.thresholds import magnitudes
+
+SAMPLED = 64
+"""One row in so many is looked at to guess a threshold, from a tensor's middle on."""
+EVERYTHING = (0.0, float("inf"))
+"""The smallest and the largest magnitude that is kept where nothing is trimmed."""
+Keys = tuple[int | str, ...]
+"""What the random draws for a model are folded from."""
+
+
+@torch.no_grad()
+def merge(
+    technique: str,
+    models: Sequence[Model],
+    weights: Sequence[float] | None = None,
+    base: Model | None = None,
+    *,
+    density: float = 1.0,
+    scale: float = 1.0,
+    lines: Sequence[float] | None = None,
+    keys: Sequence[Keys] | None = None,
+    out: Weights | None = None,
+) -> Weights:
+    """One model of several, tensor by tensor.
+
+    Args:
+        technique: a name in :data:`TECHNIQUES`, or that of a plug-in.
+        models: the models θᵢ, one at least, all of the same names and shapes.
+        weights: the weight wᵢ of each model; equal ones that sum to 1 by default.
+        base: θ₀, for techniques on task vectors.
+        density: share of the entries of each task vector that is kept, for techniques that trim.
+        scale: factor of the merged task vector.
+        lines: LiNeS' (α, β), a factor by layer of the merged task vector on top of ``scale``.
+        keys: what the random draws for each model are folded from, a tensor's name being added; by default
+            the model's number in the merge.
+        out: the tensors that the result is written to; may be those of the first model. New ones by default.
+
+    Raises:
+        FomoError: models of different architectures, an entry that is not finite, weights that do not sum to 1.
+    """
+    row = technique_of(technique)
+    if not models:
+        raise FomoError("there is no model to merge: give one at least.")
+    weights = [1 / len(models)] * len(models) if weights is None else list(weights)
+    _check(technique, models, weights, base, density, scale, lines)
+    job = _MergeJob(row, list(models), weights, base, density, list(keys or [("merge", i) for i in range(len(models))]))
+    names = floating(models[0])
+    scales = factors(names, lines[0], lines[1]) if lines else {}
+    cuts = job.cuts(names)
+    merged: Weights = {} if out is None else out
+    for name in models[0]:
+        if name in names:
+            merged[name] = job.tensor(name, cuts, scale * scales.get(name, 1.0), merged.get(name))
+        else:
+            merged[name] = models[-1][name].clone()
+    return merged
+
+
+@dataclass(frozen=True)
+class _MergeJob:
+    """The arguments of a merge that are the same for every tensor."""
+
+    row: Technique
+    models: list[Model]
+    weights: list[float]
+    base: Model | None
+    density: float
+    keys: list[Keys]
+
+    def cuts(self, names: Sequence[str]) -> list[tuple[float, float]]:
+        """The smallest and the largest magnitude that is kept, by model."""
+        if self.row.trim != "magnitude" or (self.density == 1 and not self.row.outliers):
+            return [EVERYTHING] * len(self.models)
+        size = self._size(names)
+        left_out = int(Decimal(str(self.row.outliers)) * size)
+        lowest = min(left_out + max(1, int(Decimal(str(self.density)) * size)), size)
+        return [self._cut(model, names, left_out, lowest) for model in self.models]
+
+    def _cut(self, model: Model, names: Sequence[str], left_out: int, lowest: int) -> tuple[float, float]:
+        def vector() -> Iterator[Tensor]:
+            for name in names:
+                for part in self._parts(name):
+                    yield self._value(model, name, part, check=True)
+
+        def sample() -> Iterator[Tensor]:
+            for name in names:
+                num_rows = (shape_of(model, name) or (1,))[0]
+                start = num_rows // 2
+                rows = math.ceil(num_rows / SAMPLED)
+                yield self._value(model, name, slice(start, start + rows), check=False)
+
+        ranks = [lowest, left_out + 1] if left_out else [lowest]
+        found = magnitudes(vector, ranks, sample, self._size(names))
+        return found[0], found[1] if left_out else float("inf")
+
+    def _size(self, names: Sequence[str]) -> int:
+        return sum(math.prod(shape_of(self.models[0], name)) for name in names)
+
+    def tensor(self, name: str, cuts: Sequence[tuple[float, float]], scale: float, out: Tensor | None) -> Tensor:
+        """The merged tensor ``name``.
+
+        Args:
+            name: of the tensor in every model.
+            cuts: the smallest and the largest magnitude that is kept, by model.
+            scale: factor of the merged task vector.
+            out: the tensor to write to; a new one if ``None``.
+        """
+        first = self.models[0]
+        shape = shape_of(first, name)
+        if out is None:
+            out = torch.empty(shape, dtype=dtype_of(first, name), device=self._device(name))
+        draws = [rng.generator(*key, name) for key in self.keys] if self.row.draws else []
+        for part in [slice(None)] if self.row.whole else self._parts(name):
+            target = out[part] if shape else out
+            direct = target.dtype == torch.float32 and target.is_contiguous()
+            flat = target.view(-1) if direct else torch.empty(target.numel(), device=target.device)
+            merged = self.row.rule(self._trimmed(name, part, cuts, draws), self.weights, draws, flat)
+            if self.row.carries:
+                check_finite(name, merged)
+            if self.base is not None and self.row.vectors:
+                merged = torch.add(read(self.base, name, part), merged, alpha=scale, out=flat)
+            if not direct or merged is not flat:
+                target.copy_(merged.view(target.shape))
+        return out
+
+    def _parts(self, name: str) -> Iterator[slice]:
+        return parts(shape_of(self.models[0], name), self._device(name).type)
+
+    def _device(self, name: str) -> torch.device:
+        for model in (self.base, *self.models):
+            if isinstance(model, dict):
+                return model[name].device
+        return torch.device("cpu")
+
+    def _value(self, model: Model, name: str, part: slice, check: bool) -> Tensor:
+        value = read(model, name, part)
+        if self.base is not None and self.row.vectors:
+            value = value - read(self.base, name, part)
+        if check:
+            check_finite(name, value)
+        return value
+
+    def _trimmed(
+        self, name: str, part: slice, cuts: Sequence[tuple[float, float]], draws: Sequence[np.random.Generator]
+    ) -> Iterator[Tensor]:
+        for index, (model, (low, high)) in enumerate(zip(self.models, cuts, strict=True)):
+            # what a cut was looked for in is checked already
+            value = self._value(model, name, part, check=(low, high) == EVERYTHING and not self.row.carries)
+            if self.row.trim == "chance":
+                value = value * rules.kept(draws[index], value, self.density) / self.density
+            yield between(value, low, high)
+
+
+def between(vector: Tensor, low: float, high: float) -> Tensor:
+    """``vector`` with 0 in place of every entry whose magnitude is not in [low, high]; it is not written to."""
+    if low > 0:  # hardshrink keeps what is larger than its bound: the next smaller fp32 keeps ``low`` itself
+        vector = hardshrink(vector, float(np.nextafter(np.float32(low), np.float32(0))))
+    return vector if high == float("inf") else vector - hardshrink(vector, high)
+
+
+def _check(
+    technique: str,
+    models: Sequence[Model],
+    weights: Sequence[float],
+    base: Model | None,
+    density: float,
+    scale: float,
+    lines: Sequence[float] | None,
+) -> None:
+    row = technique_of(technique)
+    if row.vectors and base is None:
+        raise FomoError(f"merging.technique={technique} works on task vectors: it needs the base model.")
+    if len(weights) != len(models):
+        raise FomoError(f"{len(weights)} weights for {len(models)} models to merge: give one for each.")
+    if row.convex and not (math.isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
+        total = f"{' + '.join(map(str, weights))} = {sum(weights):g}"
+        raise FomoError(f"weights of a merge: {total}, but with {technique} they must be 0 or more and sum to 1.")
+    check_factors(technique, scale, lines)
+    check_density(density, row)
+    for number, model in enumerate([*models[1:], *([base] if base is not None else [])], start=2):
+        _check_alike(models[0], model, number)
+
+
+def _check_alike(one: Model, other: Model, number: int) -> None:
+    strange = sorted(set(one) ^ set(other))
+    if strange:
+        raise FomoError(
+            f"models to merge differ in architecture: {strange[0]} is in one of them alone (number {number})."
+        )
+    for name in one:
+        if shape_of(one, name) != shape_of(other, name):
+            raise FomoError(
+                f"models to merge differ in architecture: {name} is {list(shape_of(one, name))} in the first and "
+                f"{list(shape_of(other, name))} in number {number}."
+            )

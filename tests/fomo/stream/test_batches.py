@@ -1,0 +1,47 @@
+"""What the maker of batches keeps in memory changes no batch, and stays in its process."""
+
+import pickle
+
+import pytest
+import torch
+
+from fomo.stream import batches
+from fomo.stream.batches import BatchKey, BatchMaker, PassKey
+from tests import tiny
+
+KEYS: tuple[BatchKey, ...] = ((1, 0), (2, 1), PassKey(2, 1, 16, 40), (1, 2))
+
+
+def maker() -> BatchMaker:
+    return tiny.prepared().maker
+
+
+def same(one: BatchMaker, other: BatchMaker) -> bool:
+    return all(
+        torch.equal(a.images, b.images) and torch.equal(a.tokens, b.tokens) and (a.counts, a.skipped) == b[2:]
+        for a, b in ((one[key], other[key]) for key in KEYS)
+    )
+
+
+def test_it_travels_to_workers_without_what_it_keeps_and_makes_the_same_there() -> None:
+    used, fresh = maker(), maker()
+    before = len(pickle.dumps(used))
+    for key in KEYS:
+        used[key]
+    sent = pickle.dumps(used)
+    assert len(sent) - before < 20_000  # the pools open their datasets; no token and no image is in it
+    assert same(pickle.loads(sent), fresh)
+
+
+def test_forgetting_tokens_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_CACHED_TOKENS", 3)
+    assert same(maker(), maker())
+    forgetful = maker()
+    made = {key: forgetful[key].tokens for key in KEYS}
+    monkeypatch.undo()
+    assert all(torch.equal(tokens, maker()[key].tokens) for key, tokens in made.items())
+
+
+def test_a_pass_ends_with_its_total() -> None:
+    sizes = [len(maker()[PassKey(2, number, 16, 40)].images) for number in range(3)]
+    assert sizes == [16, 16, 8]
