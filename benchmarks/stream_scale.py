@@ -25,7 +25,7 @@ from fomo.data.shards import COLUMNS, write_card
 from fomo.stream.buffer import Buffer
 from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.pools import Captions, StreamPools
-from streams import plan_named
+from streams import build_stream
 
 NUM_DATASETS, NUM_CONCEPTS, NUM_SAMPLES = 41, 18_381, 2_200_000
 NUM_TASKS = (20, 200)
@@ -76,7 +76,7 @@ def build(root: Path, names: list[str], num_tasks: int) -> tuple[StreamPools, di
     """The whole way from names to pools, by stages."""
     spent: dict[str, float] = {}
     with clock("plan: cards, concepts", spent):
-        plan = plan_named("scale", names, ["held_out"], 0, "random", str(root))
+        plan = build_stream("scale", names, ["held_out"], 0, "random", str(root))
     with clock("order, chunk, check", spent):
         stream = plan.open(num_tasks, 0, "test")
     with clock("hash the definition", spent):

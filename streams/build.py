@@ -1,80 +1,19 @@
-"""Builds a stream from names: datasets of the pocket, imported ones, single concepts, or a stream file."""
+"""Plans a stream from names of datasets and of single concepts, or from a stream file: what `conf/stream` names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from fomo.config.parts import build
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError, unknown
-from fomo.stream.definition import Concept, Stream
-from streams.catalogue import load
+from fomo.stream.definition import Concept
 from streams.opening import available, concepts_of, open_all, open_at, with_training
-from streams.orderings import Facts, check_ordering, check_ordering_name
-from streams.plan import Plan, empty_list
+from streams.orderings import check_ordering_name
+from streams.plan import NamedPlan, empty_list
 from streams.pocket import datasets as pocket
 from streams.stream_files import read_concepts
 
-POCKET_POOL_SIZE, POOL_WINDOW = 16_000, 10_000
-
-
-def plan_named(
-    name: str,
-    adaptation: Sequence[str],
-    retention: Sequence[str],
-    pool_size: int,
-    ordering: str,
-    root: str,
-    pool: Sequence[str] | None = None,
-    chunks: str = "equal",
-    pool_window: int = POOL_WINDOW,
-) -> Plan:
-    """A plan over ``adaptation``, a list of dataset names and of single concepts ``DATASET+++class``."""
-    check_ordering_name(ordering)
-    for key, entries in (("adaptation", adaptation), ("retention", retention)):
-        _check_list(key, entries)
-        if not entries:
-            raise FomoError(empty_list(key))
-    datasets = open_all((entry.split("+++")[0] for entry in adaptation), Path(root))
-    open_all(retention, Path(root))
-    whole = {entry: with_training(datasets[entry]) for entry in adaptation if entry in datasets}
-    bare = [name for name, concepts in whole.items() if not concepts]
-    if bare:
-        raise FomoError(f"stream.adaptation={list(adaptation)}: no class of '{bare[0]}' has a training sample.")
-    listed = [c for entry in dict.fromkeys(adaptation) for c in _concepts(entry, datasets, whole)]
-    used = {concept for concepts in whole.values() for concept in concepts}
-    left_out = [concept for name in whole for concept in concepts_of(datasets[name]) if concept not in used]
-    pool_data = (_pool_names(pool), pool_size, pool_window)
-    return Plan(name, tuple(listed), tuple(retention), *pool_data, ordering, chunks, Path(root), tuple(left_out))
-
-
-def plan_file(
-    name: str,
-    path: str,
-    root: str,
-    retention: Sequence[str] | None = None,
-    pool: Sequence[str] | None = None,
-    pool_size: int | None = None,
-    ordering: str = "given",
-    chunks: str = "equal",
-    pool_window: int = POOL_WINDOW,
-) -> Plan:
-    """A plan over the concepts of a stream file.
-
-    ``retention=None`` holds out every dataset of that role that is there and that the file does not name: those below
-    ``root``, and the pocket's where the file names pocket datasets. ``pool_size=None`` is the size of the pocket
-    stream's pool where the file names pocket datasets alone, else 0.
-    """
-    check_ordering_name(ordering)
-    concepts = read_concepts(Path(path))
-    named = {concept.dataset for concept in concepts}
-    if retention is None:
-        retention = _held_out(named, Path(root))
-    _check_list("retention", retention)
-    if pool_size is None:
-        pool_size = POCKET_POOL_SIZE if named <= set(pocket.names()) else 0
-    pool_data = (_pool_names(pool), pool_size, pool_window)
-    return Plan(name, concepts, tuple(retention), *pool_data, ordering, chunks, Path(root))
+POCKET_POOL_SIZE = 16_000
+POOL_WINDOW = 10_000
 
 
 def build_stream(
@@ -84,82 +23,88 @@ def build_stream(
     pool_size: int,
     ordering: str,
     root: str,
-    num_tasks: int,
-    seed: int,
-    split: str = "test",
     pool: Sequence[str] | None = None,
     chunks: str = "equal",
     pool_window: int = POOL_WINDOW,
-) -> Stream:
-    """The stream of :func:`plan_named`, opened."""
-    check_ordering(ordering, Facts())
-    plan = plan_named(name, adaptation, retention, pool_size, ordering, root, pool, chunks, pool_window)
-    return plan.open(num_tasks, seed, split)
+) -> NamedPlan:
+    """Plan a stream of named datasets. Finished runs hold and hash this function's name, so it keeps it.
+
+    Args:
+        name: the stream's name.
+        adaptation: names of datasets, and of single concepts ``DATASET+++class``.
+        retention: names of the held-out datasets.
+        pool_size: samples of the pocket's pool; 0 for none.
+        ordering: name of an ordering.
+        root: the folder of imported datasets.
+        pool: names of datasets, or patterns of tar files, instead of the pocket's pool.
+        chunks: ``equal``, or ``dataset``: a task ends where the dataset changes.
+        pool_window: samples that are shuffled together where tar files are read in sequence.
+
+    Raises:
+        FomoError: an unknown name, an empty list, a dataset without a training sample.
+    """
+    check_ordering_name(ordering)
+    for key, entries in (("adaptation", adaptation), ("retention", retention)):
+        if not _names(key, entries):
+            raise FomoError(empty_list(key))
+    concepts, left_out = _adapted(adaptation, Path(root))
+    open_all(retention, Path(root))
+    return NamedPlan(
+        name, concepts, tuple(retention), _pool(pool), pool_size, pool_window, Path(root), ordering, chunks, left_out
+    )
 
 
 def file_stream(
     name: str,
     path: str,
     root: str,
-    num_tasks: int,
-    seed: int,
-    split: str = "test",
     retention: Sequence[str] | None = None,
     pool: Sequence[str] | None = None,
     pool_size: int | None = None,
     ordering: str = "given",
     chunks: str = "equal",
     pool_window: int = POOL_WINDOW,
-) -> Stream:
-    """The stream of :func:`plan_file`, opened."""
-    check_ordering(ordering, Facts())
-    plan = plan_file(name, path, root, retention, pool, pool_size, ordering, chunks, pool_window)
-    return plan.open(num_tasks, seed, split)
+) -> NamedPlan:
+    """Plan a stream over a stream file's concepts. Finished runs hold and hash this function's name, so it keeps it.
 
+    Args:
+        name: the stream's name.
+        path: the stream file.
+        root: the folder of imported datasets.
+        retention: names of the held-out datasets; ``None`` takes every dataset of that role that is there and that the
+            file does not name: those below ``root``, and the pocket's where the file names pocket datasets.
+        pool: names of datasets, or patterns of tar files, instead of the pocket's pool.
+        pool_size: samples of the pocket's pool; ``None`` is the size of the pocket stream's where the file names pocket
+            datasets alone, else 0.
+        ordering: name of an ordering; ``given`` is the file's own.
+        chunks: ``equal``, or ``dataset``: a task ends where the dataset changes.
+        pool_window: samples that are shuffled together where tar files are read in sequence.
 
-PLANNERS = {"streams.build_stream": "streams.plan_named", "streams.file_stream": "streams.plan_file"}
-"""Which function plans what another one opens."""
-
-
-def planned(node: Mapping[str, Any]) -> Plan:
-    """The plan of the stream that a configuration describes."""
-    target = node.get("_target_")
-    if target not in PLANNERS:
-        raise unknown("stream._target_ that can be planned", target, PLANNERS)
-    plan: Plan = build("stream", {**node, "_target_": PLANNERS[target]}, allow=("streams",))
-    return plan
-
-
-def num_training_samples(node: Mapping[str, Any]) -> int:
-    """Training samples of the datasets that a stream's configuration adapts to; nothing is drawn or decoded.
-
-    A dataset that is not there counts as its declaration says.
+    Raises:
+        FomoError: no stream file, an unknown ordering, values of another type.
     """
-    plan = planned(node)
-    known, declared = available(plan.root), load()
-    absent = [name for name in plan.adaptation if name not in known]
-    strangers = [name for name in absent if name not in declared]
-    if strangers:
-        raise unknown("dataset", strangers[0], [*known, *declared])
-    cards = [dataset.card for dataset in open_all(set(plan.adaptation) - set(absent), plan.root).values()]
-    here = sum(card.num_samples.get("train", 0) for card in cards)
-    return here + sum(declared[name].num_train for name in absent)
+    check_ordering_name(ordering)
+    concepts = read_concepts(Path(path))
+    named = {concept.dataset for concept in concepts}
+    held_out = _held_out(named, Path(root)) if retention is None else _names("retention", retention)
+    if pool_size is None:
+        pool_size = POCKET_POOL_SIZE if named <= set(pocket.names()) else 0
+    return NamedPlan(name, concepts, held_out, _pool(pool), pool_size, pool_window, Path(root), ordering, chunks)
 
 
-def _check_list(key: str, entries: object) -> None:
+def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
+    """The entries of ``stream.KEY``, a list of strings."""
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not all(isinstance(e, str) for e in entries):
         raise FomoError(f"stream.{key}={entries}: a list of names is expected: stream.{key}=[NAME].")
+    return tuple(entries)
 
 
-def _pool_names(pool: Sequence[str] | None) -> tuple[str, ...] | None:
-    if pool is None:
-        return None
-    if isinstance(pool, str) or not all(isinstance(entry, str) for entry in pool):
-        raise FomoError(f"stream.pool={pool}: give a list: stream.pool=[NAME].")
-    return tuple(pool)
+def _pool(pool: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if pool is None else _names("pool", pool)
 
 
-def _held_out(named: set[str], root: Path) -> list[str]:
+def _held_out(named: set[str], root: Path) -> tuple[str, ...]:
+    """Every dataset of the role retention that is there, but for those of a stream file that names ``named``."""
     with_pocket = bool(named & set(pocket.names()))
     known = {
         name: folder
@@ -167,11 +112,24 @@ def _held_out(named: set[str], root: Path) -> list[str]:
         if folder is not None or (with_pocket and name in pocket.names())
     }
     roles = {name: open_at(name, folder).card.role for name, folder in known.items() if name not in named}
-    return [name for name, role in roles.items() if role == "retention"]
+    return tuple(name for name, role in roles.items() if role == "retention")
+
+
+def _adapted(adaptation: Sequence[str], root: Path) -> tuple[tuple[Concept, ...], tuple[Concept, ...]]:
+    """The concepts that ``adaptation`` lists, and those of its datasets that have no training sample."""
+    datasets = open_all((entry.split("+++")[0] for entry in adaptation), root)
+    whole = {entry: with_training(datasets[entry]) for entry in adaptation if entry in datasets}
+    bare = [name for name, concepts in whole.items() if not concepts]
+    if bare:
+        raise FomoError(f"stream.adaptation={list(adaptation)}: no class of '{bare[0]}' has a training sample.")
+    listed = [concept for entry in dict.fromkeys(adaptation) for concept in _concepts(entry, datasets, whole)]
+    used = {concept for concepts in whole.values() for concept in concepts}
+    left_out = [concept for name in whole for concept in concepts_of(datasets[name]) if concept not in used]
+    return tuple(listed), tuple(left_out)
 
 
 def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, Sequence[Concept]]) -> Sequence[Concept]:
-    """The concept that ``entry`` names, or all of a dataset."""
+    """The concept that ``entry`` names, or all concepts in ``whole`` where it names a dataset."""
     if entry in whole:
         return whole[entry]
     concept = Concept.parse(entry)

@@ -8,14 +8,17 @@ import numpy as np
 from fomo.config.plugins import Plugin, described, named
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, present
-from fomo.data.validation import with_validation
 from fomo.errors import FomoError, unknown
 from fomo.stream.definition import Concept
 from streams.pocket import datasets as pocket
 
 
 def available(root: Path) -> dict[str, Path | None]:
-    """Every dataset that a stream may name: the folder of an imported one, ``None`` for the pocket's and plug-ins'."""
+    """Every dataset that a stream may name: the folder of an imported one, ``None`` for the pocket's and plug-ins'.
+
+    Raises:
+        FomoError: an imported dataset has the name of one of the pocket's.
+    """
     imported = present(root)
     both = set(imported) & set(pocket.names())
     if both:
@@ -25,13 +28,22 @@ def available(root: Path) -> dict[str, Path | None]:
 
 
 def open_named(name: str, root: Path) -> Dataset:
-    """A dataset by name."""
+    """The dataset of a name: the pocket's, one below ``root``, or a plug-in's.
+
+    Raises:
+        FomoError: there is none of that name.
+    """
     return open_all([name], root)[name]
 
 
 def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
-    """Datasets by name; all that are not there are named at once."""
-    known, names = available(root), list(dict.fromkeys(names))
+    """Datasets by name.
+
+    Raises:
+        FomoError: some are not there; it names them all at once.
+    """
+    known = available(root)
+    names = list(dict.fromkeys(names))
     absent = [name for name in names if name not in known]
     way_out = f"Imported datasets are looked for in stream.root='{root}'."
     if len(absent) == 1:
@@ -42,21 +54,15 @@ def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
     return {name: open_at(name, known[name]) for name in names}
 
 
-def open_scored(names: Iterable[str], root: Path, split: str) -> dict[str, Dataset]:
-    """Datasets by name for a run that is scored on ``split``: where it is validation, all hold out some samples."""
-    datasets = open_all(names, root)
-    return {name: with_validation(each) for name, each in datasets.items()} if split == "validation" else datasets
-
-
 def open_at(name: str, folder: Path | None) -> Dataset:
-    """A dataset where :func:`available` found it."""
+    """The dataset ``name``, whose ``folder`` :func:`available` found."""
     if folder is not None:
         return open_dataset(folder)
     return pocket.open_pocket(name) if name in pocket.names() else _plugged(named("datasets")[name])
 
 
 def _plugged(plugin: Plugin) -> Dataset:
-    """What a plug-in's function gives: a dataset of its own name."""
+    """The dataset that a plug-in's function returns; it has the plug-in's name."""
     make = plugin.load()
     try:
         dataset = make()
@@ -66,7 +72,7 @@ def _plugged(plugin: Plugin) -> Dataset:
         raise FomoError(f"{plugin}: {described(error, make)}") from error
     if not isinstance(dataset, Dataset) or dataset.name != plugin.name:
         what = f"dataset '{dataset.name}'" if isinstance(dataset, Dataset) else type(dataset).__name__
-        raise FomoError(f"{plugin} gave the {what}: a fomo.data.samples.Dataset named '{plugin.name}' is expected.")
+        raise FomoError(f"{plugin} returned the {what}: a fomo.data.samples.Dataset named '{plugin.name}' is expected.")
     return dataset
 
 
@@ -75,19 +81,23 @@ def concepts_of(dataset: Dataset) -> list[Concept]:
     return [Concept(dataset.name, each) for each in dataset.card.classes]
 
 
+def train_counts(dataset: Dataset) -> np.ndarray:
+    """Training samples of each class that a dataset declares: int64 [c]. Nothing is drawn to know it."""
+    classes = dataset.card.classes
+    total = dataset.card.num_samples.get("train", 0)
+    if not total or dataset.name in pocket.names():  # the classes of a pocket dataset are of one size
+        return np.full(len(classes), total // max(1, len(classes)))
+    targets = dataset.split("train").targets
+    return np.bincount(targets[targets >= 0], minlength=len(classes))
+
+
 def with_training(dataset: Dataset) -> list[Concept]:
-    """The classes of a dataset that have training samples."""
-    classes = concepts_of(dataset)
-    if not dataset.card.num_samples.get("train"):
-        return []
-    if dataset.name in pocket.names():  # all of them, and no picture has to be drawn to know it
-        return classes
-    trained = np.unique(dataset.split("train").targets)
-    return [classes[index] for index in trained if index >= 0]
+    """The concepts of a dataset that have training samples."""
+    return [concept for concept, count in zip(concepts_of(dataset), train_counts(dataset), strict=True) if count]
 
 
 def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
-    """Concepts of ``datasets`` that have no training sample there."""
+    """Those of ``concepts`` whose dataset is among ``datasets`` and has no training sample of them."""
     names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
     trained = {concept for name in names for concept in with_training(datasets[name])}
     return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]

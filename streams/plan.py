@@ -1,30 +1,39 @@
-"""A stream before its data: it can be ordered, shown and written where no picture lies."""
+"""The plan of a stream of named datasets: it can be ordered, shown and written where no image lies."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fomo.data.samples import Samples
+from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.errors import FomoError, unknown
 from fomo.stream.definition import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
-from streams.opening import open_scored, untrained
+from fomo.stream.plan import StreamPlan, Tasks
+from streams.catalogue import load
+from streams.opening import available, open_all, open_at, untrained
 from streams.orderings import Facts, order
 from streams.pocket import datasets as pocket
 from streams.pools import named_pool
 
 CHUNKS = {"equal": chunk, "dataset": chunk_by_dataset}
-Tasks = tuple[tuple[Concept, ...], ...]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a stream is to hold, by name.
+class NamedPlan(StreamPlan):
+    """A stream of the pocket's datasets, of imported ones and of plug-ins', all by name.
 
-    ``concepts`` are as they were listed, not ordered yet; ``left_out`` those that a dataset declares without having a
-    training sample of. ``pool`` names the data of P, see :func:`streams.pools.named_pool`; ``None``: the first
-    ``pool_size`` samples of the pocket's pool.
+    Attributes:
+        name: the stream's name.
+        concepts: every concept, as it was listed.
+        retention: names of the held-out datasets.
+        pool: names the data of P, see :func:`streams.pools.named_pool`; ``None`` takes the pocket's pool.
+        pool_size: samples of the pocket's pool; 0 for none.
+        pool_window: samples that are shuffled together where a pool is read in sequence.
+        ordering: a name of :data:`streams.orderings.ORDERINGS`, or a plug-in's.
+        chunks: a key of :data:`CHUNKS`, how the concepts are cut into tasks.
+        root: where imported datasets lie.
+        left_out: classes that a dataset declares without having a training sample of them.
     """
 
     name: str
@@ -33,9 +42,9 @@ class Plan:
     pool: tuple[str, ...] | None
     pool_size: int
     pool_window: int
-    ordering: str
-    chunks: str
     root: Path
+    ordering: str = "given"
+    chunks: str = "equal"
     left_out: tuple[Concept, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,51 +55,73 @@ class Plan:
         refuse_repeated(self.concepts, f"stream '{self.name}'")
 
     @property
-    def adaptation(self) -> tuple[str, ...]:
-        """Names of the datasets to adapt to, in the order of their first concept."""
-        return tuple(dict.fromkeys(concept.dataset for concept in self.concepts))
+    def pool_datasets(self) -> tuple[str, ...]:
+        """Names of the datasets that make up the pretraining pool, if any do."""
+        return tuple(entry for entry in self.pool or () if not entry.endswith(".tar"))
 
-    def tasks(self, num_tasks: int, seed: int, facts: Facts | None = None) -> Tasks:
+    def datasets(self, names: Iterable[str]) -> dict[str, Dataset]:
+        """Those of the named datasets that are there, by name; no image is drawn or decoded."""
+        known = available(self.root)
+        return {name: open_at(name, known[name]) for name in names if name in known}
+
+    def opened(self, names: Iterable[str]) -> dict[str, Dataset]:
+        """All of the named datasets, by name; those that are not there are refused at once."""
+        return open_all(names, self.root)
+
+    def ordered(self, seed: int, facts: Facts | None = None) -> list[Concept]:
+        """Every concept in the order of the stream."""
+        return order(self.ordering, self.concepts, seed, facts or Facts())
+
+    def tasks(self, num_tasks: int, seed: int) -> Tasks:
         """The concepts in order, cut into tasks."""
-        return CHUNKS[self.chunks](order(self.ordering, self.concepts, seed, facts or Facts()), num_tasks)
-
-    def open(self, num_tasks: int, seed: int, split: str) -> Stream:
-        """The stream with its data. Pictures of the pocket are drawn here; ``split`` will be evaluated."""
-        return self.with_data(self.checked(num_tasks, seed, split), split)
+        return CHUNKS[self.chunks](self.ordered(seed), num_tasks)
 
     def checked(self, num_tasks: int, seed: int, split: str) -> Stream:
-        """The stream without its pool. Whether it can be run is known before a picture is drawn."""
+        """The stream without its pool. Whether it can be run is known before an image is drawn."""
         if not self.retention:
             raise FomoError(empty_list("retention"))
-        tasks = self.tasks(num_tasks, seed)
-        adapted, held_out = (open_scored(names, self.root, split) for names in (self.adaptation, self.retention))
-        stream = Stream(self.name, tasks, adapted, held_out, None)
+        stream = super().checked(num_tasks, seed, split)
         _refuse_untrained(stream)
         _refuse_unscored(stream, split)
         return stream
 
-    def with_data(self, stream: Stream, split: str) -> Stream:
-        """A checked stream, its pictures drawn, with its pool."""
-        self.draw_ahead(("train", split), (split,))
-        return replace(stream, pool=self.open_pool(split))
-
-    def draw_ahead(self, adapted: Sequence[str], held_out: Sequence[str]) -> None:
-        """Draw the pocket's pictures of these splits, and its pool where it is P, if they are not cached."""
-        splits = [(name, each) for name in self.adaptation for each in adapted]
-        splits += [(name, each) for name in self.retention for each in held_out]
-        drawn = {name: pocket.open_pocket(name).card for name, _ in splits if name in pocket.names()}
-        wanted = [(name, each) for name, each in splits if name in drawn and drawn[name].num_samples.get(each)]
-        pocket.draw_ahead(wanted, self.pool_size if self.pool is None else 0)
-
     def open_pool(self, split: str = "test") -> Samples | Shards | None:
-        """The pretraining pool P of a run that is scored on ``split``."""
+        """The pretraining pool P of a run that is scored on ``split``; ``None``: there is none."""
         if self.pool is not None:
-            opened = partial(open_scored, root=self.root, split=split)
-            return named_pool(self.pool, self.pool_window, lambda name: opened([name])[name], self.retention)
+            return named_pool(self.pool, self.pool_window, partial(self._scored, split=split), self.retention)
         return pocket.open_pool(self.pool_size) if self.pool_size else None
+
+    def draw_ahead(self, adapted: Sequence[str], held_out: Sequence[str], with_pool: bool = True) -> None:
+        """Draw the pocket's images of these splits, and its pool where it is P, if they are not cached."""
+        pocket.draw_ahead(self._splits(adapted, held_out), self._pocket_pool_size if with_pool else 0)
+
+    def is_drawn(self, split: str) -> bool:
+        """Whether all of the pocket's images that a run needs are cached."""
+        return pocket.is_drawn(self._splits(("train", split), (split,)), self._pocket_pool_size)
+
+    def num_training_samples(self) -> int:
+        """Training samples of all datasets to adapt to; one that is not there counts as its declaration says."""
+        declared = load()
+        known = available(self.root)
+        strangers = [name for name in self.adaptation if name not in known and name not in declared]
+        if strangers:
+            raise unknown("dataset", strangers[0], [*known, *declared])
+        cards = {name: dataset.card for name, dataset in self.datasets(self.adaptation).items()}
+        here = sum(card.num_samples.get("train", 0) for card in cards.values())
+        return here + sum(declared[name].num_train for name in self.adaptation if name not in cards)
+
+    @property
+    def _pocket_pool_size(self) -> int:
+        return self.pool_size if self.pool is None else 0
+
+    def _splits(self, adapted: Sequence[str], held_out: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of a dataset and a split."""
+        splits = [(name, split) for name in self.adaptation for split in adapted]
+        return splits + [(name, split) for name in self.retention for split in held_out]
 
 
 def empty_list(key: str) -> str:
+    """What to do about an empty ``stream.adaptation`` or ``stream.retention``."""
     way_out = f"Write stream.{key}=[NAME]; `fomo data list` shows the names."
     return f"stream.{key} is empty: KA and ZS need a dataset in both lists. {way_out}"
 

@@ -1,6 +1,6 @@
 """The pretraining pool P from names: datasets in shards, or tar files too many to index."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from fomo.data.joined import Joined, part_of
 from fomo.data.samples import Dataset, Samples
@@ -9,18 +9,23 @@ from fomo.errors import FomoError
 
 
 def named_pool(
-    entries: Sequence[str], window: int, open_named: Callable[[str], Dataset], retention: Collection[str]
+    entries: Sequence[str],
+    window: int,
+    opened: Callable[[Iterable[str]], Mapping[str, Dataset]],
+    retention: Collection[str],
 ) -> Samples | Shards:
-    """The training samples of the datasets named in ``entries``, end to end; or the tar files that they list.
+    """The training samples of the named datasets, end to end; or the named tar files, to be read in sequence.
 
-    Entries that end in ``.tar`` are paths, braces in them standing for many: ``laion/{00000..00099}.tar``. They are
-    read in sequence, ``window`` samples being shuffled together.
+    Args:
+        entries: names of datasets; or paths that end in ``.tar``, braces in them standing for many, as in
+            ``laion/{00000..00099}.tar``.
+        window: samples of tar files that are shuffled together.
+        opened: returns datasets by name.
+        retention: names of the held-out datasets.
 
     Raises:
         FomoError: names and paths side by side, none at all, a held-out dataset.
     """
-    if isinstance(entries, str) or not all(isinstance(entry, str) for entry in entries):
-        raise FomoError(f"stream.pool={entries}: give a list: stream.pool=[NAME].")
     paths = [entry for entry in entries if entry.endswith(".tar")]
     if paths and len(paths) < len(entries):
         raise FomoError("stream.pool names datasets and tar files: give either the one or the other.")
@@ -33,4 +38,4 @@ def named_pool(
     leaked = sorted(set(entries) & set(retention))
     if leaked:
         raise FomoError(f"dataset '{leaked[0]}' is both held out and in stream.pool: take it out of one of the two.")
-    return Joined(tuple(part_of(open_named(name), "train") for name in dict.fromkeys(entries)))
+    return Joined(tuple(part_of(dataset, "train") for dataset in opened(entries).values()))

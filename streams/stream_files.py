@@ -13,10 +13,10 @@ SHAPE = 'A stream file is a JSON list: ["DATASET+++class name", …].'
 
 
 def as_text(concepts: Sequence[Concept]) -> str:
-    """The file's text, byte for byte as the reference writes it.
+    """The text of a stream file of ``concepts``, byte for byte as the reference writes it.
 
     Raises:
-        FomoError: a name cannot be read back.
+        FomoError: a name could not be read back.
     """
     for concept in concepts:
         if Concept.parse(str(concept)) != concept:
@@ -25,14 +25,18 @@ def as_text(concepts: Sequence[Concept]) -> str:
 
 
 def write_concepts(path: Path, concepts: Sequence[Concept]) -> None:
-    """Write a stream file as a whole; a file that is there is not overwritten."""
+    """Write a stream file as a whole.
+
+    Raises:
+        FomoError: there is a file already, or no folder; a name could not be read back.
+    """
     text = as_text(concepts)
     check_new(path)
     write_text(path, text, shared=True)
 
 
 def check_new(path: Path) -> None:
-    """Refuse, before long work, a file that is there or has no folder."""
+    """Refuse, before long work, to write a file that is there or whose folder is not."""
     if path.exists():
         raise FomoError(f"--out '{path}' exists: choose another name, or remove it.")
     if not path.parent.is_dir():
@@ -43,7 +47,7 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
     """The concepts of a stream file.
 
     Raises:
-        FomoError: no such file, no JSON, another shape, an entry that is no concept, one that stands twice.
+        FomoError: no such file, no JSON, another shape, an entry that is no concept, a concept twice.
     """
     try:
         content = parse_json(read_bytes(path))

@@ -1,32 +1,39 @@
 """What a stream consists of, task by task, for people to look at."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fomo.data.samples import Dataset
 from fomo.stream.definition import Concept, definition
 from fomo.stream.fingerprint import stream_data_sha256
+from fomo.stream.plan import StreamPlan, Tasks
 from fomo.system.digest import json_digest
 from fomo.system.writing import file_beside
 from streams.catalogue import load
-from streams.opening import available, open_all
-from streams.plan import Plan, Tasks
-from streams.pocket import cache
-from streams.pocket import datasets as pocket
+from streams.opening import concepts_of, train_counts
 
 UNKNOWN = "unknown"
 MOST_DOMAINS = 20
 
 
 @dataclass(frozen=True)
-class Summary:
-    """``domains`` of all datasets; ``num_samples`` training samples per concept, where the data is there.
+class StreamSummary:
+    """What a stream consists of.
 
-    ``data_sha256`` is ``None`` as long as data is absent; ``absent`` names the datasets that are.
+    Attributes:
+        name: the stream's name.
+        tasks: the concepts in order, cut into tasks.
+        retention: names of the held-out datasets.
+        domains: the domain of every dataset, by its name.
+        num_samples: training samples of each concept, where the data is there.
+        absent: names of the datasets that are not there.
+        sha256: hash of the definition.
+        data_sha256: hash of the data; ``None`` as long as some is absent or not drawn.
     """
 
     name: str
@@ -48,7 +55,7 @@ class Summary:
         return None if None in counts else sum(count or 0 for count in counts)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
+        """The summary as plain values, tasks counted from 1."""
         tasks = [
             {
                 "task": number + 1,
@@ -58,72 +65,64 @@ class Summary:
             }
             for number, task in enumerate(self.tasks)
         ]
-        about = {"schema": "fomo.stream_summary/1", "name": self.name, "sha256": self.sha256}
-        about |= {"data_sha256": self.data_sha256}  # type: ignore[dict-item]
-        return about | {"retention": list(self.retention), "absent": list(self.absent), "tasks": tasks}
+        return {
+            "schema": "fomo.stream_summary/1",
+            "name": self.name,
+            "sha256": self.sha256,
+            "data_sha256": self.data_sha256,
+            "retention": list(self.retention),
+            "absent": list(self.absent),
+            "tasks": tasks,
+        }
 
 
-def summary(plan: Plan, num_tasks: int, seed: int, split: str) -> Summary:
-    """Of a plan; nothing is drawn, and data that is absent is no mistake.
+def summary(plan: StreamPlan, num_tasks: int, seed: int, split: str) -> StreamSummary:
+    """Summarise a plan; nothing is drawn, and absent data is no mistake.
+
+    Args:
+        plan: what is summarised.
+        num_tasks: how many tasks the concepts are cut into.
+        seed: of the order.
+        split: what the run will be scored on.
 
     Raises:
         FomoError: all data is there, and the stream cannot be run.
     """
     tasks = plan.tasks(num_tasks, seed)
-    known = available(plan.root)
-    names = (*plan.adaptation, *plan.retention)
-    absent = tuple(name for name in names if name not in known)
+    absent = plan.absent()
     stream = None if absent or not plan.retention else plan.checked(num_tasks, seed, split)
-    whole = None if stream is None or not _drawn(plan, split) else plan.with_data(stream, split)
-    return Summary(
+    whole = None if stream is None or not plan.is_drawn(split) else plan.with_data(stream, split)
+    present = plan.datasets((*plan.adaptation, *plan.retention))
+    return StreamSummary(
         plan.name,
         tasks,
-        plan.retention,
-        {name: domain_of(name, plan.root, known) for name in names},
-        _num_samples(plan, {name for name in plan.adaptation if name in known}),
-        absent,
+        tuple(plan.retention),
+        {name: domain_of(name, present.get(name)) for name in (*plan.adaptation, *plan.retention)},
+        _num_samples(dataset for name, dataset in present.items() if name in plan.adaptation),
+        tuple(absent),
         json_digest(definition(plan.name, tasks, plan.retention)),
         None if whole is None else stream_data_sha256(whole, split),
     )
 
 
-def _drawn(plan: Plan, split: str) -> bool:
-    """Whether all of the pocket's pictures that the stream needs are in the cache."""
-    used = [(name, each) for name in plan.adaptation for each in ("train", split)]
-    used += [(name, split) for name in plan.retention]
-    drawn = {name: pocket.open_pocket(name).card.num_samples for name, _ in used if name in pocket.names()}
-    requests = [cache.request(name, each) for name, each in used if each in drawn.get(name, ())]
-    if plan.pool is None and plan.pool_size:
-        requests.append(cache.Request(cache.POOL, "train", plan.pool_size))
-    return all(request.folder.exists() for request in requests)
-
-
-def domain_of(name: str, root: Path, known: Mapping[str, Path | None]) -> str:
-    """From the dataset's card, else from the catalogue."""
-    card = open_all([name], root)[name].card if name in known else None
-    if card is not None and card.domain:
-        return card.domain
+def domain_of(name: str, dataset: Dataset | None) -> str:
+    """The domain from the dataset's card, else from the catalogue; ``dataset`` is ``None`` where it is absent."""
+    if dataset is not None and dataset.card.domain:
+        return dataset.card.domain
     declaration = load().get(name)
     return ", ".join(declaration.domain) if declaration is not None else UNKNOWN
 
 
-def _num_samples(plan: Plan, names: set[str]) -> dict[Concept, int]:
+def _num_samples(datasets: Iterable[Dataset]) -> dict[Concept, int]:
+    """Training samples of every concept of some datasets."""
     counts: dict[Concept, int] = {}
-    for name, dataset in open_all(names, plan.root).items():
-        card = dataset.card
-        if name in pocket.names():  # the classes of a pocket dataset are of one size: no picture has to be drawn
-            totals = np.full(len(card.classes), card.num_samples.get("train", 0) // len(card.classes))
-        elif not card.num_samples.get("train"):
-            totals = np.zeros(len(card.classes), dtype=np.int64)
-        else:
-            targets = dataset.split("train").targets
-            totals = np.bincount(targets[targets >= 0], minlength=len(card.classes))
-        counts |= {Concept(name, label): int(total) for label, total in zip(card.classes, totals, strict=True)}
+    for dataset in datasets:
+        counts |= zip(concepts_of(dataset), train_counts(dataset).tolist(), strict=True)
     return counts
 
 
-def plot_domains(shown: Summary, path: Path) -> None:
-    """A PNG: the share of each domain among the concepts of every task."""
+def plot_domains(shown: StreamSummary, path: Path) -> None:
+    """Draw the share of each domain among the concepts of every task to a PNG at ``path``."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -137,10 +136,10 @@ def plot_domains(shown: Summary, path: Path) -> None:
     axes = figure.subplots()
     numbers = np.arange(1, len(counts) + 1)
     floor = np.zeros(len(counts))
-    for place, domain in enumerate(domains):
+    for number, domain in enumerate(domains):
         shares = np.array([_share(count, domain, domains) for count in counts])
         axes.bar(
-            numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](place % 20), label=_without_math(domain)
+            numbers, shares, bottom=floor, width=0.9, color=colormaps["tab20"](number % 20), label=_without_math(domain)
         )
         floor += shares
     axes.set(xlabel="task", ylabel="share of concepts [%]", ylim=(0, 100), xlim=(0.4, len(counts) + 0.6))

@@ -1,6 +1,6 @@
 """Is a stream sound? Every concept has training samples, and nothing held out is ever trained on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from fomo.data.sequential import Shards
 from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
 from fomo.stream.definition import Concept
+from fomo.stream.plan import StreamPlan
 from fomo.system.workers import Run, batched, num_cores, runner
-from streams.opening import available, open_all, untrained
-from streams.plan import Plan
+from streams.opening import untrained
 
 FAULTS = {
     "absent dataset": "datasets that are not there",
@@ -25,30 +25,38 @@ FAULTS = {
     "no training sample": "concepts without a training sample",
     "both": "datasets that are adapted to and held out",
     "no held-out dataset": "streams that hold nothing out",
-    "unreadable picture": "pictures that cannot be read",
-    "exact duplicate": "held-out pictures that are trained on, pixel for pixel",
-    "near duplicate": "held-out pictures that are trained on, nearly the same",
+    "unreadable picture": "images that cannot be read",
+    "exact duplicate": "held-out images that are trained on, pixel for pixel",
+    "near duplicate": "held-out images that are trained on, nearly the same",
 }
 NOTES = {
     "left out": "classes without a training sample, left out of the stream",
     "no pool": "streams without a pretraining pool",
-    "skipped": "pictures of the pool that cannot be read, which training steps over",
-    "plain": "pictures too plain for a perceptual hash",
+    "skipped": "images of the pool that cannot be read, which training steps over",
+    "plain": "images too plain for a perceptual hash",
 }
 HELD_OUT_SPLITS = ("validation", "test")
-CHUNK, AT_ONCE = 1024, 200_000
+CHUNK = 1024
+AT_ONCE = 200_000
 IN_PROCESS = 40_000
-"""Up to so many pictures, starting worker processes takes longer than it saves."""
+"""Up to so many images, starting worker processes takes longer than it saves."""
 Progress = Callable[[int, int], None]
-"""``progress(done, total)`` in pictures."""
+"""``progress(done, total)`` in images."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """``findings`` by kind, one of :data:`FAULTS` and :data:`NOTES`; ``num_pictures`` were compared."""
+class SoundnessReport:
+    """What was found in a stream.
+
+    Attributes:
+        num_concepts: how many concepts the stream has.
+        num_images: how many images were compared, of those held out and of those trained on.
+        radius: bits of the perceptual hash that may differ; ``None``: pixels alone were compared.
+        findings: lines for people, by kind, one of :data:`FAULTS` and :data:`NOTES`.
+    """
 
     num_concepts: int
-    num_pictures: Mapping[str, int]
+    num_images: Mapping[str, int]
     radius: int | None
     findings: Mapping[str, Sequence[str]]
 
@@ -58,26 +66,29 @@ class Report:
         return {kind: found for kind, found in self.findings.items() if kind in FAULTS}
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
-        pictures = dict(self.num_pictures)
-        about = {"schema": "fomo.stream_report/1", "sound": not self.faults, "num_concepts": self.num_concepts}
-        return about | {"num_pictures": pictures, "radius": self.radius, "findings": dict(self.findings)}
+        """The report as plain values."""
+        return {
+            "schema": "fomo.stream_report/1",
+            "sound": not self.faults,
+            "num_concepts": self.num_concepts,
+            "num_pictures": dict(self.num_images),
+            "radius": self.radius,
+            "findings": dict(self.findings),
+        }
 
 
-class Part(NamedTuple):
-    """Rows of a split, with a name for reports."""
-
-    name: str
-    samples: Samples
-    rows: np.ndarray
-
-
-class Job(NamedTuple):
-    """A piece of work for a worker: some rows of a part."""
+class ComparedRows(NamedTuple):
+    """Rows of a split or of a pool, with a ``name`` for reports."""
 
     name: str
     samples: Samples
     rows: np.ndarray
+
+
+class SignatureJob(NamedTuple):
+    """A piece of work for a worker: the rows to hash, ``perceptual`` hashes too if they are asked for."""
+
+    compared: ComparedRows
     perceptual: bool
 
 
@@ -87,57 +98,58 @@ def _same(samples: Any) -> Any:
     return samples
 
 
-def _signatures_of(job: Job) -> list[Signature | str]:
-    samples: Any = job.samples
-    return signatures(_same(samples), job.rows, job.perceptual)
+def _signatures_of(job: SignatureJob) -> list[Signature | str]:
+    samples: Any = job.compared.samples
+    return signatures(_same(samples), job.compared.rows, job.perceptual)
 
 
-def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda done, total: None) -> Report:
-    """Look at every concept and every picture.
+def verify(
+    plan: StreamPlan, radius: int | None = None, progress: Progress = lambda done, total: None
+) -> SoundnessReport:
+    """Look at every concept and every image of a stream.
 
     ``radius`` bits of the perceptual hash may differ; ``None`` compares pixels alone.
     """
-    findings: dict[str, list[str]] = {"left out": [str(concept) for concept in plan.left_out]}
-    known = available(plan.root)
-    named = () if plan.pool is None else tuple(name for name in plan.pool if not name.endswith(".tar"))
-    wanted = (*plan.adaptation, *plan.retention, *named)
-    absent = [name for name in wanted if name not in known]
-    findings["absent dataset"] = absent
-    findings["both"] = sorted(set(plan.adaptation) & set(plan.retention))
-    findings["no held-out dataset"] = [] if plan.retention else ["no dataset is held out: nothing to keep"]
-    adapted = open_all((name for name in plan.adaptation if name not in absent), plan.root)
-    held_out = open_all((name for name in plan.retention if name not in absent), plan.root)
+    absent = plan.absent()
+    adapted = plan.datasets(plan.adaptation)
+    findings: dict[str, list[str]] = {
+        "left out": [str(concept) for concept in plan.left_out],
+        "absent dataset": absent,
+        "both": sorted(set(plan.adaptation) & set(plan.retention)),
+        "no held-out dataset": [] if plan.retention else ["no dataset is held out: nothing to keep"],
+    }
     here = _check_classes(plan.concepts, adapted, findings)
-    trained = list(_trained(here, adapted))
-    pool = None if set(named) & set(absent) else plan.open_pool()
+    pool = None if set(plan.pool_datasets) & set(absent) else plan.open_pool()
     findings["no pool"] = ["there is none: mixture.pretraining has to be 0"] if pool is None else []
-    if pool is not None:
-        trained += _pool_parts(pool)
-    kept = list(_held_out(held_out))
+    trained = [*_trained(here, adapted), *([] if pool is None else _pool_rows(pool))]
+    kept = list(_held_out(plan.datasets(plan.retention)))
     opened = [p for p in (*kept, *trained) if radius is not None or not isinstance(p.samples, ShardSamples)]
     counts = {"held out": _num_rows(kept), "trained on": _num_rows(trained)}
     with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
         _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained)
-    return Report(len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found})
+    return SoundnessReport(
+        len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found}
+    )
 
 
-def _num_rows(parts: Sequence[Part]) -> int:
-    return sum(len(part.rows) for part in parts)
+def _num_rows(compared: Iterable[ComparedRows]) -> int:
+    return sum(len(each.rows) for each in compared)
 
 
 def _check_classes(
     concepts: Sequence[Concept], adapted: Mapping[str, Dataset], findings: dict[str, list[str]]
 ) -> list[Concept]:
-    """The concepts whose class is declared."""
+    """The concepts whose dataset is there and declares their class."""
     classes = {name: set(dataset.card.classes) for name, dataset in adapted.items()}
-    strangers = [c for c in concepts if c.dataset in adapted and c.name not in classes[c.dataset]]
-    here = [c for c in concepts if c.dataset in adapted and c.name in classes[c.dataset]]
+    of_present = [concept for concept in concepts if concept.dataset in adapted]
+    here = [concept for concept in of_present if concept.name in classes[concept.dataset]]
+    strangers = [concept for concept in of_present if concept.name not in classes[concept.dataset]]
     findings["absent class"] = [str(concept) for concept in strangers]
     findings["no training sample"] = [str(concept) for concept in untrained(here, adapted)]
     return here
 
 
-def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Iterator[Part]:
+def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
     """The training samples of the stream's concepts."""
     for name, dataset in adapted.items():
         used = {concept.name for concept in concepts if concept.dataset == name}
@@ -145,65 +157,81 @@ def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Ite
             samples = dataset.split("train")
             mask = np.array([label in used for label in dataset.card.classes])
             targets = samples.targets
-            yield Part(f"{name} train", samples, np.flatnonzero((targets >= 0) & mask[targets]))
+            yield ComparedRows(f"{name} train", samples, np.flatnonzero((targets >= 0) & mask[targets]))
 
 
-def _pool_parts(pool: Samples | Shards) -> list[Part]:
+def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
+    """All samples of the pool, in the pieces that hold them."""
     if isinstance(pool, Joined):
-        return [Part(f"the pool, part {number}", p.samples, np.asarray(p.rows)) for number, p in enumerate(pool.parts)]
+        parts = enumerate(pool.parts)
+        return [ComparedRows(f"the pool, part {number}", p.samples, np.asarray(p.rows)) for number, p in parts]
     if not isinstance(pool, Shards):
-        return [Part("the pool", pool, np.arange(len(pool)))]
+        return [ComparedRows("the pool", pool, np.arange(len(pool)))]
     tars = [ScannedTar(path) for path in pool.paths]
-    return [Part(f"the pool, {tar.path.name}", tar, np.arange(len(tar))) for tar in tars]
+    return [ComparedRows(f"the pool, {tar.path.name}", tar, np.arange(len(tar))) for tar in tars]
 
 
-def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[Part]:
+def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
+    """The samples of the held-out datasets that are scored."""
     for name, dataset in datasets.items():
         for split in HELD_OUT_SPLITS:
             if dataset.card.num_samples.get(split):
                 samples = dataset.split(split)
-                yield Part(f"{name} {split}", samples, np.arange(len(samples)))
+                yield ComparedRows(f"{name} {split}", samples, np.arange(len(samples)))
 
 
 class _Comparison:
-    """Held-out pictures in memory as hashes, the others passing by."""
+    """Compares images that are trained on with hashes of the held-out ones, which it keeps in memory.
+
+    Args:
+        radius: bits of the perceptual hash that may differ; ``None`` compares pixels alone.
+        findings: where what is found is added.
+        progress: called after each job.
+        total: number of images.
+        run: what the jobs are run by.
+    """
 
     def __init__(
         self, radius: int | None, findings: dict[str, list[str]], progress: Progress, total: int, run: Run
     ) -> None:
-        self._radius, self._findings, self._run, self._progress = radius, findings, run, progress
-        self._total, self._done, self._num_plain = total, 0, 0
-        self._findings["unreadable picture"], self._findings["skipped"] = [], []
+        self._radius = radius
+        self._findings = findings
+        self._run = run
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._num_plain = 0
+        self._findings |= {"unreadable picture": [], "skipped": [], "exact duplicate": [], "near duplicate": []}
 
-    def compare(self, kept: Sequence[Part], trained: Sequence[Part]) -> None:
-        """Fill in the findings of kinds "… duplicate", "unreadable picture" and "plain"."""
+    def compare(self, kept: Sequence[ComparedRows], trained: Sequence[ComparedRows]) -> None:
+        """Fill in the findings of kinds "… duplicate", "unreadable picture", "skipped" and "plain"."""
         exact: dict[int, str] = {}
         near: list[tuple[str, Signature]] = []
-        for place, signature in self._signatures(kept):
-            exact.setdefault(signature.pixels, place)
+        for where, signature in self._signatures(kept):
+            exact.setdefault(signature.pixels, where)
             if signature.perceptual is not None:
-                near.append((place, signature))
-        self._findings["exact duplicate"], self._findings["near duplicate"] = [], []
+                near.append((where, signature))
         for some in batched(self._signatures(trained), AT_ONCE):
-            others = [(place, signature) for place, signature in some if signature.pixels not in exact]
-            copies = [f"{exact[s.pixels]} is {place}" for place, s in some if s.pixels in exact]
+            others = [(where, signature) for where, signature in some if signature.pixels not in exact]
+            copies = [f"{exact[s.pixels]} is {where}" for where, s in some if s.pixels in exact]
             self._findings["exact duplicate"] += copies
             if self._radius is not None:
                 self._findings["near duplicate"] += _near(near, others, self._radius)
-        self._findings["plain"] = [f"{self._num_plain} pictures"] if self._num_plain else []
+        self._findings["plain"] = [f"{self._num_plain} images"] if self._num_plain else []
 
-    def _signatures(self, parts: Sequence[Part]) -> Iterator[tuple[str, Signature]]:
+    def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
+        """Where each image is, for people, and its hashes; images that cannot be read become findings."""
         perceptual = self._radius is not None
-        jobs = [Job(part.name, part.samples, rows, perceptual) for part in parts for rows in _cut(part.rows)]
+        jobs = [SignatureJob(each._replace(rows=rows), perceptual) for each in compared for rows in _cut(each.rows)]
         for job, found in zip(jobs, self._run(_signatures_of, jobs), strict=True):
-            for row, signature in zip(job.rows, found, strict=True):
+            for row, signature in zip(job.compared.rows, found, strict=True):
                 if isinstance(signature, str):
-                    skipped = isinstance(job.samples, ScannedTar)  # training steps over them
+                    skipped = isinstance(job.compared.samples, ScannedTar)  # training steps over them
                     self._findings["skipped" if skipped else "unreadable picture"].append(signature)
                     continue
                 self._num_plain += perceptual and signature.perceptual is None
-                yield f"{job.name} {row}", signature
-            self._done += len(job.rows)
+                yield f"{job.compared.name} {row}", signature
+            self._done += len(job.compared.rows)
             self._progress(self._done, self._total)
 
 
@@ -212,14 +240,15 @@ def _cut(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:
-    trained = [(place, signature) for place, signature in others if signature.perceptual is not None]
+    """A line for every pair of a held-out image and one of ``others`` that are nearly the same."""
+    trained = [(where, signature) for where, signature in others if signature.perceptual is not None]
     if not kept or not trained:
         return []
     pairs = near_duplicates([one for _, one in kept], [one for _, one in trained], radius)
     return [f"{kept[i][0]} is nearly {trained[j][0]}" for i, j in pairs]
 
 
-def refuse_unsound(report: Report) -> None:
+def refuse_unsound(report: SoundnessReport) -> None:
     """End with an error if there is a fault."""
     if report.faults:
         shown = ", ".join(f"{len(found)} × {kind}" for kind, found in report.faults.items())

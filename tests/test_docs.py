@@ -79,6 +79,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     make_foreign_data(tmp_path)
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
     (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    text = (TOP / "docs" / "streams.md").read_text(encoding="utf-8")
+    (tmp_path / "alphabet.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
     install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
@@ -101,7 +103,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         words = [word for word in words if not word.startswith("budget")]
         words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
         words += ["method=frozen,lora", "seed=0"] if "experiment=study" in line else []
-    if words[0] == "stream":
+    if words[0] == "stream" and "stream=own" not in words:
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
         words += [item for item in SMALL if item.startswith("stream.")]
     if (
@@ -109,6 +111,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         and "stream.adaptation" not in line
         and "my.json" not in words
         and FILE not in line
+        and "stream=own" not in words
     ):
         words.append("stream.adaptation=[pocket_flags]")
     try:

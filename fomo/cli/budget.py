@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -17,9 +17,6 @@ from rich.table import Table
 from fomo.config.compose import compose, sweep
 from fomo.errors import FomoError
 from fomo.system.text import escape
-
-if TYPE_CHECKING:
-    from fomo.config.schema import Config
 
 CAPTION = (
     "MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all tensors at the peak, mixed precision as on a GPU. "
@@ -72,18 +69,14 @@ def rows(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def count(values: Mapping[str, Any]) -> dict[str, Any]:
     """One row."""
+    from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
     from fomo.planning.table import row
 
     config = resolve(values).config
-    return row(config, lambda num_tasks: samples_per_task(config, num_tasks)).to_json()
-
-
-def samples_per_task(config: "Config", num_tasks: int) -> int:
-    """|D_t|, taken as equal for all tasks: a run plans with the real sizes."""
-    from streams import num_training_samples
-
-    return max(1, round(num_training_samples(config.stream) / num_tasks))
+    num_samples = stream_plan(config).num_training_samples()
+    # |D_t| is taken as equal for all tasks: a run plans with the real sizes.
+    return row(config, lambda num_tasks: max(1, round(num_samples / num_tasks))).to_json()
 
 
 def table(found: list[dict[str, Any]]) -> Table:

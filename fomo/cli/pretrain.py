@@ -14,7 +14,7 @@ from fomo.model.names import pocket_names
 if TYPE_CHECKING:
     from fomo.model.clip import ClipModel
     from streams.pocket.pretraining.card import Scores
-    from streams.pocket.pretraining.train import Recipe
+    from streams.pocket.pretraining.train import PretrainingRecipe
 
 DEFAULT_MODEL = "pocket"
 DEFAULT_OUT = "pretrained"
@@ -50,19 +50,21 @@ def parse(settings: list[str]) -> dict[str, Any]:
     return {str(key): value for key, value in OmegaConf.from_dotlist(settings).items()}
 
 
-def recipe_with(name: str, changes: dict[str, Any]) -> "Recipe":
+def recipe_with(name: str, changes: dict[str, Any]) -> "PretrainingRecipe":
     """The shipped recipe of the model ``name`` with ``changes``."""
     import dataclasses
 
     from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
-    from streams.pocket.pretraining.train import Recipe, shipped_recipe
+    from streams.pocket.pretraining.train import PretrainingRecipe, shipped_recipe
 
-    check_keys("fomo pretrain", changes, ["model", "out", *(field.name for field in dataclasses.fields(Recipe))])
+    check_keys(
+        "fomo pretrain", changes, ["model", "out", *(field.name for field in dataclasses.fields(PretrainingRecipe))]
+    )
     shipped = OmegaConf.structured(shipped_recipe(name))
     try:
-        changed: Recipe = OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[assignment]
+        changed: PretrainingRecipe = OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[assignment]
     except ValidationError as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
     return changed
@@ -77,7 +79,7 @@ def _make_empty(folder: Path) -> None:
         raise FomoError(f"out={folder}: is not empty. Name another folder by out=DIR.")
 
 
-def _run(name: str, folder: Path, recipe: "Recipe", console: Console) -> None:
+def _run(name: str, folder: Path, recipe: "PretrainingRecipe", console: Console) -> None:
     from streams.pocket import datasets
     from streams.pocket.pretraining.card import write_model, zero_shot_scores
 
@@ -90,7 +92,7 @@ def _run(name: str, folder: Path, recipe: "Recipe", console: Console) -> None:
     console.print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}", soft_wrap=True)
 
 
-def _pretrain(name: str, recipe: "Recipe", console: Console) -> "ClipModel":
+def _pretrain(name: str, recipe: "PretrainingRecipe", console: Console) -> "ClipModel":
     from streams.pocket.pretraining.train import pretrain
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fomo.cli.screen import is_wide, screen
-from fomo.cli.stream_facts import Finder
+from fomo.cli.stream_facts import FactFinder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
 from fomo.config.compose import compose
 from fomo.errors import FomoError
 
 if TYPE_CHECKING:
     from fomo.config.schema import Config
-    from streams.plan import Plan
+    from fomo.stream.plan import StreamPlan
 
 EPILOG = """examples:
   fomo stream build ordering=similarity --out similar.json     order the default stream by its text embeddings
@@ -27,7 +27,9 @@ EPILOG = """examples:
   fomo run stream=file stream.path=similar.json num_tasks=6
 
 Overrides are those of `fomo run`; a file stands for stream=file stream.path=FILE, ordering= for stream.ordering=."""
-PER_CLASS, RADIUS, LARGEST_RADIUS = 50, 4, 16
+PER_CLASS = 50
+RADIUS = 4
+LARGEST_RADIUS = 16
 
 
 def main(arguments: list[str]) -> None:
@@ -59,10 +61,10 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
     if name == "build":
         parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: standard output)")
         parser.add_argument(
-            "--captions", type=Path, metavar="SOURCE", help="a text, a table, shards (default: the pool)"
+            "--captions", type=Path, metavar="SOURCE", help="a text file, a table, shards (default: the pool)"
         )
         parser.add_argument("--time-groups", type=Path, metavar="FILE", help='JSON: {"DATASET": number}')
-        parser.add_argument("--per-class", type=int, default=PER_CLASS, help=f"pictures to score (default {PER_CLASS})")
+        parser.add_argument("--per-class", type=int, default=PER_CLASS, help=f"images to score (default {PER_CLASS})")
         return
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     if name == "show":
@@ -74,14 +76,14 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
         )
 
 
-def configured(overrides: list[str]) -> "tuple[Config, Plan]":
+def configured(overrides: list[str]) -> "tuple[Config, StreamPlan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
     values = compose([_expanded(override) for override in _with_file(overrides)])
+    from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
-    from streams.build import planned
 
     config = resolve(values).config
-    return config, planned(config.stream)
+    return config, stream_plan(config)
 
 
 def _expanded(override: str) -> str:
@@ -100,8 +102,7 @@ def _with_file(items: list[str]) -> list[str]:
 
 
 def build(options: argparse.Namespace) -> None:
-    """Order the concepts; what takes long starts when everything is checked."""
-    from streams.orderings import order
+    """Order the concepts and write them; what takes long starts when everything is checked."""
     from streams.stream_files import as_text, check_new, write_concepts
 
     if options.out is not None:
@@ -112,8 +113,8 @@ def build(options: argparse.Namespace) -> None:
     console = Console(stderr=options.out is None)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         sources = (options.captions, options.time_groups, options.per_class)
-        finder = Finder(config, plan, *sources, console, progress, progress.add_task("ordering", total=None))
-        concepts = order(plan.ordering, plan.concepts, config.seed, finder.facts())
+        finder = FactFinder(config, plan, *sources, console, progress, progress.add_task("ordering", total=None))
+        concepts = plan.ordered(config.seed, finder.facts())
     if options.out is None:
         sys.stdout.write(as_text(concepts) + "\n")
         return
@@ -123,7 +124,7 @@ def build(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    """Print, and plot where it is asked for."""
+    """Print what a stream consists of, and plot it where that is asked for."""
     from streams.summary import plot_domains, summary
 
     if options.plot is not None and not options.plot.parent.is_dir():
@@ -143,7 +144,7 @@ def show(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    """Print the report; status 2 if there is a fault."""
+    """Print whether a stream is sound; status 2 if there is a fault."""
     from streams.verify import HELD_OUT_SPLITS, refuse_unsound
     from streams.verify import verify as examine
 
@@ -151,10 +152,10 @@ def verify(options: argparse.Namespace) -> None:
         raise FomoError(f"--radius {options.radius}: allowed are 0 to {LARGEST_RADIUS} bits.")
     plan = configured(options.overrides)[1]
     console = Console(stderr=options.json)
-    with console.status("drawing pictures (once, then cached)"):
+    with console.status("drawing images (once, then cached)"):
         plan.draw_ahead(("train",), HELD_OUT_SPLITS)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("comparing pictures", total=None)
+        bar = progress.add_task("comparing images", total=None)
 
         def moved(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)

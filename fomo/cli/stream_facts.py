@@ -18,16 +18,27 @@ if TYPE_CHECKING:
     from fomo.config.schema import Config
     from fomo.model.clip import ClipModel
     from fomo.stream.definition import Concept
+    from fomo.stream.plan import StreamPlan
     from streams.orderings import Facts
-    from streams.plan import Plan
 
 
 @dataclass(frozen=True)
-class Finder:
-    """``captions`` and ``time_groups`` are the user's files, if any; ``per_class`` pictures are scored."""
+class FactFinder:
+    """Finds out what orderings ask about the concepts of a plan.
+
+    Attributes:
+        config: the configuration that the plan comes from.
+        plan: the stream to order.
+        captions: the user's source of captions; ``None``: the stream's pool.
+        time_groups: the user's file of time groups, if there is one.
+        per_class: training images of each concept that are scored.
+        console: where tables are printed.
+        progress: shows what goes on.
+        bar: the line of ``progress`` for it.
+    """
 
     config: "Config"
-    plan: "Plan"
+    plan: "StreamPlan"
     captions: Path | None
     time_groups: Path | None
     per_class: int
@@ -57,26 +68,22 @@ class Finder:
         return factory.model(self.config)
 
     def _features(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.opening import available, open_all
         from streams.orderings.zero_shot import concept_features
 
-        known = available(self.plan.root)
-        datasets = open_all((name for name in self.plan.adaptation if name in known), self.plan.root)
+        datasets = self.plan.datasets(self.plan.adaptation)
         self._tell(f"embedding {len(concepts)} concepts")
         return concept_features(self._model(), concepts, datasets, self.config.runtime)
 
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.opening import open_all
         from streams.orderings.zero_shot import concept_accuracy
-        from streams.pocket import datasets as pocket
 
-        datasets = open_all(self.plan.adaptation, self.plan.root)
-        self._tell("drawing pictures (once, then cached)")
-        pocket.draw_ahead([(name, "train") for name in datasets], 0)
-        places = {name: number for number, name in enumerate(sorted(datasets))}
+        datasets = self.plan.opened(self.plan.adaptation)
+        self._tell("drawing images (once, then cached)")
+        self.plan.draw_ahead(("train",), (), with_pool=False)
+        numbers = {name: number for number, name in enumerate(sorted(datasets))}
 
         def seen(name: str) -> None:
-            self._tell(f"scoring {name}", places[name], len(places))
+            self._tell(f"scoring {name}", numbers[name], len(numbers))
 
         return concept_accuracy(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
 
@@ -98,11 +105,15 @@ class Finder:
 
 
 def read_groups(path: Path) -> dict[str, int]:
-    """Time groups from a JSON object of whole numbers by dataset."""
+    """Time groups from a JSON object of integers by dataset.
+
+    Raises:
+        FomoError: the file cannot be read, or holds something else.
+    """
     try:
         groups = read_json(path)
     except FomoError as error:
         raise FomoError(f"--time-groups: {error}") from None
     if not isinstance(groups, dict) or not all(type(group) is int for group in groups.values()):
-        raise FomoError(f"--time-groups '{path}': a JSON object of whole numbers is expected: {{\"DATASET\": 3}}.")
+        raise FomoError(f"--time-groups '{path}': a JSON object of integers is expected: {{\"DATASET\": 3}}.")
     return groups

@@ -10,8 +10,8 @@ from rich.table import Table
 from fomo.system.text import escape, printable
 
 if TYPE_CHECKING:
-    from streams.summary import Summary
-    from streams.verify import Report
+    from streams.summary import StreamSummary
+    from streams.verify import SoundnessReport
 
 SHOWN = 10
 LONGEST_NAME = 32
@@ -28,7 +28,7 @@ def lengths_table(lengths: Mapping[str, float]) -> Table:
     return table
 
 
-def task_table(shown: "Summary", wide: bool) -> Table:
+def task_table(shown: "StreamSummary", wide: bool) -> Table:
     """A row per task; its first and last concept where the table may be wide."""
     table = Table(title=escape(f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(shown.tasks)} tasks"))
     for column in ("task", "concepts", "samples", "datasets"):
@@ -36,7 +36,8 @@ def task_table(shown: "Summary", wide: bool) -> Table:
     for column in ("most concepts of", *(("from", "to") if wide else ())):
         table.add_column(column)
     for number, task in enumerate(shown.tasks):
-        datasets, samples = shown.datasets(number), shown.samples(number)
+        datasets = shown.datasets(number)
+        samples = shown.samples(number)
         most = ", ".join(f"{name} {count}" for name, count in list(datasets.items())[:2])
         counts = (str(number + 1), str(len(task)), "?" if samples is None else str(samples), str(len(datasets)))
         ends = [_shortened(concept.name) for concept in (task[0], task[-1])]
@@ -48,19 +49,19 @@ def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def dataset_table(shown: "Summary") -> Table:
+def dataset_table(shown: "StreamSummary") -> Table:
     """A row per dataset, those held out last."""
     table = Table(title="datasets")
     for column in ("dataset", "domain", "concepts", "samples", "tasks"):
         is_text = column in ("dataset", "domain")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
-    places: dict[str, list[int]] = {}
+    tasks_of: dict[str, list[int]] = {}
     samples: Counter[str] = Counter()
     for number, task in enumerate(shown.tasks, start=1):
         for concept in task:
-            places.setdefault(concept.dataset, []).append(number)
+            tasks_of.setdefault(concept.dataset, []).append(number)
             samples[concept.dataset] += shown.num_samples.get(concept, 0)
-    for name, tasks in sorted(places.items()):
+    for name, tasks in sorted(tasks_of.items()):
         count = "absent" if name in shown.absent else str(samples[name])
         span = f"{tasks[0]}–{tasks[-1]}"
         table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, span)
@@ -71,19 +72,19 @@ def dataset_table(shown: "Summary") -> Table:
     return table
 
 
-def print_hashes(shown: "Summary", console: Console) -> None:
-    """The hash of the definition, and that of the data or why there is none."""
+def print_hashes(shown: "StreamSummary", console: Console) -> None:
+    """Print the hash of the definition, and the hash of the data or why there is none."""
     if shown.data_sha256 is not None:
         data = shown.data_sha256
     elif shown.absent:
         data = f"none yet: {len(shown.absent)} datasets are absent"
     else:
-        data = "none yet: pictures are not drawn" if shown.retention else "none: no dataset is held out"
+        data = "none yet: images are not drawn" if shown.retention else "none: no dataset is held out"
     console.print(f"definition: {shown.sha256}\ndata:       {data}", soft_wrap=True, markup=False, highlight=False)
 
 
-def print_report(name: str, report: "Report", console: Console) -> None:
-    """Every check with its count, then the first findings of each kind."""
+def print_report(name: str, report: "SoundnessReport", console: Console) -> None:
+    """Print every check with its count, then the first findings of each kind."""
     from streams.verify import FAULTS, NOTES
 
     table = Table(title=escape(f"{name}: {report.num_concepts} concepts"), show_header=False)
@@ -91,11 +92,11 @@ def print_report(name: str, report: "Report", console: Console) -> None:
     for kind, about in {**FAULTS, **NOTES}.items():
         if kind not in skipped and (kind in FAULTS or kind in report.findings):
             found = report.findings.get(kind, [])
-            mark = "note" if kind in NOTES else "FAULT" if found else "ok"
-            table.add_row(mark, about, str(len(found)))
+            verdict = "note" if kind in NOTES else "FAULT" if found else "ok"
+            table.add_row(verdict, about, str(len(found)))
     table.add_section()
-    for side, count in report.num_pictures.items():
-        table.add_row("", f"pictures compared, {side}", str(count))
+    for side, count in report.num_images.items():
+        table.add_row("", f"images compared, {side}", str(count))
     console.print(table)
     for kind, found in report.findings.items():
         lines = [*found[:SHOWN], *([f"… and {len(found) - SHOWN} more: --json has all"] if len(found) > SHOWN else [])]

@@ -17,6 +17,7 @@ from fomo.position import Position
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.stream.mixture import Mixture
+from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
@@ -139,11 +140,24 @@ def learning_rate(config: Config, rate: Callable[[Position], float], steps: Sequ
     return of_step
 
 
+def stream_plan(config: Config) -> StreamPlan:
+    """The plan of the stream, which is asked for what it is to hold before its data is there.
+
+    Raises:
+        FomoError: ``stream._target_`` returns something else.
+    """
+    plan = _build(config, "stream")
+    if not isinstance(plan, StreamPlan):
+        raise FomoError(
+            f"stream._target_ = {config.stream['_target_']} returned a {type(plan).__name__}: expected is a "
+            "fomo.stream.plan.StreamPlan. Return the plan of the stream; what runs the stream opens it."
+        )
+    return plan
+
+
 def stream(config: Config) -> Stream:
     """The stream with its data. The pocket's images are drawn here if need be."""
-    given = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
-    opened: Stream = _build(config, "stream", **given)
-    return opened
+    return stream_plan(config).open(config.num_tasks, config.seed, config.evaluation.split)
 
 
 def pools(config: Config, of: Stream) -> StreamPools:

@@ -25,7 +25,7 @@ def load() -> dict[str, Declaration]:
 
 
 def declared(entries: Any, origin: str) -> tuple[Declaration, ...]:
-    """Declarations from parsed YAML: a list of mappings, each name once.
+    """Declarations from parsed YAML: a list of mappings, each name once. ``origin`` names the file in errors.
 
     Raises:
         FomoError: a wrong shape, a key that is unknown or missing, a value that is not allowed, a name twice.

@@ -23,10 +23,24 @@ UNKNOWN = "unknown"
 class Declaration:
     """One dataset of FoMo-in-Flux (Roth et al. 2024, arXiv 2408.14471).
 
-    ``num_train``, ``num_test`` and ``num_classes`` are those of FoMo-in-Flux's own split, often not the dataset's
-    standard one; 0 where there is none (retention sets that are only tested on, captions without classes).
-    ``captions`` says where the training texts come from; ``time_group`` (adaptation sets alone, from 0) orders
-    time-incremental streams; ``torchvision`` names the class of ``torchvision.datasets`` that can download the source.
+    Numbers are those of FoMo-in-Flux's own split, often not the dataset's standard one; 0 where there is none
+    (retention sets that are only tested on, captions without classes).
+
+    Attributes:
+        name: one word, unique in the catalogue.
+        role: one of :data:`ROLES`.
+        kind: one of :data:`KINDS_OF_TASK`.
+        domain: words for what is shown.
+        licence: of the data.
+        captions: one of :data:`CAPTIONS`, where the training texts come from.
+        time_group: orders time-incremental streams, from 0; datasets to adapt to alone have one.
+        main_metric: the metric of the kind.
+        num_train: training samples.
+        num_test: test samples.
+        num_classes: classes.
+        torchvision: the class of ``torchvision.datasets`` that can download the source.
+        homepage: an http(s) address.
+        citation: how to cite the dataset.
     """
 
     name: str
@@ -54,10 +68,10 @@ class Declaration:
         self._require(self.main_metric == metric, "main_metric", self.main_metric, f"'{metric}' for {self.kind}")
         words = isinstance(self.domain, tuple) and bool(self.domain) and all(map(_is_text, self.domain))
         self._require(words, "domain", self.domain, "a list of words")
-        self._require(_is_text(self.licence), "licence", self.licence, "a text")
+        self._require(_is_text(self.licence), "licence", self.licence, "a string")
         for key in ("torchvision", "citation"):
             value = getattr(self, key)
-            self._require(value is None or _is_text(value), key, value, "a text, or null for unknown")
+            self._require(value is None or _is_text(value), key, value, "a string, or null for unknown")
         self._check_numbers()
         page = self.homepage
         is_address = _is_text(page) and str(page).startswith(("https://", "http://")) and " " not in str(page)
@@ -69,10 +83,10 @@ class Declaration:
             least["num_classes"] = 2
         for key, minimum in least.items():
             value = getattr(self, key)
-            self._require(is_count(value) and value >= minimum, key, value, f"a whole number, at least {minimum}")
+            self._require(is_count(value) and value >= minimum, key, value, f"an integer, at least {minimum}")
         adapted = self.role == "adaptation"
         fits = is_count(self.time_group) if adapted else self.time_group is None
-        self._require(fits, "time_group", self.time_group, "a whole number from 0" if adapted else "null for retention")
+        self._require(fits, "time_group", self.time_group, "an integer from 0" if adapted else "null for retention")
 
     def _require(self, holds: bool, key: str, value: object, allowed: str) -> None:
         if not holds:
@@ -80,18 +94,22 @@ class Declaration:
 
     @property
     def obtain(self) -> str:
-        """How to come by the source, in a line."""
+        """How to come by the dataset's source, in a line."""
         if self.torchvision:
             return f"fomo data prepare {self.name}"
         return self.homepage or UNKNOWN
 
     def describe(self, card: DatasetCard) -> DatasetCard:
-        """The card of this dataset's data with the role, domain and licence that are declared."""
+        """The ``card`` of this dataset's data, with the role, domain and licence that are declared."""
         return dataclasses.replace(card, role=self.role, domain=", ".join(self.domain), licence=self.licence)
 
     @classmethod
     def from_mapping(cls, values: Any, origin: str) -> "Declaration":
-        """A declaration from parsed YAML. Every key must be there, and no other."""
+        """A declaration from parsed YAML; ``origin`` names the file in errors.
+
+        Raises:
+            FomoError: a wrong shape, a key that is unknown or missing, a value that is not allowed.
+        """
         if not isinstance(values, Mapping):
             raise FomoError(f"{origin}: a declaration is a mapping of keys to values, found {values!r}.")
         keys = [field.name for field in dataclasses.fields(cls)]

@@ -18,7 +18,7 @@ from streams.orderings.path import short_path
 from streams.orderings.values import by_value
 
 Lookup = Callable[[Sequence[Concept]], np.ndarray]
-"""One row for each concept."""
+"""Returns a value or a row for each concept."""
 
 
 def declared_time_groups() -> dict[str, int]:
@@ -31,8 +31,13 @@ def declared_time_groups() -> dict[str, int]:
 class Facts:
     """What orderings ask about concepts, worked out when it is asked for; ``None``: not at hand.
 
-    ``accuracy`` [n] is the base model's, ``occurrences`` [n] counts captions, ``features`` [n, d] are unit text
-    embeddings. ``on_stage`` hears what goes on, ``on_lengths`` how long the similarity path became at each stage.
+    Attributes:
+        time_groups: returns the time group of each dataset by its name.
+        accuracy: returns the base model's zero-shot accuracy on each concept, [n].
+        occurrences: returns in how many captions each concept occurs, [n].
+        features: returns unit text embeddings of the concepts, [n, d].
+        on_stage: called with the name of each stage of a search.
+        on_lengths: called with the length of the similarity path after each stage.
     """
 
     time_groups: Callable[[], Mapping[str, int]] = declared_time_groups
@@ -43,7 +48,8 @@ class Facts:
     on_lengths: Callable[[Mapping[str, float]], None] = lambda lengths: None
 
 
-Rule = Callable[[Sequence[Concept], int, Facts], list[Concept]]
+OrderingRule = Callable[[Sequence[Concept], int, Facts], list[Concept]]
+"""``rule(concepts, seed, facts)`` returns the concepts in another order."""
 
 
 def _given(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
@@ -87,11 +93,11 @@ def _time_datasets(concepts: Sequence[Concept], seed: int, facts: Facts) -> list
     return by_time(concepts, seed, facts.time_groups(), whole_datasets=True)
 
 
-def _reversed(rule: Rule) -> Rule:
+def _reversed(rule: OrderingRule) -> OrderingRule:
     return lambda concepts, seed, facts: rule(concepts, seed, facts)[::-1]
 
 
-FORWARD: dict[str, Rule] = {
+FORWARD: dict[str, OrderingRule] = {
     "random": _random,
     "given": _given,
     "performance": _performance,
@@ -101,9 +107,9 @@ FORWARD: dict[str, Rule] = {
     "time_incremental": _time,
     "time_incremental_datasets": _time_datasets,
 }
-ORDERINGS: dict[str, Rule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
+ORDERINGS: dict[str, OrderingRule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
 NEEDS = {
-    "performance": ("accuracy", "a model and the pictures"),
+    "performance": ("accuracy", "a model and the images"),
     "frequency": ("occurrences", "captions (--captions SOURCE)"),
     "similarity": ("features", "a model"),
 }
@@ -115,7 +121,7 @@ def check_ordering_name(name: str) -> None:
     _rule_of(name)
 
 
-def _rule_of(name: str) -> Rule:
+def _rule_of(name: str) -> OrderingRule:
     """The rule of an ordering, a plug-in's among them."""
     if name in ORDERINGS:
         return ORDERINGS[name]
@@ -128,21 +134,21 @@ def _rule_of(name: str) -> Rule:
     return rule if forward == name else _reversed(rule)
 
 
-def _permuting(plugin: Plugin) -> Rule:
-    """A plug-in's rule, whose concepts have to be those that it was given."""
-    rule: Rule = plugin.load()
+def _permuting(plugin: Plugin) -> OrderingRule:
+    """A plug-in's rule that is refused unless it returns every concept that it gets once."""
+    rule: OrderingRule = plugin.load()
 
     def checked(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
         found = list(rule(concepts, seed, facts))
         if len(found) != len(concepts) or set(found) != set(concepts):
-            raise FomoError(f"{plugin} gave {len(found)} concepts for {len(concepts)}: it has to give each one once.")
+            raise FomoError(f"{plugin} returned {len(found)} concepts for {len(concepts)}: each one is expected once.")
         return found
 
     return checked
 
 
 def check_ordering(name: str, facts: Facts) -> None:
-    """Refuse an unknown ordering, and one that asks for what is not at hand."""
+    """Refuse an unknown ordering, and one that asks for what ``facts`` do not have."""
     check_ordering_name(name)
     fact, what = NEEDS.get(name.removeprefix("reverse_"), ("", ""))
     if fact and getattr(facts, fact) is None:
@@ -150,6 +156,16 @@ def check_ordering(name: str, facts: Facts) -> None:
 
 
 def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """The concepts in the order ``name``; equal arguments give equal orders."""
+    """The concepts in another order; equal arguments return equal orders.
+
+    Args:
+        name: of the ordering, ours or a plug-in's.
+        concepts: what is ordered.
+        seed: of what an ordering draws.
+        facts: what an ordering may ask.
+
+    Raises:
+        FomoError: an unknown ordering, or one that asks for what is not at hand.
+    """
     check_ordering(name, facts)
     return _rule_of(name)(concepts, seed, facts)

@@ -68,19 +68,21 @@ def _trie(numbers: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
 def _found(caption: list[str], trie: dict[str, Any]) -> set[int]:
     found = set()
     for start, word in enumerate(caption):
-        node, place = trie.get(word), start + 1
+        node = trie.get(word)
+        place = start + 1
         while node is not None:
             if ENDS in node:
                 found.add(node[ENDS])
-            node, place = node.get(caption[place]) if place < len(caption) else None, place + 1
+            node = node.get(caption[place]) if place < len(caption) else None
+            place += 1
     return found
 
 
 def occurrences(concepts: Sequence[Concept], source: Path) -> np.ndarray:
     """Occurrences of each concept in ``source``: int64 [n].
 
-    A ``.tsv`` or ``.json`` is a table of counts (name of a class or ``DATASET+++class``, then the number); any other
-    file a text, a caption per line; a ``.tar``, a folder of them, or an imported dataset gives its training texts.
+    A ``.tsv`` or ``.json`` is a table of counts: name of a class or ``DATASET+++class``, then the number. A ``.tar``, a
+    folder of them, or an imported dataset holds training texts. Any other file is a text file with a caption per line.
 
     Raises:
         FomoError: the source is not there or of another shape; a concept is missing in a table.
@@ -134,15 +136,15 @@ def _table(path: Path) -> dict[str, int]:
             rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
             pairs = [(row[0], int(row[1]) if len(row) == 2 else None) for row in rows if row]
     except (ValueError, csv.Error) as error:
-        raise FomoError(f"{path}: not a table of counts: {error}. Lines are NAME, a tab, a whole number.") from None
+        raise FomoError(f"{path}: not a table of counts: {error}. Lines are NAME, a tab, an integer.") from None
     bad = next((name for name, count in pairs if type(count) is not int or not 0 <= count < 2**48), None)
     if bad is not None:
-        raise FomoError(f"{path}: {bad!a} has no whole number from 0 to 2^48 beside it.")
+        raise FomoError(f"{path}: {bad!a} has no integer from 0 to 2^48 beside it.")
     return dict(pairs)
 
 
 def _looked_up(concepts: Sequence[Concept], table: Mapping[str, int], source: Path) -> np.ndarray:
-    """By the concept's own entry, else by the words of its class name; entries of equal words add up."""
+    """Counts by the concept's own entry, else by the words of its class name; entries of equal words add up."""
     by_words: Counter[tuple[str, ...]] = Counter()
     for name, count in table.items():
         by_words[tuple(words(name))] += count

@@ -8,13 +8,13 @@ from fomo.stream.definition import Concept
 
 
 def shuffled(concepts: Sequence[Concept], seed: int) -> list[Concept]:
-    """A seeded random order (the paper's default)."""
+    """The concepts in a seeded random order (the paper's default)."""
     order = rng.generator(seed, "ordering").permutation(len(concepts))
     return [concepts[index] for index in order]
 
 
 def by_dataset(concepts: Sequence[Concept], seed: int) -> list[Concept]:
-    """Datasets one after the other in a seeded random order, the concepts of each shuffled."""
+    """The concepts, datasets one after the other in a seeded random order, the concepts of each shuffled."""
     parts: dict[str, list[Concept]] = {}
     for concept in shuffled(concepts, seed):
         parts.setdefault(concept.dataset, []).append(concept)
@@ -24,10 +24,13 @@ def by_dataset(concepts: Sequence[Concept], seed: int) -> list[Concept]:
 
 
 def by_time(concepts: Sequence[Concept], seed: int, groups: Mapping[str, int], whole_datasets: bool) -> list[Concept]:
-    """From the oldest time group to the newest; within one, concepts are mixed or datasets kept whole.
+    """The concepts from the oldest time group to the newest.
 
     Args:
+        concepts: what is ordered.
+        seed: of the order within a time group.
         groups: time group of each dataset.
+        whole_datasets: whether datasets are kept whole within a time group; else concepts are mixed.
 
     Raises:
         FomoError: a dataset has no time group.

@@ -59,11 +59,12 @@ def short_path(features: np.ndarray, seed: int, on_stage: Callable[[str], None] 
 
 
 class _Points:
-    """Points and a dummy, number n, whose distance is 0."""
+    """n points, and a dummy of number n, whose distance to all points is 0."""
 
     def __init__(self, features: np.ndarray) -> None:
         zero = np.zeros((1, features.shape[1]), dtype=np.float32)
-        self.features, self.dummy = np.concatenate([features.astype(np.float32), zero]), len(features)
+        self.features = np.concatenate([features.astype(np.float32), zero])
+        self.dummy = len(features)
 
     def distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Distance of a[i] and b[i], float64 [m]."""
@@ -93,16 +94,18 @@ def nearest(features: np.ndarray, count: int) -> np.ndarray:
 
 
 def nearest_neighbor_path(features: np.ndarray, neighbors: np.ndarray, start: int) -> np.ndarray:
-    """From ``start`` always on to the nearest point that is not visited: int64 [n].
+    """A path from ``start`` on, always to the nearest point that is not visited: int64 [n].
 
     The neighbour list answers nearly always; else all points that are left are looked at.
     """
     visited = np.zeros(len(features), dtype=bool)
     path = np.empty(len(features), dtype=np.int64)
-    left, left_features = np.arange(len(features)), features
+    left = np.arange(len(features))
+    left_features = features
     here = start
     for place in range(len(features)):
-        path[place], visited[here] = here, True
+        path[place] = here
+        visited[here] = True
         free = neighbors[here][~visited[neighbors[here]]]
         if len(free):
             here = int(free[0])
@@ -117,7 +120,7 @@ def nearest_neighbor_path(features: np.ndarray, neighbors: np.ndarray, start: in
 
 
 class _Tour:
-    """A cyclic order of all points and the dummy, and the place of each in it."""
+    """A cyclic order of all points and the dummy, and the place of each of them in it."""
 
     def __init__(self, order: np.ndarray) -> None:
         self.order = order.copy()
@@ -125,7 +128,7 @@ class _Tour:
         self.place[order] = np.arange(len(order))
 
     def beside(self, points: np.ndarray, step: int) -> np.ndarray:
-        """The points that stand ``step`` places further on."""
+        """The points that stand ``step`` places behind ``points`` in the tour."""
         return self.order[(self.place[points] + step) % len(self.order)]
 
     def put(self, start: int, points: np.ndarray) -> None:
@@ -135,10 +138,11 @@ class _Tour:
 
 
 class Move(NamedTuple):
-    """``size`` = 0: 2-opt, ``a`` becomes the neighbour of ``c``, and what stood on their side ``step`` likewise.
+    """A change of the tour that shortens it by ``gain``.
 
-    Else Or-opt: the ``size`` points from ``a`` on in direction ``inward`` go between ``c`` and the point on its side
-    ``step``, ``a`` beside ``c``.
+    With ``size`` 0 it is a 2-opt move: ``a`` and ``c`` become neighbours, and so do the two points that stood on their
+    side ``step``. Else it is an Or-opt move: the ``size`` points from ``a`` on in direction ``inward`` go between ``c``
+    and the point on its side ``step``, ``a`` beside ``c``.
     """
 
     gain: float
@@ -176,7 +180,18 @@ def _shortening(
     points: _Points, neighbors: np.ndarray, tour: _Tour, a: np.ndarray, freed: np.ndarray, other: np.ndarray,
     kind: tuple[int, int, int], steps: tuple[int, ...],
 ) -> Iterator[Move]:  # fmt: skip
-    """Moves that put ``a`` beside a near point c, and ``other`` beside c's neighbour d, where that gains."""
+    """Moves that put a point beside a near one c, and another beside c's neighbour d, where that gains.
+
+    Args:
+        points: where the points are.
+        neighbors: the nearest points of each, int64 [n, k].
+        tour: the present order.
+        a: the points that are moved, int64 [n].
+        freed: length that is gained where a point is taken away, float64 [n].
+        other: the points that come beside d, int64 [n].
+        kind: size, step and direction of the moves.
+        steps: on which sides of c there may be d.
+    """
     near = points.distance(np.repeat(a, neighbors.shape[1]), neighbors.ravel()).reshape(neighbors.shape)
     rows, columns = np.nonzero(near < freed[:, None] - EPSILON)
     c = neighbors[rows, columns]
@@ -189,7 +204,7 @@ def _shortening(
 
 
 def _try(points: _Points, tour: _Tour, move: Move) -> bool:
-    """Apply a move if it still gains: those before it may have changed its surroundings."""
+    """Apply a move if it still gains, and whether it did: moves before it may have changed its surroundings."""
     return _two_opt(points, tour, move) if move.size == 0 else _or_opt(points, tour, move)
 
 
@@ -200,7 +215,8 @@ def _gain(points: _Points, old: list[tuple[int, int]], new: list[tuple[int, int]
 
 
 def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
-    a, c = move.a, move.c
+    a = move.a
+    c = move.c
     b, d = (int(point) for point in tour.beside(np.array([a, c]), move.step))
     if b == c or d == a or _gain(points, [(a, b), (c, d)], [(a, c), (b, d)]) <= EPSILON:
         return False
@@ -211,7 +227,9 @@ def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
 
 
 def _or_opt(points: _Points, tour: _Tour, move: Move) -> bool:
-    a, c, count = move.a, move.c, len(tour.order)
+    a = move.a
+    c = move.c
+    count = len(tour.order)
     places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % count
     before, *segment, after = (int(point) for point in tour.order[places])
     d = int(tour.beside(np.array([c]), move.step)[0])

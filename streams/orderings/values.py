@@ -10,7 +10,7 @@ from fomo.stream.definition import Concept
 
 
 def by_value(concepts: Sequence[Concept], seed: int, values: np.ndarray) -> list[Concept]:
-    """From the smallest of ``values`` [n] to the largest; equal ones in a seeded random order.
+    """The concepts from the smallest of ``values`` [n] to the largest; those of equal value in a seeded random order.
 
     Raises:
         FomoError: a value is NaN.

@@ -21,7 +21,7 @@ BATCH = 256
 
 
 def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[str]:
-    """The primer prompt of each concept, as evaluation asks."""
+    """The primer prompt of each concept; CLIP's own prompt where its dataset is not among ``datasets``."""
     known: dict[Concept, str] = {}
     for name, dataset in datasets.items():
         card = _with_template(dataset.card)
@@ -33,7 +33,14 @@ def prompts(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> lis
 def concept_features(
     model: ClipModel, concepts: Sequence[Concept], datasets: Mapping[str, Dataset], runtime: Runtime
 ) -> np.ndarray:
-    """Unit embeddings of the concepts' prompts: float32 [n, d]."""
+    """Unit embeddings of the concepts' prompts: float32 [n, d].
+
+    Args:
+        model: the base model, on its device.
+        concepts: n of them.
+        datasets: those of them that are there, for their prompts.
+        runtime: device and precision.
+    """
     model.network.eval()
     # In half precision they are normalised to three digits only.
     features = F.normalize(text_features(model, prompts(concepts, datasets), runtime), dim=-1)
@@ -48,9 +55,18 @@ def concept_accuracy(
     runtime: Runtime,
     on_dataset: Callable[[str], None] = lambda name: None,
 ) -> np.ndarray:
-    """Share of hits among the first ``per_class`` training samples of each concept, all classes competing: [n].
+    """Zero-shot accuracy on each concept: shares from 0 to 1, float64 [n].
 
-    Training samples, because test data chooses nothing. One primer prompt per class, as in evaluation.
+    All classes of the dataset compete, with one primer prompt each. Training samples are scored, because test data
+    chooses nothing.
+
+    Args:
+        model: the base model, on its device.
+        concepts: n of them.
+        datasets: by name; all datasets of the concepts are there.
+        per_class: how many of the first training samples of a class are scored.
+        runtime: device and precision.
+        on_dataset: called with the name of each dataset before it is scored.
 
     Raises:
         FomoError: a concept has no training sample.
@@ -65,7 +81,7 @@ def concept_accuracy(
 
 
 def _with_template(card: DatasetCard) -> DatasetCard:
-    """Retrieval sets may have no prompt of their own."""
+    """The card, with CLIP's own prompt where it has none, as retrieval sets may."""
     return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
 
 

@@ -1,6 +1,6 @@
-"""The pocket's pictures, drawn once into memory-mapped uint8 arrays.
+"""The pocket's images, drawn once into memory-mapped uint8 arrays.
 
-The cache folder is named by what the pictures depend on (this package's source and the drawing libraries), so
+The cache folder is named by what the images depend on (this package's source and the drawing libraries), so
 that an old cache is never mistaken for a new one. ``FOMO_CACHE`` moves it; else ``~/.cache/fomo``.
 """
 
@@ -33,8 +33,8 @@ POOL = "pool"
 
 
 @dataclass(frozen=True)
-class Request:
-    """One array to draw: a split of a dataset, or the first ``size`` samples of the pool."""
+class DrawingRequest:
+    """An array to draw: a split of a dataset, or the first ``size`` samples of the pool."""
 
     dataset: str
     split: str
@@ -42,22 +42,23 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept."""
+        """Where the array is kept."""
         return cache_root() / f"{self.dataset}-{self.split}-{self.size}"
 
 
 Block = tuple[np.ndarray, np.ndarray, list[list[str]]]
+"""Pixels [n, 32, 32, 3], targets [n] and captions of n samples."""
 
 
 def cache_root() -> Path:
-    """The folder of this version of the pictures."""
+    """The folder of this version of the images."""
     return cache_home() / f"pocket-{fingerprint()}"
 
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Hash of the drawing code and of the versions of what it draws with."""
-    here = Path(__file__).parent  # pretraining looks at the pictures and draws none
+    here = Path(__file__).parent  # pretraining looks at the images and draws none
     drawing = sorted([*here.glob("*.py"), *(here / "drawings").glob("*.py")])
     sources = [*drawing, Path(rng.__file__)]
     versions = [f"{name}={version(name)}" for name in ("numpy", "pillow", "matplotlib", "scikit-learn")]
@@ -65,22 +66,25 @@ def fingerprint() -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def request(dataset: str, split: str) -> Request:
-    """The request for a split of a dataset."""
-    return Request(dataset, split, sets.num_samples(dataset)[split])
+def request(dataset: str, split: str) -> DrawingRequest:
+    """The request for a whole split of a dataset."""
+    return DrawingRequest(dataset, split, sets.num_samples(dataset)[split])
 
 
-def open_array(wanted: Request) -> ArraySamples:
-    """The samples, drawn now by this process if they are not cached."""
+def open_array(wanted: DrawingRequest) -> ArraySamples:
+    """The samples of a request, drawn now by this process if they are not cached."""
     if not wanted.folder.exists():
         draw_missing([wanted], num_workers=0)
     return ArraySamples(wanted.folder)
 
 
-def draw_missing(wanted: Iterable[Request], num_workers: int | None = None) -> int:
-    """Draw what is not cached, over ``num_workers`` processes (``None``: all cores); gives the number of arrays drawn.
+def draw_missing(wanted: Iterable[DrawingRequest], num_workers: int | None = None) -> int:
+    """Draw what is not cached, over ``num_workers`` processes (``None``: all cores); returns the number of arrays.
 
-    Another process that wants the same waits; what is drawn is renamed into place when whole.
+    Another process that wants to draw waits; an array is renamed into place when it is whole.
+
+    Raises:
+        FomoError: the cache cannot be made; a script draws where it is imported.
     """
     wanted = list(dict.fromkeys(wanted))
     if all(one.folder.exists() for one in wanted):
@@ -98,7 +102,7 @@ def draw_missing(wanted: Iterable[Request], num_workers: int | None = None) -> i
 def _refuse_unguarded_script() -> None:
     """A worker that imports its parent's script would come here, and wait for the lock that its parent holds."""
     if getattr(current_process(), "_inheriting", False):
-        raise FomoError("pictures are drawn by worker processes: put your script under `if __name__ == '__main__':`.")
+        raise FomoError("images are drawn by worker processes: put your script under `if __name__ == '__main__':`.")
 
 
 def _locked(root: Path) -> FileLock:
@@ -110,18 +114,18 @@ def _locked(root: Path) -> FileLock:
         raise FomoError(f"the cache '{root}' cannot be made ({error.strerror}). {way_out}") from None
 
 
-def _draw_blocks(blocks: Sequence[tuple[Request, int]], num_workers: int | None) -> Iterator[Block]:
+def _draw_blocks(blocks: Sequence[tuple[DrawingRequest, int]], num_workers: int | None) -> Iterator[Block]:
     workers = (os.cpu_count() or 1) if num_workers is None else num_workers
     with runner(workers if min(workers, len(blocks)) > 1 else 1) as run:
         yield from run(_draw, blocks)
 
 
-def _draw(block: tuple[Request, int]) -> Block:
+def _draw(block: tuple[DrawingRequest, int]) -> Block:
     return draw_block(*block)
 
 
-def draw_block(wanted: Request, start: int) -> Block:
-    """Pixels [n, 32, 32, 3], targets [n] and captions of up to ``BLOCK`` samples from ``start``."""
+def draw_block(wanted: DrawingRequest, start: int) -> Block:
+    """Draw up to ``BLOCK`` samples of a request, from the sample ``start`` on."""
     indices = range(start, min(start + BLOCK, wanted.size))
     if wanted.dataset == POOL:
         rows = [pool_sample(index) for index in indices]
@@ -133,10 +137,12 @@ def draw_block(wanted: Request, start: int) -> Block:
     return _drawn(wanted, indices)
 
 
-def _drawn(wanted: Request, indices: range) -> Block:
-    """Sample ``index`` has class ``index % num_classes``; its picture and caption come from its own generator."""
+def _drawn(wanted: DrawingRequest, indices: range) -> Block:
+    """Sample ``index`` has class ``index % num_classes``; its image and caption come from its own generator."""
     dataset = sets.DATASETS[wanted.dataset]
-    images, targets, captions = [], [], []
+    images = []
+    targets = []
+    captions = []
     for index in indices:
         own = rng.generator("pocket", wanted.dataset, wanted.split, index)
         label = index % len(dataset.classes)
@@ -150,7 +156,7 @@ def _pixels(images: Sequence[object]) -> np.ndarray:
     return np.stack([np.asarray(image, dtype=np.uint8) for image in images]).reshape(-1, SIZE, SIZE, 3)
 
 
-def _store(one: Request, blocks: Sequence[Block]) -> None:
+def _store(one: DrawingRequest, blocks: Sequence[Block]) -> None:
     captions = [texts for block in blocks for texts in block[2]]
     with folder_beside(one.folder) as scratch:
         np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))

@@ -12,12 +12,12 @@ DIGITS_SOURCE = "scikit-learn load_digits (UCI ML hand-written digits, test set)
 
 
 def names() -> list[str]:
-    """All datasets of the pocket."""
+    """Names of all datasets of the pocket."""
     return list(sets.DATASETS)
 
 
 def open_pocket(name: str) -> Dataset:
-    """A dataset of the pocket; its pictures are drawn when a split is first opened."""
+    """A dataset of the pocket; its images are drawn when a split is first opened."""
     dataset = sets.DATASETS[name]
     real = name == "pocket_digits"
     card = DatasetCard(
@@ -39,12 +39,28 @@ def _open_split(name: str, split: str) -> ArraySamples:
 
 def open_pool(size: int) -> ArraySamples:
     """The first ``size`` samples of the pretraining pool. Sample i is the same whatever the size."""
-    return cache.open_array(cache.Request(cache.POOL, "train", size))
+    return cache.open_array(_pool_request(size))
 
 
 def draw_ahead(wanted: Iterable[tuple[str, str]], pool_size: int) -> int:
-    """Draw the named (dataset, split) pairs and the pool over all cores, where they are not cached."""
-    requests = [cache.request(name, split) for name, split in wanted if name in sets.DATASETS]
-    if pool_size:
-        requests.append(cache.Request(cache.POOL, "train", pool_size))
-    return cache.draw_missing(requests)
+    """Draw splits and the pool over all cores, where they are not cached. Returns the number of arrays drawn.
+
+    ``wanted`` are pairs of a dataset and a split; those that the pocket does not have are passed over. ``pool_size`` is
+    in samples, 0 for no pool.
+    """
+    return cache.draw_missing(_requests(wanted, pool_size))
+
+
+def is_drawn(wanted: Iterable[tuple[str, str]], pool_size: int) -> bool:
+    """Whether :func:`draw_ahead` would have nothing to draw."""
+    return all(request.folder.exists() for request in _requests(wanted, pool_size))
+
+
+def _requests(wanted: Iterable[tuple[str, str]], pool_size: int) -> list[cache.DrawingRequest]:
+    known = [(name, split) for name, split in wanted if name in sets.DATASETS and split in sets.num_samples(name)]
+    requests = [cache.request(name, split) for name, split in known]
+    return [*requests, _pool_request(pool_size)] if pool_size else requests
+
+
+def _pool_request(size: int) -> cache.DrawingRequest:
+    return cache.DrawingRequest(cache.POOL, "train", size)

@@ -27,6 +27,9 @@ def num_samples(name: str) -> dict[str, int]:
 
 
 def pool_targets(samples: Sequence[tuple[Image.Image, str, int, int]]) -> np.ndarray:
-    """One number per (family, label): samples that share it show the same concept."""
+    """One number per family and label, int64 [n]: samples of one number show one concept.
+
+    ``samples`` are as :func:`streams.pocket.drawings.pool.pool_sample` returns them.
+    """
     first = np.cumsum([0] + [len(family.classes) for family in FAMILIES])
     return np.array([first[family] + label for _, _, family, label in samples])

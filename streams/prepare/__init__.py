@@ -9,6 +9,6 @@ checksums fit.
 """
 
 from streams.prepare.datasets import prepared, prepared_as_reference
-from streams.prepare.recipes import RECIPES, Recipe
+from streams.prepare.recipes import RECIPES, DatasetRecipe
 
-__all__ = ["RECIPES", "Recipe", "prepared", "prepared_as_reference"]
+__all__ = ["RECIPES", "DatasetRecipe", "prepared", "prepared_as_reference"]

@@ -13,7 +13,11 @@ CHUNK = 2**20
 
 
 def require_whole(path: Path, checksum: str | None) -> None:
-    """Refuse a file of another checksum, or one that cannot be read to its end where no checksum is known."""
+    """Refuse a file of another md5 ``checksum``; where that is ``None``, an archive that cannot be read to its end.
+
+    Raises:
+        FomoError: the file is not whole.
+    """
     if checksum is None:
         try:
             with tarfile.open(path) as tar:
@@ -23,7 +27,8 @@ def require_whole(path: Path, checksum: str | None) -> None:
             raise FomoError(f"'{path}' is damaged ({error}): remove it and run the same command again.") from error
         return
     digest = md5(usedforsecurity=False)
-    console, about = Console(stderr=True), f"checking {path.name}"
+    console = Console(stderr=True)
+    about = f"checking {path.name}"
     silent = not console.is_terminal
     with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
         while chunk := file.read(CHUNK):

@@ -1,6 +1,6 @@
 """From torchvision's objects to a plan for :func:`fomo.data.importing.job.bring_in`, which writes the shards.
 
-A dataset's own splits are taken whole, equal pictures included, so that scores stay comparable. Where torchvision has
+A dataset's own splits are taken whole, equal images included, so that scores stay comparable. Where torchvision has
 no split one is made: exact duplicates are kept once, then a share of each class is drawn for the test by a seed.
 """
 
@@ -23,16 +23,24 @@ from fomo.errors import FomoError
 from fomo.system.workers import Run, batched
 from streams.catalogue import Declaration
 from streams.prepare.readers import arrays
-from streams.prepare.recipes import Recipe
+from streams.prepare.recipes import DatasetRecipe
 from streams.prepare.source import obtain
 
-TEST_SHARE, SEED = 0.3, 0
+TEST_SHARE = 0.3
+SEED = 0
 
 
-def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | None = None) -> Source:
-    """The dataset ``recipe.name`` from the original files below ``root``, downloaded where they lack.
+def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: int | None = None) -> Source:
+    """What to import: a dataset with its own split, or with one made here where torchvision has none.
 
-    Pictures are shrunk to the shorter side ``size``. Raises :class:`FomoError` for all that a user can mend.
+    Args:
+        recipe: how the dataset is had; the import has its name.
+        declaration: the dataset in the catalogue.
+        root: the folder of the original files, which are downloaded where they lack.
+        size: the shorter side that images are shrunk to, in pixels; ``None`` keeps them.
+
+    Raises:
+        FomoError: all that a user can mend, in what was asked for and in the files.
     """
     check_size(size)
     root = _folder(root)
@@ -42,7 +50,7 @@ def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | N
     if len(named) != 1:
         raise FomoError(f"the splits in '{root}' name different classes: something is missing there.")
     card = _card(recipe, declaration, named.pop())
-    mark = fingerprint("prepare", card.to_json(), size, files=[root / archive.gives for archive in recipe.archives])
+    mark = fingerprint("prepare", card.to_json(), size, files=[root / archive.content for archive in recipe.archives])
     total = sum(len(data) for data in parts.values())
 
     def own(run: Run, folder: Path, tick: Tick) -> Plan:
@@ -61,16 +69,27 @@ def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | N
 
 
 def prepared_as_reference(
-    recipe: Recipe, declaration: Declaration, root: Path, info: Path, size: int | None = None
+    recipe: DatasetRecipe, declaration: Declaration, root: Path, info: Path, size: int | None = None
 ) -> Source:
-    """The same files with the split of FoMo-in-Flux, under the catalogue's name, as its JSON in ``info`` says.
+    """What to import: a dataset with the split of FoMo-in-Flux, under the catalogue's name.
 
     The reference names files below a folder of the dataset's name, where torchvision unpacks them too.
+
+    Args:
+        recipe: how the dataset's original files are had.
+        declaration: the dataset in the catalogue.
+        root: the folder of the original files, which are downloaded where they lack.
+        info: the folder of the reference's JSON files.
+        size: the shorter side that images are shrunk to, in pixels; ``None`` keeps them.
+
+    Raises:
+        FomoError: all that a user can mend, in what was asked for and in the files.
     """
-    name, root = declaration.name, _folder(root)
+    name = declaration.name
+    root = _folder(root)
     if recipe.items is arrays:
         raise FomoError(
-            f"--info: the reference's JSON names picture files, and the original '{name}' is no files but arrays. "
+            f"--info: the reference's JSON names image files, and the original '{name}' is no files but arrays. "
             f"With the reference's files: `fomo data import fomo-in-flux PATH --name {name} --info INFO --out ROOT`."
         )
     if root.name != name:
@@ -87,8 +106,8 @@ def _folder(root: Path) -> Path:
     return root
 
 
-def _open(recipe: Recipe, root: Path, arguments: Any) -> Any:
-    """torchvision's object. Its readers raise anything on files that are damaged or not where they should be."""
+def _open(recipe: DatasetRecipe, root: Path, arguments: Any) -> Any:
+    """torchvision's object for a split. Its readers raise anything on files that are damaged or misplaced."""
     try:
         return recipe.reader(str(root), **recipe.arguments, **arguments)
     except Exception as error:
@@ -98,7 +117,7 @@ def _open(recipe: Recipe, root: Path, arguments: Any) -> Any:
         ) from error
 
 
-def _card(recipe: Recipe, declaration: Declaration, classes: tuple[str, ...]) -> DatasetCard:
+def _card(recipe: DatasetRecipe, declaration: Declaration, classes: tuple[str, ...]) -> DatasetCard:
     files = ", ".join(f"{archive.file} (md5 {archive.md5 or 'not published'})" for archive in recipe.archives)
     rule = f"split made here: {TEST_SHARE:.0%} of each class for test, seed {SEED}, exact duplicates kept once"
     if recipe.splits:
@@ -109,8 +128,19 @@ def _card(recipe: Recipe, declaration: Declaration, classes: tuple[str, ...]) ->
     return replace(declaration.describe(card), role=card.role)
 
 
-def _own(recipe: Recipe, data: Any, split: str, classes: Sequence[str], root: Path, run: Run) -> Iterator[Listed]:
-    """The samples of one of the dataset's own splits: arrays as they come, files in the order of their paths."""
+def _own(
+    recipe: DatasetRecipe, data: Any, split: str, classes: Sequence[str], root: Path, run: Run
+) -> Iterator[Listed]:
+    """The samples of one of the dataset's own splits: arrays as they come, files in the order of their paths.
+
+    Args:
+        recipe: how the dataset is had.
+        data: torchvision's object for the split.
+        split: our name of the split.
+        classes: class names in the order of the targets.
+        root: the folder of the original files.
+        run: not needed, what is listed here takes no work.
+    """
     if recipe.items is arrays:
         for number, (image, target) in enumerate(arrays(data)):
             yield ArrayEntry(f"{split}/{number}", image, classes[target])
@@ -120,7 +150,14 @@ def _own(recipe: Recipe, data: Any, split: str, classes: Sequence[str], root: Pa
 
 
 def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> Plan:
-    """A split of our own over the usable and distinct pictures of each class, drawn by a generator of the class."""
+    """A split of our own over the usable and distinct images of each class, drawn by a generator of the class.
+
+    Args:
+        card: the dataset's card.
+        files: path and target of every image.
+        digests: of every image, the hash of its pixels, and why it cannot be used or an empty string.
+        root: the folder of the original files.
+    """
     by_class: dict[int, list[FileEntry]] = {}
     left_out: list[LeftOut] = []
     seen: set[str] = set()
@@ -142,7 +179,7 @@ def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[
 
 
 def num_test(num_samples: int) -> int:
-    """How many samples of a class are tested on: one at least, unless it is the only one."""
+    """How many of ``num_samples`` of a class are tested on: one at least, unless it is the only one."""
     return max(1, round(TEST_SHARE * num_samples)) if num_samples > 1 else 0
 
 

@@ -17,11 +17,11 @@ NOTHING_LEFT = 416
 
 
 def fetch(url: str, part: Path, md5: str | None) -> None:
-    """The file at ``url`` as ``part``, whole; what an earlier attempt left there is not fetched again.
+    """Download the file at ``url`` to ``part``; what an earlier attempt left there is not fetched again.
 
     Raises:
         OSError, HTTPException: the connection failed; ``part`` keeps what came.
-        RuntimeError, FomoError: it is whole, and not the file that was asked for.
+        RuntimeError, FomoError: the file is whole, and not the one of checksum ``md5``.
     """
     if part.is_file() and part.stat().st_size and _went_on(url, part):
         try:
@@ -35,15 +35,17 @@ def fetch(url: str, part: Path, md5: str | None) -> None:
 
 
 def _went_on(url: str, part: Path) -> bool:
-    """Append what lacks, where the server gives files from the middle on; whether it does."""
+    """Append to ``part`` what lacks, and whether that was possible: not every server sends files from the middle on."""
     start = part.stat().st_size
     request = Request(url, headers={"Range": f"bytes={start}-", "User-Agent": "fomo"})
     try:
         with urlopen(request, timeout=TIMEOUT) as response:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 return False
-            console, total = Console(stderr=True), start + int(response.headers["Content-Length"])
-            about, silent = f"going on with {part.stem}", not console.is_terminal
+            console = Console(stderr=True)
+            total = start + int(response.headers["Content-Length"])
+            about = f"going on with {part.stem}"
+            silent = not console.is_terminal
             with (
                 part.open("ab") as file,
                 rich.progress.wrap_file(

@@ -1,6 +1,6 @@
-"""What torchvision's dataset objects hold: pictures with targets, and class names a person would say.
+"""What torchvision's dataset objects hold: images with targets, and class names a person would say.
 
-Files are taken by their path, so that they keep their encoding; arrays become PNG. torchvision gives the paths in
+Files are taken by their path, so that they keep their encoding; arrays become PNG. torchvision holds the paths in
 attributes that differ from class to class: the functions here make the accessors that the recipes name.
 """
 
@@ -14,12 +14,13 @@ import yaml
 from PIL import Image
 
 Items = Callable[[Any], Iterable[tuple[Any, int]]]
-"""Gives (path, target); :func:`arrays` alone gives (picture, target)."""
+"""Returns pairs of a path and a target; :func:`arrays` alone returns pairs of an image and a target."""
 Names = Callable[[Any], Sequence[str]]
+"""Returns the class names in the order of the targets."""
 
 
 def files(paths: str, targets: str, first: int = 0) -> Items:
-    """Two attributes of equal length, targets counted from ``first``."""
+    """Samples from two attributes of equal length, which hold paths and targets; targets are counted from ``first``."""
 
     def items(data: Any) -> Iterator[tuple[str, int]]:
         for path, target in zip(getattr(data, paths), getattr(data, targets), strict=True):
@@ -29,17 +30,17 @@ def files(paths: str, targets: str, first: int = 0) -> Items:
 
 
 def pairs(attribute: str) -> Items:
-    """One attribute with (path, target)."""
+    """Samples from one attribute, which holds pairs of a path and a target."""
     return lambda data: ((str(path), int(target)) for path, target in getattr(data, attribute))
 
 
 def arrays(data: Any) -> Iterator[tuple[Image.Image, int]]:
-    """Pictures that torchvision holds in memory."""
+    """Samples that torchvision holds in memory: images with targets."""
     return ((image, int(target)) for image, target in (data[index] for index in range(len(data))))
 
 
 def caltech(folder: str, pattern: str) -> Items:
-    """Caltech's numbered files; ``pattern`` takes the class, from 1, and the number of the picture."""
+    """Caltech's numbered files; ``pattern`` takes the number of the class, from 1, and that of the image."""
 
     def items(data: Any) -> Iterator[tuple[str, int]]:
         for target, number in zip(data.y, data.index, strict=True):
@@ -50,7 +51,7 @@ def caltech(folder: str, pattern: str) -> Items:
 
 
 def inaturalist(data: Any) -> Iterator[tuple[str, int]]:
-    """Files in the folder of their species."""
+    """iNaturalist's files, which lie in the folder of their species."""
     return ((str(Path(data.root, data.all_categories[target], name)), target) for target, name in data.index)
 
 

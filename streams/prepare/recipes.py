@@ -1,7 +1,6 @@
 """One row per dataset that torchvision can download: name in the catalogue → how it is fetched, read and named.
 
-``splits`` maps our splits to the arguments of torchvision's class; where torchvision has none, it is empty and
-:mod:`streams.prepare.datasets` makes one. Checksums are torchvision's: from its class where it keeps them there, else
+Checksums are torchvision's: from its class where it keeps them there, else
 (EuroSAT, Caltech, GTSRB) copied from its code, as of torchvision 0.29. First templates are those of CLIP (Radford et
 al. 2021, arXiv 2103.00020; github.com/openai/CLIP, data/prompts.md).
 """
@@ -38,8 +37,21 @@ WITH_VAL = {"train": {"split": "train"}, "validation": {"split": "val"}, "test":
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a dataset is had. ``name`` is what is written; ``reader`` torchvision's class; ``note`` what to know."""
+class DatasetRecipe:
+    """How a dataset is had.
+
+    Attributes:
+        name: of the dataset that is written.
+        reader: torchvision's class.
+        archives: the original files.
+        items: returns the samples of one of torchvision's objects.
+        classes: returns the class names of one of torchvision's objects.
+        templates: prompts with one ``{}`` for the class name; the first is the primer prompt.
+        splits: the arguments of torchvision's class for each of our splits; where it has no split, there is none here
+            and :mod:`streams.prepare.datasets` makes one.
+        arguments: those of torchvision's class for all splits.
+        note: what to know, for the card.
+    """
 
     name: str
     reader: Callable[..., Any]
@@ -52,29 +64,32 @@ class Recipe:
     note: str = ""
 
 
-def _cifar(name: str, reader: Any) -> Recipe:
-    archive = Archive((reader.url,), reader.tgz_md5, gives=reader.base_folder)
-    return Recipe(name, reader, (archive,), arrays, attribute("classes", spaced), splits=BY_FLAG)
+def _cifar(name: str, reader: Any) -> DatasetRecipe:
+    archive = Archive((reader.url,), reader.tgz_md5, content=reader.base_folder)
+    return DatasetRecipe(name, reader, (archive,), arrays, attribute("classes", spaced), splits=BY_FLAG)
 
 
-def _mnist(name: str, reader: Any, classes: Names, templates: tuple[str, ...]) -> Recipe:
+def _mnist(name: str, reader: Any, classes: Names, templates: tuple[str, ...]) -> DatasetRecipe:
     folder = f"{reader.__name__}/raw"
     archives = tuple(
         Archive(tuple(mirror + file for mirror in reader.mirrors), md5, f"{folder}/{file[:-3]}", folder)
         for file, md5 in reader.resources
     )
-    return Recipe(name, reader, archives, arrays, classes, templates, BY_FLAG)
+    return DatasetRecipe(name, reader, archives, arrays, classes, templates, BY_FLAG)
 
 
 def _plain_files(folder: str, *names_and_md5s: tuple[str, str, str]) -> tuple[Archive, ...]:
     """Files that are read as they are: URL, name, checksum."""
     return tuple(
-        Archive((url,), md5, gives=f"{folder}/{name}", folder=folder, unpack=False) for url, name, md5 in names_and_md5s
+        Archive((url,), md5, content=f"{folder}/{name}", folder=folder, unpack=False)
+        for url, name, md5 in names_and_md5s
     )
 
 
 def _flowers() -> tuple[Archive, ...]:
-    prefix, table, folder = tv.Flowers102._download_url_prefix, tv.Flowers102._file_dict, "flowers-102"
+    prefix = tv.Flowers102._download_url_prefix
+    table = tv.Flowers102._file_dict
+    folder = "flowers-102"
     file, md5 = table["image"]
     mats = [(prefix + table[key][0], *table[key]) for key in ("label", "setid")]
     return (Archive((prefix + file,), md5, f"{folder}/jpg", folder), *_plain_files(folder, *mats))
@@ -87,7 +102,7 @@ def _gtsrb() -> tuple[Archive, ...]:
         ("GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "GTSRB/Final_Test/Images"),
         ("GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "GT-final_test.csv"),
     )
-    return tuple(Archive((base + file,), md5, f"gtsrb/{gives}", "gtsrb") for file, md5, gives in rows)
+    return tuple(Archive((base + file,), md5, f"gtsrb/{content}", "gtsrb") for file, md5, content in rows)
 
 
 def _places() -> tuple[Archive, ...]:
@@ -109,14 +124,14 @@ def _inaturalist(version: str, inside: str) -> Archive:
     )
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, DatasetRecipe] = {
     "CIFAR10": _cifar("cifar10_standard", tv.CIFAR10),
     "CIFAR100": _cifar("cifar100_standard", tv.CIFAR100),
     "MNIST": _mnist("mnist_standard", tv.MNIST, fixed("digits"), NUMBER),
     "FashionMNIST": _mnist(
         "fashionmnist_standard", tv.FashionMNIST, attribute("classes", str.lower), ("a photo of a {}.",)
     ),
-    "SVHN": Recipe(
+    "SVHN": DatasetRecipe(
         "svhn_standard",
         tv.SVHN,
         _plain_files(".", *(tuple(tv.SVHN.split_list[split]) for split in ("train", "test"))),
@@ -125,16 +140,16 @@ RECIPES: dict[str, Recipe] = {
         NUMBER,
         BY_NAME,
     ),
-    "STL10": Recipe(
+    "STL10": DatasetRecipe(
         "stl10_standard",
         tv.STL10,
         (Archive((tv.STL10.url,), tv.STL10.tgz_md5, tv.STL10.base_folder),),
         arrays,
         attribute("classes", spaced),
         splits=BY_NAME,
-        note="the unlabelled pictures are left out",
+        note="the unlabelled images are left out",
     ),
-    "EuroSAT": Recipe(
+    "EuroSAT": DatasetRecipe(
         "eurosat_seeded",
         tv.EuroSAT,
         (
@@ -152,7 +167,7 @@ RECIPES: dict[str, Recipe] = {
         translated("eurosat"),
         ("a centered satellite photo of {}.", "a centered satellite photo of a {}."),
     ),
-    "CALTECH101": Recipe(
+    "CALTECH101": DatasetRecipe(
         "caltech101_seeded",
         tv.Caltech101,
         (
@@ -168,7 +183,7 @@ RECIPES: dict[str, Recipe] = {
         attribute("categories", spaced),
         note="the background class is left out",
     ),
-    "CALTECH256": Recipe(
+    "CALTECH256": DatasetRecipe(
         "caltech256_seeded",
         tv.Caltech256,
         (
@@ -183,14 +198,14 @@ RECIPES: dict[str, Recipe] = {
         attribute("categories", spaced_caltech256),
         note="the clutter class is kept",
     ),
-    "SUN397": Recipe(
+    "SUN397": DatasetRecipe(
         "sun397_seeded",
         tv.SUN397,
         (Archive((tv.SUN397._DATASET_URL,), tv.SUN397._DATASET_MD5, "SUN397"),),
         files("_image_files", "_labels"),
         attribute("classes", spaced),
     ),
-    "FLOWERS102": Recipe(
+    "FLOWERS102": DatasetRecipe(
         "flowers102_standard",
         tv.Flowers102,
         _flowers(),
@@ -199,7 +214,7 @@ RECIPES: dict[str, Recipe] = {
         ("a photo of a {}, a type of flower.",),
         WITH_VAL,
     ),
-    "Food101": Recipe(
+    "Food101": DatasetRecipe(
         "food101_standard",
         tv.Food101,
         (Archive((tv.Food101._URL,), tv.Food101._MD5, "food-101"),),
@@ -208,7 +223,7 @@ RECIPES: dict[str, Recipe] = {
         ("a photo of {}, a type of food.",),
         BY_NAME,
     ),
-    "DTD": Recipe(
+    "DTD": DatasetRecipe(
         "dtd_standard",
         tv.DTD,
         (Archive((tv.DTD._URL,), tv.DTD._MD5, "dtd/dtd", "dtd"),),
@@ -218,7 +233,7 @@ RECIPES: dict[str, Recipe] = {
         WITH_VAL,
         note="the first of its ten partitions",
     ),
-    "FGVCAircraft": Recipe(
+    "FGVCAircraft": DatasetRecipe(
         "fgvcaircraft_standard",
         tv.FGVCAircraft,
         (Archive((tv.FGVCAircraft._URL,), None, "fgvc-aircraft-2013b"),),
@@ -228,7 +243,7 @@ RECIPES: dict[str, Recipe] = {
         WITH_VAL,
         note="classes are the 100 variants",
     ),
-    "GTSRB": Recipe(
+    "GTSRB": DatasetRecipe(
         "gtsrb_standard",
         tv.GTSRB,
         _gtsrb(),
@@ -237,19 +252,19 @@ RECIPES: dict[str, Recipe] = {
         ('a zoomed in photo of a "{}" traffic sign.', 'a centered photo of a "{}" traffic sign.'),
         BY_NAME,
     ),
-    "OXFORDPETS": Recipe(
+    "OXFORDPETS": DatasetRecipe(
         "oxfordpets_standard",
         tv.OxfordIIITPet,
         tuple(
-            Archive((url,), md5, f"oxford-iiit-pet/{gives}", "oxford-iiit-pet")
-            for (url, md5), gives in zip(tv.OxfordIIITPet._RESOURCES, ("images", "annotations"), strict=True)
+            Archive((url,), md5, f"oxford-iiit-pet/{content}", "oxford-iiit-pet")
+            for (url, md5), content in zip(tv.OxfordIIITPet._RESOURCES, ("images", "annotations"), strict=True)
         ),
         files("_images", "_labels"),
         attribute("classes"),
         ("a photo of a {}, a type of pet.",),
         {"train": {"split": "trainval"}, "test": {"split": "test"}},
     ),
-    "COUNTRY211": Recipe(
+    "COUNTRY211": DatasetRecipe(
         "country211_standard",
         tv.Country211,
         (Archive((tv.Country211._URL,), tv.Country211._MD5, "country211"),),
@@ -258,7 +273,7 @@ RECIPES: dict[str, Recipe] = {
         ("a photo i took in {}.", "a photo showing the country of {}."),
         {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}},
     ),
-    "CLEVR": Recipe(
+    "CLEVR": DatasetRecipe(
         "clevr_counts_standard",
         tv.CLEVRClassification,
         (Archive((tv.CLEVRClassification._URL,), tv.CLEVRClassification._MD5, "clevr/CLEVR_v1.0", "clevr"),),
@@ -266,10 +281,10 @@ RECIPES: dict[str, Recipe] = {
         fixed("clevr_counts"),
         ("a photo of {}.",),
         {"train": {"split": "train"}, "test": {"split": "val"}},
-        note="classes are the number of objects: FoMo-in-Flux's 217 are another task on these pictures; the test "
+        note="classes are the number of objects: FoMo-in-Flux's 217 are another task on these images; the test "
         "split is the validation part, because the test part has no public labels",
     ),
-    "PLACES365": Recipe(
+    "PLACES365": DatasetRecipe(
         "places365_standard",
         tv.Places365,
         _places(),
@@ -277,9 +292,9 @@ RECIPES: dict[str, Recipe] = {
         attribute("classes", lambda raw: spaced(raw[2:])),
         splits={"train": {"split": "train-standard"}, "test": {"split": "val"}},
         arguments={"small": True},
-        note="pictures of 256 pixels; the test split is the validation part: the test part has no public labels",
+        note="images of 256 pixels; the test split is the validation part: the test part has no public labels",
     ),
-    "iNATURALIST2021": Recipe(
+    "iNATURALIST2021": DatasetRecipe(
         "inaturalist2021_standard",
         tv.INaturalist,
         (_inaturalist("2021_train_mini", "train_mini"), _inaturalist("2021_valid", "val")),

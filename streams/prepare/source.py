@@ -26,14 +26,20 @@ from streams.prepare.download import fetch
 class Archive:
     """A file of the original distribution.
 
-    ``urls`` are mirrors, tried in order; ``md5`` is torchvision's, ``None`` where it has none (the archive is then
-    read to its end); ``gives`` is what is there once it is unpacked, below the source folder, and ``folder`` where
-    file and content lie. ``inner`` is an archive inside, ``unpacked_as`` the name that ``gives`` has inside.
+    Attributes:
+        urls: mirrors, tried in order.
+        md5: torchvision's checksum; ``None`` where it has none, and the archive is read to its end.
+        content: what is there once the file is unpacked, below the source folder.
+        folder: where file and content lie, below the source folder.
+        filename: name of the file, where the URL does not say it.
+        unpack: whether the file is an archive.
+        inner: an archive inside of the archive.
+        unpacked_as: the name of ``content`` inside of the archive, where it is another.
     """
 
     urls: tuple[str, ...]
     md5: str | None
-    gives: str
+    content: str
     folder: str = "."
     filename: str = ""
     unpack: bool = True
@@ -50,15 +56,15 @@ class Archive:
         return root / self.folder / self.file
 
     def is_there(self, root: Path) -> bool:
-        """Whether the content is there, whole as far as can be told."""
-        return (root / self.gives).exists() and not self.marker(root).exists()
+        """Whether the content is there below the source folder ``root``, whole as far as can be told."""
+        return (root / self.content).exists() and not self.marker(root).exists()
 
     def marker(self, root: Path) -> Path:
-        """Exists while the archive is being unpacked."""
+        """The path of a file that exists while the archive is being unpacked."""
         return self.path(root).with_name(f".{self.file}.unpacking")
 
     def shown(self, root: Path) -> str:
-        """Which file to put where."""
+        """A line for people: which file to put where."""
         checked = f"md5 {self.md5}" if self.md5 else "no published checksum"
         return f"  {self.path(root)} ({checked}) from {self.urls[0]}"
 
@@ -112,7 +118,9 @@ def _download(archive: Archive, archives: Sequence[Archive], root: Path) -> None
 
 
 def _unpack(archive: Archive, root: Path) -> None:
-    path, content, marker = archive.path(root), root / archive.gives, archive.marker(root)
+    path = archive.path(root)
+    content = root / archive.content
+    marker = archive.marker(root)
     marker.touch()
     if content.is_dir() and archive.unpacked_as:  # cut short after the renaming
         shutil.rmtree(content)
@@ -126,7 +134,7 @@ def _unpack(archive: Archive, root: Path) -> None:
     if archive.unpacked_as:
         (root / archive.unpacked_as).rename(content)
     if not content.exists():
-        raise FomoError(f"'{path}' holds no '{archive.gives}': it is not the file that torchvision knows.")
+        raise FomoError(f"'{path}' holds no '{archive.content}': it is not the file that torchvision knows.")
     marker.unlink()
 
 
@@ -145,7 +153,7 @@ def extract(path: Path, folder: Path) -> None:
 
 
 def _plain(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Files and folders. No original has anything else in its archive."""
+    """The files and folders of an archive. No original has anything else in it."""
     for member in tar:
         if not (member.isreg() or member.isdir()) or not is_inside(member.name):
             raise ValueError(f"member '{member.name}' is a link, a device or leads out of the folder")

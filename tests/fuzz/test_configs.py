@@ -151,7 +151,7 @@ TARGETS = (
     "fomo.model.pocket.__globals__",
     "fomo.Method.__subclasses__",
     "fomo.config.compose.hydra_compose",
-    "streams.plan_named",
+    "streams.plan.NamedPlan",
     "streams.prepare.source.shutil.rmtree",
 )
 

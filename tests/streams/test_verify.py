@@ -1,4 +1,4 @@
-"""Sound and unsound streams, found out by looking at every concept and every picture."""
+"""Sound and unsound streams, found out by looking at every concept and every image."""
 
 import io
 import json
@@ -10,28 +10,28 @@ from PIL import Image
 
 from fomo.errors import FomoError
 from fomo.stream.definition import Concept
-from streams import plan_file, plan_named
-from streams.plan import Plan
-from streams.verify import FAULTS, NOTES, Report, refuse_unsound, verify
+from streams import build_stream, file_stream
+from streams.plan import NamedPlan
+from streams.verify import FAULTS, NOTES, SoundnessReport, refuse_unsound, verify
 from tests.fomo.data.inspect.test_duplicates import scene
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
-from tests.streams.helpers import Pictures, shards
+from tests.streams.helpers import Images, shards
 
-NEW: Pictures = [("owl", 1), ("emu", 2), ("owl", 3)]
-OLD: Pictures = [("red", 11), ("blue", 12)]
+NEW: Images = [("owl", 1), ("emu", 2), ("owl", 3)]
+OLD: Images = [("red", 11), ("blue", 12)]
 
 
-def planned(root: Path, new: Pictures = NEW, old: Pictures = OLD, pool: Pictures = (), **new_card: object) -> Plan:
-    """A stream over a dataset to learn, one to keep, and a pool if there are pictures for one."""
+def planned(root: Path, new: Images = NEW, old: Images = OLD, pool: Images = (), **new_card: object) -> NamedPlan:
+    """A stream over a dataset to learn, one to keep, and a pool if there are images for one."""
     shards(root, "new", {"train": new, "test": [("owl", 21), ("emu", 22)]}, **new_card)
     shards(root, "old", {"test": old, "validation": [("red", 31)]})
     if pool:
         shards(root, "pool", {"train": pool})
-    return plan_named("mine", ["new"], ["old"], 0, "given", str(root), ["pool"] if pool else None)
+    return build_stream("mine", ["new"], ["old"], 0, "given", str(root), ["pool"] if pool else None)
 
 
-def found(plan: Plan, radius: int | None = None) -> dict[str, list[str]]:
+def found(plan: NamedPlan, radius: int | None = None) -> dict[str, list[str]]:
     return {kind: list(texts) for kind, texts in verify(plan, radius).findings.items()}
 
 
@@ -41,7 +41,7 @@ NO_POOL = {"no pool": ["there is none: mixture.pretraining has to be 0"]}
 def test_a_sound_stream(tmp_path: Path) -> None:
     report = verify(planned(tmp_path, pool=[("x", 41), ("y", 42)]))
     assert not report.findings and not report.faults
-    assert report.num_pictures == {"held out": 3, "trained on": 5} and report.num_concepts == 2
+    assert report.num_images == {"held out": 3, "trained on": 5} and report.num_concepts == 2
     refuse_unsound(report)
 
 
@@ -53,8 +53,8 @@ def test_a_stream_without_pool_is_sound_and_noted(tmp_path: Path) -> None:
     ("new", "pool", "where"),
     [([*NEW, ("emu", 12)], [("x", 41)], "new train 3"), (NEW, [("x", 41), ("x", 12)], "the pool, part 0 1")],
 )
-def test_a_held_out_picture_among_what_is_trained_on_is_found(
-    new: Pictures, pool: Pictures, where: str, tmp_path: Path
+def test_a_held_out_image_among_what_is_trained_on_is_found(
+    new: Images, pool: Images, where: str, tmp_path: Path
 ) -> None:
     report = verify(planned(tmp_path, new, pool=pool))
     assert report.findings == {"exact duplicate": [f"old test 1 is {where}"]}
@@ -62,13 +62,13 @@ def test_a_held_out_picture_among_what_is_trained_on_is_found(
         refuse_unsound(report)
 
 
-def test_validation_pictures_are_held_out_too(tmp_path: Path) -> None:
+def test_validation_images_are_held_out_too(tmp_path: Path) -> None:
     assert found(planned(tmp_path, [*NEW, ("owl", 31)]))["exact duplicate"] == ["old validation 0 is new train 3"]
 
 
 def test_a_class_that_the_stream_does_not_use_may_show_anything(tmp_path: Path) -> None:
     planned(tmp_path, [*NEW, ("leak", 12)])
-    plan = plan_named("mine", ["new+++owl", "new+++emu"], ["old"], 0, "given", str(tmp_path))
+    plan = build_stream("mine", ["new+++owl", "new+++emu"], ["old"], 0, "given", str(tmp_path))
     assert found(plan) == NO_POOL
 
 
@@ -80,12 +80,12 @@ def test_a_near_duplicate_is_found_on_request(tmp_path: Path) -> None:
     assert found(plan, radius=4) == NO_POOL | {"near duplicate": ["old test 2 is nearly new train 3"]}
 
 
-def test_plain_pictures_are_counted_where_hashes_are_asked_for(tmp_path: Path) -> None:
+def test_plain_images_are_counted_where_hashes_are_asked_for(tmp_path: Path) -> None:
     plain = [("red", Image.new("RGB", (9, 9), color)) for color in ("red", "blue")]
-    assert found(planned(tmp_path, old=plain), radius=2) == NO_POOL | {"plain": ["2 pictures"]}
+    assert found(planned(tmp_path, old=plain), radius=2) == NO_POOL | {"plain": ["2 images"]}
 
 
-def test_classes_without_training_pictures_are_reported_not_dropped_in_silence(tmp_path: Path) -> None:
+def test_classes_without_training_images_are_reported_not_dropped_in_silence(tmp_path: Path) -> None:
     plan = planned(tmp_path, classes=("emu", "kiwi", "owl"))
     assert found(plan)["left out"] == ["new+++kiwi"] and [c.name for c in plan.concepts] == ["emu", "owl"]
 
@@ -94,7 +94,7 @@ def test_a_concept_without_training_samples_is_a_fault_where_it_is_named(tmp_pat
     planned(tmp_path, classes=("emu", "kiwi", "owl"))
     names = ["new+++owl", "new+++kiwi", "new+++moa", "gone+++x", "old+++red"]
     path = put(tmp_path / "s.json", json.dumps(names))
-    report = verify(plan_file("file", str(path), str(tmp_path), ["pocket_counting", "lost"]))
+    report = verify(file_stream("file", str(path), str(tmp_path), ["pocket_counting", "lost"]))
     assert report.findings == NO_POOL | {
         "absent dataset": ["gone", "lost"],
         "absent class": ["new+++moa"],
@@ -106,11 +106,11 @@ def test_a_concept_without_training_samples_is_a_fault_where_it_is_named(tmp_pat
 def test_a_stream_that_keeps_nothing_is_a_fault(tmp_path: Path) -> None:
     planned(tmp_path)
     path = put(tmp_path / "s.json", json.dumps(["new+++owl"]))
-    assert "no held-out dataset" in found(plan_file("file", str(path), str(tmp_path), []))
-    assert found(plan_file("file", str(path), str(tmp_path), ["new"]))["both"] == ["new"]
+    assert "no held-out dataset" in found(file_stream("file", str(path), str(tmp_path), []))
+    assert found(file_stream("file", str(path), str(tmp_path), ["new"]))["both"] == ["new"]
 
 
-def test_a_damaged_picture_is_found_where_pictures_are_opened(tmp_path: Path) -> None:
+def test_a_damaged_image_is_found_where_images_are_opened(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     shard = tmp_path / "new" / "train-000000.tar"
     data = bytearray(shard.read_bytes())
@@ -121,7 +121,7 @@ def test_a_damaged_picture_is_found_where_pictures_are_opened(tmp_path: Path) ->
     assert "sample 0 of split 'train'" in text
 
 
-def test_many_pictures_go_over_all_cores_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_go_over_all_cores_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(tmp_path, [*NEW, ("emu", 12)])
     alone = verify(plan, radius=3)
     seen: list[tuple[int, int]] = []
@@ -134,23 +134,23 @@ def test_many_pictures_go_over_all_cores_with_the_same_result(tmp_path: Path, mo
 
 def test_a_pool_that_is_read_in_sequence_is_compared_too(tmp_path: Path) -> None:
     planned(tmp_path)
-    pictures = [encoded(picture(number, (16, 16))) for number in (41, 12)] + [b"no picture"]
+    images = [encoded(picture(number, (16, 16))) for number in (41, 12)] + [b"no image"]
     members = [
-        (f"{n}.{kind}", data) for n, image in enumerate(pictures) for kind, data in (("png", image), ("txt", b"x"))
+        (f"{n}.{kind}", data) for n, image in enumerate(images) for kind, data in (("png", image), ("txt", b"x"))
     ]
     path = tar(tmp_path / "laion" / "0.tar", members)
-    plan = plan_named("mine", ["new"], ["old"], 0, "given", str(tmp_path), [str(path)])
+    plan = build_stream("mine", ["new"], ["old"], 0, "given", str(tmp_path), [str(path)])
     assert found(plan) == {
         "exact duplicate": ["old test 1 is the pool, 0.tar 1"],
         "skipped": [f"{path}: 2: broken"],
     }
 
 
-def test_the_pockets_pictures_are_compared_too(tmp_path: Path) -> None:
-    plan = plan_named("p", ["pocket_solids"], ["pocket_counting"], 50, "given", str(tmp_path))
+def test_the_pockets_images_are_compared_too(tmp_path: Path) -> None:
+    plan = build_stream("p", ["pocket_solids"], ["pocket_counting"], 50, "given", str(tmp_path))
     report = verify(plan)
     counts = {"held out": 40 * len(np.unique(plan_classes("pocket_counting"))), "trained on": 60 * 8 + 50}
-    assert report.num_pictures == counts and not report.faults
+    assert report.num_images == counts and not report.faults
 
 
 def plan_classes(name: str) -> tuple[str, ...]:
@@ -161,5 +161,5 @@ def plan_classes(name: str) -> tuple[str, ...]:
 
 def test_every_kind_of_finding_has_words() -> None:
     assert not set(FAULTS) & set(NOTES)
-    report = Report(1, {}, None, {"left out": ["a+++b"], "absent class": [str(Concept("a", "c"))]})
+    report = SoundnessReport(1, {}, None, {"left out": ["a+++b"], "absent class": [str(Concept("a", "c"))]})
     assert list(report.faults) == ["absent class"]

@@ -1,1 +1,1 @@
-"""The pocket's pictures, one module for each kind."""
+"""The pocket's images, one module for each kind."""

@@ -1,6 +1,6 @@
 """Ten kinds of land from above, in any orientation.
 
-Each painter returns layers, later ones on top: where, and in which colour (one, or one per pixel).
+Each painter returns layers, later ones on top: a mask, and its colour (one, or one per pixel).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,10 @@ Layers = list[tuple[np.ndarray, np.ndarray | canvas.Color]]
 Painter = Callable[[Generator, np.ndarray, np.ndarray], Layers]
 
 PIXELS = 64
-WATER, ASPHALT, LINES, LEAVES = (45, 90, 150), (95, 95, 100), (235, 235, 230), (25, 75, 30)
+WATER = (45, 90, 150)
+ASPHALT = (95, 95, 100)
+LINES = (235, 235, 230)
+LEAVES = (25, 75, 30)
 CARS = np.array([(200, 30, 30), (235, 235, 235), (40, 70, 190), (25, 25, 25), (150, 150, 155)], np.float32)
 ROOFS = np.array([(175, 75, 50), (150, 60, 45), (120, 85, 70), (190, 105, 75)], np.float32)
 GRASS: tuple[canvas.Color, ...] = ((95, 125, 65), (120, 130, 75), (80, 110, 60), (140, 130, 90))
@@ -25,8 +28,17 @@ GRASS: tuple[canvas.Color, ...] = ((95, 125, 65), (120, 130, 75), (80, 110, 60),
 def _cells(
     rng: Generator, u: np.ndarray, v: np.ndarray, across: float, along: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Position inside a grid cell, from -1 to 1, and a random number of the cell's own from 0 to 255."""
-    u, v = u / across + np.float32(rng.uniform()) + 64, v / along + np.float32(rng.uniform()) + 64
+    """A grid of cells: two positions inside the cell, from -1 to 1, and the cell's own random number, from 0 to 255.
+
+    Args:
+        rng: the image's generator.
+        u: first coordinate of every pixel [64, 64].
+        v: second coordinate of every pixel [64, 64].
+        across: size of a cell along u.
+        along: size of a cell along v.
+    """
+    u = u / across + np.float32(rng.uniform()) + 64
+    v = v / along + np.float32(rng.uniform()) + 64
     number = rng.integers(0, 256, (16, 16))[u.astype(np.int16) % 16, v.astype(np.int16) % 16]
     return (u % 1) * 2 - 1, (v % 1) * 2 - 1, number
 
@@ -34,13 +46,15 @@ def _cells(
 def river(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
     """A winding band of water between damp banks."""
     bend = 0.35 * np.sin(u * rng.uniform(2.2, 3.2) + rng.uniform(0, 6.3)) + 0.1 * np.sin(u * 6 + rng.uniform(0, 6.3))
-    distance, width = np.abs(v - bend), rng.uniform(0.13, 0.24)
+    distance = np.abs(v - bend)
+    width = rng.uniform(0.13, 0.24)
     return [(distance < width + 0.08, (150, 140, 95)), (distance < width, canvas.jitter(rng, WATER))]
 
 
 def highway(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
     """Two carriageways with a green strip between them, broken lane lines and a few cars."""
-    lane, width = np.abs(v), rng.uniform(0.34, 0.44)
+    lane = np.abs(v)
+    width = rng.uniform(0.34, 0.44)
     p, q, number = _cells(rng, u, v, 0.4, 0.17)
     road = (lane < width) & (lane > 0.06)
     car = road & (number < 70) & (np.abs(p) < 0.45) & (np.abs(q) < 0.5)
@@ -50,7 +64,8 @@ def highway(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
 
 def runway(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
     """One wide strip with a broken centre line and the bars of a threshold at one end."""
-    width, end = rng.uniform(0.3, 0.4), rng.uniform(0.45, 0.8)
+    width = rng.uniform(0.3, 0.4)
+    end = rng.uniform(0.45, 0.8)
     strip = (np.abs(v) < width) & (u < end)
     centre = (np.abs(v) < 0.04) & (np.sin(u * 14) > 0) & (u < end - 0.45)
     bars = (np.abs(u - end + 0.22) < 0.14) & (np.sin(v * 38) > 0) & (np.abs(v) < width - 0.05)
@@ -90,13 +105,15 @@ def stadium(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
     pitch = (np.abs(u) < 0.42) & (np.abs(v) < 0.27)
     mown = np.where(np.sin(u * 22) > 0, np.float32(1), np.float32(0.8))[..., None] * np.array((90, 180, 70), np.float32)
     lines = pitch & ((np.abs(u) < 0.03) | (np.abs(u) > 0.38) | (np.abs(v) > 0.23))
-    stands, track = canvas.jitter(rng, (165, 165, 170), 30), canvas.jitter(rng, (185, 85, 55))
+    stands = canvas.jitter(rng, (165, 165, 170), 30)
+    track = canvas.jitter(rng, (185, 85, 55))
     return [(oval < 0.75, stands), (oval < 0.54, track), (oval < 0.36, (90, 170, 70)), (pitch, mown), (lines, LINES)]
 
 
 def lake(rng: Generator, u: np.ndarray, v: np.ndarray) -> Layers:
     """Water within an uneven shore."""
-    angle, radius = np.arctan2(v, u), np.hypot(u, v * rng.uniform(1.0, 1.5))
+    angle = np.arctan2(v, u)
+    radius = np.hypot(u, v * rng.uniform(1.0, 1.5))
     shore = np.float32(rng.uniform(0.55, 0.75))
     for wave in (2, 3, 5):
         shore = shore + np.float32(rng.uniform(0.03, 0.1)) * np.sin(wave * angle + np.float32(rng.uniform(0, 6.3)))

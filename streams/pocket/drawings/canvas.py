@@ -67,7 +67,8 @@ def contrast(a: Color, b: Color) -> float:
 def color_pair(rng: Generator, least: float = 140.0) -> tuple[Color, Color]:
     """Ink and ground that can be told apart."""
     while True:
-        ink, ground = any_color(rng), any_color(rng)
+        ink = any_color(rng)
+        ground = any_color(rng)
         if contrast(ink, ground) >= least:
             return ink, ground
 
@@ -78,13 +79,20 @@ def plain(color: Color) -> Image.Image:
 
 
 def noise(rng: Generator, color: Color, cells: int = 6, strength: float = 30.0) -> Image.Image:
-    """A big canvas of smooth blotches around ``color``; few ``cells`` make large blotches."""
+    """A big canvas of smooth blotches.
+
+    Args:
+        rng: the image's generator.
+        color: the mean colour.
+        cells: blotches along each side; few make large ones.
+        strength: standard deviation of a blotch's colour, in RGB units.
+    """
     field = np.clip(np.array(color) + rng.normal(0, strength, (cells, cells, 3)), 0, 255).astype(np.uint8)
     return Image.fromarray(field).resize((BIG, BIG), Image.Resampling.BICUBIC)
 
 
 def grain(rng: Generator, image: Image.Image, strength: float = 8.0) -> Image.Image:
-    """``image`` with pixel noise."""
+    """``image`` with normal noise of standard deviation ``strength`` in every channel of every pixel."""
     pixels = np.asarray(image, dtype=np.float32)
     return Image.fromarray(np.clip(pixels + rng.normal(0, strength, pixels.shape), 0, 255).astype(np.uint8))
 
@@ -104,7 +112,15 @@ def blend(mask: np.ndarray, ink: Color | np.ndarray, ground: Color | np.ndarray)
 def place(
     rng: Generator, points: np.ndarray, size: float = 0.4, shift: float = 0.1, turn: float = 12.0
 ) -> list[tuple[float, float]]:
-    """Unit points [n, 2] in [-1, 1], scaled, turned by up to ``turn`` degrees, moved: pixels of the big canvas."""
+    """Unit points in pixels of the big canvas, scaled, turned and moved at random.
+
+    Args:
+        rng: the image's generator.
+        points: [n, 2] in [-1, 1].
+        size: half-size of the result, as a share of the canvas.
+        shift: how far the centre may move along each axis, as a share of the canvas.
+        turn: largest turn to either side, in degrees.
+    """
     angle = np.deg2rad(rng.uniform(-turn, turn))
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     radius = BIG * size * rng.uniform(0.85, 1.1)
@@ -115,7 +131,17 @@ def place(
 def glyph(
     rng: Generator, text: str, font_name: str, ink: Color, ground: Image.Image, height: float = 0.72, turn: float = 12.0
 ) -> Image.Image:
-    """``text`` drawn once, centred with a little shift and turn, on a big canvas."""
+    """``text`` drawn once, a little moved and turned, on a big canvas.
+
+    Args:
+        rng: the image's generator.
+        text: a short string, as a rule of one character.
+        font_name: a file of matplotlib's fonts.
+        ink: the colour of the text.
+        ground: the canvas; it is painted on and returned.
+        height: mean height of the font, as a share of the canvas.
+        turn: largest turn to either side, in degrees.
+    """
     size = int(BIG * height * rng.uniform(0.85, 1.15))
     layer = Image.new("L", (BIG, BIG), 0)
     shift = rng.uniform(-0.07, 0.07, 2) * BIG

@@ -19,7 +19,8 @@ SUITS: dict[str, tuple[str, canvas.Color]] = {
 }
 CARDS = tuple(product(RANKS, SUITS))
 FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSans.ttf")
-WIDTH, HEIGHT = 66, 90
+WIDTH = 66
+HEIGHT = 90
 
 
 @lru_cache(maxsize=len(CARDS) * len(FONTS) * 2)
@@ -41,8 +42,10 @@ def draw_card(rng: Generator, label: int) -> Image.Image:
     """A card turned and moved a little, on a table of any colour."""
     table = canvas.noise(rng, canvas.any_color(rng), strength=20)
     card = face_of(label, FONTS[rng.integers(len(FONTS))], bool(rng.integers(2)))
-    angle, scale = np.deg2rad(rng.uniform(-20, 20)), 1 / rng.uniform(0.88, 1.08)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    angle = np.deg2rad(rng.uniform(-20, 20))
+    scale = 1 / rng.uniform(0.88, 1.08)
+    cos = scale * np.cos(angle)
+    sin = scale * np.sin(angle)
     x, y = canvas.BIG * (0.5 + rng.uniform(-0.06, 0.06, 2))
     inverse = (cos, sin, WIDTH / 2 - cos * x - sin * y, -sin, cos, HEIGHT / 2 + sin * x - cos * y)
     thrown = card.transform(table.size, Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR)

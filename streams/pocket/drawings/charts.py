@@ -12,10 +12,11 @@ from streams.pocket.drawings.geometry import Points, ellipse, sector
 
 Pen = ImageDraw.ImageDraw
 Plot = Callable[[Generator, Pen, list[canvas.Color]], None]
-"""Draws into the square from -1 to 1; the first of the colours is the ink of the axes, the second the paper."""
+"""``plot(rng, pen, colors)`` draws into the square from -1 to 1; ``colors`` are the axes' ink, the paper, then hues."""
 
 HUES = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "cyan")
-MIDDLE, REACH = canvas.BIG / 2, canvas.BIG * 0.43
+MIDDLE = canvas.BIG / 2
+REACH = canvas.BIG * 0.43
 
 
 def _pixels(points: Points) -> list[tuple[float, float]]:
@@ -41,7 +42,8 @@ def _walk(rng: Generator, n: int) -> Points:
 def bars(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
     """Upright bars of one colour or of several."""
     _axes(pen, colors[0])
-    n, several = int(rng.integers(3, 7)), bool(rng.integers(2))
+    n = int(rng.integers(3, 7))
+    several = bool(rng.integers(2))
     for i, height in enumerate(rng.uniform(0.3, 1.8, n)):
         left = -0.8 + 1.75 * i / n
         _box(pen, left, 0.88 - height, left + 1.2 / n, 0.88, colors[2 + several * i % 6])
@@ -56,7 +58,7 @@ def pie(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
 
 
 def donut(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
-    """A pie with a hole."""
+    """Slices of a whole around a hole."""
     pie(rng, pen, colors)
     pen.polygon(_pixels(ellipse(0, 0, rng.uniform(0.45, 0.6))), fill=colors[1])
 
@@ -78,7 +80,8 @@ def area(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
 def scatter(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
     """Dots around a trend."""
     _axes(pen, colors[0])
-    n, slope = int(rng.integers(14, 26)), rng.uniform(-0.8, 0.8)
+    n = int(rng.integers(14, 26))
+    slope = rng.uniform(-0.8, 0.8)
     x = rng.uniform(-0.75, 0.9, n)
     y = np.clip(slope * x + rng.normal(0, 0.35, n), -0.9, 0.8)
     for left, top in np.stack([x, y], axis=1) * REACH + MIDDLE:
@@ -112,7 +115,8 @@ def boxes(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
     n = int(rng.integers(2, 5))
     for i in range(n):
         low, q1, median, q3, high = np.cumsum(rng.uniform(0.18, 0.45, 5)) - rng.uniform(0.9, 1.4)
-        x, half = -0.85 + 1.8 * (i + 0.5) / n, 0.6 / n
+        x = -0.85 + 1.8 * (i + 0.5) / n
+        half = 0.6 / n
         _box(pen, x - 0.04, low, x + 0.04, high, colors[0])
         _box(pen, x - half, q1, x + half, q3, colors[2])
         for level in (low, median, high):
@@ -121,7 +125,8 @@ def boxes(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
 
 def venn(rng: Generator, pen: Pen, colors: list[canvas.Color]) -> None:
     """Two sets, or three, that overlap."""
-    n, turn = int(rng.integers(2, 4)), rng.uniform(-30, 30)
+    n = int(rng.integers(2, 4))
+    turn = rng.uniform(-30, 30)
     for i, (x, y) in enumerate(ellipse(0, 0, 0.4, start=turn, stop=turn + 360, n=n)):
         disc = _pixels(ellipse(x, y, 0.58))
         pen.polygon(disc, fill=(*colors[2 + i], 130))
@@ -145,9 +150,11 @@ _PLOTS = tuple(CHARTS.values())
 
 def _palette(rng: Generator) -> list[canvas.Color]:
     """Ink and paper, either of them dark, then all hues in random order."""
-    ink, paper = canvas.jitter(rng, (60, 60, 60), 40), canvas.jitter(rng, (238, 238, 238), 16)
+    ink = canvas.jitter(rng, (60, 60, 60), 40)
+    paper = canvas.jitter(rng, (238, 238, 238), 16)
     if rng.uniform() < 0.25:
-        ink, paper = paper, canvas.jitter(rng, (35, 35, 40), 20)
+        ink = paper
+        paper = canvas.jitter(rng, (35, 35, 40), 20)
     return [ink, paper, *(canvas.jitter(rng, canvas.COLORS[HUES[i]]) for i in rng.permutation(len(HUES)))]
 
 

@@ -13,14 +13,16 @@ _TICKS = tuple(beam(0.7 * x, 0.7 * y, 0.84 * x, 0.84 * y, 0.08) for x, y in elli
 
 
 def _hand(hour: float, length: float, width: float) -> Points:
-    x, y = np.sin(hour * np.pi / 6), -np.cos(hour * np.pi / 6)
+    x = np.sin(hour * np.pi / 6)
+    y = -np.cos(hour * np.pi / 6)
     return beam(-0.12 * x, -0.12 * y, length * x, length * y, width)
 
 
 def draw_clock(rng: Generator, label: int) -> Image.Image:
     """A clock face at the full hour: a long thin hand upwards, a short thick one at the hour."""
     ink, face = canvas.color_pair(rng, least=230)
-    rim, wall = canvas.any_color(rng), canvas.any_color(rng)
+    rim = canvas.any_color(rng)
+    wall = canvas.any_color(rng)
     image = canvas.noise(rng, wall, strength=15)
     pen = canvas.draw_on(image)
     ticks = _TICKS[:: int(rng.choice((1, 3)))]
@@ -91,9 +93,11 @@ _LAMPS = ("red", "green", "orange", "cyan", "yellow", "white", "pink")
 
 def draw_digit(rng: Generator, label: int) -> Image.Image:
     """Glowing segments on a dark panel, or dark ones on a bright panel; those that are off show faintly."""
-    on, panel = canvas.jitter(rng, canvas.COLORS[_LAMPS[rng.integers(len(_LAMPS))]]), canvas.jitter(rng, (28, 28, 30))
+    on = canvas.jitter(rng, canvas.COLORS[_LAMPS[rng.integers(len(_LAMPS))]])
+    panel = canvas.jitter(rng, (28, 28, 30))
     if rng.uniform() < 0.4:
-        on, panel = panel, canvas.jitter(rng, (165, 185, 150), 35)
+        on = panel
+        panel = canvas.jitter(rng, (165, 185, 150), 35)
     ghost = rng.uniform(0.02, 0.2)
     red, green, blue = (int(ghost * a + (1 - ghost) * b) for a, b in zip(on, panel, strict=True))
     slant = np.array([[1, 0], [rng.uniform(-0.25, 0.05), 1]])

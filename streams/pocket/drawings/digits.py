@@ -122,7 +122,7 @@ def _smooth(points: NDArray[np.float64], steps: int = 5) -> list[tuple[float, fl
 
 
 def _written(rng: Generator, path: _Path, habit: tuple[float, float, float, float]) -> list[tuple[float, float]]:
-    """``path`` as a hand of this ``habit`` (slant, breadth, taper, waist) draws it, in pixels of the big canvas."""
+    """``path`` as a hand of a ``habit`` (slant, breadth, taper, waist) draws it: points in pixels of the big canvas."""
     slant, breadth, taper, waist = habit
     points = np.array(path) + rng.normal(0, 0.045, (len(path), 2))
     y = np.clip(points[:, 1], 0, 1) ** waist
@@ -134,7 +134,8 @@ def stroked(rng: Generator, digit: int) -> Image.Image:
     """A big mask of ``digit`` as a pen might write it: shaky points, slant, narrow or wide, large head or belly."""
     layer = Image.new("L", (BIG, BIG), 0)
     # In the frame a one is as wide as its pen alone, and the real ones are often bold.
-    pen, width = draw_on(layer), int(rng.integers(8, 24 if digit == 1 else 16))
+    pen = draw_on(layer)
+    width = int(rng.integers(8, 24 if digit == 1 else 16))
     habit = (rng.normal(0.08, 0.16), rng.uniform(0.4, 0.8), rng.uniform(-0.7, 0.7), rng.uniform(0.75, 1.35))
     variants = _STROKES[digit]
     for path in variants[rng.integers(len(variants))]:
@@ -148,7 +149,8 @@ def printed(rng: Generator, digit: int, font_name: str) -> Image.Image:
     bold = int(rng.integers(0, 4))
     pen = draw_on(layer)
     pen.text((BIG / 2, BIG / 2), str(digit), fill=255, font=font(font_name, 66), anchor="mm", stroke_width=bold)
-    slant, tilt = rng.normal(0.05, 0.15), rng.normal(0, 0.08)
+    slant = rng.normal(0.05, 0.15)
+    tilt = rng.normal(0, 0.08)
     centre = BIG / 2
     shear = (1, slant, -slant * centre, tilt, 1, -tilt * centre)
     return layer.transform((BIG, BIG), Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR)
@@ -185,7 +187,8 @@ def _members(split: str) -> tuple[int, ...]:
     """Indices of the real images in ``split``: each class is put in the order of a hash and cut."""
     if split not in (allowed := (*SPLIT_SIZES, "train")):
         raise ValueError(f"unknown split {split!r}; choose one of {', '.join(sorted(allowed))}")
-    test, held_out = SPLIT_SIZES["test"], sum(SPLIT_SIZES.values())
+    test = SPLIT_SIZES["test"]
+    held_out = sum(SPLIT_SIZES.values())
     cut = {"test": slice(test), "validation": slice(test, held_out), "train": slice(held_out, None)}[split]
     labels = _handwritten()[1]
     chosen: list[int] = []

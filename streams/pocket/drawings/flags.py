@@ -10,7 +10,8 @@ from PIL import Image
 from streams.pocket.drawings import canvas, geometry
 from streams.pocket.drawings.generator import PocketDataset
 
-HEIGHT, WIDTH = 24, 36
+HEIGHT = 24
+WIDTH = 36
 
 DYES: dict[str, canvas.Color] = {
     "red": (205, 20, 35),

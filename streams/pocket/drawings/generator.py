@@ -7,12 +7,16 @@ from numpy.random import Generator
 from PIL import Image
 
 Draw = Callable[[Generator, int], Image.Image]
-"""``draw(rng, label)`` gives one 32-pixel RGB image of class ``label``."""
+"""``draw(rng, label)`` returns one 32-pixel RGB image of class ``label``."""
 
 
 @dataclass(frozen=True)
 class PocketDataset:
-    """A generated dataset. ``templates`` hold one ``{}`` for the class name; the first is the primer prompt."""
+    """A generated dataset.
+
+    ``role`` is ``adaptation`` or ``retention``; ``domain`` says what kind of image is shown. ``templates`` hold one
+    ``{}`` for the class name; the first is the primer prompt.
+    """
 
     name: str
     role: str
@@ -24,7 +28,10 @@ class PocketDataset:
 
 @dataclass(frozen=True)
 class PoolFamily:
-    """One kind of picture of the pretraining pool; ``draw(rng, label)`` as in a dataset."""
+    """One kind of image of the pretraining pool.
+
+    ``templates`` hold one ``{}`` for the class name. ``draw(rng, label)`` returns one image of class ``label``.
+    """
 
     name: str
     classes: tuple[str, ...]

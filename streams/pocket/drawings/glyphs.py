@@ -60,7 +60,16 @@ SYMBOL_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 def draw_glyph(
     texts: Sequence[str], fonts: Sequence[str], height: float, turn: float, rng: Generator, label: int
 ) -> Image.Image:
-    """The glyph of class ``label`` in one of ``fonts``, on a ground of blotches."""
+    """One glyph in one colour, on a ground of blotches of another.
+
+    Args:
+        texts: the glyph of each class.
+        fonts: files of matplotlib's fonts, one of which is drawn.
+        height: mean height of the font, as a share of the canvas.
+        turn: largest turn to either side, in degrees.
+        rng: the image's generator.
+        label: the class.
+    """
     ink, ground = canvas.color_pair(rng)
     backdrop = canvas.noise(rng, ground, strength=22.0)
     image = canvas.glyph(rng, texts[label], fonts[int(rng.integers(len(fonts)))], ink, backdrop, height, turn)

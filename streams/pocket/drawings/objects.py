@@ -99,8 +99,10 @@ OUTLINES = tuple(OBJECTS.values())
 
 
 def placed(rng: Generator, label: int, least: float = 0.3) -> tuple[list[Pixels], list[Pixels]]:
-    """Solid parts and holes in pixels, mirrored in half of the pictures, a little taller or wider,
-    of half-size ``least`` to 0.42 of the picture.
+    """Solid parts and holes of an object, in pixels of the big canvas.
+
+    The object is mirrored in half of the images, a little taller or wider, and its half-size is a share of the canvas
+    from ``least`` to 0.42.
     """
     outline = OUTLINES[label]
     stretch = np.array([rng.choice((-1, 1)) * rng.uniform(0.85, 1), rng.uniform(0.85, 1)])
@@ -110,7 +112,7 @@ def placed(rng: Generator, label: int, least: float = 0.3) -> tuple[list[Pixels]
 
 
 def draw_mask(rng: Generator, label: int, least: float = 0.3) -> Image.Image:
-    """255 inside the object, 0 outside, on the big canvas."""
+    """255 inside the object, 0 outside, on the big canvas; ``least`` is its smallest half-size as a share."""
     mask = Image.new("L", (canvas.BIG, canvas.BIG), 0)
     pen = ImageDraw.Draw(mask)
     solid, holes = placed(rng, label, least)
@@ -129,7 +131,7 @@ def draw_silhouette(rng: Generator, label: int) -> Image.Image:
 
 
 def wobbly(rng: Generator, part: Pixels, amount: float) -> Pixels:
-    """Corners moved as by an unsteady hand, the first repeated at the end."""
+    """The outline ``part``, its corners moved by about ``amount`` pixels, the first repeated at the end."""
     moved = np.array(part) + rng.normal(0, amount, (len(part), 2))
     return [(float(x), float(y)) for x, y in (*moved, moved[0])]
 

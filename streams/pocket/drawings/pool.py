@@ -38,8 +38,10 @@ from streams.pocket.drawings.textures import TEXTURES, Field
 CLASS_ONLY = 0.5
 """Share of captions that are the class name alone."""
 
-_SHAPE_NAMES, _TEXTURE_NAMES = tuple(SHAPES), tuple(TEXTURES)
-_COLOR_NAMES, _SCENE_NAMES = tuple(COLORS), tuple(SCENES)
+_SHAPE_NAMES = tuple(SHAPES)
+_TEXTURE_NAMES = tuple(TEXTURES)
+_COLOR_NAMES = tuple(COLORS)
+_SCENE_NAMES = tuple(SCENES)
 _POOL_MARKS = tuple(outline for name, outline in MARKS.items() if name != "round")
 _RAMP = np.linspace(-1, 1, SIZE, dtype=np.float32)
 

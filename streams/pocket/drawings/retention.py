@@ -35,8 +35,10 @@ __all__ = ["COUNTS", "LETTERS", "RETENTION", "digits_split"]
 LETTERS = tuple(string.ascii_uppercase[:20])
 COUNTS = ("one dot", "two dots", "three dots", "four dots", "five dots")
 
-_SHAPE_NAMES, _TEXTURE_NAMES = tuple(SHAPES), tuple(TEXTURES)
-_COLOR_NAMES, _SCENE_NAMES = tuple(COLORS), tuple(SCENES)
+_SHAPE_NAMES = tuple(SHAPES)
+_TEXTURE_NAMES = tuple(TEXTURES)
+_COLOR_NAMES = tuple(COLORS)
+_SCENE_NAMES = tuple(SCENES)
 _GROUND_TEXTURES = ("stripes", "checkerboard", "static noise", "blotches", "zigzag", "grid")
 
 
@@ -55,7 +57,8 @@ def _shape(rng: Generator, label: int) -> Image.Image:
 
 
 def _texture(rng: Generator, label: int) -> Image.Image:
-    dark, light = rng.uniform(20, 90), rng.uniform(160, 240)
+    dark = rng.uniform(20, 90)
+    light = rng.uniform(160, 240)
     pattern = TEXTURES[_TEXTURE_NAMES[label]](rng, 1.0)
     slope = np.linspace(-1, 1, SIZE, dtype=np.float32) * np.float32(rng.uniform(-25, 25))
     grey = dark + (light - dark) * pattern + slope[:, None] + rng.normal(0, 8, pattern.shape)

@@ -26,7 +26,15 @@ Scene = Callable[[Generator, Look], Image.Image]
 
 
 def _sky(rng: Generator, look: Look, top: Color, bottom: Color, until: float = 1.0) -> Image.Image:
-    """A big canvas that goes from ``top`` to ``bottom`` over the upper ``until`` of its height."""
+    """A big canvas that goes from one colour to another, from top to bottom.
+
+    Args:
+        rng: the image's generator.
+        look: how many steps there are, and how far the colours move.
+        top: the colour of the upper edge.
+        bottom: the colour that is reached at last.
+        until: where it is reached, as a share of the height.
+    """
     ends = np.array([jitter(rng, top, look.wobble), jitter(rng, bottom, look.wobble)], dtype=np.float32)
     steps = look.bands or BIG
     weight = np.clip(np.arange(steps) / max(1, steps * until - 1), 0, 1)[:, None]
@@ -35,7 +43,16 @@ def _sky(rng: Generator, look: Look, top: Color, bottom: Color, until: float = 1
 
 
 def _land(rng: Generator, look: Look, image: Image.Image, level: float, color: Color, hill: float = 0.03) -> None:
-    """Ground below ``level`` (share of the height) with a rolling edge."""
+    """Paint ground with a rolling edge on ``image``.
+
+    Args:
+        rng: the image's generator.
+        look: how far the colour moves.
+        image: a big canvas.
+        level: where the edge runs, as a share of the height from the top.
+        color: of the ground.
+        hill: height of its waves, as a share of the height.
+    """
     x = np.linspace(0, BIG, 17)
     wave = np.sin(x / BIG * rng.uniform(4, 9) + rng.uniform(0, 6.3))
     edge = [(float(a), float(b)) for a, b in zip(x, BIG * (level + hill * wave), strict=True)]
@@ -43,8 +60,18 @@ def _land(rng: Generator, look: Look, image: Image.Image, level: float, color: C
 
 
 def _specks(rng: Generator, image: Image.Image, count: int, color: Color, top: float, bottom: float) -> None:
-    """Small round specks between two heights."""
-    pen, radius = draw_on(image), rng.uniform(1.3, 2.4)
+    """Paint small round specks on ``image``.
+
+    Args:
+        rng: the image's generator.
+        image: a big canvas.
+        count: number of specks.
+        color: of all of them.
+        top: their upper limit, as a share of the height from the top.
+        bottom: their lower limit, as a share of the height from the top.
+    """
+    pen = draw_on(image)
+    radius = rng.uniform(1.3, 2.4)
     for x, y in rng.uniform((0, top), (1, bottom), (count, 2)) * BIG:
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
 
@@ -52,7 +79,9 @@ def _specks(rng: Generator, image: Image.Image, count: int, color: Color, top: f
 def sunset(rng: Generator, look: Look) -> Image.Image:
     """A low sun in a burning sky."""
     image = _sky(rng, look, (120, 40, 110), (250, 140, 40), until=0.7)
-    x, y, radius = BIG * rng.uniform(0.3, 0.7), BIG * rng.uniform(0.52, 0.62), BIG * rng.uniform(0.13, 0.18)
+    x = BIG * rng.uniform(0.3, 0.7)
+    y = BIG * rng.uniform(0.52, 0.62)
+    radius = BIG * rng.uniform(0.13, 0.18)
     sun = jitter(rng, (255, 225, 90), look.wobble)
     draw_on(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=sun)
     _land(rng, look, image, rng.uniform(0.66, 0.74), (60, 30, 40), hill=0.015)
@@ -81,7 +110,8 @@ def sea(rng: Generator, look: Look) -> Image.Image:
     image = _sky(rng, look, (130, 190, 240), (205, 230, 245), until=0.45)
     level = rng.uniform(0.35, 0.5)
     _land(rng, look, image, level, (20, 85, 165), hill=0.0)
-    pen, crest = draw_on(image), jitter(rng, (110, 175, 225), look.wobble)
+    pen = draw_on(image)
+    crest = jitter(rng, (110, 175, 225), look.wobble)
     for x, y in rng.uniform((0, level + 0.06), (0.9, 0.98), (16, 2)) * BIG:
         pen.line((x, y, x + 7, y - 3, x + 14, y), fill=crest, width=3)
     return image
@@ -90,10 +120,13 @@ def sea(rng: Generator, look: Look) -> Image.Image:
 def mountains(rng: Generator, look: Look) -> Image.Image:
     """Snow-capped peaks above green land."""
     image = _sky(rng, look, (90, 150, 220), (200, 220, 240), until=0.6)
-    pen, rock = draw_on(image), jitter(rng, (105, 100, 110), look.wobble)
+    pen = draw_on(image)
+    rock = jitter(rng, (105, 100, 110), look.wobble)
     for centre in rng.permutation([0.15, 0.5, 0.85]):
-        x, y = BIG * (centre + rng.uniform(-0.1, 0.1)), BIG * rng.uniform(0.15, 0.35)
-        foot, cap = BIG * rng.uniform(0.32, 0.45), 0.32
+        x = BIG * (centre + rng.uniform(-0.1, 0.1))
+        y = BIG * rng.uniform(0.15, 0.35)
+        foot = BIG * rng.uniform(0.32, 0.45)
+        cap = 0.32
         pen.polygon([(x, y), (x + foot, BIG * 0.85), (x - foot, BIG * 0.85)], fill=rock)
         low = y + cap * (BIG * 0.85 - y)
         pen.polygon([(x, y), (x + foot * cap, low), (x - foot * cap, low)], fill=(245, 245, 250))
@@ -108,7 +141,8 @@ def forest(rng: Generator, look: Look) -> Image.Image:
     for row, base in enumerate((0.62, 0.8, 1.02)):
         for x in np.arange(-0.05, 1.1, 0.15) + rng.uniform(-0.05, 0.05, 8):
             color = jitter(rng, (40, 115 - 28 * row, 50 - 10 * row), 14 + look.wobble // 4)
-            tip, half = BIG * (base - rng.uniform(0.4, 0.55)), BIG * rng.uniform(0.08, 0.11)
+            tip = BIG * (base - rng.uniform(0.4, 0.55))
+            half = BIG * rng.uniform(0.08, 0.11)
             pen.polygon([(BIG * x, tip), (BIG * x + half, BIG * base), (BIG * x - half, BIG * base)], fill=color)
     return image
 
@@ -116,9 +150,11 @@ def forest(rng: Generator, look: Look) -> Image.Image:
 def city(rng: Generator, look: Look) -> Image.Image:
     """Tall blocks with lit windows."""
     image = _sky(rng, look, (150, 175, 205), (220, 215, 210))
-    pen, edge = draw_on(image), -int(rng.integers(0, 8))
+    pen = draw_on(image)
+    edge = -int(rng.integers(0, 8))
     while edge < BIG:
-        width, top = int(rng.integers(15, 25)), int(BIG * rng.uniform(0.15, 0.55))
+        width = int(rng.integers(15, 25))
+        top = int(BIG * rng.uniform(0.15, 0.55))
         pen.rectangle((edge, top, edge + width - 2, BIG), fill=jitter(rng, (70, 70, 85), 10 + look.wobble // 2))
         for x, y in rng.integers((edge + 2, top + 3), (edge + width - 4, BIG), (9, 2)).tolist():
             pen.rectangle((x, y, x + 2, y + 2), fill=(250, 225, 130))
@@ -147,8 +183,11 @@ def meadow(rng: Generator, look: Look) -> Image.Image:
 def rainbow(rng: Generator, look: Look) -> Image.Image:
     """A wide bow of colours after rain."""
     image = _sky(rng, look, (150, 175, 205), (195, 210, 225))
-    pen, x, y = draw_on(image), BIG * rng.uniform(0.35, 0.65), BIG * rng.uniform(0.8, 0.95)
-    radius, width = BIG * rng.uniform(0.55, 0.7), BIG * rng.uniform(0.045, 0.06)
+    pen = draw_on(image)
+    x = BIG * rng.uniform(0.35, 0.65)
+    y = BIG * rng.uniform(0.8, 0.95)
+    radius = BIG * rng.uniform(0.55, 0.7)
+    width = BIG * rng.uniform(0.045, 0.06)
     for ring, color in enumerate(((225, 45, 40), (250, 150, 30), (250, 230, 60), (60, 180, 75), (60, 90, 220))):
         r = radius - ring * width
         pen.arc((x - r, y - r, x + r, y + r), 180, 360, fill=color, width=int(width) + 1)

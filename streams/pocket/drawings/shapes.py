@@ -81,10 +81,18 @@ def reduced(mask: Image.Image) -> Mask:
 
 
 def shape_mask(rng: Generator, name: str, size: float = 0.37, turn: float = 14.0) -> Mask:
-    """One shape of ``SHAPES``, a little moved, turned and scaled."""
+    """One shape, a little moved, turned and scaled.
+
+    Args:
+        rng: the image's generator.
+        name: a key of ``SHAPES``.
+        size: its half-size, as a share of the image.
+        turn: largest turn to either side, in degrees.
+    """
     outlines = SHAPES[name]
     points = place(rng, np.concatenate(outlines), size=size, shift=0.08, turn=turn)
-    layer, start = Image.new("L", (BIG, BIG), 0), 0
+    layer = Image.new("L", (BIG, BIG), 0)
+    start = 0
     for number, outline in enumerate(outlines):
         draw_on(layer).polygon(points[start : start + len(outline)], fill=255 if number == 0 else 0)
         start += len(outline)
@@ -99,9 +107,10 @@ def _spread(rng: Generator, count: int) -> Points:
 
 
 def marks_mask(rng: Generator, outline: Points, count: int) -> Mask:
-    """``count`` equal marks that do not touch."""
+    """``count`` equal marks of one ``outline`` [n, 2] that do not touch."""
     layer = Image.new("L", (BIG, BIG), 0)
-    pen, radius = draw_on(layer), BIG * rng.uniform(0.085, 0.125)
+    pen = draw_on(layer)
+    radius = BIG * rng.uniform(0.085, 0.125)
     for centre in _spread(rng, count):
         pen.polygon([(float(x), float(y)) for x, y in outline * radius + centre], fill=255)
     return reduced(layer)

@@ -42,7 +42,8 @@ def _square(paint: str, half: float) -> Layer:
 
 def _arrow(x: float, y: float, dx: float, dy: float) -> tuple[Layer, ...]:
     """A white arrow from (x, y) along (dx, dy)."""
-    tip, across = np.array([x + dx, y + dy]), np.array([-dy, dx])
+    tip = np.array([x + dx, y + dy])
+    across = np.array([-dy, dx])
     neck = tip - 0.42 * np.array([dx, dy])
     head = np.stack([tip, neck + 0.36 * across, neck - 0.36 * across])
     return ("white", beam(x, y, float(neck[0]), float(neck[1]), 0.3)), ("white", head)
@@ -52,7 +53,8 @@ def _round_arrows() -> tuple[Layer, ...]:
     layers: list[Layer] = []
     for start in (20, 140, 260):
         turn = np.deg2rad(start + 70)
-        along, out = np.array([-np.sin(turn), np.cos(turn)]), np.array([np.cos(turn), np.sin(turn)])
+        along = np.array([-np.sin(turn), np.cos(turn)])
+        out = np.array([np.cos(turn), np.sin(turn)])
         head = np.stack([0.55 * out + 0.45 * along, 0.9 * out, 0.2 * out])
         layers += [("white", band(0, 0, 0.66, 0.44, start, start + 70)), ("white", head)]
     return tuple(layers)
@@ -123,7 +125,8 @@ def _lit(paint: str, light: float) -> canvas.Color:
 
 def draw_sign(rng: Generator, label: int) -> Image.Image:
     """A sign on its pole, in more or less light."""
-    sign, light = _SIGNS[label], float(rng.uniform(0.5, 1.0))
+    sign = _SIGNS[label]
+    light = float(rng.uniform(0.5, 1.0))
     image = canvas.noise(rng, ROADSIDES[rng.integers(len(ROADSIDES))], cells=int(rng.integers(3, 9)))
     pen = canvas.draw_on(image)
     outlines = [_AXIS, _POLE, *(part for _, part in sign.layers)]

@@ -29,7 +29,8 @@ class Body:
 
 def _around(sides: int, tilt: float = 0.0) -> np.ndarray:
     """Normals around the z axis, lifted by ``tilt`` degrees."""
-    angles, lift = np.arange(sides) * 2 * np.pi / sides, np.deg2rad(tilt)
+    angles = np.arange(sides) * 2 * np.pi / sides
+    lift = np.deg2rad(tilt)
     level = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.cos(lift)
     return np.concatenate([level, np.full((sides, 1), np.sin(lift))], axis=1)
 
@@ -42,7 +43,8 @@ def _everywhere(n: int = 110) -> np.ndarray:
     return np.stack([radius * np.cos(angles), radius * np.sin(angles), z], axis=1)
 
 
-_UP, _DOWN = np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 0.0, -1.0]])
+_UP = np.array([[0.0, 0.0, 1.0]])
+_DOWN = np.array([[0.0, 0.0, -1.0]])
 
 
 def _smooth(reach: Callable[[np.ndarray], np.ndarray]) -> Body:
@@ -87,7 +89,9 @@ _BODIES = tuple(BODIES.values())
 
 def _view(rng: Generator) -> np.ndarray:
     """A rotation: about the upright axis, then towards the viewer, then a little to the side."""
-    yaw, pitch, roll = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.65) - np.pi / 2, rng.uniform(-0.35, 0.35)
+    yaw = rng.uniform(0, 2 * np.pi)
+    pitch = rng.uniform(0.2, 0.65) - np.pi / 2
+    roll = rng.uniform(-0.35, 0.35)
     about_z = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
@@ -95,7 +99,14 @@ def _view(rng: Generator) -> np.ndarray:
 
 
 def _depths(body: Body, view: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which plane each ray [n] enters by, and whether it hits the body."""
+    """Which plane each ray enters by, int64 [n], and whether it hits the body, bool [n].
+
+    Args:
+        body: what is hit.
+        view: rotation [3, 3] of the body before the viewer.
+        x: position of every ray, to the right; n values of any shape.
+        y: position of every ray, up; n values of any shape.
+    """
     normals = (body.normals @ view.T).astype(np.float32)
     facing = normals[:, 2] > 0
     # A plane seen edge-on is crossed nowhere near the body: the floor keeps its depth finite.
@@ -110,7 +121,8 @@ def _depths(body: Body, view: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple
 
 def draw_solid(rng: Generator, label: int) -> Image.Image:
     """A solid of one colour, lit from the upper left."""
-    body, view = _BODIES[label], _view(rng)
+    body = _BODIES[label]
+    view = _view(rng)
     color, ground = canvas.color_pair(rng, least=110)
     x, y = geometry.turned(rng, RAYS, size=0.78, shift=0.07, turn=0)
     plane, hit = _depths(body, view, x, -y)

@@ -11,13 +11,13 @@ from streams.pocket.drawings.canvas import BIG, SCALE, SIZE
 
 Field = NDArray[np.float32]
 Pattern = Callable[[Generator, float], Field]
-"""``pattern(rng, scale)`` gives [32, 32] in [0, 1]; ``scale`` stretches the period."""
+"""``pattern(rng, scale)`` returns [32, 32] in [0, 1]; ``scale`` stretches the period."""
 
 _Y, _X = (np.mgrid[0:BIG, 0:BIG].astype(np.float32) / BIG) - np.float32(0.5)
 
 
 def _average(field: NDArray[np.generic]) -> Field:
-    """Big canvas to 32 pixels."""
+    """A field of the big canvas averaged down to [32, 32]."""
     blocks = field.astype(np.float32).reshape(SIZE, SCALE, SIZE, SCALE)
     mean: Field = blocks.mean(axis=(1, 3))
     return mean
@@ -26,7 +26,8 @@ def _average(field: NDArray[np.generic]) -> Field:
 def _axes(rng: Generator, turn: float) -> tuple[Field, Field]:
     """Coordinates turned by up to ``turn`` degrees and moved by a random phase."""
     angle = np.deg2rad(rng.uniform(-turn, turn))
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    cos = np.float32(np.cos(angle))
+    sin = np.float32(np.sin(angle))
     du, dv = rng.uniform(0, 1, 2).astype(np.float32)
     return _X * cos + _Y * sin + du, _Y * cos - _X * sin + dv
 
@@ -70,7 +71,8 @@ def static(rng: Generator, scale: float) -> Field:
 def grid(rng: Generator, scale: float) -> Field:
     """Thin lines that cross."""
     u, v = _axes(rng, 45)
-    side, width = _period(rng, 0.17, 0.26, scale), rng.uniform(0.2, 0.28)
+    side = _period(rng, 0.17, 0.26, scale)
+    width = rng.uniform(0.2, 0.28)
     return _average(((u / side) % 1 < width) | ((v / side) % 1 < width))
 
 

@@ -18,7 +18,7 @@ from fomo.system.runtime import Runtime
 from fomo.system.writing import write_bytes, write_json
 from streams.pocket import datasets, sets
 from streams.pocket.drawings.pool import FAMILIES
-from streams.pocket.pretraining.train import Recipe
+from streams.pocket.pretraining.train import PretrainingRecipe
 
 SCHEMA = "fomo.model/1"
 LICENCE = "Apache-2.0"
@@ -27,7 +27,7 @@ Scores = Mapping[str, Mapping[str, Any]]
 
 
 def zero_shot_scores(model: ClipModel) -> Scores:
-    """Per split: percent of each dataset with the first prompt template, and the mean of each role."""
+    """Zero-shot scores by split: percent of each dataset with the first prompt template, and the mean of each role."""
     needed = [(name, split) for name in datasets.names() for split in EVALUATION_SPLITS]
     datasets.draw_ahead(needed, pool_size=0)
     return {split: _scores(model, split) for split in EVALUATION_SPLITS}
@@ -46,10 +46,16 @@ def _mean(scores: Mapping[str, float], role: str) -> float:
     return float(np.mean([score for name, score in scores.items() if sets.DATASETS[name].role == role]))
 
 
-def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[[ClipModel], Scores]) -> Scores:
-    """Write a pretrained model to ``folder``, the card last, and give its scores.
+def write_model(
+    folder: Path, model: ClipModel, recipe: PretrainingRecipe, score: Callable[[ClipModel], Scores]
+) -> Scores:
+    """Write a pretrained model with its recipe and its card, the card last; returns its scores.
 
-    ``score`` sees the model read back from the file, with its weights as rounded there.
+    Args:
+        folder: made if it is not there.
+        model: the pretrained model.
+        recipe: how it was trained.
+        score: is called with the model read back from the file, whose weights are rounded there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / WEIGHTS, save(compact(model.network)))
@@ -71,7 +77,7 @@ def write_model(folder: Path, model: ClipModel, recipe: Recipe, score: Callable[
 
 
 def describe_pool(num_samples: int) -> dict[str, Any]:
-    """What the model was trained on; the hashes are of the pictures, the concepts and the captions."""
+    """What the model was trained on; the hashes are of the images, the concepts and the captions."""
     folder = datasets.open_pool(num_samples).folder
     return {
         "name": "pocket pool",

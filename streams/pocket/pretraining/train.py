@@ -31,10 +31,19 @@ OnStep = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a pretraining depends on, besides the code. ``warmup`` is a share of the steps, ``shift`` in pixels.
+class PretrainingRecipe:
+    """What a pretraining depends on, besides the code.
 
-    ``num_threads`` is a part of it, because sums over threads round differently.
+    Attributes:
+        num_samples: size of the pool.
+        steps: number of optimizer steps.
+        batch_size: pairs in a batch.
+        lr: the peak of the learning rate.
+        weight_decay: of matrices that are no embeddings.
+        warmup: share of the steps in which the learning rate rises.
+        shift: largest move of an image along each axis, in pixels.
+        seed: of the order of the pool and of the shifts.
+        num_threads: of the processor; sums over threads round differently.
     """
 
     num_samples: int
@@ -59,7 +68,7 @@ class Recipe:
         _require(0 <= self.shift <= 16, "shift", self.shift, "0 to 16 pixels")
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to zero."""
+        """The learning rate of a step, counted from 0: linear warm-up, then half a cosine down to zero."""
         ramp = round(self.warmup * self.steps)
         if step < ramp:
             return self.lr * (step + 1) / ramp
@@ -71,14 +80,18 @@ def _require(holds: bool, name: str, value: object, allowed: str) -> None:
         raise FomoError(f"{name}={value}: allowed are {allowed}.")
 
 
-def shipped_recipe(name: str) -> Recipe:
-    """The recipe by which the shipped weights of ``name`` were made."""
-    return Recipe(**json.loads((MODELS / name / "recipe.json").read_text(encoding="utf-8")))
+def shipped_recipe(name: str) -> PretrainingRecipe:
+    """The recipe by which the shipped weights of the base model ``name`` were made."""
+    return PretrainingRecipe(**json.loads((MODELS / name / "recipe.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The pool in memory: uint8 images [n, h, w, 3], distinct tokens [t, l], of each sample its text and concept."""
+class LoadedPool:
+    """The pool in memory.
+
+    ``images`` uint8 [n, h, w, 3] and ``tokens`` [t, l] of the distinct texts; ``texts`` [n] is the row of each sample's
+    text in ``tokens``, ``targets`` [n] the number of its concept.
+    """
 
     images: Tensor
     tokens: Tensor
@@ -88,7 +101,11 @@ class Pool:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of b pairs: uint8 images [b, 3, h, w], distinct tokens [u, l], of each pair its text [b] and concept."""
+    """A batch of b pairs of an image and a text.
+
+    ``images`` uint8 [b, 3, h, w] and ``tokens`` [u, l] of the distinct texts; ``texts`` [b] is the row of each pair's
+    text in ``tokens``, ``targets`` [b] the number of its concept.
+    """
 
     images: Tensor
     tokens: Tensor
@@ -96,27 +113,27 @@ class Pairs:
     targets: Tensor
 
 
-def read_pool(samples: ArraySamples, tokenize: Tokenize) -> Pool:
+def read_pool(samples: ArraySamples, tokenize: Tokenize) -> LoadedPool:
     """Load the pool whole; few captions are distinct, so that each is tokenized once."""
     captions = [samples.captions(index)[0] for index in range(len(samples))]
     distinct, texts = np.unique(captions, return_inverse=True)
     images = np.stack([np.asarray(samples.image(index)) for index in range(len(samples))])
     tokens = tokenize(distinct.tolist())
-    return Pool(torch.from_numpy(images), tokens, torch.from_numpy(texts), torch.from_numpy(samples.targets))
+    return LoadedPool(torch.from_numpy(images), tokens, torch.from_numpy(texts), torch.from_numpy(samples.targets))
 
 
-def batches(pool: Pool, recipe: Recipe) -> Iterator[Pairs]:
+def batches(pool: LoadedPool, recipe: PretrainingRecipe) -> Iterator[Pairs]:
     """Endless batches: a new order each epoch, whose incomplete last batch is dropped."""
     num_used = recipe.num_samples // recipe.batch_size * recipe.batch_size
     for epoch in count():
         order = rng.generator(recipe.seed, "pretrain", "order", epoch).permutation(recipe.num_samples)
-        for place, rows in enumerate(order[:num_used].reshape(-1, recipe.batch_size)):
-            shifts = rng.generator(recipe.seed, "pretrain", "shift", epoch, place)
+        for number, rows in enumerate(order[:num_used].reshape(-1, recipe.batch_size)):
+            shifts = rng.generator(recipe.seed, "pretrain", "shift", epoch, number)
             moves = shifts.integers(-recipe.shift, recipe.shift, (2, len(rows), 1), endpoint=True)
             yield _pairs(pool, torch.from_numpy(rows), torch.from_numpy(moves))
 
 
-def _pairs(pool: Pool, rows: Tensor, moves: Tensor) -> Pairs:
+def _pairs(pool: LoadedPool, rows: Tensor, moves: Tensor) -> Pairs:
     present, texts = pool.texts[rows].unique(return_inverse=True)
     return Pairs(shifted(pool.images, rows, moves), pool.tokens[present], texts, pool.targets[rows])
 
@@ -138,7 +155,7 @@ def masked_contrastive(similarity: Tensor, targets: Tensor) -> Tensor:
 
 
 def loss_of(model: ClipModel, pairs: Pairs) -> Tensor:
-    """The loss of a batch. Each distinct text is encoded once."""
+    """The contrastive loss of a batch, a scalar. Each distinct text is encoded once."""
     network = model.network
     images = network.encode_image(model.normalize(pairs.images), normalize=True)
     encoded = network.encode_text(pairs.tokens, normalize=True)
@@ -147,13 +164,16 @@ def loss_of(model: ClipModel, pairs: Pairs) -> Tensor:
     return masked_contrastive(network.logit_scale.exp() * images @ texts.T, pairs.targets)
 
 
-def pretrain(name: str, recipe: Recipe, on_step: OnStep = lambda step, loss: None) -> ClipModel:
+def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step, loss: None) -> ClipModel:
     """Train the base model ``name`` from its initial weights.
 
     Args:
         name: a shipped base model.
         recipe: what to train on, and how.
         on_step: called after every step, counted from 1, with its loss.
+
+    Raises:
+        FomoError: the loss became infinite or NaN.
     """
     model = pocket(name, initial=True)
     pool = read_pool(datasets.open_pool(recipe.num_samples), model.tokenize)
@@ -180,7 +200,7 @@ def _update(model: ClipModel, optimizer: torch.optim.Optimizer, pairs: Pairs, ra
     return loss.item()
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: PretrainingRecipe) -> torch.optim.Optimizer:
     """AdamW that decays matrices alone: decayed embeddings would forget the words that are not in the pool."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []

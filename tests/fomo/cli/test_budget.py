@@ -33,6 +33,16 @@ def test_a_list_of_methods_gives_a_row_each(capsys: pytest.CaptureFixture[str]) 
         assert row["gflops_other"] > 0 and row["gflops_per_task_extra"] == 0
 
 
+def test_the_stream_of_somebody_else_is_budgeted(capsys: pytest.CaptureFixture[str]) -> None:
+    """The Fisher information of `method=ewc` costs more where a task has more samples."""
+    birds = ("stream=own", "stream._target_=tests.birds.BirdPlan", "runtime.allow_targets=[tests]")
+    extra = []
+    for size in (40, 4000):
+        main(["budget", "--json", "method=ewc", "num_tasks=2", *birds, f"+stream.size={size}"])
+        extra.append(json.loads(capsys.readouterr().out)[0]["gflops_per_task_extra"])
+    assert 0 < extra[0] < extra[1]
+
+
 def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) -> None:
     main(["budget", "method=lora"])
     shown = capsys.readouterr().out

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fomo.cli.screen import is_wide
 from fomo.cli.stream_tables import dataset_table, task_table
-from streams import plan_file
+from streams import file_stream
 from streams.stream_files import read_concepts
 from streams.summary import summary
 from tests.fomo.helpers import error_of, put, status
@@ -92,7 +92,7 @@ def test_numbers_are_shown_beside_long_names_however_narrow_the_screen(width: in
     names = [" ".join(["Animalia Chordata Aves"] * 5 + [str(number)]) for number in range(1234)]
     plan = Path("long.json")
     put(plan, json.dumps([f"DTD_with_a_name_as_long_as_any+++{name}" for name in names]))
-    shown = summary(plan_file("long", str(plan), "data"), 2, 0, "test")
+    shown = summary(file_stream("long", str(plan), "data"), 2, 0, "test")
     console = Console(width=width, file=io.StringIO(), record=True)
     console.print(task_table(shown, is_wide(console)), dataset_table(shown))
     text = console.export_text()
@@ -114,7 +114,7 @@ def test_a_sound_stream_is_verified_and_a_leak_ends_with_status_2(capsys: pytest
     assert "not sound" in printed.err
 
 
-def test_a_stream_that_cannot_be_run_is_refused_before_a_picture_is_drawn(
+def test_a_stream_that_cannot_be_run_is_refused_before_an_image_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FOMO_CACHE", str(tmp_path / "cache"))
@@ -123,6 +123,37 @@ def test_a_stream_that_cannot_be_run_is_refused_before_a_picture_is_drawn(
         error = error_of(capsys, *command, "num_tasks=1")
         assert "no training sample" in error and "'pocket_shapes+++circle'" in error
     assert not (tmp_path / "cache").exists() and not Path("r").exists()
+
+
+BIRDS = ("stream=own", "stream._target_=tests.birds.BirdPlan", "runtime.allow_targets=[tests]", "num_tasks=2")
+
+
+def test_a_stream_of_somebody_elses_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("stream", "show", *BIRDS, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [task["samples"] for task in shown["tasks"]] == [20, 20] and shown["absent"] == []
+    assert len(shown["data_sha256"]) == 64
+    assert status("stream", "show", *BIRDS, "+stream.absent=true") == 0
+    assert "1 datasets are absent" in capsys.readouterr().out
+
+
+def test_a_stream_of_somebody_elses_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("stream", "verify", *BIRDS) == 0
+    assert "birds: 4 concepts" in capsys.readouterr().out
+    error = error_of(capsys, "stream", "verify", *BIRDS, "+stream.leak=true")
+    assert "16 × exact duplicate" in error
+
+
+def test_a_stream_of_somebody_elses_is_written_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("stream", "build", *BIRDS) == 0
+    assert json.loads(capsys.readouterr().out) == ["birds+++owl", "birds+++emu", "birds+++kiwi", "birds+++gull"]
+    assert "key of stream 'ordering'" in error_of(capsys, "stream", "build", *BIRDS, "+stream.ordering=random")
+
+
+def test_a_stream_of_somebody_elses_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("run", *BIRDS, "batch_size=24", "budget=steps", "budget.steps=2", "run.dir=out") == 0
+    about = json.loads(Path("out/scores.json").read_text())["datasets"]
+    assert {name: each["role"] for name, each in about.items()} == {"birds": "adaptation", "old_birds": "retention"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +165,7 @@ def test_a_stream_that_cannot_be_run_is_refused_before_a_picture_is_drawn(
         (["build", "ordering=frequency", "stream.pool_size=0"], "--captions SOURCE"),
         (["build", "--out", "no/such/folder.json"], "folder 'no/such' is not there"),
         (["build", "--per-class", "0"], "--per-class 0"),
-        (["build", "ordering=time_incremental", "--time-groups", "bad.json"], "whole numbers"),
+        (["build", "ordering=time_incremental", "--time-groups", "bad.json"], "JSON object of integers"),
         (["show", "bad.json"], "of type dict"),
         (["show", "gone.json"], "gone.json"),
         (["show", "bad.json", "gone.json"], "one stream file at a time"),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fomo.config.compose import builtin_groups, compose, config_dir, groups, label, sweep
-from fomo.config.parts import build
+from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, Resolved, resolve
 from fomo.errors import FomoError
 from fomo.results import config_file
@@ -24,6 +24,7 @@ FILES += [("model", file.stem) for file in sorted((config_dir() / "model").glob(
 NEEDED = {
     ("stream", "images"): ["stream.adaptation=[mine]"],
     ("stream", "file"): ["stream.path=stream.json"],
+    ("stream", "own"): ["stream._target_=birds.plan"],
 }
 
 
@@ -56,7 +57,7 @@ def test_every_option_composes_alone(group: str, option: str) -> None:
 
 def test_own_images_need_a_list_of_datasets() -> None:
     with pytest.raises(FomoError, match=r"stream\.adaptation=\[NAME\].*fomo data list"):
-        build("stream", resolved("stream=images").config.stream, num_tasks=2, seed=0, split="test")
+        stream_plan(resolved("stream=images").config)
     assert resolved("stream=images", "stream.adaptation=[mine]").config.stream["adaptation"] == ["mine"]
 
 

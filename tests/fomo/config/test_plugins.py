@@ -176,7 +176,7 @@ def test_orderings_and_their_reverse(site: Path) -> None:
     concepts = [Concept("d", name) for name in "bca"]
     assert [each.name for each in order("backwards", concepts, 0, Facts())] == ["c", "b", "a"]
     assert [each.name for each in order("reverse_backwards", concepts, 0, Facts())] == ["a", "b", "c"]
-    with pytest.raises(FomoError, match=r"'lossy' of someone 1.2 gave 2 concepts for 3"):
+    with pytest.raises(FomoError, match=r"'lossy' of someone 1.2 returned 2 concepts for 3"):
         order("lossy", concepts, 0, Facts())
     with pytest.raises(FomoError, match="Did you mean 'backwards'"):
         order("backward", concepts, 0, Facts())
@@ -185,7 +185,7 @@ def test_orderings_and_their_reverse(site: Path) -> None:
 def test_datasets(site: Path, tmp_path: Path) -> None:
     assert open_named("colours", tmp_path / "data").card.classes == ("red", "blue")
     assert available(tmp_path / "data")["colours"] is None
-    with pytest.raises(FomoError, match=r"gave the dataset 'other'.*named 'misnamed' is expected"):
+    with pytest.raises(FomoError, match=r"returned the dataset 'other'.*named 'misnamed' is expected"):
         open_named("misnamed", tmp_path / "data")
 
 

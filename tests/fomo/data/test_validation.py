@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fomo.data.validation import NOTE, validation_rows, with_validation
 from fomo.errors import FomoError
-from streams import open_named, plan_named
-from streams.plan import Plan
+from streams import build_stream, open_named
+from streams.plan import NamedPlan
 from tests.fomo.helpers import status
 from tests.streams.helpers import shards
 
@@ -40,9 +40,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def planned(root: Path, *retention: str, **changes: object) -> Plan:
+def planned(root: Path, *retention: str, **changes: object) -> NamedPlan:
     values = {"pool_size": 0, "ordering": "random", "root": str(root)} | changes
-    return plan_named("mine", ["new"], list(retention), **values)  # type: ignore[arg-type]
+    return build_stream("mine", ["new"], list(retention), **values)  # type: ignore[arg-type]
 
 
 def test_the_two_parts_make_up_the_training_split(root: Path) -> None:

@@ -60,7 +60,7 @@ def test_shards_hold_captions_in_text_members(tmp_path: Path) -> None:
     members = [
         (f"{number}.{extension}", content)
         for number, line in enumerate(LINES)
-        for extension, content in (("jpg", b"a picture"), ("txt", line.encode()), ("json", b'{"caption": "ark"}'))
+        for extension, content in (("jpg", b"an image"), ("txt", line.encode()), ("json", b'{"caption": "ark"}'))
     ]
     first = tar(tmp_path / "0.tar", members[:6])
     tar(tmp_path / "1.tar", members[6:])
@@ -87,13 +87,13 @@ def test_tables_give_counts_by_concept_or_by_class(tmp_path: Path) -> None:
     ("name", "text", "reason"),
     [
         ("counts.json", "[1]", "a list"),
-        ("counts.json", '{"fox": "many"}', "'fox' has no whole number"),
-        ("counts.json", '{"fox": true}', "'fox' has no whole number"),
-        ("counts.json", '{"fox": -1}', "'fox' has no whole number"),
+        ("counts.json", '{"fox": "many"}', "'fox' has no integer"),
+        ("counts.json", '{"fox": true}', "'fox' has no integer"),
+        ("counts.json", '{"fox": -1}', "'fox' has no integer"),
         ("counts.json", "{", "not a table"),
         ("counts.json", '{"owl": 1}', r"1 concepts have no count, the first is 'b\+\+\+fox'"),
         ("counts.tsv", "fox\tmany\n", "not a table"),
-        ("counts.tsv", "fox 3\n", "'fox 3' has no whole number"),
+        ("counts.tsv", "fox 3\n", "'fox 3' has no integer"),
         ("shards.tar", "no tar", "no sample in it"),
     ],
 )

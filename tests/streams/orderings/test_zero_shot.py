@@ -39,7 +39,7 @@ def test_prompts_are_the_datasets_where_it_is_there() -> None:
 
 
 def test_accuracies_are_those_of_evaluation(model: ClipModel, tmp_path: Path) -> None:
-    """Over all pictures, the mean over classes of one size is the dataset's accuracy."""
+    """Over all images, the mean over classes of one size is the dataset's accuracy."""
     dataset = open_named("pocket_solids", tmp_path)
     concepts = tuple(Concept("pocket_solids", name) for name in dataset.card.classes)
     shares = concept_accuracy(model, concepts, {"pocket_solids": dataset}, 10_000, RUNTIME)
@@ -51,7 +51,7 @@ def test_accuracies_are_those_of_evaluation(model: ClipModel, tmp_path: Path) ->
     assert len(set(shares)) > 2
 
 
-def test_a_few_pictures_per_class_are_enough_if_asked(model: ClipModel, tmp_path: Path) -> None:
+def test_a_few_images_per_class_are_enough_if_asked(model: ClipModel, tmp_path: Path) -> None:
     dataset = open_named("pocket_solids", tmp_path)
     concepts = [Concept("pocket_solids", name) for name in dataset.card.classes]
     shares = concept_accuracy(model, concepts, {"pocket_solids": dataset}, 4, RUNTIME)

@@ -11,10 +11,14 @@ import pytest
 
 from fomo.errors import FomoError
 from streams.pocket import cache
-from streams.pocket.cache import POOL, Request, draw_missing, open_array
+from streams.pocket.cache import POOL, DrawingRequest, draw_missing, open_array
 from tests.fomo.helpers import put
 
-WANTED = (Request("pocket_flags", "test", 1100), Request("pocket_digits", "test", 300), Request(POOL, "train", 600))
+WANTED = (
+    DrawingRequest("pocket_flags", "test", 1100),
+    DrawingRequest("pocket_digits", "test", 300),
+    DrawingRequest(POOL, "train", 600),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +27,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def content(request: Request) -> tuple[bytes, bytes, list[list[str]]]:
+def content(request: DrawingRequest) -> tuple[bytes, bytes, list[list[str]]]:
     samples = open_array(request)
     captions = [list(samples.captions(index)) for index in range(len(samples))]
     return np.stack([samples.image(i) for i in range(len(samples))]).tobytes(), samples.targets.tobytes(), captions
@@ -60,9 +64,9 @@ def test_an_interrupted_drawing_leaves_nothing_that_looks_whole(monkeypatch: pyt
 
 
 DRAW = """
-from streams.pocket.cache import Request, draw_missing
+from streams.pocket.cache import DrawingRequest, draw_missing
 if __name__ == "__main__":
-    draw_missing([Request("pocket_flags", "test", 1100), Request("pool", "train", 60000)], num_workers=2)
+    draw_missing([DrawingRequest("pocket_flags", "test", 1100), DrawingRequest("pool", "train", 60000)], num_workers=2)
 """
 
 
@@ -94,14 +98,14 @@ def group_lives(group: int) -> bool:
 
 
 def test_a_larger_pool_begins_like_a_smaller_one() -> None:
-    small, large = (open_array(Request(POOL, "train", size)) for size in (20, 600))
+    small, large = (open_array(DrawingRequest(POOL, "train", size)) for size in (20, 600))
     assert all(small.image(i).tobytes() == large.image(i).tobytes() for i in range(20))
     assert [small.captions(i) for i in range(20)] == [large.captions(i) for i in range(20)]
 
 
 def test_digits_are_scikit_learns_and_splits_are_disjoint() -> None:
     test, validation = (
-        content(Request("pocket_digits", split, size))[0] for split, size in (("test", 300), ("validation", 150))
+        content(DrawingRequest("pocket_digits", split, size))[0] for split, size in (("test", 300), ("validation", 150))
     )
     size = 32 * 32 * 3
     first = {test[i : i + size] for i in range(0, len(test), size)}

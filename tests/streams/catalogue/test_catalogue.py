@@ -11,7 +11,7 @@ from fomo.errors import FomoError
 from streams import catalogue
 from streams.catalogue import Declaration, declared
 
-TABLE = Path(__file__).parents[3] / "shared" / "fomo_in_flux" / "datasets.tsv"
+TABLE = Path(__file__).parents[4] / "shared" / "fomo_in_flux" / "datasets.tsv"
 GOOD: dict[str, Any] = {
     "name": "CATS",
     "role": "adaptation",
@@ -115,7 +115,7 @@ def test_a_good_declaration_comes_through() -> None:
         ({"num_test": 1.5}, ["num_test is 1.5"]),
         ({"num_classes": 1}, ["num_classes is 1", "at least 2"]),
         ({"num_classes": True}, ["num_classes is True"]),
-        ({"time_group": None}, ["time_group is None", "a whole number from 0"]),
+        ({"time_group": None}, ["time_group is None", "an integer from 0"]),
         ({"time_group": -1}, ["time_group is -1"]),
         ({"role": "retention"}, ["time_group is 3", "null for retention"]),
     ],

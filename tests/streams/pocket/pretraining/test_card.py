@@ -1,0 +1,67 @@
+"""What a pretraining leaves behind is whole, and what the shipped cards promise."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fomo.model.names import MODELS, pocket_names
+from fomo.model.shipped import EMBEDDING, compact, pocket
+from streams.pocket.pretraining.card import WEIGHTS, write_model
+from streams.pocket.pretraining.train import pretrain, shipped_recipe
+from tests.streams.pocket.pretraining.short import SHORT, written
+
+models = pytest.mark.parametrize("name", pocket_names())
+
+
+def test_a_written_model_is_whole(tmp_path: Path) -> None:
+    weights = written(tmp_path, "pocket", SHORT)
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert card["data"]["num_samples"] == SHORT.num_samples
+    assert card["recipe"] == json.loads((tmp_path / "recipe.json").read_text()) == dataclasses.asdict(SHORT)
+    assert (tmp_path / "config.json").read_bytes() == (MODELS / "pocket" / "config.json").read_bytes()
+
+
+@models
+def test_the_compact_file_holds_the_rounded_weights(name: str, tmp_path: Path) -> None:
+    trained, initial = pretrain(name, SHORT), pocket(name, initial=True)
+    write_model(tmp_path, trained, SHORT, lambda model: {})
+    loaded = pocket(name, folder=tmp_path).network.state_dict()
+    before, after = initial.network.state_dict()[EMBEDDING], trained.network.state_dict()[EMBEDDING]
+    rows = (before != after).any(dim=1)
+    assert 0 < rows.sum() < 100
+    assert torch.equal(loaded[EMBEDDING][~rows], before[~rows])
+    assert torch.equal(loaded[EMBEDDING][rows], after[rows].half().float())
+    for key, value in trained.network.state_dict().items():
+        if key != EMBEDDING and value.is_floating_point():
+            assert torch.equal(loaded[key], value.half().float()), key
+
+
+def test_storing_a_loaded_model_again_changes_nothing(tmp_path: Path) -> None:
+    write_model(tmp_path, pretrain("pocket", SHORT), SHORT, lambda model: {})
+    stored, again = load_file(tmp_path / WEIGHTS), compact(pocket("pocket", folder=tmp_path).network)
+    assert stored.keys() == again.keys()
+    assert all(torch.equal(stored[key], again[key]) for key in stored)
+
+
+@models
+def test_shipped_files_are_those_of_the_card(name: str) -> None:
+    card = json.loads((MODELS / name / "card.json").read_text())
+    assert card["sha256"] == hashlib.sha256((MODELS / name / WEIGHTS).read_bytes()).hexdigest()
+    assert card["recipe"] == json.loads((MODELS / name / "recipe.json").read_text())
+    assert card["recipe"] == dataclasses.asdict(shipped_recipe(name))
+    assert card["config"] == json.loads((MODELS / name / "config.json").read_text())
+    assert (card["schema"], card["name"]) == ("fomo.model/1", name)
+
+
+@models
+def test_shipped_models_know_the_pool_and_not_the_adaptation_sets(name: str) -> None:
+    scores = json.loads((MODELS / name / "card.json").read_text())["scores"]
+    for split in ("test", "validation"):
+        assert scores[split]["mean_retention"] > 60
+        assert scores[split]["mean_adaptation"] < 20
