@@ -21,7 +21,8 @@ import numpy as np
 
 from fomo import rng
 from fomo.data.card import DatasetCard
-from fomo.data.shards import COLUMNS, write_card
+from fomo.data.shard_index import COLUMNS
+from fomo.data.shards import write_card
 from fomo.stream.buffer import Buffer
 from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.pools import Captions, StreamPools

@@ -14,7 +14,8 @@ from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined
 from fomo.data.samples import ArraySamples, Dataset, Samples
 from fomo.data.sequential import Shards
-from fomo.data.shards import COLUMNS, ShardSamples
+from fomo.data.shard_index import COLUMNS
+from fomo.data.shards import ShardSamples
 from fomo.stream.definition import Stream
 from fomo.system.digest import json_digest
 

@@ -21,7 +21,8 @@ from fomo.data.importing.job import _read
 from fomo.data.importing.webdataset import Layout, TarEntry
 from fomo.data.importing.webdataset import scan as scan_entries
 from fomo.data.scanned_tar import ScannedTar
-from fomo.data.shards import COLUMNS, open_dataset
+from fomo.data.shard_index import COLUMNS
+from fomo.data.shards import open_dataset
 from fomo.data.sources import LeftOut, tar_members
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import member

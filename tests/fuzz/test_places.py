@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fomo.data.shards import COLUMNS, open_dataset, read_index, write_card
+from fomo.data.shard_index import COLUMNS, read_index
+from fomo.data.shards import open_dataset, write_card
 from fomo.errors import FomoError
 from fomo.model.open_clip import pretrained_clip
 from fomo.report.page import write_report

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fomo.data.shards import ShardRow, ShardWriter, shard_path, write_index
+from fomo.data.shard_index import ShardRow, write_index
+from fomo.data.shards import ShardWriter, shard_path
 from fomo.data.sources import LeftOut
 from fomo.system.digest import file_digest
 from fomo.system.writing import write_text

@@ -16,7 +16,8 @@ from PIL import Image
 
 from fomo.data.pictures import pixel_digest
 from fomo.data.samples import Samples
-from fomo.data.shards import ShardSamples, shortened
+from fomo.data.shard_index import shortened
+from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
 
 SIDE = 32

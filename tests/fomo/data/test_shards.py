@@ -13,12 +13,12 @@ import pytest
 import webdataset
 from PIL import Image
 
-from fomo.data import shards
 from fomo.data.card import DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.pictures import pixel_digest
-from fomo.data.shards import ShardSamples, ShardWriter, open_dataset, present, shard_path, shortened, write_card
+from fomo.data.shard_index import COLUMNS, shortened
+from fomo.data.shards import ShardSamples, ShardWriter, open_dataset, present, shard_path, write_card
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 
@@ -152,7 +152,7 @@ def test_a_shard_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
 
 def test_the_index_needs_no_pickle(folder: Path) -> None:
     with np.load(folder / "index-train.npz", allow_pickle=False) as index:
-        assert set(index.files) == set(shards.COLUMNS) and all(index[name].dtype == np.int64 for name in index.files)
+        assert set(index.files) == set(COLUMNS) and all(index[name].dtype == np.int64 for name in index.files)
 
 
 def test_a_split_without_samples_has_an_index_and_no_shard(tmp_path: Path) -> None:
