@@ -78,7 +78,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
     make_foreign_data(tmp_path)
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
-    (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    (pull,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Pull" in block]
+    (tmp_path / "pull.py").write_text(pull)
     install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
