@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fomo.model import weights
     from fomo.model.weights import Weights
     from fomo.position import Position
+    from fomo.system.writing import file_beside
     from fomo.training.step import contrastive, encode
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "contrastive",
     "encode",
+    "file_beside",
     "host_memory",
     "plugins",
     "rng",
@@ -49,6 +51,7 @@ _LAZY = {
     "Weights": "fomo.model.weights:Weights",
     "contrastive": "fomo.training.step:contrastive",
     "encode": "fomo.training.step:encode",
+    "file_beside": "fomo.system.writing:file_beside",
     "host_memory": "fomo.budget.memory:host_memory",
     "plugins": "fomo.config.plugins:named",
     "rng": "fomo.rng",

@@ -78,7 +78,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
     make_foreign_data(tmp_path)
     text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
-    (tmp_path / "pull.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    (pull,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Pull" in block]
+    (tmp_path / "pull.py").write_text(pull)
     text = (TOP / "docs" / "streams.md").read_text(encoding="utf-8")
     (tmp_path / "alphabet.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
     install_template(tmp_path)

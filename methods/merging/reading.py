@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from fomo import FomoError
-from fomo.system.writing import file_beside
+from fomo import FomoError, file_beside
 
 CHUNK = {"cpu": 2**17}
 """Entries that are worked on at once; few enough that the steps of a merge find them in the processor's cache."""
