@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 TERA = 10**12
-NVIDIA, AMD = "https://www.nvidia.com/en-us/data-center", "https://www.amd.com/en/products/accelerators/instinct"
+NVIDIA = "https://www.nvidia.com/en-us/data-center"
+AMD = "https://www.amd.com/en/products/accelerators/instinct"
 DENSE_PEAKS: dict[str, dict[str, float | str]] = {
     # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
     "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},

@@ -7,7 +7,6 @@ that an old cache is never mistaken for a new one. ``FOMO_CACHE`` moves it; else
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +22,7 @@ from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
 from fomo.system.cache import cache_home
 from fomo.system.workers import runner
+from fomo.system.writing import folder_beside
 from streams.pocket import sets
 from streams.pocket.drawings.canvas import SIZE
 from streams.pocket.drawings.digits import digits_split
@@ -157,11 +157,8 @@ def _pixels(images: Sequence[object]) -> np.ndarray:
 
 
 def _store(one: DrawingRequest, blocks: Sequence[Block]) -> None:
-    scratch = one.folder.with_name(f".{one.folder.name}.partial")  # one name: what a killed process left is removed
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))
-    np.save(scratch / "targets.npy", np.concatenate([block[1] for block in blocks]).astype(np.int64))
     captions = [texts for block in blocks for texts in block[2]]
-    (scratch / "captions.json").write_text(json.dumps(captions), encoding="utf-8")
-    scratch.rename(one.folder)
+    with folder_beside(one.folder) as scratch:
+        np.save(scratch / "images.npy", np.concatenate([block[0] for block in blocks]))
+        np.save(scratch / "targets.npy", np.concatenate([block[1] for block in blocks]).astype(np.int64))
+        (scratch / "captions.json").write_text(json.dumps(captions), encoding="utf-8")

@@ -74,7 +74,8 @@ def _tile(
     name = dataset.card.classes[target] if target >= 0 else ""
     captions = samples.captions(row)
     prompt = dataset.card.prompts(dataset.card.templates[0])[target] if dataset.card.templates and name else ""
-    bold, plain = _font(12, bold=True), _font(11)
+    bold = _font(12, bold=True)
+    plain = _font(11)
     lines = [(line, bold) for line in wrapped(name, bold, 1)]
     lines += [(line, plain) for line in wrapped(captions[0] if captions else prompt, plain, NUM_LINES)]
     for number, (line, font) in enumerate(lines):
