@@ -2,7 +2,7 @@
 
     python benchmarks/stream_scale.py
 
-41 datasets are made up as indexes without pictures. Printed: seconds to open, order, chunk, check and hash the stream
+41 datasets are made up as indexes without images. Printed: seconds to open, order, chunk, check and hash the stream
 and to group its samples by task; the highest memory of the process; and what the start of the last task costs at 20 and
 at 200 tasks (median over rounds, both sides in turns).
 """
@@ -42,7 +42,7 @@ def sizes(total: int, least: int) -> np.ndarray:
 
 
 def make_up(root: Path) -> list[str]:
-    """Write cards and indexes; gives the names of the datasets."""
+    """Write cards and indexes; returns the names of the datasets."""
     names = [f"dataset_{number:02d}" for number in range(NUM_DATASETS)]
     for name, classes, samples in zip(names, sizes(NUM_CONCEPTS, 7), sizes(NUM_SAMPLES, 2000), strict=True):
         write_dataset(root / name, "train", int(classes), int(samples))

@@ -46,7 +46,7 @@ def test_accuracies_are_those_of_evaluation(model: ClipModel, tmp_path: Path) ->
     training = dataset.split("train")
     card = dataclasses.replace(dataset.card, num_samples={"test": len(training)})
     stream = Stream("training data", (concepts,), {"pocket_solids": Dataset(card, lambda split: training)}, {}, None)
-    scores = evaluate(model, stream, EvaluationConfig(), RUNTIME).scores
+    scores = evaluate(model, stream, 0, EvaluationConfig(), RUNTIME).scores
     assert 100 * shares.mean() == pytest.approx(scores["pocket_solids"], abs=1e-9)
     assert len(set(shares)) > 2
 
