@@ -16,7 +16,7 @@ from fomo.doctor.limits import process_bytes
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
-from fomo.model.open_clip import without_warnings
+from fomo.model.sources import without_warnings
 from fomo.planning.planner import fresh_model, setting_of, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared, prepare

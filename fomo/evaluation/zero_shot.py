@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from fomo.data.card import DatasetCard
-from fomo.data.images import central_crop
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, unknown
 from fomo.evaluation.retrieval import recall
 from fomo.model.clip import ClipModel
+from fomo.model.preprocess import Preprocess
 from fomo.stream.definition import Stream
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
@@ -64,13 +64,13 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class _Crops:
-    """Central crops of some rows of a split, uint8 [n, 3, s, s]."""
+    """The images of some rows of a split as the model sees them, uint8 [n, 3, s, s]."""
 
     samples: Samples
-    size: int
+    preprocess: Preprocess
 
     def __call__(self, rows: range) -> Tensor:
-        pixels = np.stack([central_crop(self.samples.image(row), self.size) for row in rows])
+        pixels = np.stack([self.preprocess.crop(self.samples.image(row)) for row in rows])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
@@ -92,9 +92,9 @@ def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Run
 
 
 def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
-    """Unit features [b, d] of the central crops, batch by batch."""
+    """Unit features [b, d] of the images, cropped as the model's weights ask for, batch by batch."""
     rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
-    feed = Feed(_Crops(samples, model.image_size), runtime, _named)
+    feed = Feed(_Crops(samples, model.preprocess), runtime, _named)
     return (_encode(model, images, runtime) for images in feed(rows))
 
 

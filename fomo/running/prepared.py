@@ -46,7 +46,7 @@ class Prepared:
     def marks(self) -> list[str]:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
-        return [*self.plan.budget.marks, *validation]
+        return [*self.plan.budget.marks, *validation, *self.model.caveats]
 
     @cached_property
     def stream_hashes(self) -> dict[str, str]:
