@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fomo.data.card import DatasetCard
 from fomo.data.inspect.duplicates import Signature, near_duplicates, signatures
 from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
@@ -14,6 +15,7 @@ from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
 from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
+from fomo.evaluation.prompts import Alike, is_reference
 from fomo.stream.definition import Concept
 from fomo.system.workers import Run, batched, num_cores, runner
 from streams.opening import available, open_all, untrained
@@ -25,12 +27,14 @@ FAULTS = {
     "no training sample": "concepts without a training sample",
     "both": "datasets that are adapted to and held out",
     "no held-out dataset": "streams that hold nothing out",
+    "alike classes": "classes whose prompts the model reads as the same",
     "unreadable picture": "pictures that cannot be read",
     "exact duplicate": "held-out pictures that are trained on, pixel for pixel",
     "near duplicate": "held-out pictures that are trained on, nearly the same",
 }
 NOTES = {
     "left out": "classes without a training sample, left out of the stream",
+    "alike, as published": "classes of the reference whose prompts the model reads as the same",
     "no pool": "streams without a pretraining pool",
     "skipped": "pictures of the pool that cannot be read, which training steps over",
     "plain": "pictures too plain for a perceptual hash",
@@ -92,10 +96,19 @@ def _signatures_of(job: Job) -> list[Signature | str]:
     return signatures(_same(samples), job.rows, job.perceptual)
 
 
-def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda done, total: None) -> Report:
+def verify(
+    plan: Plan,
+    radius: int | None = None,
+    progress: Progress = lambda done, total: None,
+    alike: Callable[[DatasetCard], Sequence[Alike]] = lambda card: (),
+) -> Report:
     """Look at every concept and every picture.
 
-    ``radius`` bits of the perceptual hash may differ; ``None`` compares pixels alone.
+    Args:
+        plan: what the stream is to hold.
+        radius: bits of the perceptual hash that may differ; ``None`` compares pixels alone.
+        progress: is told how many pictures were compared.
+        alike: the classes of a dataset that the model of a run cannot tell apart.
     """
     findings: dict[str, list[str]] = {"left out": [str(concept) for concept in plan.left_out]}
     known = available(plan.root)
@@ -108,6 +121,7 @@ def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda do
     adapted = open_all((name for name in plan.adaptation if name not in absent), plan.root)
     held_out = open_all((name for name in plan.retention if name not in absent), plan.root)
     here = _check_classes(plan.concepts, adapted, findings)
+    findings |= _alike([dataset.card for dataset in (*adapted.values(), *held_out.values())], alike)
     trained = list(_trained(here, adapted))
     pool = None if set(named) & set(absent) else plan.open_pool()
     findings["no pool"] = ["there is none: mixture.pretraining has to be 0"] if pool is None else []
@@ -119,6 +133,13 @@ def verify(plan: Plan, radius: int | None = None, progress: Progress = lambda do
     with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
         _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained)
     return Report(len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found})
+
+
+def _alike(cards: Sequence[DatasetCard], alike: Callable[[DatasetCard], Sequence[Alike]]) -> dict[str, list[str]]:
+    """Groups of classes that are one to the model: a fault, but in the reference's own datasets."""
+    found = [(is_reference(card), str(each)) for card in cards for each in alike(card)]
+    kinds = {"alike classes": False, "alike, as published": True}
+    return {kind: [text for published, text in found if published is wanted] for kind, wanted in kinds.items()}
 
 
 def _num_rows(parts: Sequence[Part]) -> int:

@@ -11,6 +11,7 @@ from fomo.budget.plan import Plan
 from fomo.config.parts import build
 from fomo.config.schema import Config, Resolved, comparable
 from fomo.errors import FomoError
+from fomo.evaluation.prompts import with_prompt_caveats
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel, checkpoint_activations
 from fomo.planning.planner import parts_of, plan_run
@@ -74,6 +75,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     rate, methods, model = _rate(config), Methods(parts_of(config)), _model(config)
     given: dict[str, Any] = {"num_tasks": config.num_tasks, "seed": config.seed, "split": config.evaluation.split}
     stream: Stream = build("stream", config.stream, config.runtime.allow_targets, **given)
+    model = with_prompt_caveats(model, stream, config.evaluation)
     pools = StreamPools.of(stream, config.seed, config.buffer, config.captions)
     the_plan = _plan(config, model, pools, kept_steps)
     learning_rate = _learning_rate(config, rate, the_plan.steps)
