@@ -16,6 +16,7 @@ from fomo.errors import FomoError, unknown
 from fomo.evaluation.retrieval import recall
 from fomo.model.clip import ClipModel
 from fomo.model.preprocess import Preprocess
+from fomo.results.scores import NotFinished
 from fomo.stream.definition import Stream
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
@@ -81,7 +82,16 @@ def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> T
     for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
         with runtime.autocast():
             features.append(model.network.encode_text(tokens.to(runtime.device), normalize=True))
-    return torch.cat(features).float()
+    return _finite(torch.cat(features).float(), "strings")
+
+
+def _finite(features: Tensor, what: str) -> Tensor:
+    """The features [n, d], if all of them are numbers."""
+    broken = len(features) - int(features.isfinite().all(dim=1).sum())
+    if broken:
+        about = f"the features of {broken} of {len(features)} {what} are NaN or infinite"
+        raise NotFinished(f"{about}: the model's weights or its precision are at fault. Lower optimizer.lr.")
+    return features
 
 
 def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
@@ -106,7 +116,7 @@ def _named(rows: range) -> str:
 def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
     with runtime.autocast():
         features = model.network.encode_image(model.normalize(images.to(runtime.device)), normalize=True)
-    return features.float()
+    return _finite(features.float(), "images of a batch")
 
 
 def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
@@ -139,19 +149,28 @@ def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runt
     return Scored(score, values.cpu().numpy(), samples.targets)
 
 
-TASKS = {"classification": classification, "retrieval": retrieval}
+SCORERS = {"classification": classification, "retrieval": retrieval}
 
 
 def scored_datasets(
     model: ClipModel, datasets: Mapping[str, Dataset], config: EvaluationConfig, runtime: Runtime
 ) -> Iterator[tuple[str, Scored]]:
-    """The score of each dataset in turn."""
+    """The name and the score of each dataset in turn.
+
+    Raises:
+        NotFinished: the model gives features that are no numbers, which would still have a largest entry.
+        FomoError: a dataset cannot be scored.
+    """
     model.network.eval()
     with parametrize.cached():
         for name, dataset in datasets.items():
-            if dataset.card.kind not in TASKS:
+            if dataset.card.kind not in SCORERS:
                 raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
-            yield name, TASKS[dataset.card.kind](model, dataset, config, runtime)
+            try:
+                scored = SCORERS[dataset.card.kind](model, dataset, config, runtime)
+            except NotFinished as error:
+                raise NotFinished(f"'{name}' is not finished: {error}") from None
+            yield name, scored
 
 
 def evaluate(
