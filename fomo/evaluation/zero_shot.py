@@ -28,9 +28,12 @@ TEXTS_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How to evaluate. ``validation`` serves to choose settings: its results are marked and never ranked.
+    """How to evaluate.
 
-    ``templates="first"`` uses one primer prompt per class, as the published numbers do; ``"all"`` averages.
+    Args:
+        split: ``test``, or ``validation`` to choose settings by: its results are marked and never ranked.
+        templates: ``first`` uses one primer prompt per class, as the published numbers do; ``all`` averages features.
+        batch_size: images at a time.
     """
 
     split: str = "test"
@@ -48,7 +51,13 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Percent per dataset and per task (from 1), and the number of samples behind each dataset's score."""
+    """The scores of one model.
+
+    Args:
+        scores: of each dataset, in percent.
+        tasks: of the samples of each task's concepts, in percent, by the task's number from 1.
+        num_samples: how many samples each dataset's score is of.
+    """
 
     scores: Mapping[str, float]
     tasks: Mapping[int, float]
@@ -77,7 +86,11 @@ class _Crops:
 
 @torch.inference_mode()
 def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:
-    """Unit features [n, d]."""
+    """Unit features of strings: float32 [n, d] on the device.
+
+    Raises:
+        NotFinished: some are NaN or infinite.
+    """
     features = []
     for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
         with runtime.autocast():
@@ -102,7 +115,11 @@ def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Run
 
 
 def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
-    """Unit features [b, d] of the images, cropped as the model's weights ask for, batch by batch."""
+    """Unit features of the images of a split, cropped as the model's weights ask for: float32 [b, d], batch by batch.
+
+    Raises:
+        NotFinished: some are NaN or infinite.
+    """
     rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
     feed = Feed(_Crops(samples, model.preprocess), runtime, _named)
     return (_encode(model, images, runtime) for images in feed(rows))
@@ -120,13 +137,21 @@ def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
 
 
 def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
-    """Predicted class of each sample: int64 [n]. All classes of the dataset compete."""
+    """The predicted class of each sample, all classes of the dataset competing: int64 [n].
+
+    Args:
+        model: the network and its preprocessing.
+        samples: what is classified.
+        weights: unit text features, one row a class, [classes, d].
+        batch_size: images at a time.
+        runtime: device, precision and workers.
+    """
     batches = image_features(model, samples, batch_size, runtime)
     return np.concatenate([(features @ weights.T).argmax(dim=-1).cpu().numpy() for features in batches])
 
 
 def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Top-1 accuracy."""
+    """Top-1 accuracy of a dataset, and whether each sample was hit."""
     samples = dataset.split(config.split)
     weights = classifier(model, dataset.card, config.templates, runtime)
     hits = predictions(model, samples, weights, config.batch_size, runtime) == samples.targets
@@ -134,7 +159,11 @@ def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig,
 
 
 def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Mean of text-to-image and image-to-text recall@5."""
+    """Mean of text-to-image and image-to-text recall@5 of a dataset, and each image's share of it.
+
+    Raises:
+        FomoError: a sample has no caption.
+    """
     samples = dataset.split(config.split)
     captions = [samples.captions(index) for index in range(len(samples))]
     bare = next((index for index, texts in enumerate(captions) if not texts), None)
@@ -180,7 +209,19 @@ def evaluate(
     runtime: Runtime,
     on_dataset: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
-    """Score every dataset of the stream, and the samples of each task's concepts."""
+    """Score every dataset of the stream, and the samples of each task's concepts.
+
+    Args:
+        model: what is scored; it is left in evaluation mode.
+        stream: its datasets, and which class belongs to which task.
+        config: split, templates and batch size.
+        runtime: device, precision and workers.
+        on_dataset: is told the name of each dataset once it is scored.
+
+    Raises:
+        NotFinished: the model gives features that are NaN or infinite.
+        FomoError: a dataset cannot be scored.
+    """
     scores: dict[str, float] = {}
     num_samples: dict[str, int] = {}
     hits_per_task = np.zeros(len(stream.tasks) + 1)

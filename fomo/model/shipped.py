@@ -88,7 +88,7 @@ def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[st
 def compact(network: CLIP) -> dict[str, Tensor]:
     """The weights to ship: fp16, and of the token embedding only the rows that training changed.
 
-    The other rows are the seeded initial ones, which :func:`pocket` draws again.
+    The rows left out are the seeded initial ones, which :func:`pocket` draws again.
     """
     state = {k: v.half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
     weight = network.token_embedding.weight.detach()
