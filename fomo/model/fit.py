@@ -7,6 +7,7 @@ from open_clip.model import CLIP, convert_to_custom_text_state_dict, resize_pos_
 from torch import Tensor
 
 from fomo.errors import FomoError
+from fomo.model.names import QUICK
 from fomo.model.recognise import context_length_of, image_size_of, looks_like, models_like
 from fomo.model.weight_files import OPENAI_EXTRAS, State
 from fomo.system.text import first_line
@@ -35,7 +36,7 @@ def load_fitting(network: CLIP, state: State, name: str, resize_image: bool, res
         resize_pos_embed(state, network)
     if resize_text:
         resize_text_pos_embed(state, network)
-    _refuse_other_sizes(network, state)
+    _refuse_other_sizes(network, state, name)
     _refuse_misfit(network, state, name)
     network.load_state_dict(state, strict=False)  # counters of BatchNorm may be missing
 
@@ -54,27 +55,37 @@ def _in_layout_of(network: CLIP, state: State) -> State:
     return {key: value for key, value in state.items() if key != POSITION_IDS or key in network.state_dict()}
 
 
-def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor]) -> None:
+def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor], name: str) -> None:
     """Positions of another number would load once interpolated, into another model than was trained."""
     own = network.state_dict()
+    if not _fits_but_for_positions(own, state):
+        return
     side, trained_side = image_size_of(own), image_size_of(state)
-    if side and trained_side and side != trained_side and _fits_but_for(own, state, "positional_embedding"):
-        way_out = _way_out(state, f"model.image_size={trained_side}", f"model.image_size={side} to interpolate")
+    if side and trained_side and side != trained_side:
+        can_resize = "visual.positional_embedding" in own  # open_clip interpolates those of its transformers alone
+        other = f", or model.image_size={side} to interpolate on purpose" if can_resize else ""
+        way_out = f"Give model.image_size={trained_side}{_or_model(name, state)}{other}."
         raise FomoError(f"it was trained on images of {trained_side} pixels, the model takes {side}. {way_out}")
     length, trained_length = context_length_of(own), context_length_of(state)
-    if length and trained_length and length != trained_length and _fits_but_for(own, state, "positional_embedding"):
-        way_out = _way_out(state, f"model.context_length={trained_length}", f"model.context_length={length} to cut it")
+    if length and trained_length and length != trained_length:
+        other = f", or model.context_length={length} to interpolate on purpose"
+        way_out = f"Give model.context_length={trained_length}{_or_model(name, state)}{other}."
         raise FomoError(f"it was trained on texts of {trained_length} tokens, the model takes {length}. {way_out}")
 
 
-def _way_out(state: Mapping[str, Tensor], same: str, other: str) -> str:
-    names = models_like(state)
-    return f"Give {same}{f' or model={names[0]}' if names else ''}, or {other} on purpose."
+def _or_model(name: str, state: Mapping[str, Tensor]) -> str:
+    names = _of_same_activation(name, models_like(state))
+    return f" or model={names[0]}" if names else ""
 
 
-def _fits_but_for(own: Mapping[str, Tensor], state: Mapping[str, Tensor], ending: str) -> bool:
+def _of_same_activation(name: str, others: list[str]) -> list[str]:
+    """Models of a shape, those first whose activation the user chose; the tensors do not tell it."""
+    return sorted(others, key=lambda each: each.endswith(QUICK) != name.endswith(QUICK))
+
+
+def _fits_but_for_positions(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
     missing, unexpected, reshaped = _misfit(own, state)
-    return not missing and not unexpected and all(key.endswith((ending, "attn_mask")) for key in reshaped)
+    return not missing and not unexpected and all(key.endswith("positional_embedding") for key in reshaped)
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
@@ -97,7 +108,7 @@ def _refuse_misfit(network: CLIP, state: Mapping[str, Tensor], name: str) -> Non
     counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds.items() if keys)
     listed = "; ".join(first_line(each, 100) for each in shown[:3])
     about = f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}."
-    raise FomoError(f"{about} {_right_model(name, models_like(state))}")
+    raise FomoError(f"{about} {_right_model(name, _of_same_activation(name, models_like(state)))}")
 
 
 def _right_model(name: str, same: list[str]) -> str:

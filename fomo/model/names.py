@@ -6,6 +6,8 @@ from pathlib import Path
 MODELS = Path(__file__).parent / "bases"
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """What stands before the folder, or the repository of the Hugging Face hub, that holds a model of open_clip's form."""
+QUICK = "-quickgelu"
+"""What the names of models with OpenAI's activation end with, where open_clip has both."""
 UNSAID = "TAG, FILE or null"
 """What ``model.pretrained`` holds until the user says it: a run on random weights is a choice, not a default."""
 

@@ -12,13 +12,12 @@ from open_clip.pretrained import download_pretrained, download_pretrained_from_h
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from fomo.errors import FomoError, unknown
-from fomo.model.names import HUB, LOCAL, brings_weights, open_clip_names
+from fomo.model.names import HUB, LOCAL, QUICK, brings_weights, open_clip_names
 from fomo.model.weight_files import SUFFIXES, weights_in
 from fomo.system.reading import read_json
 from fomo.system.text import first_line
 
 CONFIG = "open_clip_config.json"
-QUICK = "-quickgelu"
 Values = dict[str, Any]
 
 

@@ -147,6 +147,15 @@ def test_a_layout_that_only_looks_known_is_one_line(models: Path, tmp_path: Path
         pretrained_clip("Tiny", str(tmp_path / "w.pt"))
 
 
+def test_a_resnet_is_not_resized(tmp_path: Path) -> None:
+    weights = pretrained_clip("RN50-quickgelu", None, image_size=64).network.state_dict()
+    torch.save(weights, tmp_path / "rn.pt")
+    with pytest.raises(FomoError, match=r"images of 64 pixels, the model takes 96. Give model.image_size=64\.$"):
+        pretrained_clip("RN50-quickgelu", str(tmp_path / "rn.pt"), image_size=96)
+    with pytest.raises(FomoError, match="keys do not fit 'ViT-S-32-alt'"):
+        pretrained_clip("ViT-S-32-alt", str(tmp_path / "rn.pt"))
+
+
 def test_the_models_of_a_shape_are_those_of_open_clip() -> None:
     network = pretrained_clip("ViT-S-32-alt", None, shapes_only=True).network
     assert models_like(network.state_dict()) == ["ViT-S-32-alt"]
