@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fomo.data.card import DatasetCard
 from fomo.data.inspect.duplicates import Signature, near_duplicates, signatures
 from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
@@ -14,6 +15,7 @@ from fomo.data.scanned_tar import ScannedTar
 from fomo.data.sequential import Shards
 from fomo.data.shards import ShardSamples
 from fomo.errors import FomoError
+from fomo.evaluation.prompts import Alike, is_reference
 from fomo.stream.definition import Concept
 from fomo.stream.plan import StreamPlan
 from fomo.system.workers import Run, batched, num_cores, runner
@@ -25,12 +27,14 @@ FAULTS = {
     "no training sample": "concepts without a training sample",
     "both": "datasets that are adapted to and held out",
     "no held-out dataset": "streams that hold nothing out",
+    "alike classes": "classes whose prompts the model reads as the same",
     "unreadable picture": "images that cannot be read",
     "exact duplicate": "held-out images that are trained on, pixel for pixel",
     "near duplicate": "held-out images that are trained on, nearly the same",
 }
 NOTES = {
     "left out": "classes without a training sample, left out of the stream",
+    "alike, as published": "classes of the reference whose prompts the model reads as the same",
     "no pool": "streams without a pretraining pool",
     "skipped": "images of the pool that cannot be read, which training steps over",
     "plain": "images too plain for a perceptual hash",
@@ -104,11 +108,18 @@ def _signatures_of(job: SignatureJob) -> list[Signature | str]:
 
 
 def verify(
-    plan: StreamPlan, radius: int | None = None, progress: Progress = lambda done, total: None
+    plan: StreamPlan,
+    radius: int | None = None,
+    progress: Progress = lambda done, total: None,
+    alike: Callable[[DatasetCard], Sequence[Alike]] = lambda card: (),
 ) -> SoundnessReport:
     """Look at every concept and every image of a stream.
 
-    ``radius`` bits of the perceptual hash may differ; ``None`` compares pixels alone.
+    Args:
+        plan: what the stream is to hold.
+        radius: bits of the perceptual hash that may differ; ``None`` compares pixels alone.
+        progress: is told how many images were compared.
+        alike: the classes of a dataset that the model of a run cannot tell apart.
     """
     absent = plan.absent()
     adapted = plan.datasets(plan.adaptation)
@@ -119,10 +130,12 @@ def verify(
         "no held-out dataset": [] if plan.retention else ["no dataset is held out: nothing to keep"],
     }
     here = _check_classes(plan.concepts, adapted, findings)
+    held_out = plan.datasets(plan.retention)
+    findings |= _alike([dataset.card for dataset in (*adapted.values(), *held_out.values())], alike)
     pool = None if set(plan.pool_datasets) & set(absent) else plan.open_pool()
     findings["no pool"] = ["there is none: mixture.pretraining has to be 0"] if pool is None else []
     trained = [*_trained(here, adapted), *([] if pool is None else _pool_rows(pool))]
-    kept = list(_held_out(plan.datasets(plan.retention)))
+    kept = list(_held_out(held_out))
     opened = [p for p in (*kept, *trained) if radius is not None or not isinstance(p.samples, ShardSamples)]
     counts = {"held out": _num_rows(kept), "trained on": _num_rows(trained)}
     with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
@@ -130,6 +143,13 @@ def verify(
     return SoundnessReport(
         len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found}
     )
+
+
+def _alike(cards: Sequence[DatasetCard], alike: Callable[[DatasetCard], Sequence[Alike]]) -> dict[str, list[str]]:
+    """Groups of classes that are one to the model: a fault, but in the reference's own datasets."""
+    found = [(is_reference(card), str(each)) for card in cards for each in alike(card)]
+    kinds = {"alike classes": False, "alike, as published": True}
+    return {kind: [text for published, text in found if published is wanted] for kind, wanted in kinds.items()}
 
 
 def _num_rows(compared: Iterable[ComparedRows]) -> int:

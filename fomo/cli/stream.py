@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,12 +146,16 @@ def show(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Print whether a stream is sound; status 2 if there is a fault."""
+    from fomo.config import factory
+    from fomo.evaluation.prompts import alike_classes
     from streams.verify import HELD_OUT_SPLITS, refuse_unsound
     from streams.verify import verify as examine
 
     if not 0 <= options.radius <= LARGEST_RADIUS:
         raise FomoError(f"--radius {options.radius}: allowed are 0 to {LARGEST_RADIUS} bits.")
-    plan = configured(options.overrides)[1]
+    config, plan = configured(options.overrides)
+    tokenize = factory.model_shapes(config).tokenize
+    alike = partial(alike_classes, templates=config.evaluation.templates, tokenize=tokenize)
     console = Console(stderr=options.json)
     with console.status("drawing images (once, then cached)"):
         plan.draw_ahead(("train",), HELD_OUT_SPLITS)
@@ -160,7 +165,7 @@ def verify(options: argparse.Namespace) -> None:
         def moved(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
-        report = examine(plan, options.radius if options.perceptual else None, moved)
+        report = examine(plan, options.radius if options.perceptual else None, moved, alike)
     if options.json:
         print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:

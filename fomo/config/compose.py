@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fomo.config import plugins
 from fomo.data.sources import is_inside
 from fomo.errors import FomoError, nearest, unknown
-from fomo.model.names import open_clip_names
+from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
 UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
@@ -31,6 +31,8 @@ STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
 STORED = "stored configuration"
 OPEN_CLIP = "fomo.model.pretrained_clip"
+HOME = re.compile(r"((?:=|,|\[)(?:local-dir:)?)~(?=/|$)")
+"""A value, or one of several, that starts with the home folder."""
 
 
 def config_dir() -> Path:
@@ -39,12 +41,14 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
-def register_models() -> None:
-    """Every open_clip model becomes an option of the group ``model``."""
+def register_models(parsed: Sequence[Override]) -> None:
+    """Every open_clip model, and each place of one that an override names, becomes an option of the group ``model``."""
     store = ConfigStore.instance()
-    for name in open_clip_names():
-        node = {"_target_": OPEN_CLIP, "name": name, "pretrained": None}
-        store.store(group="model", name=name, node=node)
+    chosen = [name for each in parsed if each.key_or_group == "model" for name in _chosen(each)]
+    for name in [*open_clip_names(), *filter(brings_weights, chosen)]:
+        folder, _, last = f"model/{name}".rpartition("/")  # Hydra seeks an option with slashes in folders
+        node = {"_target_": OPEN_CLIP, **open_clip_option(name)}
+        store.store(group=folder, name=last, node=node, package="model")
 
 
 def register_plugins(parsed: Sequence[Override]) -> None:
@@ -96,14 +100,21 @@ def groups() -> dict[str, list[str]]:
 
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Hydra's reading of the overrides; unknown options of a group are refused with the nearest one."""
-    parsed = [_parsed(override) for override in overrides]
+    parsed = [_parsed(at_home(override)) for override in overrides]
     known = groups()
     for override in parsed:
         options = known.get(override.key_or_group, [])
         for value in _chosen(override):
-            if options and value not in options:
+            if options and value not in options and not (options is known["model"] and brings_weights(value)):
                 raise unknown(f"option of {override.key_or_group}", value, options)
     return parsed
+
+
+def at_home(override: str) -> str:
+    """The override with ``~`` at the start of its values as the home folder: Hydra cannot read the sign."""
+    if "'" in override or '"' in override:
+        return override
+    return HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)
 
 
 def _parsed(override: str) -> Override:
@@ -182,10 +193,11 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         FomoError: an unknown group, option or key.
     """
     name = "config"
+    overrides = [at_home(override) for override in overrides]
     if file is None:
         parsed = parse(overrides)
         _refuse_several(parsed)
-        register_models()
+        register_models(parsed)
         register_plugins(parsed)
     else:
         name = _register_stored(file, overrides)

@@ -1,4 +1,4 @@
-"""Pictures in, pixels out: safe decoding, and the two crops of CLIP."""
+"""Pictures in, pixels out: safe decoding, and the random crop of CLIP's training."""
 
 import io
 import warnings
@@ -80,7 +80,7 @@ def random_crop(
     """
     box = crop_box(image.size, uniforms, scale, ratio)
     # Cut first: the filter must not see what lies around the box.
-    return _resized(image.crop(box), size, (0, 0, box[2] - box[0], box[3] - box[1]))
+    return _resized(image.crop(box), size)
 
 
 def crop_box(
@@ -107,14 +107,7 @@ def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int
     return left, upper, left + w, upper + h
 
 
-def central_crop(image: Image.Image, size: int) -> np.ndarray:
-    """The central square, bicubic, as CLIP evaluates: uint8 [size, size, 3]."""
-    side = min(image.size)
-    left, upper = (image.width - side) / 2, (image.height - side) / 2
-    return _resized(image, size, (left, upper, left + side, upper + side))
-
-
-def _resized(image: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
-    if image.size == (size, size) and box == (0, 0, size, size):
+def _resized(image: Image.Image, size: int) -> np.ndarray:
+    if image.size == (size, size):
         return np.asarray(image)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))

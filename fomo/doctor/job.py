@@ -18,7 +18,7 @@ from fomo.doctor.facts import JobFacts
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
-from fomo.model.open_clip import without_warnings
+from fomo.model.sources import without_warnings
 from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared

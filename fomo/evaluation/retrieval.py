@@ -1,8 +1,8 @@
 """Retrieval: mean of text-to-image and image-to-text recall@5 (Radford et al. 2021; Roth et al. 2024).
 
-Each caption seeks its picture among all pictures; each picture seeks any of its captions among all captions. Whoever
-scores as high as the right answer stands before it, so that a model that tells nothing apart earns nothing, and so
-does one whose scores are no numbers.
+Each caption seeks its image among all images; each image seeks any of its captions among all captions. Whatever scores
+as high as the right answer stands before it. A model that tells nothing apart therefore earns nothing, and so does one
+whose scores are no numbers.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,13 @@ BLOCK_ELEMENTS = 2**24
 
 
 def text_to_image_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RECALL_AT) -> Tensor:
-    """Whether the picture ``owner[i]`` of text i is among the first k: bool [m].
+    """Whether the image that belongs to each caption is among the first k: bool [m].
 
-    ``texts`` [m, d] and ``images`` [n, d] are unit features, ``owner`` int64 [m].
+    Args:
+        texts: unit features of the captions, [m, d].
+        images: unit features of the images, [n, d].
+        owner: the image that each caption belongs to, int64 [m].
+        k: how many of the best are looked at.
     """
     hits = []
     for rows in _blocks(len(texts), len(images)):
@@ -30,7 +34,14 @@ def text_to_image_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RE
 
 
 def image_to_text_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RECALL_AT) -> Tensor:
-    """Whether any text that picture i owns is among the first k: bool [n]. Arguments as above."""
+    """Whether any caption that belongs to each image is among the first k: bool [n].
+
+    Args:
+        texts: unit features of the captions, [m, d].
+        images: unit features of the images, [n, d].
+        owner: the image that each caption belongs to, int64 [m].
+        k: how many of the best are looked at.
+    """
     hits = []
     numbers = torch.arange(len(images), device=images.device)
     for rows in _blocks(len(images), len(texts)):
@@ -48,10 +59,11 @@ def _blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
 
 
 def recall(texts: Tensor, images: Tensor, owner: Tensor) -> tuple[float, Tensor]:
-    """The score in percent, and each picture's own share of it, in [0, 1]: float64 [n].
+    """The score in percent, and each image's own share of it, in [0, 1]: float64 [n].
 
-    A picture's share is the mean of its hit and of the hit rate of its captions; where all pictures have equally many
-    captions, the shares have the score as their mean.
+    The share of an image is the mean of its hit and of the hit rate of its captions. Where all images have equally many
+    captions, the shares have the score as their mean. ``texts`` [m, d] and ``images`` [n, d] are unit features,
+    ``owner`` [m] is the image of each caption.
     """
     by_text = text_to_image_hits(texts, images, owner).double()
     by_image = image_to_text_hits(texts, images, owner).double()

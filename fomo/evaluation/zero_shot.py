@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from fomo.data.card import DatasetCard
-from fomo.data.images import central_crop
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, unknown
 from fomo.evaluation.retrieval import recall
 from fomo.model.clip import ClipModel
-from fomo.results.scores import Evaluation
+from fomo.model.preprocess import Preprocess
+from fomo.results.scores import Evaluation, NotFinished
 from fomo.stream.definition import Stream
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
@@ -28,9 +28,12 @@ TEXTS_AT_A_TIME = 256
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How to evaluate. ``validation`` serves to choose settings: its results are marked and never ranked.
+    """How to evaluate.
 
-    ``templates="first"`` uses one primer prompt per class, as the published numbers do; ``"all"`` averages.
+    Args:
+        split: ``test``, or ``validation`` to choose settings by: its results are marked and never ranked.
+        templates: ``first`` uses one primer prompt per class, as the published numbers do; ``all`` averages features.
+        batch_size: images at a time.
     """
 
     split: str = "test"
@@ -56,24 +59,37 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class _Crops:
-    """Central crops of some rows of a split, uint8 [n, 3, s, s]."""
+    """The images of some rows of a split as the model sees them, uint8 [n, 3, s, s]."""
 
     samples: Samples
-    size: int
+    preprocess: Preprocess
 
     def __call__(self, rows: range) -> Tensor:
-        pixels = np.stack([central_crop(self.samples.image(row), self.size) for row in rows])
+        pixels = np.stack([self.preprocess.crop(self.samples.image(row)) for row in rows])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
 def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:
-    """Unit features [n, d]."""
+    """Unit features of strings: float32 [n, d] on the device.
+
+    Raises:
+        NotFinished: some are NaN or infinite.
+    """
     features = []
     for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
         with runtime.autocast():
             features.append(model.network.encode_text(tokens.to(runtime.device), normalize=True))
-    return torch.cat(features).float()
+    return _finite(torch.cat(features).float(), "strings")
+
+
+def _finite(features: Tensor, what: str) -> Tensor:
+    """The features [n, d], if all of them are numbers."""
+    broken = len(features) - int(features.isfinite().all(dim=1).sum())
+    if broken:
+        about = f"the features of {broken} of {len(features)} {what} are NaN or infinite"
+        raise NotFinished(f"{about}: the model's weights or its precision are at fault. Lower optimizer.lr.")
+    return features
 
 
 def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
@@ -84,9 +100,13 @@ def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Run
 
 
 def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
-    """Unit features [b, d] of the central crops, batch by batch."""
+    """Unit features of the images of a split, cropped as the model's weights ask for: float32 [b, d], batch by batch.
+
+    Raises:
+        NotFinished: some are NaN or infinite.
+    """
     rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
-    feed = Feed(_Crops(samples, model.image_size), runtime, _named)
+    feed = Feed(_Crops(samples, model.preprocess), runtime, _named)
     return (_encode(model, images, runtime) for images in feed(rows))
 
 
@@ -98,17 +118,25 @@ def _named(rows: range) -> str:
 def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
     with runtime.autocast():
         features = model.network.encode_image(model.normalize(images.to(runtime.device)), normalize=True)
-    return features.float()
+    return _finite(features.float(), "images of a batch")
 
 
 def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
-    """Predicted class of each sample: int64 [n]. All classes of the dataset compete."""
+    """The predicted class of each sample, all classes of the dataset competing: int64 [n].
+
+    Args:
+        model: the network and its preprocessing.
+        samples: what is classified.
+        weights: unit text features, one row a class, [classes, d].
+        batch_size: images at a time.
+        runtime: device, precision and workers.
+    """
     batches = image_features(model, samples, batch_size, runtime)
     return np.concatenate([(features @ weights.T).argmax(dim=-1).cpu().numpy() for features in batches])
 
 
 def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Top-1 accuracy."""
+    """Top-1 accuracy of a dataset, and whether each sample was hit."""
     samples = dataset.split(config.split)
     weights = classifier(model, dataset.card, config.templates, runtime)
     hits = predictions(model, samples, weights, config.batch_size, runtime) == samples.targets
@@ -116,7 +144,11 @@ def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig,
 
 
 def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Mean of text-to-image and image-to-text recall@5."""
+    """Mean of text-to-image and image-to-text recall@5 of a dataset, and each image's share of it.
+
+    Raises:
+        FomoError: a sample has no caption.
+    """
     samples = dataset.split(config.split)
     captions = [samples.captions(index) for index in range(len(samples))]
     bare = next((index for index, texts in enumerate(captions) if not texts), None)
@@ -137,13 +169,22 @@ SCORERS = {"classification": classification, "retrieval": retrieval}
 def scored_datasets(
     model: ClipModel, datasets: Mapping[str, Dataset], config: EvaluationConfig, runtime: Runtime
 ) -> Iterator[tuple[str, Scored]]:
-    """The score of each dataset in turn."""
+    """The name and the score of each dataset in turn.
+
+    Raises:
+        NotFinished: the model gives features that are no numbers, which would still have a largest entry.
+        FomoError: a dataset cannot be scored.
+    """
     model.network.eval()
     with parametrize.cached():
         for name, dataset in datasets.items():
             if dataset.card.kind not in SCORERS:
                 raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
-            yield name, SCORERS[dataset.card.kind](model, dataset, config, runtime)
+            try:
+                scored = SCORERS[dataset.card.kind](model, dataset, config, runtime)
+            except NotFinished as error:
+                raise NotFinished(f"'{name}' is not finished: {error}") from None
+            yield name, scored
 
 
 def evaluate(
@@ -161,8 +202,12 @@ def evaluate(
         stream: Names the datasets, and the task of each concept.
         task: How many updates came before, which the evaluation is noted under.
         config: The split, the prompt templates and the batch size.
-        runtime: Device and precision.
+        runtime: Device, precision and workers.
         on_dataset: Called with the name of each dataset once it is scored.
+
+    Raises:
+        NotFinished: the model returns features that are NaN or infinite.
+        FomoError: a dataset cannot be scored.
     """
     scores: dict[str, float] = {}
     num_samples: dict[str, int] = {}

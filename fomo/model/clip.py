@@ -2,38 +2,61 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fomo.model.preprocess import Preprocess
 from fomo.stream.batches import Tokenize
 
 LONGEST_TEXT = 2_000
-"""Letters of a text that are looked at; the 77 tokens of a context rarely take 400."""
+"""Characters of a string that are looked at; the 77 tokens of a context rarely take 400."""
+
+RANDOM_BASE = "random base"
+"""The caveat of a result whose base model was never pretrained."""
+
+
+class Tokenizer(Protocol):
+    """A tokenizer of open_clip, which asks for a list."""
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+        """The tokens of each string, cut or padded to the context length."""
+        ...
 
 
 @dataclass(frozen=True)
 class ClipModel:
-    """A CLIP network and what goes with it. ``mean`` and ``std`` are of RGB values in [0, 1]."""
+    """A CLIP network and what goes with it.
+
+    Args:
+        name: what tables call it.
+        network: two towers and a temperature, trained by the softmax CLIP loss.
+        tokenize: strings to the tokens that the text tower was trained on.
+        preprocess: images to pixels as the image tower was trained on them.
+        caveats: what a score of this model has to be read with, as :data:`RANDOM_BASE`.
+    """
 
     name: str
     network: CLIP
     tokenize: Tokenize
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    preprocess: Preprocess
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an input image, in pixels."""
+        return self.preprocess.size
 
     def normalize(self, images: Tensor) -> Tensor:
-        """uint8 [b, 3, h, w] to the network's float input."""
-        mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (self.mean, self.std))
-        return (images.float() / 255 - mean) / std
+        """The network's input, float32 [b, 3, h, w], of uint8 images [b, 3, h, w]."""
+        return self.preprocess.normalize(images)
 
 
-def tokens_of(tokenizer: Tokenize, texts: Sequence[str]) -> Tensor:
-    """Tokens of the beginnings of texts, int64 [n, context]: time grows with the square of a word's length."""
-    return tokenizer([text[:LONGEST_TEXT] for text in texts])
+def tokens_of(tokenizer: Tokenizer, texts: Sequence[str], context_length: int | None = None) -> Tensor:
+    """Tokens of the beginnings of strings, int64 [n, context]: time grows with the square of a word's length."""
+    return tokenizer([text[:LONGEST_TEXT] for text in texts], context_length)
 
 
 def train_mode(network: nn.Module) -> None:

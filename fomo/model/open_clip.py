@@ -1,22 +1,87 @@
-"""Any open_clip model with the softmax CLIP loss, by its name and the tag or file of its weights."""
+"""Any open_clip model with the softmax CLIP loss, by its name and the tag, file or place of its weights."""
 
-import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
+from open_clip.model import CLIP, set_model_preprocess_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from fomo.errors import FomoError, unknown
-from fomo.model.clip import ClipModel, tokens_of
-from fomo.model.names import open_clip_configs, open_clip_names
+from fomo.errors import FomoError
+from fomo.model.agreement import check_agreement, check_state
+from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
+from fomo.model.fit import load_fitting
+from fomo.model.names import LOCAL, UNSAID
+from fomo.model.options import Options
+from fomo.model.preprocess import Preprocess, preprocess_of
+from fomo.model.sources import (
+    Origin,
+    Values,
+    fetched,
+    folder_of,
+    model_config,
+    origin_of,
+    read_config,
+    without_warnings,
+)
+from fomo.model.weight_files import read_weights
+from fomo.system.text import first_line
 
 
-def _refuse_other_losses(name: str) -> None:
-    config = json.loads((open_clip_configs() / f"{name}.json").read_text())
+def pretrained_clip(
+    name: str,
+    pretrained: str | None = UNSAID,
+    image_size: int | None = None,
+    context_length: int | None = None,
+    quick_gelu: bool | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    shapes_only: bool = False,
+) -> ClipModel:
+    """An open_clip model with its weights, and with the preprocessing and the tokenizer that belong to them.
+
+    Args:
+        name: one of open_clip's names, ``local-dir:FOLDER`` or ``hf-hub:OWNER/NAME``.
+        pretrained: a tag of the name, a file, a place like those of ``name``; ``None`` means seeded random weights.
+        image_size: side of the input images in pixels, where it is not the model's own; positions are interpolated.
+        context_length: tokens of a string, where they are not the model's own; positions are interpolated.
+        quick_gelu: whether the activation is QuickGELU, where neither the name nor the weights say it.
+        preprocess: values of :data:`fomo.model.preprocess.KEYS` that are not what the weights say.
+        shapes_only: whether to build it on the meta device, without weights and their download.
+
+    Raises:
+        FomoError: unknown names and values; another loss; weights that are not given, cannot be read or do not fit;
+            a property of the weights that the model contradicts.
+    """
+    options = Options(image_size, context_length, quick_gelu)
+    config = model_config(name)
+    _refuse_other_losses(name, config)
+    if pretrained == UNSAID and not shapes_only:
+        raise FomoError(_unsaid(name))
+    origin = None if pretrained in (None, UNSAID) else origin_of(name, str(pretrained))
+    if origin is not None:
+        check_agreement(name, config, origin, options)
+    with _explained(name, pretrained):
+        network = _network(name, config, options, "meta" if shapes_only else "cpu")
+        if origin is not None and not shapes_only:
+            _load(network, name, str(pretrained), origin, options)
+        _resize_timm(network, config, image_size)
+        tokenizer = open_clip.get_tokenizer(_tokenizer_name(name), context_length=context_length)
+    seen = _preprocess(name, network, origin).with_options(preprocess or {})
+    caveats = (RANDOM_BASE,) if pretrained is None else ()
+    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats)
+
+
+def _unsaid(name: str) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    shown = f" ({', '.join(tags[:5])}{', …' if len(tags) > 5 else ''})" if tags else ""
+    way_out = f"Write model.pretrained=TAG{shown}, =FILE, or =null for random weights on purpose."
+    return f"model.pretrained is not given: '{name}' has no weights of its own. {way_out}"
+
+
+def _refuse_other_losses(name: str, config: Mapping[str, Any]) -> None:
     if "multimodal_cfg" in config:
         raise FomoError(
             f"model '{name}' has a captioning decoder (CoCa). Only towers with the softmax CLIP loss are supported."
@@ -28,38 +93,64 @@ def _refuse_other_losses(name: str) -> None:
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
-    """open_clip warns that a model has no weights, also where it needs none."""
-    logging.disable(logging.WARNING)
+def _explained(name: str, pretrained: str | None) -> Iterator[None]:
+    """Say what was built when an error comes, in one line, whatever a library says."""
+    start = f"could not build '{name}' with pretrained='{pretrained}'"
     try:
         yield
-    finally:
-        logging.disable(logging.NOTSET)
+    except FomoError as error:
+        raise FomoError(f"{start}: {error}") from error
+    except Exception as error:  # the libraries' readers and downloads raise what they please
+        reason = first_line(error).rstrip(".")
+        raise FomoError(f"open_clip {start}: {reason}.") from error
 
 
-def pretrained_clip(name: str, pretrained: str | None = None, shapes_only: bool = False) -> ClipModel:
-    """An open_clip model; ``pretrained`` is one of its tags or a local file, ``None`` means seeded random weights.
-
-    ``shapes_only`` builds it on the meta device, without weights and without a download.
-    """
-    if name not in open_clip_names():
-        raise unknown("open_clip model", name, open_clip_names())
-    _refuse_other_losses(name)
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
-        raise unknown(f"pretrained weights of '{name}'", pretrained, tags, "Or give the path of a file.")
-    device = "meta" if shapes_only else "cpu"
-    quietly = without_warnings() if shapes_only else nullcontext()
-    with torch.random.fork_rng(devices=[]), torch.device(device), quietly:
+def _network(name: str, config: Values, options: Options, device: str) -> CLIP:
+    """The architecture with seeded random weights."""
+    folder = folder_of(name)
+    side = None if _is_timm(config) else options.image_size
+    forced = {} if options.quick_gelu is None else {"quick_gelu": options.quick_gelu}
+    with torch.random.fork_rng(devices=[]), torch.device(device), without_warnings():
         torch.manual_seed(0)
-        try:
-            network = open_clip.create_model(name, pretrained=None if shapes_only else pretrained, device=device)
-        except Exception as error:  # weights of others, which open_clip reads without code in them
-            raise FomoError(f"open_clip could not build '{name}' with pretrained='{pretrained}': {error}") from error
-    size = network.visual.image_size
-    side = size[0] if isinstance(size, tuple) else int(size)
-    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-    mean = tuple(getattr(network.visual, "image_mean", None) or mean)
-    std = tuple(getattr(network.visual, "image_std", None) or std)
-    tokenize = partial(tokens_of, open_clip.get_tokenizer(name))
-    return ClipModel(name, network, tokenize, side, mean, std)
+        return open_clip.create_model(
+            name if folder is None else f"{LOCAL}{folder}",
+            load_weights=False,
+            device=device,
+            pretrained_text=False,
+            force_image_size=side,
+            force_context_length=options.context_length,
+            **forced,
+        )
+
+
+def _is_timm(config: Values) -> bool:
+    return "timm_model_name" in config["vision_cfg"]
+
+
+def _load(network: CLIP, name: str, pretrained: str, origin: Origin, options: Options) -> None:
+    state = read_weights(fetched(name, pretrained, origin))
+    load_fitting(network, state, name, options.image_size is not None, options.context_length is not None)
+    check_state(name, network, state, origin, options)
+
+
+def _resize_timm(network: CLIP, config: Values, image_size: int | None) -> None:
+    """timm's towers take another size once their weights are in; the positions are interpolated then."""
+    if image_size is not None and _is_timm(config):
+        network.visual.set_input_size(image_size)
+
+
+def _tokenizer_name(name: str) -> str:
+    """Tokenizers of the hub are found by its name, whatever of it lies in a folder."""
+    return name if not name.startswith(LOCAL) else f"{LOCAL}{folder_of(name)}"
+
+
+def _preprocess(name: str, network: CLIP, origin: Origin | None) -> Preprocess:
+    """The transform that belongs to the weights; what nothing says of them is as open_clip assumes it."""
+    folder = folder_of(name)
+    declared = {} if folder is None else read_config(folder)[1]
+    said = {} if origin is None else origin.preprocess
+    config = merge_preprocess_dict(merge_preprocess_dict(PreprocessCfg(), declared), said)
+    config["size"] = network.visual.image_size
+    preprocess = preprocess_of(config, name if origin is None or not origin.evidence else origin.evidence)
+    set_model_preprocess_cfg(network, config)
+    return preprocess

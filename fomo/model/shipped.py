@@ -1,6 +1,5 @@
 """The pocket bases that ship with the package, or others like them in a folder."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,33 +14,50 @@ from torch import Tensor
 
 from fomo import rng
 from fomo.errors import FomoError, unknown
-from fomo.model.clip import ClipModel, tokens_of
+from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
 from fomo.model.names import MODELS, pocket_names
+from fomo.model.preprocess import Preprocess
+from fomo.system.reading import read_json
 
 EMBEDDING = "token_embedding.weight"
 
 
-def read_config(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """The open_clip configuration of a shipped base model, with ``mean`` and ``std``; or the one in ``folder``."""
+def read_config(name: str, folder: str | Path | None = None) -> dict[str, Any]:
+    """The open_clip configuration of a shipped base model, with ``mean`` and ``std``; or the one in ``folder``.
+
+    Raises:
+        FomoError: no shipped model has the name, or the folder holds no configuration.
+    """
     if folder is None and name not in pocket_names():
         raise unknown("pocket model", name, pocket_names())
-    config: dict[str, Any] = json.loads(((folder or MODELS / name) / "config.json").read_text())
+    config: dict[str, Any] = read_json(_place(name, folder) / "config.json")
     return config
 
 
-def pocket(name: str, initial: bool = False, folder: Path | None = None, shapes_only: bool = False) -> ClipModel:
-    """A shipped base model; ``initial=True`` gives it untrained, as pretraining starts from it.
+def _place(name: str, folder: str | Path | None) -> Path:
+    return MODELS / name if folder is None else Path(folder).expanduser()
 
-    ``folder`` holds another pretrained one, as ``fomo pretrain`` writes it; ``shapes_only`` gives tensors on the meta
-    device, which have no content.
+
+def pocket(name: str, initial: bool = False, folder: str | Path | None = None, shapes_only: bool = False) -> ClipModel:
+    """A shipped base model, or another one of its form.
+
+    Args:
+        name: of a shipped model; with ``folder``, any name.
+        initial: whether it is untrained, as pretraining starts from it.
+        folder: holds another pretrained model, as ``fomo pretrain`` writes it.
+        shapes_only: whether its tensors are on the meta device, where they have no content.
+
+    Raises:
+        FomoError: there is no such model, or its weights do not fit its configuration.
     """
     config = read_config(name, folder)
     if shapes_only:
         return _wrap(name, _architecture(config, "meta"), config)
     network = _untrained(config)
-    if not initial:
-        stored = load_file((folder or MODELS / name) / "model.safetensors")
-        _load_compact(network, stored, f"pocket model '{name}'")
+    if initial:
+        return _wrap(name, network, config, (RANDOM_BASE,))
+    stored = load_file(_place(name, folder) / "model.safetensors")
+    _load_compact(network, stored, f"pocket model '{name}'")
     return _wrap(name, network, config)
 
 
@@ -63,17 +79,16 @@ def _initial_embedding(num_tokens: int, width: int) -> Tensor:
     return torch.from_numpy(drawn * 0.02)
 
 
-def _wrap(name: str, network: CLIP, config: Mapping[str, Any]) -> ClipModel:
+def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[str, ...] = ()) -> ClipModel:
     tokenizer = open_clip.SimpleTokenizer(context_length=network.context_length)
-    size = config["vision_cfg"]["image_size"]
-    tokenize = partial(tokens_of, tokenizer)
-    return ClipModel(name, network, tokenize, size, tuple(config["mean"]), tuple(config["std"]))
+    preprocess = Preprocess(config["vision_cfg"]["image_size"], tuple(config["mean"]), tuple(config["std"]))
+    return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats)
 
 
 def compact(network: CLIP) -> dict[str, Tensor]:
     """The weights to ship: fp16, and of the token embedding only the rows that training changed.
 
-    The other rows are the seeded initial ones, which :func:`pocket` draws again.
+    The rows left out are the seeded initial ones, which :func:`pocket` draws again.
     """
     state = {k: v.half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
     weight = network.token_embedding.weight.detach()
@@ -88,4 +103,5 @@ def _load_compact(network: CLIP, stored: dict[str, Tensor], what: str) -> None:
     result = network.load_state_dict({k: v.float() for k, v in stored.items()} | {EMBEDDING: weight}, strict=False)
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
     if missing or result.unexpected_keys:
-        raise FomoError(f"{what}: weights do not fit: missing {missing}, unexpected {result.unexpected_keys}")
+        listed = [*(f"{key} missing" for key in missing), *(f"{key} left over" for key in result.unexpected_keys)]
+        raise FomoError(f"{what}: {len(listed)} keys do not fit: {'; '.join(listed[:3])}.")

@@ -17,7 +17,7 @@ Weights = dict[str, Tensor]
 def folded(network: nn.Module, copy: bool = True) -> Weights:
     """The network's state under its plain names, every parametrized tensor (an adapter) at its value.
 
-    ``copy=False`` gives views, to be read before the network changes.
+    ``copy=False`` returns views, to be read before the network changes.
     """
     weights: Weights = {}
     for prefix, module in network.named_modules():

@@ -45,7 +45,7 @@ class Prepared:
     def caveats(self) -> tuple[str, ...]:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
-        return (*self.plan.budget.caveats, *validation)
+        return (*self.plan.budget.caveats, *validation, *self.model.caveats)
 
     @cached_property
     def stream_hashes(self) -> dict[str, str]:

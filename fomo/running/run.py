@@ -5,6 +5,7 @@ from pathlib import Path
 from fomo.budget.flops import FlopMeter
 from fomo.config import factory
 from fomo.config.schema import Resolved
+from fomo.evaluation.prompts import with_prompt_caveats
 from fomo.loop import Experiment
 from fomo.loop import run as run_loop
 from fomo.planning.planner import plan_run
@@ -30,6 +31,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     model = factory.model(config)
     factory.try_optimizer(config, model.network)
     stream = factory.stream(config)
+    model = with_prompt_caveats(model, stream, config.evaluation)
     pools = factory.pools(config, stream)
     plan = plan_run(config, model, pools.update_sizes, kept_steps)
     learning_rate = factory.learning_rate(config, rate, plan.steps)

@@ -1,8 +1,8 @@
 """Batches of a run as the host makes them: each a pure function of (seed, task, step), in whatever process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +18,14 @@ from fomo.stream.pools import POOLS, AnyPool, StreamPools
 CROP_ATTEMPTS = 10
 MAX_CACHED_TOKENS = 100_000
 """Captions whose tokens are kept."""
-Tokenize = Callable[[Sequence[str]], Tensor]
-"""Strings to tokens, int64 [n, context]."""
+
+
+class Tokenize(Protocol):
+    """Maps strings to tokens, int64 [n, context]; ``context_length`` is the model's own unless it is given."""
+
+    def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
+        """The tokens of each string, cut or padded to the context length."""
+        ...
 
 
 class RawBatch(NamedTuple):

@@ -21,3 +21,9 @@ def _spelled(character: str) -> str:
 def escape(text: object) -> str:
     """``text`` for a table or markup of rich: shown as it is, and without effect on the terminal."""
     return markup.escape(printable(text))
+
+
+def first_line(text: object, longest: int = 200) -> str:
+    """The first line of what a library says, cut to ``longest`` characters, as part of a message of ours."""
+    line = next((line.strip() for line in str(text).splitlines() if line.strip()), type(text).__name__)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -21,6 +21,8 @@ from fomo.system.workers import Run
 
 MISSING = "named in the JSON, not there"
 UNNAMED = "there, not named in the JSON"
+SOURCE = "FoMo-in-Flux (Roth et al. 2024), split of the reference"
+"""The source on the cards of the reference's own datasets, whose classes and prompts are kept as they are."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Pl
         (info.template,) if classification else (),
         {},
         kind=info.kind,
-        source="FoMo-in-Flux (Roth et al. 2024), split of the reference",
+        source=SOURCE,
         primers=info.primers if classification else {},
     )
     entries = {split: partial(_entries, samples, found, not classification) for split, samples in info.splits.items()}

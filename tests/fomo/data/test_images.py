@@ -1,4 +1,4 @@
-"""Decoding never fails in a new way, and the crops are those of torchvision."""
+"""Decoding never fails in a new way, and the random crop is that of torchvision."""
 
 import io
 import struct
@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from fomo import rng
-from fomo.data.images import BadImage, central_crop, crop_box, decode, random_crop
+from fomo.data.images import BadImage, crop_box, decode, random_crop
 from tests.fomo.helpers import encoded, picture
 
 RATIO = (3 / 4, 4 / 3)
@@ -231,31 +230,13 @@ def test_a_random_crop_is_the_resized_box() -> None:
     assert np.array_equal(made, np.asarray(cut))
 
 
-def smooth(width: int, height: int) -> Image.Image:
-    """A picture with detail at many scales, like a photograph."""
-    parts = [
-        np.asarray(picture(k, (k, k)).resize((width, height), Image.Resampling.BICUBIC), float) for k in (4, 9, 25)
-    ]
-    return Image.fromarray(np.clip(0.6 * parts[0] + 0.3 * parts[1] + 0.1 * parts[2], 0, 255).astype(np.uint8))
-
-
-@pytest.mark.parametrize("size", [(300, 200), (200, 301), (224, 224), (97, 500), (40, 33)])
-@pytest.mark.parametrize("side", [32, 64])
-def test_the_central_crop_is_clips(size: tuple[int, int], side: int) -> None:
-    reference = Compose([Resize(side, InterpolationMode.BICUBIC), CenterCrop(side)])(smooth(*size))
-    difference = np.abs(central_crop(smooth(*size), side).astype(int) - np.asarray(reference))
-    assert difference.mean() < 2.5 and difference.max() < 32
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2)])
 def test_crops_of_tiny_and_thin_pictures_have_the_size_asked_for(size: tuple[int, int]) -> None:
     uniforms = rng.generator("thin").random((10, 4))
-    assert central_crop(picture(6, size), 32).shape == (32, 32, 3)
     assert random_crop(picture(6, size), 32, uniforms, (0.9, 1.0)).shape == (32, 32, 3)
 
 
 def test_a_picture_of_the_right_size_is_not_touched() -> None:
     image = picture(7, (32, 32))
-    assert np.array_equal(central_crop(image, 32), np.asarray(image))
     whole = np.array([[0.0, 0.5, 0.0, 0.0]])
     assert np.array_equal(random_crop(image, 32, whole, (1.0, 1.0)), np.asarray(image))

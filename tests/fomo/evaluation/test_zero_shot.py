@@ -1,13 +1,17 @@
 """Zero-shot evaluation against explicit loops."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig, classifier, evaluate, predictions
+from fomo.evaluation.zero_shot import EvaluationConfig, classifier, evaluate, predictions, scored_datasets
+from fomo.results.scores import NotFinished
 from fomo.system.runtime import Runtime
 from tests import tiny
+from tests.fomo.evaluation.test_retrieval import shades
 
 CPU = Runtime("cpu")
 
@@ -64,3 +68,21 @@ def test_the_validation_split_is_another_set() -> None:
 def test_unknown_values_are_refused(bad: dict[str, str]) -> None:
     with pytest.raises(FomoError, match="Allowed"):
         EvaluationConfig(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tower", ["visual.conv1.weight", "token_embedding.weight"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_model_whose_features_are_no_numbers_has_no_score(tower: str, value: float) -> None:
+    prepared = tiny.prepared()
+    with torch.no_grad():
+        prepared.model.network.get_parameter(tower).fill_(value)
+    with pytest.raises(NotFinished, match=r"'pocket_flags' is not finished: .* NaN"):
+        evaluate(prepared.model, prepared.stream, EvaluationConfig(), CPU)
+
+
+def test_a_retrieval_set_has_no_score_either(tmp_path: Path) -> None:
+    prepared, dataset = tiny.prepared(), shades(tmp_path, classes=False)
+    with torch.no_grad():
+        prepared.model.network.get_parameter("visual.conv1.weight")[0].fill_(torch.nan)
+    with pytest.raises(NotFinished, match="'FLAGS' is not finished"):
+        list(scored_datasets(prepared.model, {"FLAGS": dataset}, EvaluationConfig(), CPU))

@@ -36,7 +36,7 @@ def test_pixels_are_normalised_per_channel() -> None:
     model = pocket("pocket")
     images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     for channel in range(3):
-        expected = (1 - model.mean[channel]) / model.std[channel]
+        expected = (1 - model.preprocess.mean[channel]) / model.preprocess.std[channel]
         assert model.normalize(images)[0, channel, 0, 0].item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -81,6 +81,7 @@ def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> No
         "budget.steps=1",
         "batch_size=4",
     )
-    run = tiny.run(tmp_path / "run", "model=ViT-S-32-alt", f"method={method}", "evaluation=validation", *few)
+    model = ("model=ViT-S-32-alt", "model.pretrained=null")
+    run = tiny.run(tmp_path / "run", *model, f"method={method}", "evaluation=validation", *few)
     scores = read_scores(run)
-    assert scores.finished and scores.caveats == ("not budgeted", "validation split")
+    assert scores.finished and scores.caveats == ("not budgeted", "validation split", "random base")

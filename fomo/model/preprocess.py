@@ -1,0 +1,139 @@
+"""How an image becomes the input of a model's image tower: the model's own resizing, cropping and normalisation."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transform import MaybeToTensor, PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import Normalize
+
+from fomo.data.images import MAX_PIXELS
+from fomo.errors import FomoError, check_keys, unknown
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+RESIZE_MODES = ("shortest", "longest", "squash")
+CHOICES = {"interpolation": INTERPOLATIONS, "resize_mode": RESIZE_MODES}
+KEYS = ("interpolation", "resize_mode", "fill_color", "mean", "std")
+"""What ``model.preprocess`` may set; the size is ``model.image_size``."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """The evaluation transform that belongs to a model's weights, as open_clip defines it.
+
+    Args:
+        size: height and width of the network's input, in pixels.
+        mean: of each RGB channel, of values in [0, 1].
+        std: of each RGB channel, of values in [0, 1].
+        interpolation: the filter of the resizing, one of :data:`INTERPOLATIONS`.
+        resize_mode: ``shortest`` crops the longer side, ``longest`` pads the shorter, ``squash`` changes the ratio.
+        fill_color: what ``longest`` pads with, 0 to 255.
+    """
+
+    size: int
+    mean: tuple[float, ...] = OPENAI_DATASET_MEAN
+    std: tuple[float, ...] = OPENAI_DATASET_STD
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    fill_color: int = 0
+
+    @cached_property
+    def _geometry(self) -> list[Any]:
+        """The steps of open_clip's own transform that move pixels."""
+        cfg = PreprocessCfg(
+            self.size,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+            resize_mode=self.resize_mode,
+            fill_color=self.fill_color,
+        )
+        steps = image_transform_v2(cfg, is_train=False).transforms
+        return [step for step in steps if not isinstance(step, (MaybeToTensor, Normalize))]
+
+    def crop(self, image: Image.Image) -> np.ndarray:
+        """The pixels of an RGB image that are evaluated: uint8 [size, size, 3]."""
+        image = _central_part(image, self._longest_ratio)
+        for step in self._geometry:
+            image = step(image)
+        return np.asarray(image)
+
+    @property
+    def _longest_ratio(self) -> float:
+        """Sides in a ratio above it would be resized to more pixels than we decode, or to none at all."""
+        limits = {"shortest": MAX_PIXELS // self.size**2, "longest": 2 * self.size - 1}
+        return limits.get(self.resize_mode, math.inf)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """The network's input, float32 [b, 3, h, w], of uint8 images [b, 3, h, w]."""
+        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
+        return (images.float() / 255 - mean) / std
+
+    def with_options(self, options: Mapping[str, Any], section: str = "model.preprocess") -> "Preprocess":
+        """The transform with some values of :data:`KEYS` set; ``None`` leaves a value as it is.
+
+        Raises:
+            FomoError: an unknown key, or a value that is not allowed.
+        """
+        check_keys(section, options, KEYS)
+        given = {key: value for key, value in options.items() if value is not None}
+        for key, value in given.items():
+            _check(f"{section}.{key}", key, value)
+        return replace(self, **{key: _per_channel(value) for key, value in given.items()})
+
+
+def _central_part(image: Image.Image, ratio: float) -> Image.Image:
+    """The whole image, or of one whose sides are in a larger ratio the middle of the longer side."""
+    longest = ratio * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    width, height = (min(side, int(longest)) for side in image.size)
+    left, upper = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, upper, left + width, upper + height))
+
+
+def preprocess_of(config: Mapping[str, Any], origin: str) -> Preprocess:
+    """The transform that an open_clip preprocessing configuration describes.
+
+    Args:
+        config: as ``network.visual.preprocess_cfg``: ``size`` in pixels and values of :data:`KEYS`.
+        origin: where it was read, for errors.
+
+    Raises:
+        FomoError: a value that open_clip does not know, or images that are not square.
+    """
+    sides = config["size"] if isinstance(config["size"], Sequence) else (config["size"],)
+    if len(set(sides)) > 1:
+        raise FomoError(f"{origin}: images of {'×'.join(map(str, sides))} pixels. Only square ones are supported.")
+    values = {key: config[key] for key in KEYS if config.get(key) is not None}
+    if values.get("interpolation") == "random":
+        values["interpolation"] = "bicubic"  # as open_clip evaluates a model that was trained with both
+    spread = {key: [values[key]] * 3 for key in ("mean", "std") if isinstance(values.get(key), (int, float))}
+    return Preprocess(int(sides[0])).with_options({**values, **spread}, f"{origin}: preprocess")
+
+
+def _per_channel(value: Any) -> Any:
+    return tuple(map(float, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _check(name: str, key: str, value: Any) -> None:
+    if key in CHOICES:
+        if value not in CHOICES[key]:
+            raise unknown(f"value of {name}", value, CHOICES[key])
+    elif key == "fill_color":
+        if type(value) is not int or not 0 <= value <= 255:
+            raise FomoError(f"{name}={value}: allowed are integers from 0 to 255.")
+    elif not _is_rgb(value) or (key == "std" and min(value) <= 0):
+        kind = "three numbers above 0" if key == "std" else "three numbers"
+        raise FomoError(f"{name}={value}: {kind} are expected, one of each channel: [0.5,0.5,0.5].")
+
+
+def _is_rgb(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 3 and all(type(each) in (int, float) for each in value)

@@ -1,0 +1,140 @@
+"""Reads a file of weights of others: tensors by name, whatever wraps them, and no code."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fomo.errors import FomoError
+from fomo.system.text import first_line
+
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DDP, torch.compile and trainers put before every name."""
+OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+"""Numbers that OpenAI's state dicts hold beside the weights."""
+PREFERRED = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+)
+"""Names of weights in a folder that open_clip wrote, the first that is there."""
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+
+State = dict[str, Tensor]
+
+
+def read_weights(path: Path) -> State:
+    """The tensors of a file by name: safetensors, or what ``torch.save`` wrote of tensors alone.
+
+    A single dictionary of tensors in a training checkpoint is taken out of it, and the prefixes that DDP and
+    torch.compile put before names are taken off.
+
+    Raises:
+        FomoError: the file cannot be read, holds code, no tensors, or several dictionaries of tensors.
+    """
+    content = _content(path)
+    return _unwrapped(_innermost(content))
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of weights in the folder of a model.
+
+    Raises:
+        FomoError: there is none, or several without one of open_clip's names.
+    """
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    preferred = [name for name in PREFERRED if name in found]
+    if not found:
+        raise FomoError(f"no weights in '{folder}': a file that ends with {', '.join(SUFFIXES)} is expected.")
+    if not preferred and len(found) > 1:
+        raise FomoError(f"several weights in '{folder}': {', '.join(found[:3])}. Call one {PREFERRED[0]}.")
+    return folder / (preferred or found)[0]
+
+
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        raise FomoError("it is not a file.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if not start:
+            raise FomoError("the file is empty.")
+        if start[8:] == b"{":
+            return load_file(path)
+        _refuse_torchscript(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file makes the readers raise
+        way_out = "Save the tensors alone: torch.save(model.state_dict(), FILE), or safetensors."
+        raise FomoError(f"no file of tensors ({_reason(error)}). {way_out}") from error
+
+
+def _refuse_torchscript(path: Path) -> None:
+    """A TorchScript archive is a program; OpenAI published its weights so."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [os.path.basename(name) for name in archive.namelist()]
+    if "constants.pkl" in names:
+        save = "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
+        quick = "OpenAI's own have QuickGELU (model=…-quickgelu)"
+        raise FomoError(f"it is a TorchScript archive, a program. If you trust it, save its tensors: {save}. {quick}.")
+
+
+def _reason(error: Exception) -> str:
+    if "weights_only" in str(error).lower() or "Unsupported" in str(error):
+        return "it holds more than tensors, and code in files of weights is not run"
+    return first_line(error)
+
+
+def _innermost(content: Any) -> Mapping[str, Any]:
+    """The one dictionary of tensors in what was stored."""
+    while not _is_state(content):
+        if not isinstance(content, Mapping):
+            raise FomoError(f"it holds a {type(content).__name__}, not tensors by name.")
+        inner = {key: value for key, value in content.items() if isinstance(value, Mapping) and _holds_state(value)}
+        if not inner:
+            raise FomoError(f"it holds no tensors by name: its keys are {_shown(content)}.")
+        largest = max(map(_size, inner.values()))
+        rivals = {key: value for key, value in inner.items() if 2 * _size(value) > largest}  # no generator's state
+        if len(rivals) > 1:
+            raise FomoError(f"it holds several sets of weights: {_shown(rivals)}. Save the one that you mean alone.")
+        content = next(iter(rivals.values()))
+    return content
+
+
+def _size(content: Any) -> int:
+    """How many tensors there are, one level below included."""
+    below = content.values() if isinstance(content, Mapping) else ()
+    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in below)
+
+
+def _is_state(content: Any) -> bool:
+    """Whether most values are tensors: a state dict may hold a number or two beside them."""
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        return False
+    return 2 * sum(isinstance(value, Tensor) for value in content.values()) > len(content)
+
+
+def _holds_state(content: Any) -> bool:
+    below = content.values() if isinstance(content, Mapping) else ()
+    return _is_state(content) or any(_is_state(each) for each in below)
+
+
+def _unwrapped(content: Mapping[str, Any]) -> State:
+    state = {key.replace("_orig_mod.", ""): value for key, value in content.items() if isinstance(value, Tensor)}
+    while prefix := next((each for each in WRAPPERS if all(key.startswith(each) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _shown(names: Mapping[Any, Any]) -> str:
+    listed = [first_line(name, 40) for name in names]
+    return ", ".join(listed[:3]) + (f", … ({len(listed)} in all)" if len(listed) > 3 else "")
