@@ -1,6 +1,6 @@
 """How far the code makes a reader walk, counted: ``python -m tests.house``, or ``python tests/house.py CHECKOUT``.
 
-- A function's *way*: its own module, and those of ours that are named by the code reached from it inside of its file. It is
+- A function's *way*: its own module, and those of ours that the code reached from it inside of its file names. It is
   what a reader has to open to follow the function.
 - A method's way: the files on the stack when its name is read, when it is built, and when a hook of it is called, from
   the command's file on; the configuration files and the method's own file, where the way ends, are not counted.
