@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from fomo.data.images import BadImage, decode, format_if_still
+from fomo.data.images import BadImage, decode_fully, format_if_still
 from fomo.data.sources import Unusable
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
@@ -15,11 +15,16 @@ KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 @dataclass(frozen=True)
 class Picture:
-    """A usable picture: encoded as it will be stored, with the SHA-256 of its pixels."""
+    """A usable image: encoded as it will be stored, with the SHA-256 of its pixels.
+
+    ``content`` is what duplicates are told by: the SHA-256 of the values in the file where they have more than 8 bits,
+    else ``digest``.
+    """
 
     digest: str
     extension: str
     data: bytes
+    content: str = ""
 
 
 def pixel_digest(image: Image.Image) -> str:
@@ -39,13 +44,14 @@ def read_picture(data: bytes, size: int | None = None, digest: str | None = None
     if digest is not None and size is None and kind in KEPT:
         return Picture(digest, KEPT[kind], data)
     try:
-        image = decode(data)
+        image, content = decode_fully(data)
     except BadImage as error:
         raise Unusable(f"{error} picture" if str(error) in ("broken", "empty") else str(error)) from None
     shrink = size is not None and min(image.size) > size
-    if kind in KEPT and not shrink:
-        return Picture(pixel_digest(image), KEPT[kind], data)
-    return _as_png(_shrunk(image, size) if shrink and size is not None else image)
+    extension, stored = (KEPT[kind], data) if kind in KEPT and not shrink else ("png", None)
+    shown = _shrunk(image, size) if shrink and size is not None else image
+    digest = pixel_digest(shown)
+    return Picture(digest, extension, stored or _png(shown), content or digest)
 
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
@@ -54,7 +60,7 @@ def _shrunk(image: Image.Image, size: int) -> Image.Image:
     return image.resize(sides, Image.Resampling.BICUBIC)
 
 
-def _as_png(image: Image.Image) -> Picture:
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return Picture(pixel_digest(image), "png", buffer.getvalue())
+    return buffer.getvalue()
