@@ -9,7 +9,9 @@ from PIL import Image
 from fomo.data.images import BadImage, decode_fully, format_if_still
 from fomo.data.sources import Unusable
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+EXTENSIONS = tuple(
+    [".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"]
+)
 KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from fomo import rng
 from fomo.data.card import DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
-from fomo.data.importing.folder import examine
 from fomo.data.importing.job import CHUNK, NOTES, Listed, Plan, Source, Tick, check_size, fingerprint, resumed
+from fomo.data.importing.planning import examine
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sources import LeftOut
@@ -124,14 +124,14 @@ def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[
     by_class: dict[int, list[FileEntry]] = {}
     left_out: list[LeftOut] = []
     seen: set[str] = set()
-    for (file, target), (digest, reason) in zip(files, digests, strict=True):
+    for (file, target), (digest, content, reason) in zip(files, digests, strict=True):
         entry = FileEntry(root, file, card.classes[target], digest)
-        reason = reason or ("exact duplicate" if digest in seen else "")
+        reason = reason or ("exact duplicate" if content in seen else "")
         if reason:
             left_out.append(LeftOut(entry.path, reason))
         else:
             by_class.setdefault(target, []).append(entry)
-            seen.add(digest)
+            seen.add(content)
     splits: dict[str, list[Listed]] = {"train": [], "test": []}
     for target, entries in sorted(by_class.items()):
         drawn = rng.generator(SEED, "split", card.name, card.classes[target]).permutation(len(entries))

@@ -31,9 +31,11 @@ from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched, runner
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 8
 """Entries that a worker takes at a time: all that is under way is held in memory."""
+MAX_NAME_BYTES = 200
+"""Of a dataset's name: file systems take 255, and the folder of an unfinished import has a longer name."""
 NO_PICTURE = "class without any picture"
 LEFT_OUT_FILE = "left_out.jsonl"
 NOTES = "notes"
@@ -124,6 +126,8 @@ def bring_in(source: Source, out: Path, num_workers: int = 1, tick: Tick = lambd
 def check_destination(name: str, out: Path) -> None:
     """Refuse a bad name and a place that is taken."""
     DatasetCard(name, ("any",), ("{}",), {})
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise FomoError(f"--name of {len(name)} characters ('{name[:20]}…'): allowed are {MAX_NAME_BYTES} bytes.")
     if out.exists() and not out.is_dir():
         raise FomoError(f"--out '{out}' is a file: give a folder.")
     if (out / name).exists():
