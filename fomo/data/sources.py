@@ -11,29 +11,12 @@ BLOCK = 512
 MAX_HEADER_BYTES = 2**20
 MAX_TEXT_BYTES = 2**22
 LEFT_BY_TOOL = "left by a tool"
-TOOL_NAMES = frozenset(
-    [
-        "__macosx",
-        "__pycache__",
-        "@eadir",
-        "@recycle",
-        "@recently-snapshot",
-        "@tmp",
-        "@__thumb",
-        "@synoresource",
-        "@synoeastream",
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "lost+found",
-        "found.000",
-        "node_modules",
-        "_vti_cnf",
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-    ]
-) | {"system volume information", "network trash folder", "temporary items"}
+_TOOL_NAMES = """
+    __macosx, __pycache__, @eadir, @recycle, @recently-snapshot, @tmp, @__thumb, @synoresource, @synoeastream, #recycle,
+    #snapshot, $recycle.bin, lost+found, found.000, node_modules, _vti_cnf, thumbs.db, ehthumbs.db, desktop.ini,
+    system volume information, network trash folder, temporary items
+"""
+TOOL_NAMES = frozenset(name.strip() for name in _TOOL_NAMES.split(","))
 """Folders and files that file systems, network drives and programs make for themselves, case-folded."""
 TOOL_ENDS = (".lrdata", ".photoslibrary")
 

@@ -13,148 +13,20 @@ from fomo.data.texts import caption_lines, decoded, json_captions, parsed
 
 PROMPT = "a picture of {}"
 TEXT_ENDS = (".txt", ".TXT", ".Txt")
-MACHINE_WORDS = frozenset(
-    [
-        "img",
-        "imgs",
-        "dsc",
-        "dscn",
-        "dscf",
-        "dsci",
-        "dscm",
-        "pxl",
-        "mvimg",
-        "imag",
-        "cimg",
-        "hpim",
-        "kimg",
-        "dcim",
-        "pano",
-        "burst",
-        "vid",
-        "mov",
-        "mvi",
-        "wp",
-        "gopr",
-        "gp",
-        "gx",
-        "gh",
-        "dji",
-        "sam",
-        "sdc",
-        "stitch",
-        "coco",
-        "ilsvrc",
-        "fb",
-        "whatsapp",
-        "snapchat",
-        "signal",
-        "telegram",
-        "wa",
-    ]
-)
+_MACHINE_WORDS = """
+    img imgs dsc dscn dscf dsci dscm pxl mvimg imag cimg hpim kimg dcim pano burst vid mov mvi wp gopr gp gx gh dji sam
+    sdc stitch coco ilsvrc fb whatsapp snapchat signal telegram wa
+"""
+MACHINE_WORDS = frozenset(_MACHINE_WORDS.split())
 """Prefixes that cameras and programs give, which are no words."""
-EMPTY_WORDS = frozenset(
-    [
-        "image",
-        "images",
-        "photo",
-        "photos",
-        "picture",
-        "pictures",
-        "pic",
-        "pics",
-        "frame",
-        "frames",
-        "file",
-        "files",
-        "sample",
-        "samples",
-        "scan",
-        "scanned",
-        "untitled",
-        "unnamed",
-        "download",
-        "downloads",
-        "downloaded",
-        "default",
-        "noname",
-        "new",
-        "copy",
-        "final",
-        "edited",
-        "edit",
-        "cropped",
-        "crop",
-        "resized",
-        "resize",
-        "thumb",
-        "thumbnail",
-        "small",
-        "large",
-        "original",
-        "screenshot",
-        "screen",
-        "shot",
-        "capture",
-        "camera",
-        "foto",
-        "fotos",
-        "bild",
-        "bilder",
-        "imagen",
-        "kopie",
-        "train",
-        "training",
-        "test",
-        "testing",
-        "val",
-        "valid",
-        "validation",
-        "unknown",
-        "item",
-        "no",
-        "nr",
-        "num",
-        "number",
-        "id",
-        "idx",
-        "index",
-        "at",
-        "am",
-        "pm",
-        "x",
-        "px",
-        "jpg",
-        "jpeg",
-        "png",
-        "a",
-        "b",
-        "c",
-        "d",
-        "e",
-        "f",
-        "g",
-        "h",
-        "i",
-        "j",
-        "k",
-        "l",
-        "m",
-        "n",
-        "o",
-        "p",
-        "q",
-        "r",
-        "s",
-        "t",
-        "u",
-        "v",
-        "w",
-        "y",
-        "z",
-    ]
-)
+_EMPTY_WORDS = """
+    image images photo photos picture pictures pic pics frame frames received file files sample samples scan scanned
+    untitled unnamed download downloads downloaded default noname new copy final edited edit cropped crop resized resize
+    thumb thumbnail small large original screenshot screen shot capture camera foto fotos bild bilder imagen kopie train
+    training test testing val valid validation unknown item no nr num number id idx index at am pm x px jpg jpeg png
+    a b c d e f g h i j k l m n o p q r s t u v w y z
+"""
+EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
 """Words that say nothing of an image as long as no other word stands beside them."""
 SEPARATORS = re.compile(r"[\s_\-.,+()\[\]{}~#@=&]+")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -224,7 +96,8 @@ def words(stem: str) -> str:
 def _words_of(part: str) -> list[str]:
     """The words of a part without separators: cut where capitals begin; numbers before and behind it go."""
     letters = part.strip("0123456789")
-    if HEXADECIMAL.fullmatch(part) or _has_digit(letters) or CONSONANTS.fullmatch(letters):
+    of_machine = letters.casefold() in MACHINE_WORDS or CONSONANTS.fullmatch(letters) or _has_digit(letters)
+    if of_machine or HEXADECIMAL.fullmatch(part):
         return []
     found = separated(letters).split()
     if len(found) > 2 and sum(len(word) < 3 for word in found) > len(found) / 2:  # dQwXcQ

@@ -31,7 +31,7 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
             leave_out(tree, folder, STRAY)
             del placed[folder]
     names = read_names(options.classes) if options.classes is not None else None
-    classes = {parts: _class_name(tree, parts, names) for _, parts in placed.values()}
+    classes = {parts: class_name_of(tree, parts, names) for _, parts in placed.values()}
     _check_names(tree, placed, classes, options)
     images = [
         FoundImage(tree.root, file, classes[parts], split)
@@ -83,7 +83,8 @@ def _check_most_inside(tree: Tree, outside: list[Parts], shown: str) -> None:
         )
 
 
-def _class_name(tree: Tree, parts: Parts, names: NameFile | None) -> str:
+def class_name_of(tree: Tree, parts: Parts, names: NameFile | None) -> str:
+    """The class that the names of folders make, looked up in a file of names if there is one."""
     if names is None or not parts:
         return name_of(parts or (tree.root.resolve().name,))
     whole = "/".join(parts)

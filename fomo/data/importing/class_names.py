@@ -115,6 +115,8 @@ def read_names(path: Path, plain: bool = False) -> NameFile:
     bad = [name for name in (*by_id.values(), *listed) if not is_class_name(name)]
     if bad:
         raise FomoError(f"'{path}': {bad[0]!a} is no class name: a name is one line without '+++'.")
+    if not by_id and not listed:
+        raise FomoError(f"'{path}': it holds no class name.")
     return NameFile(path, by_id, listed)
 
 
@@ -157,7 +159,7 @@ def _from_lines(text: str, path: Path, plain: bool) -> tuple[dict[str, str], lis
     pairs = [re.split(r"\t|,|;|:\s|\s", line, maxsplit=1) for line in lines]
     with_tab = all("\t" in line for line in lines)
     identified = all(len(pair) == 2 and pair[1].strip() and IDENTIFIER.fullmatch(pair[0]) for pair in pairs)
-    if plain or not (with_tab or identified):
+    if plain or not lines or not (with_tab or identified):
         return {}, [spaced(line) for line in lines]
     pairs = [line.split("\t", 1) for line in lines] if with_tab else pairs
     by_id = {key.strip(): _first(name.strip(" \"'")) for key, name in pairs}

@@ -21,38 +21,12 @@ SPLIT_WORDS = {
 BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words}
 SHORT = ("tr", "va", "te", "ts")
 """Words that only stand for a split alone, with nothing else beside them: they are languages and states too."""
-FILLERS = frozenset(
-    [
-        "set",
-        "sets",
-        "data",
-        "dataset",
-        "datasets",
-        "image",
-        "images",
-        "imgs",
-        "img",
-        "split",
-        "splits",
-        "part",
-        "folder",
-        "folders",
-        "file",
-        "files",
-        "sample",
-        "samples",
-        "subset",
-        "partition",
-        "picture",
-        "pictures",
-        "photo",
-        "photos",
-        "list",
-        "lists",
-        "of",
-        "the",
-    ]
-)
+_FILLERS = """
+    set sets data dataset datasets image images img imgs split splits part folder folders file files sample samples
+    subset partition picture pictures photo photos list lists of the
+"""
+FILLERS = frozenset(_FILLERS.split())
+"""Words beside that of a split that say nothing."""
 COMPOUND = re.compile(rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|images?|imgs?|list|files)")
 WAYS = "`--splits stratified` or `hash` make a new split, with `ignore` such folders are classes as any other"
 Parts: TypeAlias = tuple[str, ...]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fomo.data.importing.class_folders import Placed, forget, place
-from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
+from fomo.data.importing.class_folders import Placed, class_name_of, forget, place
+from fomo.data.importing.class_names import NameFile, check_told_apart, read_names
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, check_any, check_tree, source_of
 from fomo.data.importing.job import Source
@@ -102,7 +102,7 @@ def gather_described(
         raise FomoError(f"none of the images that '{tables[0]}' names is in '{folder or tables[0].parent}'.")
     names = read_names(options.classes) if options.classes is not None else None
     if tables:
-        images = _joined(tree, images, said, placed, names)
+        images = _joined(tree, images, said, {} if folder is not None else _class_folders(tree, placed, names), names)
     check_told_apart({name: f"the class {name!a}" for i in images.values() if (name := i.class_name) is not None})
     forget(tree, tables)
     split = "split given by its tables" if any(image.split for image in images.values()) else ""
@@ -143,29 +143,32 @@ def _joined(
     tree: Tree,
     images: Mapping[Path, FoundImage],
     said: Mapping[Path, DescribedImage],
-    placed: Placed,
+    folders: Mapping[Path, str],
     names: NameFile | None,
 ) -> dict[Path, FoundImage]:
     """Each described image with its class, from the table, else from its folder; the others are left out."""
-    any_class = any(each.class_name for each in said.values())
-    from_folders = {
-        file: name_of(parts)
-        for folder, (_, parts) in placed.items()
-        for file in tree.images[folder]
-        if parts and not any_class
-    }
+    in_table = any(each.class_name for each in said.values())
+    any_class = in_table or bool(folders)
     joined = {}
     for file, image in images.items():
         about = said.get(file)
         if about is None:
             tree.leave_out(file, UNNAMED)
             continue
-        class_name = _class_of(about, names) or from_folders.get(file)
+        class_name = _class_of(about, names) if in_table else folders.get(file)
         if any_class and class_name is None:
             tree.leave_out(file, NO_CLASS)
             continue
         joined[file] = replace(image, class_name=class_name, split=about.split, captions=tuple(about.captions))
     return joined
+
+
+def _class_folders(tree: Tree, placed: Placed, names: NameFile | None) -> dict[Path, str]:
+    """The class of each image by its folder; nothing where the folders tell no classes apart."""
+    if len({parts for _, parts in placed.values() if parts}) < 2:
+        return {}
+    classes = {folder: class_name_of(tree, parts, names) for folder, (_, parts) in placed.items() if parts}
+    return {file: name for folder, name in classes.items() for file in tree.images[folder]}
 
 
 def _class_of(about: DescribedImage, names: NameFile | None) -> str | None:
