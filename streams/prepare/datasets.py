@@ -14,8 +14,8 @@ from typing import Any
 from fomo import rng
 from fomo.data.card import DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
+from fomo.data.importing.found_image import examine
 from fomo.data.importing.job import CHUNK, NOTES, Listed, Plan, Source, Tick, check_size, fingerprint, resumed
-from fomo.data.importing.planning import examine
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sources import LeftOut

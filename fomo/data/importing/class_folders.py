@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
+from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import Gathered, ImportOptions
-from fomo.data.importing.planning import GIVEN, IGNORE, FoundImage
+from fomo.data.importing.planning import GIVEN, IGNORE
 from fomo.data.importing.split_lists import splits_by_list
 from fomo.data.importing.splits import Parts, split_folders
 from fomo.data.importing.tree import Tree

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fomo.data.importing.coco import coco_rows
 from fomo.data.importing.splits import named_split
 from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import Location, Unusable, is_inside
@@ -88,27 +89,10 @@ def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
     except Unreadable as error:
         raise FomoError(f"'{path}': not JSON: {error}") from None
     if isinstance(value, dict) and isinstance(value.get("images"), list):
-        return _coco_rows(value, path)
+        return coco_rows(value, path)
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise FomoError(f"'{path}': neither a list of objects nor COCO captions (images, annotations).")
     return value
-
-
-def _coco_rows(value: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Rows of COCO's captions, or of Karpathy's lists (``sentences``, ``filepath``, ``split``)."""
-    images = [each for each in value["images"] if isinstance(each, dict)]
-    named = named_split(path.stem)
-    rows: dict[Any, dict[str, Any]] = {}
-    for number, image in enumerate(images):
-        file = image.get("file_name") or "/".join(filter(None, (image.get("filepath"), image.get("filename"))))
-        sentences = [each.get("raw") for each in image.get("sentences", []) if isinstance(each, dict)]
-        split = image.get("split") or (named.split if named else "")
-        split = "train" if split == "restval" else split
-        rows[image.get("id", number)] = {"file": file, "split": split, "caption": sentences}
-    for about in value.get("annotations") or []:
-        if isinstance(about, dict) and about.get("image_id") in rows and isinstance(about.get("caption"), str):
-            rows[about["image_id"]]["caption"].append(about["caption"])
-    return list(rows.values())
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ images (``metadata.jsonl``, ``metadata.csv``), which may say classes and caption
 import re
 from pathlib import Path
 
-from fomo.data.importing.class_folders import gather
+from fomo.data.importing.class_folders import forget, gather
 from fomo.data.importing.described import TABLE_ENDS
 from fomo.data.importing.gathered import AS_FOUND, ImportOptions, check_any, check_tree, source_of
 from fomo.data.importing.job import Source
@@ -81,4 +81,5 @@ def pairs_source(root: Path, name: str, size: int | None = None, options: Import
     tree = find(root, options.links)
     check_any(tree)
     gathered = gather_described(tree, [], options)
+    forget(tree, [image.file.with_suffix(".json") for image in gathered.images])
     return source_of("pairs", name, size, tree, gathered, options.rules)

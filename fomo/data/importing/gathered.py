@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fomo.data.card import DatasetCard
 from fomo.data.importing.captions import PROMPT
+from fomo.data.importing.found_image import FoundImage, look
 from fomo.data.importing.job import CHUNK, NOTES, Plan, Source, Tick, check_size, fingerprint, resumed, shown
-from fomo.data.importing.planning import GIVEN, IGNORE, FoundImage, Rules, look, planned
+from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
 from fomo.data.importing.tree import Tree
 from fomo.data.pictures import EXTENSIONS
 from fomo.errors import FomoError
@@ -92,6 +93,7 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
         return planned(card, images, list(chain.from_iterable(results)), tree.left_out, rules)
 
     facts = [[image.class_name, image.split, image.captions] for image in images]
-    files = [*(image.file for image in images), *tree.texts, *gathered.files]
+    texts = [path for path in tree.texts if path.suffix.lower() != ".json"]
+    files = [*(image.file for image in images), *texts, *gathered.files]
     mark = fingerprint(kind, card.to_json(), size, vars(rules), facts, files=files)
     return Source(name, mark, plan, total=2 * len(images), size=size)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fomo.data.card import SPLITS, DatasetCard
-from fomo.data.importing.captions import captions_of, pair_captions, text_beside
-from fomo.data.importing.job import NO_PICTURE, Plan, Raw, shown
-from fomo.data.pictures import read_picture
-from fomo.data.sources import LeftOut, Location, Unusable
+from fomo.data.importing.captions import text_beside
+from fomo.data.importing.found_image import FoundImage
+from fomo.data.importing.job import NO_PICTURE, Plan, shown
+from fomo.data.sources import LeftOut
 from fomo.errors import FomoError, unknown
 from fomo.system.workers import Run
 
@@ -27,68 +27,6 @@ CONFLICT_RULES = (DROP, FIRST, REFUSE)
 DUPLICATE = "exact duplicate"
 DUPLICATE_ACROSS = "exact duplicate of an image in another split"
 CONFLICT = "one image under two classes"
-
-
-@dataclass(frozen=True)
-class FoundImage:
-    """An image file of an import.
-
-    ``class_name`` is ``None`` where it has none, ``split`` empty where none was given; ``captions`` is ``None`` where
-    they are to be sought beside the file. ``digest`` of its pixels is empty before it was looked at.
-    """
-
-    root: Path
-    file: Path
-    class_name: str | None
-    split: str = ""
-    captions: tuple[str, ...] | None = None
-    digest: str = ""
-
-    @property
-    def path(self) -> str:
-        """Its path below the root."""
-        return self.file.relative_to(self.root).as_posix()
-
-    def in_split(self, split: str) -> "FoundImage":
-        """The same image with a split that was given."""
-        return replace(self, split=split)
-
-    def read(self) -> Raw:
-        """The file and its captions; a text that cannot be used was counted when the file was looked at."""
-        return Raw(Location(self.file).read(), self.class_name, self.texts(), digest=self.digest or None)
-
-    def texts(self) -> list[str]:
-        """The captions; none where a text is there that holds none.
-
-        Raises:
-            Unusable: the image has no class, hence no prompt, and no caption that can be used.
-        """
-        try:
-            found = self._texts()
-        except Unusable:
-            if self.class_name is None:
-                raise
-            return []
-        if not found and self.class_name is None:
-            raise Unusable("no caption")
-        return found
-
-    def _texts(self) -> list[str]:
-        if self.captions is not None:
-            return list(self.captions)
-        if self.class_name is not None:
-            return captions_of(self.file, self.root, self.class_name)
-        return pair_captions(self.file, self.root)
-
-    def problem_of_text(self) -> str:
-        """Why the text beside an image of a class is not used; empty where it is, or is not there."""
-        if self.class_name is None:  # without its text the image itself is left out
-            return ""
-        try:
-            self._texts()
-        except Unusable as reason:
-            return str(reason)
-        return ""
 
 
 Listed: TypeAlias = FoundImage | LeftOut
@@ -110,26 +48,6 @@ class Rules:
                 raise unknown(f"value of {option}", value, allowed)
 
 
-def look(images: list[FoundImage]) -> list[list[str]]:
-    """In a worker, of each image: digest of its pixels, digest of its content, why it cannot be used, why its text."""
-    return [
-        [*each, image.problem_of_text()] for image, each in zip(images, examine([i.file for i in images]), strict=True)
-    ]
-
-
-def examine(paths: list[Path]) -> list[list[str]]:
-    """Of each image the digests of its pixels and of its content and nothing, or nothing and why it cannot be used."""
-    return [_examine(path) for path in paths]
-
-
-def _examine(path: Path) -> list[str]:
-    try:
-        image = read_picture(Location(path).read())
-    except Unusable as reason:
-        return ["", "", str(reason)]
-    return [image.digest, image.content, ""]
-
-
 def planned(
     card: DatasetCard,
     images: Sequence[FoundImage],
@@ -142,7 +60,7 @@ def planned(
     Args:
         card: name, templates and source; classes are those that have a usable image.
         images: in the order in which they are written.
-        looks: of each image what :func:`look` says.
+        looks: of each image what :func:`fomo.data.importing.found_image.look` says.
         left_out: what was left out before.
         rules: see :class:`Rules`.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from fomo.data.importing.class_folders import Placed, class_name_of, forget, place
 from fomo.data.importing.class_names import NameFile, check_told_apart, read_names
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
+from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, check_any, check_tree, source_of
 from fomo.data.importing.job import Source
-from fomo.data.importing.planning import FoundImage
 from fomo.data.importing.split_lists import find_image, index_of
 from fomo.data.importing.splits import named_split
 from fomo.data.importing.tree import Tree, find
@@ -90,8 +90,8 @@ def gather_described(
     placed, note = place(tree, options)
     images = _unnamed(tree, placed)
     said: dict[Path, DescribedImage] = {}
-    index = index_of(map(tree.path_of, images)) if tables else {}
     for path in tables:
+        index = _index_for(tree, path, images)
         for each in read_table(path, columns):
             file = _file_of(tree, folder or path.parent, each.file, index)
             if file in images:
@@ -117,6 +117,13 @@ def _unnamed(tree: Tree, placed: Placed) -> dict[Path, FoundImage]:
         for folder, (split, _) in placed.items()
         for file in tree.images[folder]
     }
+
+
+def _index_for(tree: Tree, table: Path, images: Mapping[Path, FoundImage]) -> Mapping[str, str]:
+    """Images by the end of their path: those of the table's split, where its name and their folders name one."""
+    named = named_split(table.stem)
+    same = [file for file, image in images.items() if named is not None and image.split == named.split]
+    return index_of(map(tree.path_of, same or images))
 
 
 def _file_of(tree: Tree, folder: Path, name: str, index: Mapping[str, str]) -> Path | None:

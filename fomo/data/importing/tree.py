@@ -10,7 +10,7 @@ from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import LEFT_BY_TOOL, LeftOut, is_left_by_tool
 
 NO_IMAGES = "class without any picture"
-TEXT_ENDS = (".txt", ".csv", ".tsv", ".jsonl", ".lst", ".list")
+TEXT_ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst", ".list")
 """Files that may say something of images."""
 
 

@@ -16,8 +16,9 @@ from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.captions import captions_of, words
 from fomo.data.importing.folder import folder_source
+from fomo.data.importing.found_image import examine
 from fomo.data.importing.job import bring_in as bring_in_source
-from fomo.data.importing.planning import examine, split_of
+from fomo.data.importing.planning import split_of
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError

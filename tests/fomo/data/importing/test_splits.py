@@ -328,3 +328,47 @@ def test_the_command_takes_and_refuses_rules(tmp_path: Path, capsys: pytest.Capt
     assert status(*arguments, "--workers", "1") == 0
     shown = capsys.readouterr().out
     assert "mine: 3 classes" in shown and "split given by its folders: test, train, val" in shown
+
+
+WHOLE = {
+    "split_zhou_Things.json": lambda splits: json.dumps(
+        {name: [[path, 0, "red"] for path, split in splits.items() if split == name] for name in set(splits.values())}
+    ),
+    "splits.json": lambda splits: json.dumps(
+        {name: [path for path, split in splits.items() if split == name] for name in set(splits.values())}
+    ),
+    "meta/split.csv": lambda splits: "image,split\n" + "".join(f"{path},{split}\n" for path, split in splits.items()),
+    "partition.jsonl": lambda splits: "".join(json.dumps({"path": p, "subset": s}) + "\n" for p, s in splits.items()),
+}
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_one_file_may_hold_the_whole_split(tmp_path: Path, file: str) -> None:
+    root = fill(tmp_path / "root", {"red": 10, "green": 10})
+    put(root / file, WHOLE[file](assigned(root)))
+    card = import_folder(root)
+    assert card.classes == ("green", "red") and sizes(card) == (8, 2, 10) and card.counts == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{", "3", '{"train": 3}', '{"a": ["red/000.png"]}', '{"train": [[], 5, {}]}']
+)
+def test_a_file_that_is_called_a_split_and_holds_none_is_passed_over(tmp_path: Path, content: str) -> None:
+    root = fill(tmp_path / "root", {"red": 5})
+    put(root / "split.json", content)
+    put(root / "split.csv", content)
+    assert "given" not in import_folder(root).source
+
+
+def test_tables_of_splits_name_files_in_the_folder_of_their_split(tmp_path: Path) -> None:
+    from fomo.data.importing.job import bring_in
+    from fomo.data.importing.tables import table_source
+
+    root = fill(tmp_path / "root", {"train": 4, "test": 2})
+    for split, number in (("train", 4), ("test", 2)):
+        rows = "".join(f"{n:03d}.png,{COLOURS[n % 2]}\n" for n in range(number))
+        put(root / f"{split}.csv", f"file,label\n{rows}")
+    card = bring_in(table_source([root / "train.csv", root / "test.csv"], None, "mine"), tmp_path / "out")
+    assert card.classes == ("green", "red") and sizes(card) == (4, 0, 2) and card.counts == {}
+    with pytest.raises(FomoError, match="fomo data import table"):
+        import_folder(root)
