@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
 from fomo.data.images import BadImage
-from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import LEFT_BY_TOOL, LeftOut, Location, Unusable, is_left_by_tool, tar_members
 from fomo.data.sources import Member as TarMember
+from fomo.data.stored_images import EXTENSIONS
 from fomo.data.texts import EMPTY, NO_KIND, sample_texts
 from fomo.system.posts import reading
 

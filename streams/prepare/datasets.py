@@ -15,7 +15,7 @@ from fomo import rng
 from fomo.data.card import DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
 from fomo.data.importing.found_image import examine
-from fomo.data.importing.job import CHUNK, NOTES, Listed, Plan, Source, Tick, check_size, fingerprint, resumed
+from fomo.data.importing.job import CHUNK, NOTES, ImportPlan, Listed, Source, Tick, check_size, fingerprint, resumed
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sources import LeftOut
@@ -45,11 +45,11 @@ def prepared(recipe: Recipe, declaration: Declaration, root: Path, size: int | N
     mark = fingerprint("prepare", card.to_json(), size, files=[root / archive.gives for archive in recipe.archives])
     total = sum(len(data) for data in parts.values())
 
-    def own(run: Run, folder: Path, tick: Tick) -> Plan:
+    def own(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         entries = {split: partial(_own, recipe, data, split, card.classes, root) for split, data in parts.items()}
-        return Plan(card, entries)
+        return ImportPlan(card, entries)
 
-    def seeded(run: Run, folder: Path, tick: Tick) -> Plan:
+    def seeded(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         files = sorted(recipe.items(parts[""]))
         paths = [Path(file) for file, _ in files]
         digests = resumed(examine, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
@@ -119,7 +119,7 @@ def _own(recipe: Recipe, data: Any, split: str, classes: Sequence[str], root: Pa
             yield FileEntry(root, file, classes[target])
 
 
-def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> Plan:
+def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> ImportPlan:
     """A split of our own over the usable and distinct pictures of each class, drawn by a generator of the class."""
     by_class: dict[int, list[FileEntry]] = {}
     left_out: list[LeftOut] = []
@@ -138,7 +138,7 @@ def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[
         chosen = set(drawn[: num_test(len(entries))].tolist())
         for number, entry in enumerate(entries):
             splits["test" if number in chosen else "train"].append(entry)
-    return Plan(card, {split: partial(_listed, entries) for split, entries in splits.items()}, left_out)
+    return ImportPlan(card, {split: partial(_listed, entries) for split, entries in splits.items()}, left_out)
 
 
 def num_test(num_samples: int) -> int:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from fomo.data.card import DatasetCard
 from fomo.data.importing.split_writer import SplitWriter
-from fomo.data.pictures import pixel_digest
 from fomo.data.shards import write_card
+from fomo.data.stored_images import pixel_digest
 from tests.fomo.helpers import encoded, picture
 
 Pictures = Sequence[tuple[str | None, int | Image.Image]]

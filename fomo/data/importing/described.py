@@ -10,8 +10,8 @@ from typing import Any
 
 from fomo.data.importing.coco import coco_rows
 from fomo.data.importing.splits import named_split
-from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import Location, Unusable, is_inside
+from fomo.data.stored_images import EXTENSIONS
 from fomo.data.texts import caption_lines, decoded, parsed
 from fomo.errors import FomoError
 from fomo.system.reading import Unreadable, parse_json

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fomo.data.importing.captions import captions_of, pair_captions
 from fomo.data.importing.job import Raw
-from fomo.data.pictures import read_picture
 from fomo.data.sources import Location, Unusable
+from fomo.data.stored_images import read_image
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def examine(paths: list[Path]) -> list[list[str]]:
 
 def _examine(path: Path) -> list[str]:
     try:
-        image = read_picture(Location(path).read())
+        image = read_image(Location(path).read())
     except Unusable as reason:
         return ["", "", str(reason)]
     return [image.digest, image.content, ""]

@@ -8,10 +8,10 @@ from pathlib import Path
 from fomo.data.card import DatasetCard
 from fomo.data.importing.captions import PROMPT
 from fomo.data.importing.found_image import FoundImage, look
-from fomo.data.importing.job import CHUNK, NOTES, Plan, Source, Tick, check_size, fingerprint, resumed, shown
+from fomo.data.importing.job import CHUNK, NOTES, ImportPlan, Source, Tick, check_size, fingerprint, resumed, shown
 from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
 from fomo.data.importing.tree import Tree
-from fomo.data.pictures import EXTENSIONS
+from fomo.data.stored_images import EXTENSIONS
 from fomo.errors import FomoError
 from fomo.system.workers import Run, batched
 
@@ -61,7 +61,7 @@ def check_any(tree: Tree) -> None:
     """Refuse a tree without any image."""
     if not tree.images:
         counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no picture in '{tree.root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")
+        raise FomoError(f"no image in '{tree.root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")
 
 
 def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> Source:
@@ -81,14 +81,14 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
     images = gathered.images
     if not images:
         counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no usable picture in '{tree.root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{tree.root}': {shown(counts)}.")
     made = "" if rules.splits in (GIVEN, IGNORE) else f"split made here: {rules.splits}"
     origin = "; ".join(filter(None, (tree.root.resolve().name, made or gathered.note)))
     classes = tuple(sorted({image.class_name for image in images if image.class_name is not None}))
     kind_of = "classification" if classes else "pairs"
     card = DatasetCard(name, classes, TEMPLATES, {}, kind=kind_of, source=origin)
 
-    def plan(run: Run, folder: Path, tick: Tick) -> Plan:
+    def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         results = resumed(look, batched(images, CHUNK), run, folder / NOTES / "examined", tick)
         return planned(card, images, list(chain.from_iterable(results)), tree.left_out, rules)
 

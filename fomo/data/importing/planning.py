@@ -14,7 +14,7 @@ from typing import TypeAlias
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing.captions import text_beside
 from fomo.data.importing.found_image import FoundImage
-from fomo.data.importing.job import NO_PICTURE, Plan, shown
+from fomo.data.importing.job import NO_IMAGE, ImportPlan, shown
 from fomo.data.sources import LeftOut
 from fomo.errors import FomoError, unknown
 from fomo.system.workers import Run
@@ -54,7 +54,7 @@ def planned(
     looks: Sequence[Sequence[str]],
     left_out: Sequence[LeftOut],
     rules: Rules,
-) -> Plan:
+) -> ImportPlan:
     """What comes in and where.
 
     Args:
@@ -72,7 +72,7 @@ def planned(
     kept = [image for image, reason in zip(seen, reasons, strict=True) if not reason]
     if not kept:
         counts = Counter([item.reason for item in left_out] + [item.reason for item in reasons if item])
-        raise FomoError(f"no usable picture in '{images[0].root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{images[0].root}': {shown(counts)}.")
     places = _splits(kept, rules)
     splits: dict[str, list[Listed]] = {split: [] for split in SPLITS}
     for image, reason in zip(seen, reasons, strict=True):
@@ -80,9 +80,9 @@ def planned(
     texts = [LeftOut(_text_path(i), each[3]) for i, each in zip(images, looks, strict=True) if each[3] and not each[2]]
     used = {image.class_name for image in kept if image.class_name is not None}
     bare = {name: image for image in reversed(images) if (name := image.class_name) is not None and name not in used}
-    gone = [LeftOut(Path(image.path).parent.as_posix(), NO_PICTURE) for image in reversed(bare.values())]
+    gone = [LeftOut(Path(image.path).parent.as_posix(), NO_IMAGE) for image in reversed(bare.values())]
     entries = {split: partial(_entries, listed) for split, listed in splits.items()}
-    return Plan(_described(card, used, set(places.values())), entries, [*left_out, *gone, *texts])
+    return ImportPlan(_described(card, used, set(places.values())), entries, [*left_out, *gone, *texts])
 
 
 def _described(card: DatasetCard, classes: set[str], splits: set[str]) -> DatasetCard:

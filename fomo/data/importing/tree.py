@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from fomo.data.importing.job import NO_IMAGE
 from fomo.data.importing.splits import Parts
-from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import LEFT_BY_TOOL, LeftOut, is_left_by_tool
+from fomo.data.stored_images import EXTENSIONS
 
-NO_IMAGES = "class without any picture"
 TEXT_ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst", ".list")
 """Files that may say something of images."""
 
@@ -52,7 +52,7 @@ def find(root: Path, links: Path | None = None) -> Tree:
             else:
                 _note_other(tree, path, reason)
         if not subfolders and here not in tree.images and here:
-            tree.leave_out(folder, NO_IMAGES)
+            tree.leave_out(folder, NO_IMAGE)
     return tree
 
 
@@ -110,7 +110,7 @@ def _is_known(tree: Tree, path: Path) -> bool:
 def unsuitable(path: Path, inside: list[Path]) -> str:
     """Why a file is not even opened; empty where it is."""
     if path.suffix.lower() not in EXTENSIONS:
-        return "not a picture by name"
+        return "not an image by name"
     if not any(path.resolve().is_relative_to(folder) for folder in inside):
         return "link out of the folder"
     return "" if path.is_file() else "not a file"

@@ -18,7 +18,7 @@ from pathlib import Path
 from fomo.data.card import DatasetCard, is_class_name
 from fomo.data.importing.class_names import check_told_apart
 from fomo.data.importing.gathered import TEMPLATES
-from fomo.data.importing.job import Listed, Plan, Raw, Source, Tick, check_size, fingerprint
+from fomo.data.importing.job import ImportPlan, Listed, Raw, Source, Tick, check_size, fingerprint
 from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.sources import MAX_TEXT_BYTES, Unusable
@@ -92,10 +92,10 @@ def webdataset_source(root: Path, name: str, size: int | None = None, class_file
     check_size(size)
     shards = read_layout(root, name, class_file)
 
-    def plan(run: Run, folder: Path, tick: Tick) -> Plan:
+    def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         card = shards.card or _card_of_named(shards, name, run)
         entries = {split: partial(_entries, paths, shards.layout) for split, paths in shards.tars.items()}
-        return Plan(card, entries, counts=shards.counts)
+        return ImportPlan(card, entries, counts=shards.counts)
 
     every = [path for paths in shards.tars.values() for path in paths]
     about = shards.card.to_json() if shards.card is not None else shards.origin

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from fomo.data.pictures import pixel_digest
 from fomo.data.samples import Samples
 from fomo.data.shards import ShardSamples, shortened
+from fomo.data.stored_images import pixel_digest
 from fomo.errors import FomoError
 
 SIDE, LOW = 32, 8

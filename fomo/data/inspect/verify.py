@@ -11,10 +11,10 @@ import numpy as np
 from fomo.data.card import DatasetCard, read_card
 from fomo.data.importing.job import Tick
 from fomo.data.inspect.verified import Verified
-from fomo.data.pictures import KEPT, pixel_digest
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import COLUMNS, ShardSamples, shard_path, shortened
 from fomo.data.sources import LeftOut, tar_members
+from fomo.data.stored_images import KEPT, pixel_digest
 from fomo.errors import FomoError
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fomo.data.images import BadImage, decode
-from fomo.data.pictures import read_picture
 from fomo.data.sources import Unusable
+from fomo.data.stored_images import read_image
 from tests.fomo.helpers import encoded
 
 RAMP = np.linspace(0, 1, 48, dtype=np.float64).reshape(6, 8)
@@ -91,7 +91,7 @@ def test_grey_of_an_unknown_range_is_left_out(values: np.ndarray) -> None:
         with pytest.raises(BadImage, match="unknown range"):
             decode(data)
     with pytest.raises(Unusable, match="unknown range"):
-        read_picture(tiff(values))
+        read_image(tiff(values))
 
 
 def test_numbers_with_a_sign_in_8_bits_are_left_out() -> None:
@@ -129,11 +129,11 @@ def test_colours_of_16_bits_are_read_and_those_of_12_bits_in_16_left_out() -> No
 
 def test_images_that_differ_only_beyond_8_bits_are_no_duplicates() -> None:
     floats = [tiff((RAMP * (1 - number / 10_000)).astype(np.float32)) for number in range(5)]
-    read = [read_picture(data) for data in floats]
+    read = [read_image(data) for data in floats]
     assert len({each.content for each in read}) == 5 > len({each.digest for each in read})
-    assert read[0].content == read_picture(tiff(RAMP.astype(np.float32), compression="tiff_lzw")).content
+    assert read[0].content == read_image(tiff(RAMP.astype(np.float32), compression="tiff_lzw")).content
 
 
 def test_what_is_stored_shows_what_was_decoded() -> None:
-    stored = read_picture(tiff(RAMP.astype(np.float32)))
+    stored = read_image(tiff(RAMP.astype(np.float32)))
     assert stored.extension == "png" and Image.open(io.BytesIO(stored.data)).mode == "RGB" and near(stored.data)

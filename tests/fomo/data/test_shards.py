@@ -16,8 +16,8 @@ from fomo.data import shards
 from fomo.data.card import DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.split_writer import SplitWriter
-from fomo.data.pictures import pixel_digest
 from fomo.data.shards import ShardSamples, open_dataset, present, shard_path, shortened, write_card
+from fomo.data.stored_images import pixel_digest
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 

@@ -122,7 +122,7 @@ def test_what_is_missing_unnamed_or_leads_out_is_counted(root: Path) -> None:
     assert card.counts == {"named in the table, not there": 1, "path out of the root": 1, "no class": 1}
     put(root / "b.csv", csv_of(ROWS[:3]))
     (root.parent / "out").rename(root.parent / "first")
-    assert brought_in(root / "b.csv").counts == {"there, not named in the table": 1, "not a picture by name": 1}
+    assert brought_in(root / "b.csv").counts == {"there, not named in the table": 1, "not an image by name": 1}
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_other_files_of_tools_are_no_pictures_by_name(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", {"red": 3})
     for name in ("Thumbs.db", ".DS_Store", "desktop.ini"):
         put(root / "red" / name, "x")
-    assert import_folder(root).counts == {"not a picture by name": 3}
+    assert import_folder(root).counts == {"not an image by name": 3}
 
 
 @pytest.mark.parametrize(

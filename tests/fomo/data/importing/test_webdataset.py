@@ -152,7 +152,7 @@ def test_bad_samples_are_counted_and_the_good_ones_come_in(tmp_path: Path) -> No
     assert card.counts == {
         "too many pixels": 1,
         "empty file": 1,
-        "broken picture": 1,
+        "broken image": 1,
         "no caption": 1,
         "text without an image": 1,
         "several images of one key": 1,
@@ -235,7 +235,7 @@ def test_folders_without_shards_or_classes_are_refused(benchmark: Path, tmp_path
 
 def test_nothing_usable_leaves_nothing(tmp_path: Path) -> None:
     tar(tmp_path / "laion" / "0.tar", [("a.jpg", b"x"), ("a.txt", b"y")])
-    with pytest.raises(FomoError, match="no usable picture"):
+    with pytest.raises(FomoError, match="no usable image"):
         imported(tmp_path / "laion")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Pictures as they are stored: checked by decoding, told apart by their pixels."""
+"""Images as they are stored: checked by decoding, told apart by their pixels."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 
 @dataclass(frozen=True)
-class Picture:
+class StoredImage:
     """A usable image: encoded as it will be stored, with the SHA-256 of its pixels.
 
     ``content`` is what duplicates are told by: the SHA-256 of the values in the file where they have more than 8 bits,
@@ -30,11 +30,11 @@ class Picture:
 
 
 def pixel_digest(image: Image.Image) -> str:
-    """SHA-256 of size and pixels of an RGB picture: the same in whatever format it is stored."""
+    """SHA-256 of size and pixels of an RGB image: the same in whatever format it is stored."""
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
-def read_picture(data: bytes, size: int | None = None, digest: str | None = None) -> Picture:
+def read_image(data: bytes, size: int | None = None, digest: str | None = None) -> StoredImage:
     """Decode, hash, and encode anew where the shorter side is above ``size`` or the format is not one of the shards'.
 
     Where the ``digest`` is known and nothing is to be changed, nothing is decoded.
@@ -44,16 +44,16 @@ def read_picture(data: bytes, size: int | None = None, digest: str | None = None
     """
     kind = format_if_still(data)
     if digest is not None and size is None and kind in KEPT:
-        return Picture(digest, KEPT[kind], data)
+        return StoredImage(digest, KEPT[kind], data)
     try:
         image, content = decode_fully(data)
     except BadImage as error:
-        raise Unusable(f"{error} picture" if str(error) in ("broken", "empty") else str(error)) from None
+        raise Unusable(f"{error} image" if str(error) in ("broken", "empty") else str(error)) from None
     shrink = size is not None and min(image.size) > size
     extension, stored = (KEPT[kind], data) if kind in KEPT and not shrink else ("png", None)
     shown = _shrunk(image, size) if shrink and size is not None else image
     digest = pixel_digest(shown)
-    return Picture(digest, extension, stored or _png(shown), content or digest)
+    return StoredImage(digest, extension, stored or _png(shown), content or digest)
 
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
