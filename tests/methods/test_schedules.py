@@ -10,6 +10,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
 import pytest
 from hypothesis import given
