@@ -1,14 +1,14 @@
 """The one place that builds: from a configuration to model, method, optimizer, learning rate, stream and batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from torch import nn
 
-from fomo.config.parts import build
 from fomo.config.plugins import PARTS, check_method
 from fomo.config.schema import Config
+from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError
 from fomo.loop import LearningRate
 from fomo.method import Method
@@ -27,6 +27,36 @@ FLOOR = 0.001
 """Share of the learning rate that schedules end at."""
 RANDOM = {"pretrained": None}
 """Model settings without weights of others: nothing is downloaded."""
+
+
+def build(
+    section: str,
+    node: Mapping[str, Any],
+    allow: tuple[str, ...] = (),
+    optional: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
+    """The object that a configured part describes; with ``_partial_`` what makes it.
+
+    Args:
+        section: The group, for messages.
+        node: ``_target_`` and its keys.
+        allow: Packages that the user trusts besides ours and installed plug-ins.
+        optional: Arguments that are added where the target takes them.
+        given: Arguments that are added.
+
+    Raises:
+        FomoError: the target is not allowed or not found, a key does not fit, or its code fails.
+    """
+    make = bound(section, node, allow, optional or {}, given)
+    if node.get("_partial_"):
+        return make
+    try:
+        return make()
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        raise blamed(section, node, make.func, error) from error
 
 
 def _build(config: Config, section: str, **given: Any) -> Any:

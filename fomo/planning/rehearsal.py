@@ -203,7 +203,7 @@ class _Rehearsal:
 def _period(optimizer: PeriodicOptimizer) -> int:
     every = optimizer.refresh_every
     if not isinstance(every, int) or every < 1:
-        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are whole numbers from 1.")
+        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are integers from 1.")
     return every
 
 

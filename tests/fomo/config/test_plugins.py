@@ -14,7 +14,7 @@ import fomo
 from fomo.cli import main
 from fomo.config import plugins
 from fomo.config.compose import compose, groups
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.results.layout import WEIGHTS

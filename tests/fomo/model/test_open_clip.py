@@ -11,7 +11,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from fomo.config.compose import compose
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
