@@ -12,7 +12,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.config.compose import compose, sweep
 from fomo.errors import FomoError
@@ -86,11 +86,11 @@ def table(found: list[dict[str, Any]]) -> Table:
     common = set.intersection(*map(set, labels)) if len(found) > 1 else set()
     models = {f"{each['model']}, batch {_sizes(each)}" for each in found}
     caption = CAPTION + (OF_A_RAMP if any(each["batch_ramp"] for each in found) else "")
-    shown = Table(title=escape(", ".join(sorted(models))), caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
-    shown.add_column("method", no_wrap=True)
     numbers = ["GFLOPs\nper step", "extra\nper task", "other", "memory\nGiB", "× full", "MAFs\nper step"]
-    for column in [*numbers, *(f"T = {length}\nsteps" for length in lengths)]:
-        shown.add_column(column, justify="right", no_wrap=True)
+    numbers += [f"T = {length}\nsteps" for length in lengths]
+    columns = [Column("method", no_wrap=True), *(Column(name, justify="right", no_wrap=True) for name in numbers)]
+    title = escape(", ".join(sorted(models)))
+    shown = Table(*columns, title=title, caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     for each, label in zip(found, labels, strict=True):
         shown.add_row(
             escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths)
@@ -114,6 +114,4 @@ def _cells(row: dict[str, Any], lengths: list[str]) -> list[str]:
 
 def _short(number: float) -> str:
     """Five digits at least of what is large, four of what is small; the JSON has all."""
-    if number == 0:
-        return "–"
-    return f"{number:,.1f}" if number >= 1000 else f"{number:.4g}"
+    return "–" if number == 0 else f"{number:,.1f}" if number >= 1000 else f"{number:.4g}"

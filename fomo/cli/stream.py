@@ -79,16 +79,13 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
 
 def configured(overrides: list[str]) -> "tuple[Config, StreamPlan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
-    values = compose([_expanded(override) for override in _with_file(overrides)])
+    given = _with_file(overrides)
+    values = compose([f"stream.{each}" if each.startswith("ordering=") else each for each in given])
     from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
 
     config = resolve(values).config
     return config, stream_plan(config)
-
-
-def _expanded(override: str) -> str:
-    return f"stream.{override}" if override.startswith("ordering=") else override
 
 
 def _with_file(items: list[str]) -> list[str]:

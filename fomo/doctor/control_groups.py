@@ -62,10 +62,9 @@ def available_memory(proc: Path = PROC, top: Path = CGROUP) -> int:
 
 
 def _machine_memory(proc: Path) -> int:
-    for line in _text(proc / "meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * KIB
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # other systems do not tell what is free
+    lines = _text(proc / "meminfo").splitlines()
+    free = (int(line.split()[1]) * KIB for line in lines if line.startswith("MemAvailable:"))
+    return next(free, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # not every system tells what is free
 
 
 def process_bytes() -> int:

@@ -125,10 +125,8 @@ class Kit:
         try:
             with settings_kept():
                 getattr(self, f"check_{check}")()
-        except Failed as failure:
+        except (Failed, FomoError) as failure:
             return Finding(check, "failed", str(failure))
-        except FomoError as error:
-            return Finding(check, "failed", str(error))
         except (Exception, SystemExit) as error:  # whatever a plug-in's code raises
             return Finding(check, "failed", self.line(error))
         return Finding(check, "ok")

@@ -36,24 +36,19 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
     bits = (each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other))
-    return torch.equal(*bits)
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(*bits)
 
 
 class _FrozenTemperature(Method):
     """Takes the parameter that is a scalar out of training."""
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        self._freeze(network)
-
-    def begin_task(self, network: nn.Module, task: Task) -> None:
-        self._freeze(network)
-
-    def _freeze(self, network: nn.Module) -> None:
         for parameter in network.parameters():
             parameter.requires_grad_(parameter.requires_grad and parameter.ndim > 0)
+
+    def begin_task(self, network: nn.Module, task: Task) -> None:
+        self.begin_run(network, task.seed)
 
 
 MakeParts = Callable[[], dict[str, Method]]

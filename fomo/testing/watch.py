@@ -4,7 +4,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -161,12 +161,10 @@ class Watched(Methods):
         """One hook of one part."""
         modules = arguments[0] if hook in IN_STEP else None
         before = _modes(modules)
+        noting = nullcontext() if self.draws is None else noting_draws(self.draws)
         try:
-            with watching(self.faults, f"{name}.{hook}"):
-                if self.draws is None:
-                    return super().call(name, hook, *arguments, meter=meter)
-                with noting_draws(self.draws):
-                    return super().call(name, hook, *arguments, meter=meter)
+            with watching(self.faults, f"{name}.{hook}"), noting:
+                return super().call(name, hook, *arguments, meter=meter)
         finally:
             after = _modes(modules)
             changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
@@ -197,8 +195,7 @@ def _modes(network: nn.Module | None) -> dict[str, Sequence[bool]]:
     """What is set between the start and the end of a task."""
     if network is None:
         return {}
-    training = [module.training for module in network.modules()]
     return {
-        "the training mode of modules": training,
+        "the training mode of modules": [module.training for module in network.modules()],
         "requires_grad": [p.requires_grad for p in network.parameters()],
     }

@@ -85,10 +85,9 @@ class Lender:
     def altered(self) -> list[str]:
         """Which tensors of what was lent are not as they were; all is taken back."""
         pairs, self._lent = self._lent, []
-        names = ("images", "tokens")
         return [
             name
-            for name in names
+            for name in ("images", "tokens")
             if any(not torch.equal(getattr(one, name), getattr(other, name)) for one, other in pairs)
         ]
 
