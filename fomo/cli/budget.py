@@ -23,7 +23,6 @@ CAPTION = (
     "Other: optimizer arithmetic and decompositions. See docs/budget.md."
 )
 OF_A_RAMP = " With a ramp: GFLOPs of the first size, memory of the largest, steps of the last task."
-WIDEST = 400
 EPILOG = """examples:
   fomo budget                                                    the default run
   fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(found, indent=1))
     else:
         screen, shown = Console(), table(found)
-        screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(WIDEST)).maximum)
+        screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(400)).maximum)
         screen.print(shown)  # a line that wraps is easier to read than digits that are cut off
 
 

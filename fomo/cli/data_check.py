@@ -79,8 +79,7 @@ def preview_data(options: argparse.Namespace) -> None:
         raise FomoError(f"--number {options.number}: allowed are 1 and above.")
     datasets = [open_named(name, options.root) for name in options.names]
     for dataset in datasets:
-        several = len(datasets) > 1
-        file = options.out.with_stem(f"{options.out.stem}-{dataset.name}") if several else options.out
+        file = options.out.with_stem(f"{options.out.stem}-{dataset.name}") if len(datasets) > 1 else options.out
         split = options.split or next(split for split in SPLITS if dataset.card.num_samples.get(split))
         file.parent.mkdir(parents=True, exist_ok=True)
         preview(dataset, split, options.number).save(file)

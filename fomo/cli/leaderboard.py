@@ -25,8 +25,7 @@ def main(arguments: list[str]) -> None:
     else:
         show(board, Console())
     if not board.entries:
-        reasons = "; ".join(board.refused.values()) or "there is no run folder"
-        raise FomoError(f"nothing to rank: {reasons}")
+        raise FomoError(f"nothing to rank: {'; '.join(board.refused.values()) or 'there is no run folder'}")
 
 
 def expand(folder: Path) -> list[Path]:

@@ -112,8 +112,7 @@ class ProgressBars(Progress):
 
     def step(self, task: int, step: int, loss: float) -> None:
         """Move on by a step."""
-        text = f"task {task} of {self._num_tasks}, loss {loss:.3f}"
-        self.update(self._steps, advance=1, description=text)
+        self.update(self._steps, advance=1, description=f"task {task} of {self._num_tasks}, loss {loss:.3f}")
 
     def evaluating(self, task: int, dataset: str) -> None:
         """Move on by a dataset; the bar starts anew with each evaluation."""

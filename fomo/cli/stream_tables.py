@@ -59,12 +59,10 @@ def dataset_table(shown: "StreamSummary") -> Table:
             samples[concept.dataset] += shown.num_samples.get(concept, 0)
     for name, tasks in sorted(tasks_of.items()):
         count = "absent" if name in shown.absent else str(samples[name])
-        span = f"{tasks[0]}–{tasks[-1]}"
-        table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, span)
+        table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, f"{tasks[0]}–{tasks[-1]}")
     table.add_section()
     for name in shown.retention:
-        where = "absent" if name in shown.absent else ""
-        table.add_row(escape(name), escape(shown.domains[name]), "held out", where, "")
+        table.add_row(escape(name), escape(shown.domains[name]), "held out", "absent" if name in shown.absent else "")
     return table
 
 

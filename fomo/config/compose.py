@@ -121,8 +121,7 @@ def _parsed(override: str) -> Override:
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise FomoError(f"cannot read the override '{override}': {reason}. {way_out}") from None
+        raise FomoError(f"cannot read the override '{override}': {str(error).splitlines()[0]}. {way_out}") from None
     if not parsed.key_or_group:
         raise FomoError(f"cannot read the override '{override}': there is no key. {way_out}")
     return parsed
@@ -147,13 +146,6 @@ def study(overrides: Sequence[str]) -> str:
     return next((name for name in chosen if name.startswith(STUDY)), "")
 
 
-def _swept_by(name: str) -> dict[str, str]:
-    """What a study sweeps over, as Hydra writes it: ``hydra.sweeper.params``, KEY: VALUES."""
-    stored = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
-    params: dict[str, str] = stored["hydra"]["sweeper"]["params"]
-    return params
-
-
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
     """The jobs of a sweep: every combination of the listed values, as overrides; a study lists values of its own.
 
@@ -161,8 +153,9 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     """
     parsed = parse(overrides)
     if name := study(overrides):
-        own = {key: values for key, values in _swept_by(name).items() if key not in {p.key_or_group for p in parsed}}
-        parsed = parse([f"{key}={values}" for key, values in own.items()]) + parsed
+        params = read_yaml(config_dir() / "experiment" / f"{name}.yaml")["hydra"]["sweeper"]["params"]
+        given = {each.key_or_group for each in parsed}
+        parsed = parse([f"{key}={values}" for key, values in params.items() if key not in given]) + parsed
     folders = [each for each in parsed if each.key_or_group == "run.dir"]
     _refuse_several(folders)
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
@@ -265,8 +258,8 @@ def _readable(error: Exception, overrides: Sequence[str]) -> FomoError:
     key = re.search(r"Could not override '([^']+)'", text)
     if key is None:
         return FomoError(text.splitlines()[0])
-    way_out = "`fomo run --show` prints every key."
-    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys(overrides))}{way_out}")
+    near = nearest(key.group(1), _all_keys(overrides))
+    return FomoError(f"unknown key or group '{key.group(1)}'. {near}`fomo run --show` prints every key.")
 
 
 def _all_keys(overrides: Sequence[str]) -> list[str]:

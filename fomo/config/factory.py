@@ -25,8 +25,6 @@ from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
 """Share of the learning rate that schedules end at."""
-RANDOM = {"pretrained": None}
-"""Model settings without weights of others: nothing is downloaded."""
 
 
 def _build(config: Config, section: str, **given: Any) -> Any:
@@ -43,7 +41,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     Raises:
         FomoError: the model is not there, or cannot compute as ``runtime`` asks.
     """
-    node = {key: RANDOM.get(key, value) if random else value for key, value in config.model.items()}
+    node = {key: None if random and key == "pretrained" else value for key, value in config.model.items()}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
     checkpoint_activations(built.network, config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)

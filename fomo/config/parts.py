@@ -19,7 +19,6 @@ from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
-SPECIAL = ("_target_", "_partial_")
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -39,7 +38,7 @@ def build(
             a value that it cannot use.
     """
     target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
-    keys = {key: value for key, value in node.items() if key not in SPECIAL}
+    keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
     try:
         taken = inspect.signature(target).parameters
     except ValueError as error:  # of a few built-in types

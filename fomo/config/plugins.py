@@ -74,8 +74,7 @@ def installed() -> tuple[Plugin, ...]:
     Raises:
         FomoError: two packages give one name.
     """
-    found = entry_points()
-    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in found.select(group=f"fomo.{kind}")]
+    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")]
     unique: dict[tuple[str, str], Plugin] = {}
     for plugin in plugins:
         other = unique.setdefault((plugin.kind, plugin.name), plugin)

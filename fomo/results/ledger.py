@@ -114,7 +114,6 @@ def read_ledger(run: Path) -> LedgerFile:
     values = read_json(path)
     if not _is_ledger(values):
         raise FomoError(f"{path}: not the ledger of a run.")
-    given = {key: values[key] for key in OPTIONAL if key in values}
     return LedgerFile(
         unit=values["unit"],
         total=values["total"],
@@ -123,7 +122,7 @@ def read_ledger(run: Path) -> LedgerFile:
         charged=Spent.read(values["charged"]),
         samples=values["samples"],
         tasks={number: TaskSpent.read(task) for number, task in values.get("tasks", {}).items()},
-        **given,
+        **{key: values[key] for key in OPTIONAL if key in values},
     )
 
 

@@ -97,8 +97,8 @@ class Trial:
         self.network: nn.Module = copy.deepcopy(self.world.model.network)
         with uncharged(self.faults, self.free, "the constructor"):
             parts = self.make_parts()
-        self.methods, self.lender = Watched(parts), Lender()
-        self.methods.faults, self.methods.free, self.methods.draws = self.faults, self.free, self.draws
+        self.methods = Watched(parts, self.faults, self.free, self.draws)
+        self.lender = Lender()
         self.learner = Learner(self.network, self.methods, self.make_optimizer, 1.0, None, self.autocast)
         self.optimizer: torch.optim.Optimizer | None = None
         self.methods.work_in(self.folder)
@@ -112,7 +112,7 @@ class Trial:
         data = (number - 1) % NUM_TASKS + 1
 
         def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:
-            return self.lender.lend_all(self.world.once(data, size, max_samples))
+            return map(self.lender.lend, self.world.once(data, size, max_samples))
 
         assert self.seed is not None
         num_samples = self.world.num_samples[data - 1]

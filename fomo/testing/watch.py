@@ -141,14 +141,22 @@ def threads_started() -> Iterator[dict[str, None]]:
 
 
 class Watched(Methods):
-    """Parts that are watched at each call. ``faults``: who changed what; ``free``: who computes where nothing is
-    charged; ``draws``: what drew random numbers."""
+    """Parts that are watched at each call.
 
-    def __init__(self, parts: Mapping[str, Method]) -> None:
+    Args:
+        parts: the parts of the method, by group.
+        faults: takes in who changed what.
+        free: takes in who computes where nothing is charged.
+        draws: takes in what drew random numbers; ``None``: nobody looks.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Method], faults: dict[str, None], free: dict[str, None], draws: dict[str, None] | None
+    ) -> None:
         super().__init__(parts)
-        self.faults: dict[str, None] = {}
-        self.free: dict[str, None] = {}
-        self.draws: dict[str, None] | None = None
+        self.faults = faults
+        self.free = free
+        self.draws = draws
 
     def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
         """Begin the run, each part in turn."""
@@ -167,8 +175,7 @@ class Watched(Methods):
                 return super().call(name, hook, *arguments, meter=meter)
         finally:
             after = _modes(modules)
-            changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
-            self.faults |= dict.fromkeys(changed)
+            self.faults |= {f"{name}.{hook} changed {what}": None for what in before if before[what] != after[what]}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every part's state."""

@@ -1,6 +1,5 @@
 """What the kit's experiments share: the pocket model, two tasks of drawn pictures, and their batches."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -77,10 +76,6 @@ class Lender:
         copy = replace(batch, images=batch.images.clone(), tokens=batch.tokens.clone())
         self._lent.append((batch, copy))
         return copy
-
-    def lend_all(self, batches: list[Batch]) -> Iterator[Batch]:
-        """Copies, one after the other."""
-        return map(self.lend, batches)
 
     def altered(self) -> list[str]:
         """Which tensors of what was lent are not as they were; all is taken back."""
