@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from fomo.errors import FomoError, check_keys, unknown
+from fomo.errors import FomoError, check_choice, check_keys
 from fomo.model.names import pocket_names
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model=, out=, or a value of the recipe")
     settings = parse(parser.parse_args(arguments).settings)
     name = str(settings.pop("model", "pocket"))
-    if name not in pocket_names():
-        raise unknown("pocket model", name, pocket_names())
+    check_choice("pocket model", name, pocket_names())
     folder = Path(str(settings.pop("out", f"pretrained/{name}")))
     recipe = recipe_with(name, settings)
     _make_empty(folder)

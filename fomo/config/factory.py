@@ -9,7 +9,7 @@ from torch import nn
 from fomo.config.parts import build
 from fomo.config.plugins import PARTS, check_method
 from fomo.config.schema import Config
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
 from fomo.method import Method
 from fomo.model.clip import ClipModel, checkpoint_activations
@@ -106,8 +106,8 @@ def schedule(config: Config) -> Callable[[Position], float]:
         FomoError: ``optimizer.lr`` is not a finite number above 0.
     """
     base = config.optimizer.get("lr")
-    if not isinstance(base, (int, float)) or not 0 < base < float("inf"):
-        raise FomoError(f"optimizer.lr={base}: allowed are finite numbers above 0.")
+    is_rate = isinstance(base, (int, float)) and 0 < base < float("inf")
+    check_allowed(is_rate, f"optimizer.lr={base}", "finite numbers above 0")
     within_task = _build(config, "schedule")
     across_tasks = _build(config, "meta_schedule")
     return lambda at: float(across_tasks(within_task, at))
