@@ -1,7 +1,7 @@
 """Errors that a user can act on: the value, what is allowed, the nearest match, the way out."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class FomoError(Exception):
@@ -61,5 +61,23 @@ def check_keys(kind: str, keys: Iterable[str], allowed: Iterable[str]) -> None:
     """Refuse the first key that is not allowed."""
     names = set(allowed)
     for key in keys:
-        if key not in names:
-            raise unknown(f"key of {kind}", key, names)
+        check_choice(f"key of {kind}", key, names)
+
+
+def check_choice(kind: str, value: object, allowed: Collection[str], way_out: str = "") -> None:
+    """Refuse a name that is not among ``allowed``.
+
+    Args:
+        kind: what the name is of, as in "value of budget.rounding".
+        value: the name.
+        allowed: all names that there are.
+        way_out: a sentence on what else to do.
+    """
+    if value not in allowed:
+        raise unknown(kind, value, allowed, way_out)
+
+
+def check_allowed(holds: bool, setting: str, allowed: str) -> None:
+    """Refuse a ``setting``, written as the user writes it, whose condition does not hold; ``allowed`` says which."""
+    if not holds:
+        raise FomoError(f"{setting}: allowed are {allowed}.")

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 
 UNITS = ("total_mafs", "total_gflops", "samples", "steps", "wall_seconds")
 ROUNDINGS = ("floor", "nearest")
@@ -36,16 +36,14 @@ class Budget:
     def __post_init__(self) -> None:
         given = {unit: getattr(self, unit) for unit in UNITS if getattr(self, unit) is not None}
         for name, value in (*given.items(), ("scale", self.scale)):
-            if not (value > 0 and math.isfinite(value)):
-                raise FomoError(f"budget.{name}={value}: allowed are finite numbers above 0.")
+            check_allowed(0 < value < math.inf, f"budget.{name}={value}", "finite numbers above 0")
         if len(given) != 1:
             shown = " and ".join(f"budget.{unit}={value}" for unit, value in given.items()) or "none"
             raise FomoError(
                 f"a budget has one unit, given are: {shown}. Choose one with budget=mafs, gflops, samples, steps or "
                 f"wall_seconds, then set its number, for example `budget=steps budget.steps=360`."
             )
-        if self.rounding not in ROUNDINGS:
-            raise unknown("value of budget.rounding", self.rounding, ROUNDINGS)
+        check_choice("value of budget.rounding", self.rounding, ROUNDINGS)
 
     @property
     def unit(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from fomo.checkpoint.files import Packed, numbered, snapshot, write
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.writing import remove_scratch
 
 KEPT = 2
@@ -34,8 +34,8 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         for name, least in (("every_steps", 1), ("every_minutes", 0)):
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise FomoError(f"checkpoint.{name}={value}: allowed are numbers from {least}, or null for none.")
+            allowed = f"numbers from {least}, or null for none"
+            check_allowed(value is None or value >= least, f"checkpoint.{name}={value}", allowed)
 
 
 class CheckpointWriter:

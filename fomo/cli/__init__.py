@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fomo.errors import FomoError, Stopped, WorkerHung, unknown
+from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
 from fomo.system.text import printable
 from fomo.system.workers import end_now
 from fomo.version import __version__
@@ -56,8 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def command(name: str, arguments: list[str]) -> None:
     """Import the command's module and call it."""
-    if name not in COMMANDS:
-        raise unknown("command", name, COMMANDS, "`fomo --help` says what each does.")
+    check_choice("command", name, COMMANDS, "`fomo --help` says what each does.")
     check_shadowing()
     importlib.import_module(f"fomo.cli.{name}").main(arguments)
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.config.compose import compose, sweep
 from fomo.errors import FomoError
@@ -23,7 +23,6 @@ CAPTION = (
     "Other: optimizer arithmetic and decompositions. See docs/budget.md."
 )
 OF_A_RAMP = " With a ramp: GFLOPs of the first size, memory of the largest, steps of the last task."
-WIDEST = 400
 EPILOG = """examples:
   fomo budget                                                    the default run
   fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(found, indent=1))
     else:
         screen, shown = Console(), table(found)
-        screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(WIDEST)).maximum)
+        screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(400)).maximum)
         screen.print(shown)  # a line that wraps is easier to read than digits that are cut off
 
 
@@ -86,11 +85,11 @@ def table(found: list[dict[str, Any]]) -> Table:
     common = set.intersection(*map(set, labels)) if len(found) > 1 else set()
     models = {f"{each['model']}, batch {_sizes(each)}" for each in found}
     caption = CAPTION + (OF_A_RAMP if any(each["batch_ramp"] for each in found) else "")
-    shown = Table(title=escape(", ".join(sorted(models))), caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
-    shown.add_column("method", no_wrap=True)
     numbers = ["GFLOPs\nper step", "extra\nper task", "other", "memory\nGiB", "× full", "MAFs\nper step"]
-    for column in [*numbers, *(f"T = {length}\nsteps" for length in lengths)]:
-        shown.add_column(column, justify="right", no_wrap=True)
+    numbers += [f"T = {length}\nsteps" for length in lengths]
+    columns = [Column("method", no_wrap=True), *(Column(name, justify="right", no_wrap=True) for name in numbers)]
+    title = escape(", ".join(sorted(models)))
+    shown = Table(*columns, title=title, caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     for each, label in zip(found, labels, strict=True):
         shown.add_row(
             escape(" ".join(label[:1] + [word for word in label[1:] if word not in common])), *_cells(each, lengths)
@@ -114,6 +113,4 @@ def _cells(row: dict[str, Any], lengths: list[str]) -> list[str]:
 
 def _short(number: float) -> str:
     """Five digits at least of what is large, four of what is small; the JSON has all."""
-    if number == 0:
-        return "–"
-    return f"{number:,.1f}" if number >= 1000 else f"{number:.4g}"
+    return "–" if number == 0 else f"{number:,.1f}" if number >= 1000 else f"{number:.4g}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fomo.config.compose import parse
-from fomo.errors import FomoError
+from fomo.errors import FomoError, nearest
 from fomo.system.text import escape
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ def find(method: str) -> Any:
         FomoError: there is no such module or class, or the import fails.
     """
     from fomo.config.plugins import described
-    from fomo.errors import nearest
 
     module, _, name = method.partition(":")
     if os.getcwd() not in sys.path:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fomo.cli.data_import import progress_bar
 from fomo.data.card import SPLITS
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.text import escape, printable
 from fomo.system.workers import num_cores, runner
 
@@ -37,8 +37,7 @@ def verify_data(options: argparse.Namespace) -> None:
     """Check each dataset; problems are shown, and end with status 2."""
     from fomo.data.shards import present
 
-    if options.workers < 1:
-        raise FomoError(f"--workers {options.workers}: allowed are 1 and above.")
+    check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
     whole = (options.path / "dataset.json").is_file()
     folders = [options.path] if whole else list(present(options.path).values())
     if not folders:
@@ -73,14 +72,11 @@ def preview_data(options: argparse.Namespace) -> None:
     from fomo.data.inspect.preview import preview
     from streams import open_named
 
-    if options.out.suffix.lower() not in EXTENSIONS:
-        raise FomoError(f"--out '{options.out}': allowed are {', '.join(EXTENSIONS)}.")
-    if options.number < 1:
-        raise FomoError(f"--number {options.number}: allowed are 1 and above.")
+    check_allowed(options.out.suffix.lower() in EXTENSIONS, f"--out '{options.out}'", ", ".join(EXTENSIONS))
+    check_allowed(options.number >= 1, f"--number {options.number}", "1 and above")
     datasets = [open_named(name, options.root) for name in options.names]
     for dataset in datasets:
-        several = len(datasets) > 1
-        file = options.out.with_stem(f"{options.out.stem}-{dataset.name}") if several else options.out
+        file = options.out.with_stem(f"{options.out.stem}-{dataset.name}") if len(datasets) > 1 else options.out
         split = options.split or next(split for split in SPLITS if dataset.card.num_samples.get(split))
         file.parent.mkdir(parents=True, exist_ok=True)
         preview(dataset, split, options.number).save(file)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.cli.screen import is_wide, screen
 from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
@@ -14,7 +14,6 @@ from fomo.system.text import escape
 if TYPE_CHECKING:
     from streams.catalogue import Declaration
 
-HEADINGS = ("train", "val", "test")
 LEGEND = """here: yes; differs (here, but not of FoMo-in-Flux's split sizes); else how to get it:
   prepare: fomo data prepare NAME --out ROOT; page: its address is in --json; unknown.
 Numbers of what is not here are FoMo-in-Flux's."""
@@ -31,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """A row per dataset: those in the root and the pocket's, then those of FoMo-in-Flux that are not here."""
-    rows = [row for row in everything(options.root) if _wanted(row, options.role, options.kind)]
+    known = everything(options.root)
+    rows = [row for row in known if options.role in (None, row["role"]) and options.kind in (None, row["kind"])]
     if options.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -90,18 +90,10 @@ def _of_declaration(known: "Declaration") -> dict[str, Any]:
     }
 
 
-def _wanted(row: dict[str, Any], role: str | None, kind: str | None) -> bool:
-    return role in (None, row["role"]) and kind in (None, row["kind"])
-
-
 def _table(rows: list[dict[str, Any]], wide: bool) -> Table:
-    table = Table(title="datasets")
-    table.add_column("name", no_wrap=True)
-    table.add_column("role")
-    for column in ("classes", *HEADINGS):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("domain", "licence", "here") if wide else ("here",):
-        table.add_column(column)
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("classes", "train", "val", "test"))
+    last = ("domain", "licence", "here") if wide else ("here",)
+    table = Table(Column("name", no_wrap=True), "role", *numbers, *last, title="datasets")
     for row in rows:
         counts = [str(row["num_samples"].get(split, 0)) for split in SPLITS]
         domain = row["domain"] or "unknown"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, unknown
 from fomo.system.workers import num_cores
 
 
@@ -30,8 +30,7 @@ def prepare(options: argparse.Namespace) -> None:
     from streams.prepare import RECIPES, prepared, prepared_as_reference
 
     check_preparable(options.name)
-    if options.workers < 1:
-        raise FomoError(f"--workers {options.workers}: allowed are 1 and above.")
+    check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
     recipe, declared = RECIPES[options.name], catalogue.load()[options.name]
     root = options.source or options.out / ".sources" / options.name
     written = recipe.name if options.info is None else options.name

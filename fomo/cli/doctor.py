@@ -7,19 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fomo.cli.screen import screen
+from fomo.doctor.facts import Facts
 from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
 from fomo.doctor.verdict import Level, Verdict, duration
-
-if TYPE_CHECKING:
-    from fomo.doctor.facts import Facts
 
 SCHEMA = "fomo.doctor/1"
 MARKS = {Level.GREEN: "✓", Level.YELLOW: "!", Level.RED: "✗"}
@@ -52,7 +49,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-def examined(overrides: list[str]) -> tuple["Facts", list[Verdict]]:
+def examined(overrides: list[str]) -> tuple[Facts, list[Verdict]]:
     """The facts about the job here, and the verdicts on them."""
     from fomo.config.compose import compose
 
@@ -86,7 +83,7 @@ def worst(verdicts: list[Verdict]) -> Level:
     return max(verdict.level for verdict in verdicts)
 
 
-def document(facts: "Facts | None", verdicts: list[Verdict]) -> dict[str, object]:
+def document(facts: Facts | None, verdicts: list[Verdict]) -> dict[str, object]:
     """Everything, for programs."""
     return {
         "schema": SCHEMA,
@@ -96,7 +93,7 @@ def document(facts: "Facts | None", verdicts: list[Verdict]) -> dict[str, object
     }
 
 
-def show(console: Console, facts: "Facts | None", verdicts: list[Verdict]) -> None:
+def show(console: Console, facts: Facts | None, verdicts: list[Verdict]) -> None:
     """A row per check, then what to do about those that are not green."""
     table = Table("check", "found", "expected", "verdict", caption=_outlook(facts))
     for verdict in verdicts:
@@ -113,7 +110,7 @@ def _colour(verdict: Verdict) -> str:
     return verdict.level.name.lower()
 
 
-def _outlook(facts: "Facts | None") -> str | None:
+def _outlook(facts: Facts | None) -> str | None:
     """How long the job will train, as far as a few steps tell."""
     job = facts.job if facts else None
     if job is None or job.step_seconds is None or job.loading_seconds is None:

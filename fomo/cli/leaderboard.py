@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.errors import FomoError
 from fomo.report.leaderboard import Board, Entry, leaderboard
@@ -25,8 +25,7 @@ def main(arguments: list[str]) -> None:
     else:
         show(board, Console())
     if not board.entries:
-        reasons = "; ".join(board.refused.values()) or "there is no run folder"
-        raise FomoError(f"nothing to rank: {reasons}")
+        raise FomoError(f"nothing to rank: {'; '.join(board.refused.values()) or 'there is no run folder'}")
 
 
 def expand(folder: Path) -> list[Path]:
@@ -41,9 +40,9 @@ def expand(folder: Path) -> list[Path]:
 def show(board: Board, console: Console) -> None:
     """A table per track, then what was refused and why."""
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
-        table = Table(title=escape(track), caption="means over seeds, in percent; GM = √(KA·ZS)")
-        for column in ("rank", "method", "seeds", "KA", "ZS", "GM", "caveats"):
-            table.add_column(column, justify="left" if column in ("method", "caveats") else "right")
+        rank, *numbers = (Column(name, justify="right") for name in ("rank", "seeds", "KA", "ZS", "GM"))
+        caption = "means over seeds, in percent; GM = √(KA·ZS)"
+        table = Table(rank, "method", *numbers, "caveats", title=escape(track), caption=caption)
         for entry in entries:
             table.add_row(*row(entry))
         console.print(table)

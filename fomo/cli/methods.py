@@ -13,8 +13,6 @@ from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
 from fomo.system.text import escape
 
-GROUPS = (*PARTS, "schedule", "meta_schedule", "optimizer")
-
 
 def main(arguments: list[str]) -> None:
     """Print three tables, or JSON."""
@@ -49,7 +47,7 @@ def presets() -> list[dict[str, Any]]:
 
 def parts() -> dict[str, list[str]]:
     """The options of every group that a method is made of."""
-    return {group: builtin_groups()[group] for group in GROUPS}
+    return {group: builtin_groups()[group] for group in (*PARTS, "schedule", "meta_schedule", "optimizer")}
 
 
 def plugins() -> list[dict[str, Any]]:
@@ -58,8 +56,7 @@ def plugins() -> list[dict[str, Any]]:
     for plugin in installed():
         use, problem = "", ""
         try:
-            found = plugin.load()
-            use = _use(plugin.kind, plugin.name, found)
+            use = _use(plugin.kind, plugin.name, plugin.load())
         except FomoError as error:
             problem = str(error)
         if not problem and plugin.name in _taken(plugin.kind):

@@ -1,14 +1,15 @@
 """``fomo pretrain``: reproduce a pocket base model, or make another one by a changed recipe."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
-from fomo.errors import FomoError, check_keys, unknown
+from fomo.errors import FomoError, check_choice, check_keys
 from fomo.model.names import pocket_names
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from streams.pocket.pretraining.card import Scores
     from streams.pocket.pretraining.train import PretrainingRecipe
 
-DEFAULT_MODEL = "pocket"
-DEFAULT_OUT = "pretrained"
 EPILOG = """examples:
   fomo pretrain                                     the shipped base model again, in pretrained/pocket
   fomo pretrain model=pocket_vit out=DIR            the other one
@@ -31,10 +30,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model=, out=, or a value of the recipe")
     settings = parse(parser.parse_args(arguments).settings)
-    name = str(settings.pop("model", DEFAULT_MODEL))
-    if name not in pocket_names():
-        raise unknown("pocket model", name, pocket_names())
-    folder = Path(str(settings.pop("out", f"{DEFAULT_OUT}/{name}")))
+    name = str(settings.pop("model", "pocket"))
+    check_choice("pocket model", name, pocket_names())
+    folder = Path(str(settings.pop("out", f"pretrained/{name}")))
     recipe = recipe_with(name, settings)
     _make_empty(folder)
     _run(name, folder, recipe, Console())
@@ -52,22 +50,17 @@ def parse(settings: list[str]) -> dict[str, Any]:
 
 def recipe_with(name: str, changes: dict[str, Any]) -> "PretrainingRecipe":
     """The shipped recipe of the model ``name`` with ``changes``."""
-    import dataclasses
-
     from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
     from streams.pocket.pretraining.train import PretrainingRecipe, shipped_recipe
 
-    check_keys(
-        "fomo pretrain", changes, ["model", "out", *(field.name for field in dataclasses.fields(PretrainingRecipe))]
-    )
+    check_keys("fomo pretrain", changes, ["model", "out", *(each.name for each in fields(PretrainingRecipe))])
     shipped = OmegaConf.structured(shipped_recipe(name))
     try:
-        changed: PretrainingRecipe = OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[assignment]
+        return OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[return-value]
     except ValidationError as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
-    return changed
 
 
 def _make_empty(folder: Path) -> None:
@@ -107,9 +100,8 @@ def _pretrain(name: str, recipe: "PretrainingRecipe", console: Console) -> "Clip
 
 def scores_table(name: str, scores: "Scores") -> Table:
     """Percent per dataset and split, the means last."""
-    table = Table("dataset", title=f"{name}: zero-shot accuracy (%)")
-    for split in scores:
-        table.add_column(split, justify="right")
+    splits = (Column(split, justify="right") for split in scores)
+    table = Table("dataset", *splits, title=f"{name}: zero-shot accuracy (%)")
     for dataset in next(iter(scores.values()))["datasets"]:
         table.add_row(dataset, *(f"{part['datasets'][dataset]:.1f}" for part in scores.values()))
     table.add_section()

@@ -3,7 +3,6 @@
 import argparse
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,7 +26,7 @@ EPILOG = """examples:
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, then run."""
+    """Run every job; after a study, write its table and its figure below ``runs/``, and print where they are."""
     parser = argparse.ArgumentParser(
         "fomo run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +41,9 @@ def main(arguments: list[str]) -> None:
     with Stop().listening() as stop:  # from here on: imports and preparations take their time too
         folders = run_jobs(jobs, options.config, options.show, several, stop)
     if name and folders:
-        conclude(name, folders)
+        from fomo.report.study import write_study
+
+        print(write_study(folders, Path("runs") / name))
 
 
 def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
@@ -61,13 +62,6 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
             console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
         run_one(each, console, stop)
     return [run_folder(each) for each in resolved]
-
-
-def conclude(name: str, folders: list[Path]) -> None:
-    """Write the table and the figure of a study below ``runs/``, and print where they are."""
-    from fomo.report.study import write_study
-
-    print(write_study(folders, Path("runs") / name))
 
 
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
@@ -101,38 +95,28 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
 
 
-class ProgressBars:
+class ProgressBars(Progress):
     """Two bars: training steps, and the datasets of the evaluation at hand."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, TimeRemainingColumn(), console=console)
-        self._steps = self._bars.add_task("training", total=None)
-        self._evaluation = self._bars.add_task("evaluating", total=None)
+        super().__init__(*columns, TimeRemainingColumn(), console=console)
+        self._steps = self.add_task("training", total=None)
+        self._evaluation = self.add_task("evaluating", total=None)
         self._num_tasks = self._num_datasets = 0
-
-    def __enter__(self) -> "ProgressBars":
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
         """Set the lengths of the bars."""
         self._num_tasks, self._num_datasets = num_tasks, num_datasets
-        self._bars.update(self._steps, total=num_steps)
+        self.update(self._steps, total=num_steps)
 
     def step(self, task: int, step: int, loss: float) -> None:
         """Move on by a step."""
-        text = f"task {task} of {self._num_tasks}, loss {loss:.3f}"
-        self._bars.update(self._steps, advance=1, description=text)
+        self.update(self._steps, advance=1, description=f"task {task} of {self._num_tasks}, loss {loss:.3f}")
 
     def evaluating(self, task: int, dataset: str) -> None:
         """Move on by a dataset; the bar starts anew with each evaluation."""
-        bar = self._bars.tasks[self._evaluation]
+        bar = self.tasks[self._evaluation]
         if bar.completed >= self._num_datasets or bar.total is None:
-            self._bars.reset(self._evaluation, total=self._num_datasets)
-        self._bars.update(self._evaluation, advance=1, description=f"evaluating after task {task}")
+            self.reset(self._evaluation, total=self._num_datasets)
+        self.update(self._evaluation, advance=1, description=f"evaluating after task {task}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.errors import FomoError
 from fomo.results.scores import Scores, read_scores
@@ -41,9 +41,8 @@ def as_json(run: Scores) -> dict[str, Any]:
 def table(run: Scores) -> Table:
     """One row per update."""
     caveats = f" ({', '.join(run.caveats)})" if run.caveats else ""
-    result = Table(title=escape(f"{run.folder}{caveats}"))
-    for column in ("update", "KA", "ZS", "GM"):
-        result.add_column(column, justify="right")
+    columns = (Column(name, justify="right") for name in ("update", "KA", "ZS", "GM"))
+    result = Table(*columns, title=escape(f"{run.folder}{caveats}"))
     for point in run.points:
         name = "base" if point.task == 0 else str(point.task)
         result.add_row(name, *(f"{value:.2f}" for value in (point.ka, point.zs, point.gm)))

@@ -2,18 +2,13 @@
 
 from rich.console import Console
 
-PIPE_WIDTH = 160
-"""Columns of tables where no terminal says how many there are."""
-WIDE = 110
-"""Columns from which on there is room for what is dispensable."""
-
 
 def screen() -> Console:
-    """Standard output."""
+    """Standard output, 160 characters wide where no terminal says how wide it is."""
     console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+    return console if console.is_terminal else Console(width=160)
 
 
 def is_wide(console: Console) -> bool:
-    """Whether there is room for more than the most important columns."""
-    return console.width >= WIDE
+    """Whether there is room for more than the most important columns, as in 110 characters."""
+    return console.width >= 110

@@ -14,7 +14,7 @@ from fomo.cli.screen import is_wide, screen
 from fomo.cli.stream_facts import FactFinder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
 from fomo.config.compose import compose
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 
 if TYPE_CHECKING:
     from fomo.config.schema import Config
@@ -79,16 +79,13 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
 
 def configured(overrides: list[str]) -> "tuple[Config, StreamPlan]":
     """The configuration that ``fomo run`` would take, and the plan of its stream."""
-    values = compose([_expanded(override) for override in _with_file(overrides)])
+    given = _with_file(overrides)
+    values = compose([f"stream.{each}" if each.startswith("ordering=") else each for each in given])
     from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
 
     config = resolve(values).config
     return config, stream_plan(config)
-
-
-def _expanded(override: str) -> str:
-    return f"stream.{override}" if override.startswith("ordering=") else override
 
 
 def _with_file(items: list[str]) -> list[str]:
@@ -108,8 +105,7 @@ def build(options: argparse.Namespace) -> None:
 
     if options.out is not None:
         check_new(options.out)
-    if options.per_class < 1:
-        raise FomoError(f"--per-class {options.per_class}: allowed are 1 and above.")
+    check_allowed(options.per_class >= 1, f"--per-class {options.per_class}", "1 and above")
     config, plan = configured(options.overrides)
     console = Console(stderr=options.out is None)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -151,8 +147,8 @@ def verify(options: argparse.Namespace) -> None:
     from streams.verify import HELD_OUT_SPLITS, refuse_unsound
     from streams.verify import verify as examine
 
-    if not 0 <= options.radius <= LARGEST_RADIUS:
-        raise FomoError(f"--radius {options.radius}: allowed are 0 to {LARGEST_RADIUS} bits.")
+    radius = options.radius
+    check_allowed(0 <= radius <= LARGEST_RADIUS, f"--radius {radius}", f"0 to {LARGEST_RADIUS} bits")
     config, plan = configured(options.overrides)
     tokenize = factory.model_shapes(config).tokenize
     alike = partial(alike_classes, templates=config.evaluation.templates, tokenize=tokenize)
@@ -165,7 +161,7 @@ def verify(options: argparse.Namespace) -> None:
         def moved(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
-        report = examine(plan, options.radius if options.perceptual else None, moved, alike)
+        report = examine(plan, radius if options.perceptual else None, moved, alike)
     if options.json:
         print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:

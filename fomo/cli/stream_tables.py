@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.system.text import escape, printable
 
@@ -19,9 +19,8 @@ LONGEST_NAME = 32
 
 def lengths_table(lengths: Mapping[str, float]) -> Table:
     """How much each stage of the search shortened the path; the first stage is the yardstick."""
-    table = Table("path", title="sum of 1 − cosine along the path")
-    table.add_column("length", justify="right")
-    table.add_column("of random", justify="right")
+    numbers = (Column(name, justify="right") for name in ("length", "of random"))
+    table = Table("path", *numbers, title="sum of 1 − cosine along the path")
     longest = next(iter(lengths.values()))
     for name, length in lengths.items():
         table.add_row(name, f"{length:.3f}", f"{100 * length / longest:.1f} %" if longest else "")
@@ -30,11 +29,10 @@ def lengths_table(lengths: Mapping[str, float]) -> Table:
 
 def task_table(shown: "StreamSummary", wide: bool) -> Table:
     """A row per task; its first and last concept where the table may be wide."""
-    table = Table(title=escape(f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(shown.tasks)} tasks"))
-    for column in ("task", "concepts", "samples", "datasets"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("most concepts of", *(("from", "to") if wide else ())):
-        table.add_column(column)
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("task", "concepts", "samples", "datasets"))
+    names = ("most concepts of", *(("from", "to") if wide else ()))
+    title = f"{shown.name}: {sum(map(len, shown.tasks))} concepts in {len(shown.tasks)} tasks"
+    table = Table(*numbers, *names, title=escape(title))
     for number, task in enumerate(shown.tasks):
         datasets = shown.datasets(number)
         samples = shown.samples(number)
@@ -51,10 +49,8 @@ def _shortened(name: str) -> str:
 
 def dataset_table(shown: "StreamSummary") -> Table:
     """A row per dataset, those held out last."""
-    table = Table(title="datasets")
-    for column in ("dataset", "domain", "concepts", "samples", "tasks"):
-        is_text = column in ("dataset", "domain")
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("concepts", "samples", "tasks"))
+    table = Table("dataset", "domain", *numbers, title="datasets")
     tasks_of: dict[str, list[int]] = {}
     samples: Counter[str] = Counter()
     for number, task in enumerate(shown.tasks, start=1):
@@ -63,12 +59,10 @@ def dataset_table(shown: "StreamSummary") -> Table:
             samples[concept.dataset] += shown.num_samples.get(concept, 0)
     for name, tasks in sorted(tasks_of.items()):
         count = "absent" if name in shown.absent else str(samples[name])
-        span = f"{tasks[0]}–{tasks[-1]}"
-        table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, span)
+        table.add_row(escape(name), escape(shown.domains[name]), str(len(tasks)), count, f"{tasks[0]}–{tasks[-1]}")
     table.add_section()
     for name in shown.retention:
-        where = "absent" if name in shown.absent else ""
-        table.add_row(escape(name), escape(shown.domains[name]), "held out", where, "")
+        table.add_row(escape(name), escape(shown.domains[name]), "held out", "absent" if name in shown.absent else "")
     return table
 
 

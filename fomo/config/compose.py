@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fomo.config import plugins
@@ -112,9 +112,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 def at_home(override: str) -> str:
     """The override with ``~`` at the start of its values as the home folder: Hydra cannot read the sign."""
-    if "'" in override or '"' in override:
-        return override
-    return HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)
+    quoted = "'" in override or '"' in override
+    return override if quoted else HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)
 
 
 def _parsed(override: str) -> Override:
@@ -122,8 +121,7 @@ def _parsed(override: str) -> Override:
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise FomoError(f"cannot read the override '{override}': {reason}. {way_out}") from None
+        raise FomoError(f"cannot read the override '{override}': {str(error).splitlines()[0]}. {way_out}") from None
     if not parsed.key_or_group:
         raise FomoError(f"cannot read the override '{override}': there is no key. {way_out}")
     return parsed
@@ -138,22 +136,14 @@ def _refuse_several(parsed: Sequence[Override]) -> None:
 
 
 def _chosen(override: Override) -> list[str]:
-    if override.is_discrete_sweep():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [str(override.value())]
+    swept = override.is_discrete_sweep()
+    return list(map(str, override.sweep_string_iterator() if swept else [override.value()]))
 
 
 def study(overrides: Sequence[str]) -> str:
     """The chosen experiment, if it is a study: a sweep by itself, with a table and a figure at its end; else empty."""
     chosen = [name for each in parse(overrides) if each.key_or_group == "experiment" for name in _chosen(each)]
     return next((name for name in chosen if name.startswith(STUDY)), "")
-
-
-def _swept_by(name: str) -> dict[str, str]:
-    """What a study sweeps over, as Hydra writes it: ``hydra.sweeper.params``, KEY: VALUES."""
-    stored = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
-    params: dict[str, str] = stored["hydra"]["sweeper"]["params"]
-    return params
 
 
 def sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -163,8 +153,9 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     """
     parsed = parse(overrides)
     if name := study(overrides):
-        own = {key: values for key, values in _swept_by(name).items() if key not in {p.key_or_group for p in parsed}}
-        parsed = parse([f"{key}={values}" for key, values in own.items()]) + parsed
+        params = read_yaml(config_dir() / "experiment" / f"{name}.yaml")["hydra"]["sweeper"]["params"]
+        given = {each.key_or_group for each in parsed}
+        parsed = parse([f"{key}={values}" for key, values in params.items() if key not in given]) + parsed
     folders = [each for each in parsed if each.key_or_group == "run.dir"]
     _refuse_several(folders)
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
@@ -201,15 +192,19 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         register_plugins(parsed)
     else:
         name = _register_stored(file, overrides)
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            composed = hydra_compose(name, overrides=list(overrides))
-        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+        values: dict[str, Any] = OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error, overrides) from None
     values["label"] = label(overrides, str(values.get("label", "")))
     return values
+
+
+def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    """What Hydra makes of the configuration ``name`` in :func:`config_dir`; nothing in it is resolved yet."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return hydra_compose(name, overrides=list(overrides))
 
 
 def _register_stored(file: Path, overrides: Sequence[str]) -> str:
@@ -263,8 +258,8 @@ def _readable(error: Exception, overrides: Sequence[str]) -> FomoError:
     key = re.search(r"Could not override '([^']+)'", text)
     if key is None:
         return FomoError(text.splitlines()[0])
-    way_out = "`fomo run --show` prints every key."
-    return FomoError(f"unknown key or group '{key.group(1)}'. {nearest(key.group(1), _all_keys(overrides))}{way_out}")
+    near = nearest(key.group(1), _all_keys(overrides))
+    return FomoError(f"unknown key or group '{key.group(1)}'. {near}`fomo run --show` prints every key.")
 
 
 def _all_keys(overrides: Sequence[str]) -> list[str]:
@@ -276,8 +271,6 @@ def _all_keys(overrides: Sequence[str]) -> list[str]:
         names = [f"{prefix}{key}" for key in node]
         return names + [name for key, value in node.items() for name in walk(value, f"{prefix}{key}.")]
 
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        chosen = [each for each in overrides if each.split("=", 1)[0] in groups()]
-        values = OmegaConf.to_container(hydra_compose("config", overrides=chosen))
-    return walk(values, "") + list(groups())
+    known = groups()
+    chosen = [each for each in overrides if each.split("=", 1)[0] in known]
+    return walk(OmegaConf.to_container(_composed("config", chosen)), "") + list(known)

@@ -9,7 +9,7 @@ from torch import nn
 from fomo.config.plugins import PARTS, check_method
 from fomo.config.schema import Config
 from fomo.config.targets import blamed, bound
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
 from fomo.method import Method
 from fomo.model.clip import ClipModel, checkpoint_activations
@@ -25,8 +25,6 @@ from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
 """Share of the learning rate that schedules end at."""
-RANDOM = {"pretrained": None}
-"""Model settings without weights of others: nothing is downloaded."""
 
 
 def build(
@@ -73,7 +71,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     Raises:
         FomoError: the model is not there, or cannot compute as ``runtime`` asks.
     """
-    node = {key: RANDOM.get(key, value) if random else value for key, value in config.model.items()}
+    node = {key: None if random and key == "pretrained" else value for key, value in config.model.items()}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
     checkpoint_activations(built.network, config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
@@ -138,8 +136,8 @@ def schedule(config: Config) -> Callable[[Position], float]:
         FomoError: ``optimizer.lr`` is not a finite number above 0.
     """
     base = config.optimizer.get("lr")
-    if not isinstance(base, (int, float)) or not 0 < base < float("inf"):
-        raise FomoError(f"optimizer.lr={base}: allowed are finite numbers above 0.")
+    is_rate = isinstance(base, (int, float)) and 0 < base < float("inf")
+    check_allowed(is_rate, f"optimizer.lr={base}", "finite numbers above 0")
     within_task = _build(config, "schedule")
     across_tasks = _build(config, "meta_schedule")
     return lambda at: float(across_tasks(within_task, at))

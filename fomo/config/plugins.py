@@ -23,7 +23,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from fomo.errors import FomoError, close_to, unknown
+from fomo.errors import FomoError, check_choice, close_to
 
 KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
 PARTS = ("trainable", "regularizer", "merging")
@@ -74,8 +74,7 @@ def installed() -> tuple[Plugin, ...]:
     Raises:
         FomoError: two packages give one name.
     """
-    found = entry_points()
-    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in found.select(group=f"fomo.{kind}")]
+    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")]
     unique: dict[tuple[str, str], Plugin] = {}
     for plugin in plugins:
         other = unique.setdefault((plugin.kind, plugin.name), plugin)
@@ -116,8 +115,7 @@ def check_method(found: Any, origin: str) -> None:
         near = None if name.startswith("_") or hasattr(Method, name) else close_to(name, HOOKS, cutoff=0.85)
         if near:
             raise FomoError(f"{origin}: nobody calls {found.__name__}.{name}. Did you mean the hook '{near}'?")
-    if found.group not in PARTS:
-        raise unknown(f"value of {found.__name__}.group", found.group, PARTS)
+    check_choice(f"value of {found.__name__}.group", found.group, PARTS)
 
 
 def _check_hook(found: type, hook: str, arguments: tuple[str, ...], origin: str) -> None:

@@ -12,7 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from fomo.budget import Budget
 from fomo.checkpoint.writer import CheckpointConfig
-from fomo.errors import FomoError, check_keys, unknown
+from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.results.config_file import comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
@@ -75,17 +75,13 @@ class Config:
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.resume not in RESUME:
-            raise unknown("value of resume", self.resume, RESUME)
-        if self.on_nan not in POLICIES:
-            raise unknown("value of on_nan", self.on_nan, POLICIES)
+        check_choice("value of resume", self.resume, RESUME)
+        check_choice("value of on_nan", self.on_nan, POLICIES)
         for name in ("num_tasks", "batch_size", "rewind_every"):
-            if getattr(self, name) < 1:
-                raise FomoError(f"{name}={getattr(self, name)}: allowed are 1 and above.")
+            check_allowed(getattr(self, name) >= 1, f"{name}={getattr(self, name)}", "1 and above")
         for name in ("max_grad_norm", "max_logit_scale"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise FomoError(f"{name}={value}: allowed are numbers above 0.")
+            check_allowed(value is None or value > 0, f"{name}={value}", "numbers above 0")
         _ = self.sizes  # refuses a ramp that makes no sense
 
     @cached_property

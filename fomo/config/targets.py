@@ -19,7 +19,6 @@ from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
-SPECIAL = ("_target_", "_partial_")
 KINDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
@@ -40,7 +39,7 @@ def bound(
             a value that it cannot use.
     """
     target = _target(section, node, allow)
-    keys = {key: value for key, value in node.items() if key not in SPECIAL}
+    keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
     try:
         taken = inspect.signature(target).parameters
     except ValueError as error:  # of a few built-in types
@@ -61,17 +60,15 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
     name = node.get("_target_")
     if not isinstance(name, str):
         raise FomoError(f"{section} has no _target_: choose an option of the group, as in {section}=NAME.")
-    _check_package(section, name, name.split(".")[0], allow)
+    _check_name(section, name, allow)
     try:
         found = get_object(name)
     except (ImportError, ValueError, AttributeError) as error:
         raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
     if not callable(found):
         raise FomoError(f"{section}._target_ = {name}: not a class or function.")
-    home = str(getattr(found, "__module__", None)).split(".")[0]
-    if home not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):  # `guest.shutil.rmtree` is not the guest's
-        way_out = f"To trust it: runtime.allow_targets=[{home}]."
-        raise unknown(f"package in {section}._target_ = {name}: package", home, (*OWN_PACKAGES, *allow), way_out)
+    # `guest.shutil.rmtree` is not the guest's
+    _check_package(section, name, str(getattr(found, "__module__", None)).split(".")[0], allow)
     return found
 
 
@@ -84,13 +81,16 @@ def own_targets(section: str) -> frozenset[str]:
 
 
 def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
-    """Before anything is imported: importing runs code."""
-    if package in allow or plugins.trusted(name):
-        return
-    if package not in OWN_PACKAGES:
+    if package not in (*OWN_PACKAGES, *allow) and not plugins.trusted(name):
         way_out = f"To trust it: runtime.allow_targets=[{package}]."
         raise unknown(f"package in {section}._target_ = {name}: package", package, (*OWN_PACKAGES, *allow), way_out)
-    if name not in own_targets(section):
+
+
+def _check_name(section: str, name: str, allow: tuple[str, ...]) -> None:
+    """Refuse what ``name`` names before anything is imported: importing runs code."""
+    package = name.split(".")[0]
+    _check_package(section, name, package, allow)
+    if not (package in allow or plugins.trusted(name) or name in own_targets(section)):
         way_out = f"To build something else of ours: runtime.allow_targets=[{package}]."
         raise unknown(f"target in {section}._target_ = {name}: target", name, own_targets(section), way_out)
 

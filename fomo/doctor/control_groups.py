@@ -7,12 +7,11 @@ from pathlib import Path
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
 KIB = 1024
-Folders = list[Path]
 
 
-def folders(controller: str, proc: Path = PROC, top: Path = CGROUP) -> Folders:
+def folders(controller: str, proc: Path = PROC, top: Path = CGROUP) -> list[Path]:
     """The control groups of the process for ``cpu`` or ``memory``, innermost first: each may set a limit."""
-    found: Folders = []
+    found: list[Path] = []
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -24,7 +23,7 @@ def folders(controller: str, proc: Path = PROC, top: Path = CGROUP) -> Folders:
     return found
 
 
-def cpu_quota(groups: Folders) -> float | None:
+def cpu_quota(groups: list[Path]) -> float | None:
     """Cores that the groups have time for; ``None`` without a limit."""
     return min((quota for group in groups if (quota := _quota(group))), default=None)
 
@@ -37,7 +36,7 @@ def _quota(group: Path) -> float | None:
     return quota / period if quota and period else None
 
 
-def memory_left(groups: Folders) -> int | None:
+def memory_left(groups: list[Path]) -> int | None:
     """Bytes until the nearest limit of the groups, file caches taken as free; ``None`` without a limit."""
     return min((left for group in groups if (left := _left(group)) is not None), default=None)
 
@@ -62,10 +61,9 @@ def available_memory(proc: Path = PROC, top: Path = CGROUP) -> int:
 
 
 def _machine_memory(proc: Path) -> int:
-    for line in _text(proc / "meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * KIB
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # other systems do not tell what is free
+    lines = _text(proc / "meminfo").splitlines()
+    free = (int(line.split()[1]) * KIB for line in lines if line.startswith("MemAvailable:"))
+    return next(free, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # not every system tells what is free
 
 
 def process_bytes() -> int:

@@ -97,8 +97,7 @@ def clock(start: tuple[float, float], folder: Path) -> Clock:
     times = {path: changed for each in (folder, Path(__file__).parent) for path, changed in _change_times(each)}
     newest = max(times, key=lambda path: times[path])
     now = time.time()
-    jump = (now - start[0]) - (time.monotonic() - start[1])
-    return Clock(now, times[newest], newest, jump)
+    return Clock(now, times[newest], newest, jump=(now - start[0]) - (time.monotonic() - start[1]))
 
 
 def _change_times(folder: Path) -> Iterator[tuple[str, float]]:

@@ -101,8 +101,7 @@ def clock(facts: Clock) -> Verdict:
 
 def network(facts: Network) -> Verdict:
     """Whether processes of one run could talk to each other; one process alone does without."""
-    failed = Level.RED if facts.num_gpus > 1 else Level.YELLOW
-    level = failed if facts.failure else Level.GREEN
+    level = Level.GREEN if not facts.failure else Level.RED if facts.num_gpus > 1 else Level.YELLOW
     found = f"{facts.backend}: {facts.failure}" if facts.failure else f"{facts.backend}: a group of one came up"
     advice = "runs of several processes will fail: see NCCL_DEBUG=INFO, NCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME."
     return judged("network backend", found, "comes up on this machine", level, advice)

@@ -65,18 +65,15 @@ def graded(value: float, green: float, yellow: float) -> Level:
 
 def size(num_bytes: float) -> str:
     """A number of bytes as people read it."""
-    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
-        if num_bytes >= unit:
-            return f"{num_bytes / unit:.3g} {name}"
-    return f"{num_bytes / 1024:.3g} KiB"
+    units = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"))
+    unit, name = next((each for each in units if num_bytes >= each[0]), (2**10, "KiB"))
+    return f"{num_bytes / unit:.3g} {name}"
 
 
 def duration(seconds: float) -> str:
     """A time in seconds as people read it."""
-    for unit, name in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{short(seconds / unit)} {name}"
-    return f"{short(seconds)} s"
+    unit, name = (3600, "h") if seconds >= 7200 else (60, "min") if seconds >= 120 else (1, "s")
+    return f"{short(seconds / unit)} {name}"
 
 
 def short(number: float) -> str:
@@ -86,7 +83,5 @@ def short(number: float) -> str:
 
 def rate(per_second: float, unit: str) -> str:
     """A rate as people read it: ``rate(2.5e12, "FLOP")`` is 2.5 TFLOP/s."""
-    for factor, prefix in UNITS:
-        if per_second >= factor:
-            return f"{per_second / factor:.3g} {prefix}{unit}/s"
-    return f"{per_second:.3g} {unit}/s"
+    factor, prefix = next((each for each in UNITS if per_second >= each[0]), (1, ""))
+    return f"{per_second / factor:.3g} {prefix}{unit}/s"

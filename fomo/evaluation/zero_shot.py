@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from fomo.data.card import DatasetCard
 from fomo.data.samples import Dataset, Samples
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 from fomo.evaluation.retrieval import recall
 from fomo.model.clip import ClipModel
 from fomo.model.preprocess import Preprocess
@@ -41,12 +41,9 @@ class EvaluationConfig:
     batch_size: int = 512
 
     def __post_init__(self) -> None:
-        if self.split not in EVALUATION_SPLITS:
-            raise unknown("value of evaluation.split", self.split, EVALUATION_SPLITS)
-        if self.templates not in TEMPLATES:
-            raise unknown("value of evaluation.templates", self.templates, TEMPLATES)
-        if self.batch_size < 1:
-            raise FomoError(f"evaluation.batch_size={self.batch_size}: allowed are 1 and above.")
+        check_choice("value of evaluation.split", self.split, EVALUATION_SPLITS)
+        check_choice("value of evaluation.templates", self.templates, TEMPLATES)
+        check_allowed(self.batch_size >= 1, f"evaluation.batch_size={self.batch_size}", "1 and above")
 
 
 class Scored(NamedTuple):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fomo.errors import FomoError
+from fomo.errors import check_allowed
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class Options:
     def __post_init__(self) -> None:
         for key in ("image_size", "context_length"):
             value = getattr(self, key)
-            if value is not None and (type(value) is not int or value < 1):
-                raise FomoError(f"model.{key}={value}: allowed are integers above 0.")
-        if self.quick_gelu not in (None, True, False):
-            raise FomoError(f"model.quick_gelu={self.quick_gelu}: allowed are true and false.")
+            is_size = value is None or (type(value) is int and value >= 1)
+            check_allowed(is_size, f"model.{key}={value}", "integers above 0")
+        check_allowed(self.quick_gelu in (None, True, False), f"model.quick_gelu={self.quick_gelu}", "true and false")

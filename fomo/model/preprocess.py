@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import Normalize
 
 from fomo.data.images import MAX_PIXELS
-from fomo.errors import FomoError, check_keys, unknown
+from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 
 INTERPOLATIONS = ("bicubic", "bilinear")
 RESIZE_MODES = ("shortest", "longest", "squash")
@@ -125,11 +125,9 @@ def _per_channel(value: Any) -> Any:
 
 def _check(name: str, key: str, value: Any) -> None:
     if key in CHOICES:
-        if value not in CHOICES[key]:
-            raise unknown(f"value of {name}", value, CHOICES[key])
+        check_choice(f"value of {name}", value, CHOICES[key])
     elif key == "fill_color":
-        if type(value) is not int or not 0 <= value <= 255:
-            raise FomoError(f"{name}={value}: allowed are integers from 0 to 255.")
+        check_allowed(type(value) is int and 0 <= value <= 255, f"{name}={value}", "integers from 0 to 255")
     elif not _is_rgb(value) or (key == "std" and min(value) <= 0):
         kind = "three numbers above 0" if key == "std" else "three numbers"
         raise FomoError(f"{name}={value}: {kind} are expected, one of each channel: [0.5,0.5,0.5].")

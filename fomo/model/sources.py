@@ -11,7 +11,7 @@ import open_clip
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice, unknown
 from fomo.model.names import HUB, LOCAL, QUICK, brings_weights, open_clip_names
 from fomo.model.weight_files import SUFFIXES, weights_in
 from fomo.system.reading import read_json
@@ -77,8 +77,7 @@ def model_config(name: str) -> Values:
     folder = folder_of(name)
     if folder is not None:
         return read_config(folder)[0]
-    if name not in open_clip_names():
-        raise unknown("open_clip model", name, open_clip_names(), f"Or {LOCAL}FOLDER, or {HUB}OWNER/NAME.")
+    check_choice("open_clip model", name, open_clip_names(), f"Or {LOCAL}FOLDER, or {HUB}OWNER/NAME.")
     config: Values = open_clip.get_model_config(name)
     return config
 

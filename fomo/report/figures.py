@@ -9,9 +9,6 @@ from fomo.results.scores import Point, Scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KA_COLOR = "#c2410c"
-ZS_COLOR = "#1d4ed8"
-
 
 def figure(scores: Scores) -> str:
     """KA and ZS per task beside the KA–ZS plane, as the base64 text of a PNG."""
@@ -33,8 +30,8 @@ def png(drawing: "Figure") -> bytes:
 
 def _plot_path(axes: Any, points: list[Point]) -> None:
     tasks = [point.task for point in points]
-    axes.plot(tasks, [p.ka for p in points], "o-", color=KA_COLOR, label="KA: knowledge accumulation")
-    axes.plot(tasks, [p.zs for p in points], "s-", color=ZS_COLOR, label="ZS: zero-shot retention")
+    axes.plot(tasks, [p.ka for p in points], "o-", color="#c2410c", label="KA: knowledge accumulation")
+    axes.plot(tasks, [p.zs for p in points], "s-", color="#1d4ed8", label="ZS: zero-shot retention")
     axes.plot(tasks, [p.gm for p in points], "--", color="gray", label="GM")
     axes.set(xlabel="update", ylabel="accuracy [%]", ylim=(0, 100), xticks=tasks, title="per update")
     axes.grid(alpha=0.3)
@@ -42,9 +39,10 @@ def _plot_path(axes: Any, points: list[Point]) -> None:
 
 
 def _plot_plane(axes: Any, points: list[Point]) -> None:
-    axes.plot([p.ka for p in points], [p.zs for p in points], "-", color="gray", zorder=1)
-    shades = [p.task for p in points]
-    axes.scatter([p.ka for p in points], [p.zs for p in points], c=shades, cmap="viridis", zorder=2)
+    ka = [p.ka for p in points]
+    zs = [p.zs for p in points]
+    axes.plot(ka, zs, "-", color="gray", zorder=1)
+    axes.scatter(ka, zs, c=[p.task for p in points], cmap="viridis", zorder=2)
     for point in (points[0], points[-1]):
         axes.annotate(f"update {point.task}", (point.ka, point.zs), xytext=(6, 6), textcoords="offset points")
     axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept", xlim=(0, 100), ylim=(0, 100))

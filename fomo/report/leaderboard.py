@@ -2,9 +2,9 @@
 
 import hashlib
 import statistics
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,8 +76,9 @@ def leaderboard(folders: Sequence[Path]) -> Board:
         key = (f"{track(scores)}, {budget}", sha256_without_seed(values))
         groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
     made = (_entry(name, runs) for (name, _), runs in groups.items())
-    entries = sorted(made, key=lambda entry: (entry.track, -entry.gm))
-    return Board(tuple(_with_ranks(entries)), refused)
+    best_first = sorted(made, key=lambda entry: (entry.track, -entry.gm))
+    tracks = [enumerate(entries, start=1) for _, entries in groupby(best_first, key=lambda entry: entry.track)]
+    return Board(tuple(replace(entry, rank=rank) for ranked in tracks for rank, entry in ranked), refused)
 
 
 def track(scores: Scores) -> str:
@@ -85,13 +86,6 @@ def track(scores: Scores) -> str:
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
     data = f", data {scores.stream.data_sha256[:6]}" if scores.stream.data_sha256 else ""
     return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}"
-
-
-def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
-    place: Counter[str] = Counter()
-    for entry in entries:
-        place[entry.track] += 1
-        yield replace(entry, rank=place[entry.track])
 
 
 def _ranked(folder: Path) -> Scores:

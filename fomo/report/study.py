@@ -21,7 +21,6 @@ FAMILIES = {
     "": ("#111827", "full fine-tuning"),
 }
 """The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
-PLAIN = {"trainable": "full", "optimizer": "methods.optimizers.adamw"}
 
 
 def write_study(folders: Sequence[Path], base: Path) -> Path:
@@ -73,9 +72,9 @@ def family(values: dict[str, Any]) -> str:
     for group in ("merging", "regularizer"):
         if values[group]["_target_"] != "fomo.Method":
             return group
-    if values["optimizer"]["_target_"] != PLAIN["optimizer"]:
+    if values["optimizer"]["_target_"] != "methods.optimizers.adamw":
         return "optimizer"
-    return "" if values["trainable"].get("what") == PLAIN["trainable"] else "trainable"
+    return "" if values["trainable"].get("what") == "full" else "trainable"
 
 
 def plane(entries: Sequence[Entry]) -> bytes:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from fomo.report.compute import compute_line
 from fomo.results.card import read_card
@@ -27,13 +27,12 @@ def result_table(run: Path) -> Table:
     label = read_config(run).get("label", "")
     compute = [compute_line(read_ledger(run))] if (run / LEDGER).is_file() else []
     table = Table(
+        "dataset",
+        "role",
+        *(Column(name, justify="right") for name in ("before", "after", "change")),
         title=escape(f"{label} on {scores.stream.name}, {scores.num_tasks} updates"),
         caption="\n".join([_caption(scores, run), *compute]),
     )
-    for column in ("dataset", "role"):
-        table.add_column(column)
-    for column in ("before", "after", "change"):
-        table.add_column(column, justify="right")
     for name, about in scores.datasets.items():
         before, after = (scores.evaluations[i].scores[name] for i in (0, -1))
         table.add_row(escape(name), escape(about.role), *_change(before, after))

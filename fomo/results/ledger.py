@@ -114,7 +114,6 @@ def read_ledger(run: Path) -> LedgerFile:
     values = read_json(path)
     if not _is_ledger(values):
         raise FomoError(f"{path}: not the ledger of a run.")
-    given = {key: values[key] for key in OPTIONAL if key in values}
     return LedgerFile(
         unit=values["unit"],
         total=values["total"],
@@ -123,39 +122,40 @@ def read_ledger(run: Path) -> LedgerFile:
         charged=Spent.read(values["charged"]),
         samples=values["samples"],
         tasks={number: TaskSpent.read(task) for number, task in values.get("tasks", {}).items()},
-        **given,
+        **{key: values[key] for key in OPTIONAL if key in values},
     )
 
 
 def _is_ledger(values: Any) -> bool:
-    sections = ("planned", "charged", "samples")
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), dict) for key in sections):
-        return False
-    charged_in = "mafs" if values.get("unit") == "total_mafs" else "flops"
-    tasks = values.get("tasks", {})
     return (
-        isinstance(values.get("unit"), str)
+        isinstance(values, dict)
+        and all(isinstance(values.get(key), dict) for key in ("planned", "charged", "samples"))
+        and isinstance(values.get("unit"), str)
         and is_number(values.get("total"))
         and is_strings(values.get("marks"))
         and all(map(_is_spent, (values["planned"], values["charged"])))
-        and is_number(values["charged"].get(charged_in))
+        and is_number(values["charged"].get("mafs" if values["unit"] == "total_mafs" else "flops"))
         and all(map(is_count, values["samples"].values()))
         and all(is_right(values[key]) for key, is_right in OPTIONAL.items() if key in values)
-        and isinstance(tasks, dict)
-        and all(map(_is_task, tasks.values()))
+        and isinstance(values.get("tasks", {}), dict)
+        and all(map(_is_task, values.get("tasks", {}).values()))
     )
 
 
 def _is_spent(values: Any) -> bool:
-    if not isinstance(values, dict) or not is_count(values.get("steps")):
-        return False
-    return all(values.get(key) is None or is_number(values[key]) for key in ("flops", "mafs"))
+    return (
+        isinstance(values, dict)
+        and is_count(values.get("steps"))
+        and all(values.get(key) is None or is_number(values[key]) for key in ("flops", "mafs"))
+    )
 
 
 def _is_task(values: Any) -> bool:
-    if not isinstance(values, dict) or not all(_is_spent(values.get(key)) for key in ("planned", "charged")):
-        return False
-    return _is_phases(values.get("phases"))
+    return (
+        isinstance(values, dict)
+        and all(_is_spent(values.get(key)) for key in ("planned", "charged"))
+        and _is_phases(values.get("phases"))
+    )
 
 
 def _is_phases(values: Any) -> bool:

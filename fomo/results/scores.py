@@ -162,20 +162,17 @@ def read_scores(run: Path) -> Scores:
         raise NotFinished(f"{run}: not finished: it holds no scores.json. Is it a run folder?")
     content = read_json(path, finite=False)  # a score that is NaN is not there yet
     _check(path, content)
+    about = content["stream"]
     return Scores(
         folder=run,
-        stream=_stream(content["stream"]),
+        stream=ScoredStream(about["name"], about.get("sha256", ""), about.get("data_sha256", "")),
         split=content["split"],
         caveats=tuple(content["marks"]),
         num_tasks=content["num_tasks"],
-        datasets={name: _dataset(about) for name, about in content["datasets"].items()},
+        datasets={name: _dataset(each) for name, each in content["datasets"].items()},
         evaluations=tuple(map(Evaluation.read, content["evaluations"])),
         not_finite=tuple(content.get("not_finite", ())),
     )
-
-
-def _stream(about: Mapping[str, Any]) -> ScoredStream:
-    return ScoredStream(about["name"], about.get("sha256", ""), about.get("data_sha256", ""))
 
 
 def _dataset(about: Mapping[str, Any]) -> ScoredDataset:
@@ -197,8 +194,7 @@ def _check(path: Path, content: Any) -> None:
         if type(content[key]) is not kind:
             raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
     about = content["stream"]
-    hashes = (about.get("sha256", ""), about.get("data_sha256", ""))
-    if not is_strings([about.get("name"), *hashes]):
+    if not is_strings([about.get("name"), about.get("sha256", ""), about.get("data_sha256", "")]):
         raise FomoError(f"{path}: the stream has no name, or a hash that is no string.")
     if not is_strings(content["marks"]):
         raise FomoError(f"{path}: marks are no list of strings.")
@@ -237,6 +233,5 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_percent(score) for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
-    samples = evaluation.get("num_samples", {})
-    if not all(key.isdecimal() for key in tasks) or not isinstance(samples, dict):
+    if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")

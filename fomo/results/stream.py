@@ -47,5 +47,4 @@ def read_stream(run: Path) -> StreamFile:
         raise FomoError(f"{path}: not the stream of a run.")
     hashes = {key: values[key] for key in ("sha256", "data_sha256") if isinstance(values.get(key), str)}
     retention = values.get("retention")
-    held_out = retention if is_strings(retention) else []
-    return StreamFile(str(values.get("name", "")), tasks, held_out, **hashes)
+    return StreamFile(str(values.get("name", "")), tasks, retention if is_strings(retention) else [], **hashes)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from fomo.config.schema import Config
 from fomo.planning.planner import without_recomputation
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
@@ -23,6 +22,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
     """The card of a run whose other files are written."""
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
+    optimizer = prepared.resolved.config.optimizer
     return RunCard(
         label=prepared.resolved.config.label,
         config_sha256=prepared.resolved.sha256,
@@ -31,7 +31,8 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         weights_sha256=file_digest(folder / WEIGHTS),
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),
-        weight_decay=_weight_decay(prepared.resolved.config),
+        # How strong it is, and what it reaches: the papers' setting and the pocket's differ.
+        weight_decay={"strength": optimizer.get("weight_decay"), "reaches": optimizer.get("decay")},
         seconds=round(live.usage.elapsed, 2),
         device=torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         num_threads=torch.get_num_threads(),
@@ -43,11 +44,6 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         caveats=live.record.scores.caveats,
         left_out=live.batches.left_out,
     )
-
-
-def _weight_decay(config: Config) -> dict[str, Any]:
-    """How strong it is, and what it reaches: the papers' setting and the pocket's differ."""
-    return {"strength": config.optimizer.get("weight_decay"), "reaches": config.optimizer.get("decay")}
 
 
 def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:

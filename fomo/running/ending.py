@@ -36,18 +36,20 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
     try:
         yield
     except Stopped as stopped:
-        checkpointer.wait()
+        checkpointer.writer.wait()
         raise checkpointer.explain(stopped) from None
     except NotFinite as error:
         path = _save_batch(prepared, folder, error.task, error.step)
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     except MemoryFault as fault:
-        checkpointer.wait()
+        checkpointer.writer.wait()
         sizes = tuple(prepared.maker.pools.update_sizes)
-        failed = FailedRun(prepared.resolved.config, prepared.model, prepared.methods, sizes, checkpointer.newest)
+        failed = FailedRun(
+            prepared.resolved.config, prepared.model, prepared.methods, sizes, checkpointer.writer.newest
+        )
         raise explain(fault, failed) from None
     finally:
-        checkpointer.wait()
+        checkpointer.writer.wait()
         live.record.close()
 
 

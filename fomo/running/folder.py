@@ -58,15 +58,6 @@ def state_of(folder: Path, resolved: Resolved) -> FolderState:
     return FolderState.FINISHED if (folder / CARD).is_file() else FolderState.UNFINISHED
 
 
-def is_finished(folder: Path, resolved: Resolved) -> bool:
-    """Whether the folder holds this run with all its files.
-
-    Raises:
-        FomoError: it holds another experiment, or something that is no run.
-    """
-    return state_of(folder, resolved) is FolderState.FINISHED
-
-
 def check_resumable(folder: Path, resolved: Resolved, found: bool) -> None:
     """Refuse to start anew where ``resume=must`` says so; ``found``: there is a checkpoint, or a finished run."""
     if resolved.config.resume == "must" and not found:

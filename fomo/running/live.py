@@ -22,15 +22,12 @@ class Progress(Protocol):
 
     def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
         """What is left of the run."""
-        ...
 
     def step(self, task: int, step: int, loss: float) -> None:
         """A step was made."""
-        ...
 
     def evaluating(self, task: int, dataset: str) -> None:
         """A dataset was scored."""
-        ...
 
 
 @dataclass(frozen=True)

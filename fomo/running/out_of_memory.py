@@ -141,11 +141,10 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
 
 def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
-
-    def steps() -> None:
-        trial(config, factory.model(config, random=True), num_samples, config.batch_size)
-
-    return _fits(steps, config.runtime.device)
+    return _fits(
+        lambda: trial(config, factory.model(config, random=True), num_samples, config.batch_size),
+        config.runtime.device,
+    )
 
 
 def _encodes(run: FailedRun, batch_size: int) -> bool:

@@ -4,7 +4,7 @@ Batches, learning rates and every random draw are functions of the position and 
 batches, what could not be used is kept, for it is counted once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class DiskCheckpointer(Checkpointer):
         parts: Mapping[str, Stateful],
         found: Checkpoint | None,
     ) -> None:
-        self._writer = writer
+        self.writer = writer
         self._stop = stop
         self._learner = learner
         self._parts = dict(parts)
@@ -88,7 +88,7 @@ class DiskCheckpointer(Checkpointer):
 
     def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Have the state written."""
-        self._writer.save(
+        self.writer.save(
             {
                 "place": progress._asdict(),
                 **training_state(self._learner.network, self._learner.methods, optimizer),
@@ -101,7 +101,7 @@ class DiskCheckpointer(Checkpointer):
     def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
         self._unsaved = progress, optimizer
-        if self._writer.is_due() or self._stop.asked:
+        if self.writer.is_due() or self._stop.asked:
             self.save(progress, optimizer)
         self._stop.raise_if_asked()
 
@@ -125,24 +125,12 @@ class DiskCheckpointer(Checkpointer):
         """A signal waits for the end of the step."""
         return self._stop.postponed()
 
-    @property
-    def newest(self) -> Path | None:
-        """The last checkpoint that is on the disk."""
-        return self._writer.newest
-
-    def wait(self) -> None:
-        """Until what is being written is written."""
-        self._writer.wait()
-
-    def discard(self) -> None:
-        """Remove all checkpoints: the run is finished."""
-        self._writer.discard()
-
     def explain(self, stopped: Stopped) -> Stopped:
         """The stop, with what is saved; called once all is written."""
-        if self.newest is None or self._saved is None:
+        newest = self.writer.newest
+        if newest is None or self._saved is None:
             return stopped
-        return Stopped(stopped.by, stopped.status, f"saved in {self.newest} is {self._saved}")
+        return Stopped(stopped.by, stopped.status, f"saved in {newest} is {self._saved}")
 
 
 def start_or_resume(
@@ -174,15 +162,12 @@ def refuse_other(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
     """
     changed = differences(checkpoint.identity, identity)
     if changed:
-        shown = "; ".join(_short(changed[:5])) + ("; …" if len(changed) > 5 else "")
+        lines = (line if len(line) <= 200 else f"{line[:200]}…" for line in changed[:5])
+        shown = "; ".join(lines) + ("; …" if len(changed) > 5 else "")
         raise FomoError(
             f"{checkpoint.path} is the checkpoint of another run ({shown}). Go on with what it was made with, or "
             "choose another run.dir."
         )
-
-
-def _short(lines: Iterable[str]) -> Iterable[str]:
-    return (line if len(line) <= 200 else f"{line[:200]}…" for line in lines)
 
 
 def kept_steps(folder: Path) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from fomo.loop import Experiment
 from fomo.loop import run as run_loop
 from fomo.planning.planner import plan_run
 from fomo.running.ending import explained, finish
-from fomo.running.folder import enter, holding, is_finished
+from fomo.running.folder import FolderState, enter, holding, state_of
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import start_or_resume
@@ -55,7 +55,7 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
         FomoError: another process runs in ``folder``, or what lies there is of another run.
     """
     with holding(folder):
-        if not is_finished(folder, prepared.resolved):  # it may be by now
+        if state_of(folder, prepared.resolved) is not FolderState.FINISHED:  # it may be by now
             _execute(prepared, folder, progress, stop or Stop())
 
 
@@ -90,4 +90,4 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     with explained(prepared, folder, live, checkpointer):
         run_loop(experiment)
     finish(prepared, folder, live)
-    checkpointer.discard()
+    checkpointer.writer.discard()

@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 
 RULES: dict[str, Callable[[float], float]] = {
     "none": lambda ratio: 1.0,
@@ -40,10 +40,9 @@ class BatchScaling:
     """The size r that ``optimizer.lr`` is meant for; ``None``: ``batch_size``."""
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise unknown("value of batch_scaling.rule", self.rule, RULES)
-        if self.reference is not None and self.reference < 1:
-            raise FomoError(f"batch_scaling.reference={self.reference}: allowed are 1 and above, and null.")
+        check_choice("value of batch_scaling.rule", self.rule, RULES)
+        is_size = self.reference is None or self.reference >= 1
+        check_allowed(is_size, f"batch_scaling.reference={self.reference}", "1 and above, and null")
 
     def factor(self, size: int, batch_size: int) -> float:
         """κ of a batch of ``size``."""
@@ -82,8 +81,8 @@ class BatchSizes:
 
     def __post_init__(self) -> None:
         for samples, size in self.ramp:
-            if samples < 1 or size < 2:
-                raise FomoError(f"batch_ramp: {[samples, size]}: allowed are samples from 1 and sizes from 2.")
+            in_bounds = samples >= 1 and size >= 2
+            check_allowed(in_bounds, f"batch_ramp: {[samples, size]}", "samples from 1 and sizes from 2")
         for (before, _), (after, _) in pairwise(self.ramp):
             if before >= after:
                 raise FomoError(f"batch_ramp: {after} samples after {before}: they have to rise from pair to pair.")

@@ -11,7 +11,7 @@ from torch import Tensor
 from fomo import rng
 from fomo.data.drawn import Skipped
 from fomo.data.images import random_crop
-from fomo.errors import FomoError
+from fomo.errors import check_allowed
 from fomo.stream.mixture import Counts, Mixture
 from fomo.stream.pools import POOLS, AnyPool, StreamPools
 
@@ -69,8 +69,8 @@ class Augmentation:
     """Least and largest share of the image's area that is kept."""
 
     def __post_init__(self) -> None:
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise FomoError(f"augmentation.scale={list(self.scale)}: allowed are 0 < low <= high <= 1.")
+        holds = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
+        check_allowed(holds, f"augmentation.scale={list(self.scale)}", "0 < low <= high <= 1")
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fomo import rng
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Buffer:
     """One of :data:`POLICIES`."""
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise unknown("value of buffer.policy", self.policy, POLICIES)
+        check_choice("value of buffer.policy", self.policy, POLICIES)
         if self.capacity is not None and self.capacity < 1:
             raise FomoError(
                 f"buffer.capacity={self.capacity}: allowed are 1 and above (samples), or null for all; "

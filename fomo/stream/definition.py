@@ -12,7 +12,7 @@ import numpy as np
 
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 from fomo.system.digest import json_digest
 
 SEPARATOR = "+++"
@@ -67,10 +67,8 @@ def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, .
     Raises:
         FomoError: there are fewer concepts than tasks, or no task.
     """
-    if not 1 <= num_tasks <= len(concepts):
-        raise FomoError(
-            f"num_tasks={num_tasks}: allowed are 1 to {len(concepts)}, the number of concepts of the stream."
-        )
+    allowed = f"1 to {len(concepts)}, the number of concepts of the stream"
+    check_allowed(1 <= num_tasks <= len(concepts), f"num_tasks={num_tasks}", allowed)
     size, larger = divmod(len(concepts), num_tasks)
     edges = np.cumsum([0] + [size + (task < larger) for task in range(num_tasks)])
     return tuple(tuple(concepts[start:stop]) for start, stop in itertools.pairwise(edges))
@@ -119,10 +117,8 @@ class Stream:
             raise FomoError(f"dataset '{min(both)}' is both adapted to and held out: take it out of one of the two.")
         refuse_repeated(self.concepts, f"stream '{self.name}'")
         for concept in self.concepts:
-            if concept.dataset not in self.adaptation:
-                raise unknown("dataset", concept.dataset, self.adaptation)
-            if concept.name not in self._class_index[concept.dataset]:
-                raise unknown(f"class of dataset '{concept.dataset}'", concept.name, self._class_index[concept.dataset])
+            check_choice("dataset", concept.dataset, self.adaptation)
+            check_choice(f"class of dataset '{concept.dataset}'", concept.name, self._class_index[concept.dataset])
 
     @property
     def concepts(self) -> Iterator[Concept]:

@@ -15,7 +15,7 @@ from math import floor
 import numpy as np
 
 from fomo import rng
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 from fomo.stream.batch_sizes import BatchSizes, Stretch
 
 Counts = tuple[int, int, int]
@@ -35,11 +35,9 @@ class MixtureWeights:
     batches: str = "mixed"
 
     def __post_init__(self) -> None:
-        if self.batches not in BATCHES:
-            raise unknown("value of mixture.batches", self.batches, BATCHES)
+        check_choice("value of mixture.batches", self.batches, BATCHES)
         for name, weight in zip(("pretraining", "update", "buffer"), self.values, strict=True):
-            if not 0 <= weight <= 1:
-                raise FomoError(f"mixture.{name}={weight}: allowed are 0 to 1.")
+            check_allowed(0 <= weight <= 1, f"mixture.{name}={weight}", "0 to 1")
         if abs(sum(self.values) - 1) > 1e-6:
             total = " + ".join(str(weight) for weight in self.values)
             raise FomoError(

@@ -9,7 +9,6 @@ import torch
 
 TERA = 10**12
 NVIDIA = "https://www.nvidia.com/en-us/data-center"
-AMD = "https://www.amd.com/en/products/accelerators/instinct"
 DENSE_PEAKS: dict[str, dict[str, float | str]] = {
     # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
     "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},
@@ -27,7 +26,13 @@ DENSE_PEAKS: dict[str, dict[str, float | str]] = {
         "bus": 0.032,
         "source": "NVIDIA Ada GPU architecture whitepaper, appendix A",
     },
-    "MI300X": {"bf16": 1307.4, "fp32": 163.4, "memory": 5.3, "bus": 0.064, "source": f"{AMD}/mi300/mi300x.html"},
+    "MI300X": {
+        "bf16": 1307.4,
+        "fp32": 163.4,
+        "memory": 5.3,
+        "bus": 0.064,
+        "source": "https://www.amd.com/en/products/accelerators/instinct/mi300/mi300x.html",
+    },
 }
 """By name of the device: TFLOP/s by precision; TB/s of its memory, and of the bus from the host, one way."""
 
@@ -56,10 +61,8 @@ def listed_rate(name: str, quantity: str) -> tuple[float, str] | None:
 
     The ``quantity`` is a precision (FLOP/s), "memory" or "bus" (bytes/s); ``None``: the table does not have it.
     """
-    for device, rates in DENSE_PEAKS.items():
-        if re.search(rf"\b{device}\b", name) and quantity in rates:
-            return float(rates[quantity]) * TERA, str(rates["source"])
-    return None
+    known = (rates for device, rates in DENSE_PEAKS.items() if re.search(rf"\b{device}\b", name))
+    return next(((float(each[quantity]) * TERA, str(each["source"])) for each in known if quantity in each), None)
 
 
 def measured_peak(device: str, precision: str, repeats: int = 5) -> float:

@@ -29,9 +29,8 @@ class MemoryFault(Exception):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in MESSAGES)
+    plain = isinstance(error, RuntimeError) and any(message in str(error).lower() for message in MESSAGES)
+    return plain or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 @contextmanager

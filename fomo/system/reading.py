@@ -85,10 +85,12 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        constant = None if not finite else _constant
-        number = _finite if finite else float
         value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=constant, parse_int=_integer, parse_float=number
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_constant if finite else None,
+            parse_int=_integer,
+            parse_float=_finite if finite else float,
         )
         if not halves and SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -45,19 +45,17 @@ class Runtime:
         self._check()
 
     def _check(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise unknown("value of runtime.precision", self.precision, (*PRECISIONS, "auto"))
+        check_choice("value of runtime.precision", self.precision, (*PRECISIONS, "auto"))
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise FomoError(f"runtime.device={self.device}: not usable here ({reason}). Try auto or cpu.") from None
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise FomoError(f"runtime.micro_batch={self.micro_batch}: allowed are 1 and above, or null for none.")
-        if self.num_workers < 0:
-            raise FomoError(f"runtime.num_workers={self.num_workers}: allowed are 0 and above.")
-        if not self.worker_timeout > 0:
-            raise FomoError(f"runtime.worker_timeout={self.worker_timeout}: allowed are numbers above 0, in seconds.")
+        rows = self.micro_batch
+        check_allowed(rows is None or rows >= 1, f"runtime.micro_batch={rows}", "1 and above, or null for none")
+        check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")
+        timeout = f"runtime.worker_timeout={self.worker_timeout}"
+        check_allowed(self.worker_timeout > 0, timeout, "numbers above 0, in seconds")
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which a forward pass has the precision."""

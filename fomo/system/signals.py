@@ -33,10 +33,8 @@ class Stop:
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
         """Take the signals during the block. Python allows that in the main thread; in another, none is taken."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {number: signal.signal(number, self._on_signal) for number in STATUS}
+        taken = STATUS if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, self._on_signal) for number in taken}
         try:
             yield self
         finally:

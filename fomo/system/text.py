@@ -4,8 +4,6 @@ import unicodedata
 
 from rich import markup
 
-HARMLESS = ("\n", "\t")
-
 
 def printable(text: object) -> str:
     """``text`` with every character that does not show (control, format, half of a surrogate pair) spelled out."""
@@ -14,7 +12,7 @@ def printable(text: object) -> str:
 
 
 def _spelled(character: str) -> str:
-    shows = character.isprintable() or character in HARMLESS or unicodedata.category(character) == "Zs"
+    shows = character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
     return character if shows else character.encode("unicode_escape").decode()
 
 

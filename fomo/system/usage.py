@@ -116,8 +116,7 @@ def _gpu_energy(device: str) -> float | None:
         return None
     try:
         pynvml.nvmlInit()
-        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
     except pynvml.NVMLError:
         return None

@@ -33,7 +33,6 @@ from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, withou
 from fomo.testing.watch import settings_kept, threads_started
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, World, config_of, world
 from fomo.training.methods import Methods
-from fomo.training.step import Learner
 
 CHECKS = {
     "contract": "is a fomo.Method whose hooks can be called",
@@ -125,10 +124,8 @@ class Kit:
         try:
             with settings_kept():
                 getattr(self, f"check_{check}")()
-        except Failed as failure:
+        except (Failed, FomoError) as failure:
             return Finding(check, "failed", str(failure))
-        except FomoError as error:
-            return Finding(check, "failed", str(error))
         except (Exception, SystemExit) as error:  # whatever a plug-in's code raises
             return Finding(check, "failed", self.line(error))
         return Finding(check, "ok")
@@ -218,8 +215,7 @@ class Kit:
 
     def check_determinism(self) -> None:
         """The same again."""
-        again = self._unbroken()
-        require_none(differing(self.unbroken.final, again.final), "differs when it is run again:")
+        require_none(differing(self.unbroken.final, self._unbroken().final), "differs when it is run again:")
 
     def check_seed(self) -> None:
         """Another seed has other batches: weights that are trained on them are others. On the same batches, what is
@@ -263,7 +259,11 @@ class Kit:
         """The rehearsal's plan, and the real run under the ledger; nothing is computed past it."""
         here = self.world()
         shape = stream_shape(self.config, here.model, here.num_samples)
-        cost = rehearse(self._learner, shape, self.config.runtime.mixed_on_gpu)
+        cost = rehearse(
+            lambda: factory.learner(self.config, here.model.network, Methods(self.make_parts())),
+            shape,
+            self.config.runtime.mixed_on_gpu,
+        )
         num_steps = [NUM_STEPS if task.first else 0 for task in cost.tasks]
         plan = Plan(self.config.budget, tuple(num_steps), cost)
         with threads_started() as threads:
@@ -276,10 +276,6 @@ class Kit:
         planned = sum(map(plan.flops, range(1, NUM_TASKS + 1)))
         if ledger.charged_flops != planned:
             raise Failed(f"planned were {planned} FLOPs, charged {ledger.charged_flops}")
-
-    def _learner(self) -> Learner:
-        """A learner of the configuration, with the parts at hand."""
-        return factory.learner(self.config, self.world().model.network, Methods(self.make_parts()))
 
     def check_memory(self) -> None:
         """State, tensors and other memory do not grow with tasks, if the method does not say that they do."""

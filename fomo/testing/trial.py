@@ -36,24 +36,19 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
     bits = (each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other))
-    return torch.equal(*bits)
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(*bits)
 
 
 class _FrozenTemperature(Method):
     """Takes the parameter that is a scalar out of training."""
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        self._freeze(network)
-
-    def begin_task(self, network: nn.Module, task: Task) -> None:
-        self._freeze(network)
-
-    def _freeze(self, network: nn.Module) -> None:
         for parameter in network.parameters():
             parameter.requires_grad_(parameter.requires_grad and parameter.ndim > 0)
+
+    def begin_task(self, network: nn.Module, task: Task) -> None:
+        self.begin_run(network, task.seed)
 
 
 MakeParts = Callable[[], dict[str, Method]]
@@ -102,8 +97,8 @@ class Trial:
         self.network: nn.Module = copy.deepcopy(self.world.model.network)
         with uncharged(self.faults, self.free, "the constructor"):
             parts = self.make_parts()
-        self.methods, self.lender = Watched(parts), Lender()
-        self.methods.faults, self.methods.free, self.methods.draws = self.faults, self.free, self.draws
+        self.methods = Watched(parts, self.faults, self.free, self.draws)
+        self.lender = Lender()
         self.learner = Learner(self.network, self.methods, self.make_optimizer, 1.0, None, self.autocast)
         self.optimizer: torch.optim.Optimizer | None = None
         self.methods.work_in(self.folder)
@@ -117,7 +112,7 @@ class Trial:
         data = (number - 1) % NUM_TASKS + 1
 
         def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:
-            return self.lender.lend_all(self.world.once(data, size, max_samples))
+            return map(self.lender.lend, self.world.once(data, size, max_samples))
 
         assert self.seed is not None
         num_samples = self.world.num_samples[data - 1]

@@ -4,7 +4,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -141,14 +141,22 @@ def threads_started() -> Iterator[dict[str, None]]:
 
 
 class Watched(Methods):
-    """Parts that are watched at each call. ``faults``: who changed what; ``free``: who computes where nothing is
-    charged; ``draws``: what drew random numbers."""
+    """Parts that are watched at each call.
 
-    def __init__(self, parts: Mapping[str, Method]) -> None:
+    Args:
+        parts: the parts of the method, by group.
+        faults: takes in who changed what.
+        free: takes in who computes where nothing is charged.
+        draws: takes in what drew random numbers; ``None``: nobody looks.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Method], faults: dict[str, None], free: dict[str, None], draws: dict[str, None] | None
+    ) -> None:
         super().__init__(parts)
-        self.faults: dict[str, None] = {}
-        self.free: dict[str, None] = {}
-        self.draws: dict[str, None] | None = None
+        self.faults = faults
+        self.free = free
+        self.draws = draws
 
     def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
         """Begin the run, each part in turn."""
@@ -161,16 +169,13 @@ class Watched(Methods):
         """One hook of one part."""
         modules = arguments[0] if hook in IN_STEP else None
         before = _modes(modules)
+        noting = nullcontext() if self.draws is None else noting_draws(self.draws)
         try:
-            with watching(self.faults, f"{name}.{hook}"):
-                if self.draws is None:
-                    return super().call(name, hook, *arguments, meter=meter)
-                with noting_draws(self.draws):
-                    return super().call(name, hook, *arguments, meter=meter)
+            with watching(self.faults, f"{name}.{hook}"), noting:
+                return super().call(name, hook, *arguments, meter=meter)
         finally:
             after = _modes(modules)
-            changed = (f"{name}.{hook} changed {what}" for what in before if before[what] != after[what])
-            self.faults |= dict.fromkeys(changed)
+            self.faults |= {f"{name}.{hook} changed {what}": None for what in before if before[what] != after[what]}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every part's state."""
@@ -197,8 +202,7 @@ def _modes(network: nn.Module | None) -> dict[str, Sequence[bool]]:
     """What is set between the start and the end of a task."""
     if network is None:
         return {}
-    training = [module.training for module in network.modules()]
     return {
-        "the training mode of modules": training,
+        "the training mode of modules": [module.training for module in network.modules()],
         "requires_grad": [p.requires_grad for p in network.parameters()],
     }

@@ -1,6 +1,5 @@
 """What the kit's experiments share: the pocket model, two tasks of drawn pictures, and their batches."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -78,17 +77,12 @@ class Lender:
         self._lent.append((batch, copy))
         return copy
 
-    def lend_all(self, batches: list[Batch]) -> Iterator[Batch]:
-        """Copies, one after the other."""
-        return map(self.lend, batches)
-
     def altered(self) -> list[str]:
         """Which tensors of what was lent are not as they were; all is taken back."""
         pairs, self._lent = self._lent, []
-        names = ("images", "tokens")
         return [
             name
-            for name in names
+            for name in ("images", "tokens")
             if any(not torch.equal(getattr(one, name), getattr(other, name)) for one, other in pairs)
         ]
 
