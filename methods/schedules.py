@@ -16,8 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import fomo
 from fomo import Position
-from methods import papers
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 
 Schedule = Callable[[Position], float]
 """The learning rate of a step, by its position in the run."""
@@ -193,13 +192,13 @@ class ScheduleRow(NamedTuple):
 
 SCHEDULES = {
     "constant": ScheduleRow(constant, "η_t"),
-    "cosine": ScheduleRow(cosine, "½(1+cos(π(s−w+1)/(S−w)))", papers=(papers.COSINE,)),
-    "rsqrt": ScheduleRow(rsqrt, "√(w/s)", "linear to 0", (papers.RSQRT,)),
-    "wsd": ScheduleRow(wsd, "η_t", "linear to 0", (papers.WSD,)),
+    "cosine": ScheduleRow(cosine, "½(1+cos(π(s−w+1)/(S−w)))", papers=(PAPERS["cosine"],)),
+    "rsqrt": ScheduleRow(rsqrt, "√(w/s)", "linear to 0", (PAPERS["rsqrt"],)),
+    "wsd": ScheduleRow(wsd, "η_t", "linear to 0", (PAPERS["wsd"],)),
     "power": ScheduleRow(
         power,
         "min(η, β·a·n^b), n samples seen in the whole run, β a step; `a=null` meets η after the first warm-up",
         "by equal factors to η_min",
-        (papers.POWER,),
+        (PAPERS["power"],),
     ),
 }

@@ -14,10 +14,9 @@ from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.plan import StreamPlan, Tasks
 from fomo.system.digest import json_digest
 from fomo.system.writing import file_beside
-from streams.catalogue import load
+from streams.catalogue import UNKNOWN, load
 from streams.opening import concepts_of, train_counts
 
-UNKNOWN = "unknown"
 MOST_DOMAINS = 20
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,22 +89,16 @@ class ComparedRows(NamedTuple):
     rows: np.ndarray
 
 
-class SignatureJob(NamedTuple):
-    """A piece of work for a worker: the rows to hash, ``perceptual`` hashes too if they are asked for."""
-
-    compared: ComparedRows
-    perceptual: bool
-
-
 @lru_cache(maxsize=64)
 def _same(samples: Any) -> Any:
     """The first of equal samples: a worker is sent a copy with each job, and opens files and indexes once."""
     return samples
 
 
-def _signatures_of(job: SignatureJob) -> list[Signature | str]:
-    samples: Any = job.compared.samples
-    return signatures(_same(samples), job.compared.rows, job.perceptual)
+def _signatures_of(compared: ComparedRows, perceptual: bool) -> list[Signature | str]:
+    """The hashes of some rows, made by a worker."""
+    samples: Any = compared.samples
+    return signatures(_same(samples), compared.rows, perceptual)
 
 
 def verify(
@@ -242,16 +236,17 @@ class _Comparison:
     def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
         """Where each image is, for people, and its hashes; images that cannot be read become findings."""
         perceptual = self._radius is not None
-        jobs = [SignatureJob(each._replace(rows=rows), perceptual) for each in compared for rows in _cut(each.rows)]
-        for job, found in zip(jobs, self._run(_signatures_of, jobs), strict=True):
-            for row, signature in zip(job.compared.rows, found, strict=True):
+        jobs = [each._replace(rows=rows) for each in compared for rows in _cut(each.rows)]
+        hashed = self._run(partial(_signatures_of, perceptual=perceptual), jobs)
+        for job, found in zip(jobs, hashed, strict=True):
+            for row, signature in zip(job.rows, found, strict=True):
                 if isinstance(signature, str):
-                    skipped = isinstance(job.compared.samples, ScannedTar)  # training steps over them
+                    skipped = isinstance(job.samples, ScannedTar)  # training steps over them
                     self._findings["skipped" if skipped else "unreadable picture"].append(signature)
                     continue
                 self._num_plain += perceptual and signature.perceptual is None
-                yield f"{job.compared.name} {row}", signature
-            self._done += len(job.compared.rows)
+                yield f"{job.name} {row}", signature
+            self._done += len(job.rows)
             self._progress(self._done, self._total)
 
 

@@ -23,7 +23,6 @@ class Tokenizer(Protocol):
 
     def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
         """The tokens of each string, cut or padded to the context length."""
-        ...
 
 
 @dataclass(frozen=True)

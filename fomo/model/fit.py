@@ -107,8 +107,10 @@ def _refuse_misfit(network: CLIP, state: Mapping[str, Tensor], name: str) -> Non
     kinds = {"missing": missing, "left over": unexpected, "of another shape": reshaped}
     counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds.items() if keys)
     listed = "; ".join(first_line(each, 100) for each in shown[:3])
-    about = f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}."
-    raise FomoError(f"{about} {_right_model(name, _of_same_activation(name, models_like(state)))}")
+    raise FomoError(
+        f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}. "
+        f"{_right_model(name, _of_same_activation(name, models_like(state)))}"
+    )
 
 
 def _right_model(name: str, same: list[str]) -> str:

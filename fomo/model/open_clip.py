@@ -77,8 +77,10 @@ def pretrained_clip(
 def _unsaid(name: str) -> str:
     tags = open_clip.list_pretrained_tags_by_model(name)
     shown = f" ({', '.join(tags[:5])}{', …' if len(tags) > 5 else ''})" if tags else ""
-    way_out = f"Write model.pretrained=TAG{shown}, =FILE, or =null for random weights on purpose."
-    return f"model.pretrained is not given: '{name}' has no weights of its own. {way_out}"
+    return (
+        f"model.pretrained is not given: '{name}' has no weights of its own. "
+        f"Write model.pretrained=TAG{shown}, =FILE, or =null for random weights on purpose."
+    )
 
 
 def _refuse_other_losses(name: str, config: Mapping[str, Any]) -> None:

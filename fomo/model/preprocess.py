@@ -17,9 +17,7 @@ from torchvision.transforms import Normalize
 from fomo.data.images import MAX_PIXELS
 from fomo.errors import FomoError, check_keys, unknown
 
-INTERPOLATIONS = ("bicubic", "bilinear")
-RESIZE_MODES = ("shortest", "longest", "squash")
-CHOICES = {"interpolation": INTERPOLATIONS, "resize_mode": RESIZE_MODES}
+CHOICES = {"interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "longest", "squash")}
 KEYS = ("interpolation", "resize_mode", "fill_color", "mean", "std")
 """What ``model.preprocess`` may set; the size is ``model.image_size``."""
 
@@ -32,7 +30,7 @@ class Preprocess:
         size: height and width of the network's input, in pixels.
         mean: of each RGB channel, of values in [0, 1].
         std: of each RGB channel, of values in [0, 1].
-        interpolation: the filter of the resizing, one of :data:`INTERPOLATIONS`.
+        interpolation: the filter of the resizing, one of :data:`CHOICES`.
         resize_mode: ``shortest`` crops the longer side, ``longest`` pads the shorter, ``squash`` changes the ratio.
         fill_color: what ``longest`` pads with, 0 to 255.
     """

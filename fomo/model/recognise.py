@@ -47,14 +47,12 @@ def models_like(state: Mapping[str, Tensor]) -> list[str]:
 
 def image_size_of(state: Mapping[str, Tensor]) -> int | None:
     """The side of the square images, in pixels, that the positional embedding of the image tower was trained on."""
-    vision = _vision(state)
-    return None if vision is None else vision["image_size"]
+    return (_vision(state) or {}).get("image_size")
 
 
 def context_length_of(state: Mapping[str, Tensor]) -> int | None:
     """The number of positions of the text tower; ``None`` if it is none of open_clip's own."""
-    text = _text(state)
-    return None if text is None else text["context_length"]
+    return (_text(state) or {}).get("context_length")
 
 
 def _traits(state: Mapping[str, Tensor]) -> dict[str, Any] | None:

@@ -193,5 +193,7 @@ def _from_hub(repository: str, filename: str | None) -> str:
 
 
 def _out_of_reach(what: str, error: Exception) -> FomoError:
-    way_out = f"Once downloaded they are kept. Without a network give model.pretrained=FILE or {LOCAL}FOLDER."
-    return FomoError(f"{what} cannot be downloaded ({first_line(error)}). {way_out}")
+    return FomoError(
+        f"{what} cannot be downloaded ({first_line(error)}). "
+        f"Once downloaded they are kept. Without a network give model.pretrained=FILE or {LOCAL}FOLDER."
+    )

@@ -38,8 +38,7 @@ def read_weights(path: Path) -> State:
     Raises:
         FomoError: the file cannot be read, holds code, no tensors, or several dictionaries of tensors.
     """
-    content = _content(path)
-    return _unwrapped(_innermost(content))
+    return _unwrapped(_innermost(_content(path)))
 
 
 def weights_in(folder: Path) -> Path:
@@ -72,8 +71,10 @@ def _content(path: Path) -> Any:
     except FomoError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes the readers raise
-        way_out = "Save the tensors alone: torch.save(model.state_dict(), FILE), or safetensors."
-        raise FomoError(f"no file of tensors ({_reason(error)}). {way_out}") from error
+        raise FomoError(
+            f"no file of tensors ({_reason(error)}). "
+            "Save the tensors alone: torch.save(model.state_dict(), FILE), or safetensors."
+        ) from error
 
 
 def _refuse_torchscript(path: Path) -> None:
@@ -83,9 +84,11 @@ def _refuse_torchscript(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = [os.path.basename(name) for name in archive.namelist()]
     if "constants.pkl" in names:
-        save = "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
-        quick = "OpenAI's own have QuickGELU (model=…-quickgelu)"
-        raise FomoError(f"it is a TorchScript archive, a program. If you trust it, save its tensors: {save}. {quick}.")
+        raise FomoError(
+            "it is a TorchScript archive, a program. If you trust it, save its tensors: "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt'). "
+            "OpenAI's own have QuickGELU (model=…-quickgelu)."
+        )
 
 
 def _reason(error: Exception) -> str:

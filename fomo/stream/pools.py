@@ -113,7 +113,7 @@ class StreamPools:
         first_class = 0
         for name, dataset in stream.adaptation.items():
             _check_kind(dataset.card, "update", captions.update)
-            for task, part in _parts(dataset, stream.class_tasks(name), first_class):
+            for task, part in _parts(dataset, stream.class_tasks[name], first_class):
                 parts[task - 1].append(part)
             first_class += len(dataset.card.classes)
         _refuse_empty(stream, parts)

@@ -116,8 +116,9 @@ class Declaration:
         check_keys(f"the declaration of '{values.get('name')}' in {origin}", map(str, values), keys)
         missing = [key for key in keys if key not in values]
         if missing:
-            way_out = "write null for what is not known."
-            raise FomoError(f"{origin}: '{values.get('name')}' lacks {', '.join(missing)}; {way_out}")
+            raise FomoError(
+                f"{origin}: '{values.get('name')}' lacks {', '.join(missing)}; write null for what is not known."
+            )
         domain = values["domain"]
         return cls(**(dict(values) | {"domain": tuple(domain) if isinstance(domain, list) else domain}))
 

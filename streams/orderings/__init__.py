@@ -23,8 +23,7 @@ Lookup = Callable[[Sequence[Concept]], np.ndarray]
 
 def declared_time_groups() -> dict[str, int]:
     """Time group of each dataset of the catalogue that has one."""
-    groups = {name: declaration.time_group for name, declaration in load().items()}
-    return {name: group for name, group in groups.items() if group is not None}
+    return {name: each.time_group for name, each in load().items() if each.time_group is not None}
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,6 @@ OrderingRule = Callable[[Sequence[Concept], int, Facts], list[Concept]]
 """``rule(concepts, seed, facts)`` returns the concepts in another order."""
 
 
-def _given(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return list(concepts)
-
-
-def _random(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return shuffled(concepts, seed)
-
-
 def _performance(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
     """Easy to hard."""
     assert facts.accuracy is not None
@@ -79,33 +70,19 @@ def _similarity(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Co
     return [concepts[index] for index in path.order]
 
 
-def _dataset(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return by_dataset(concepts, seed)
-
-
-def _time(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """Old to new, concepts of one time group mixed."""
-    return by_time(concepts, seed, facts.time_groups(), whole_datasets=False)
-
-
-def _time_datasets(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """Old to new, datasets kept whole."""
-    return by_time(concepts, seed, facts.time_groups(), whole_datasets=True)
-
-
 def _reversed(rule: OrderingRule) -> OrderingRule:
     return lambda concepts, seed, facts: rule(concepts, seed, facts)[::-1]
 
 
 FORWARD: dict[str, OrderingRule] = {
-    "random": _random,
-    "given": _given,
+    "random": lambda concepts, seed, facts: shuffled(concepts, seed),
+    "given": lambda concepts, seed, facts: list(concepts),
     "performance": _performance,
     "frequency": _frequency,
     "similarity": _similarity,
-    "dataset_incremental": _dataset,
-    "time_incremental": _time,
-    "time_incremental_datasets": _time_datasets,
+    "dataset_incremental": lambda concepts, seed, facts: by_dataset(concepts, seed),
+    "time_incremental": lambda concepts, seed, facts: by_time(concepts, seed, facts.time_groups(), False),
+    "time_incremental_datasets": lambda concepts, seed, facts: by_time(concepts, seed, facts.time_groups(), True),
 }
 ORDERINGS: dict[str, OrderingRule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
 NEEDS = {

@@ -229,8 +229,7 @@ def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
 def _or_opt(points: _Points, tour: _Tour, move: Move) -> bool:
     a = move.a
     c = move.c
-    count = len(tour.order)
-    places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % count
+    places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % len(tour.order)
     before, *segment, after = (int(point) for point in tour.order[places])
     d = int(tour.beside(np.array([c]), move.step)[0])
     if c in segment or d in segment or points.dummy in segment:
