@@ -50,7 +50,16 @@ def build_stream(
     concepts, left_out = _adapted(adaptation, Path(root))
     open_all(retention, Path(root))
     return NamedPlan(
-        name, concepts, tuple(retention), _pool(pool), pool_size, pool_window, Path(root), ordering, chunks, left_out
+        name,
+        concepts,
+        tuple(retention),
+        None if pool is None else _names("pool", pool),
+        pool_size,
+        pool_window,
+        Path(root),
+        ordering,
+        chunks,
+        left_out,
     )
 
 
@@ -89,7 +98,17 @@ def file_stream(
     held_out = _held_out(named, Path(root)) if retention is None else _names("retention", retention)
     if pool_size is None:
         pool_size = POCKET_POOL_SIZE if named <= set(pocket.names()) else 0
-    return NamedPlan(name, concepts, held_out, _pool(pool), pool_size, pool_window, Path(root), ordering, chunks)
+    return NamedPlan(
+        name,
+        concepts,
+        held_out,
+        None if pool is None else _names("pool", pool),
+        pool_size,
+        pool_window,
+        Path(root),
+        ordering,
+        chunks,
+    )
 
 
 def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
@@ -97,10 +116,6 @@ def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not all(isinstance(e, str) for e in entries):
         raise FomoError(f"stream.{key}={entries}: a list of names is expected: stream.{key}=[NAME].")
     return tuple(entries)
-
-
-def _pool(pool: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if pool is None else _names("pool", pool)
 
 
 def _held_out(named: set[str], root: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from fomo.data.samples import Dataset, Samples
@@ -116,8 +117,7 @@ class NamedPlan(StreamPlan):
 
     def _splits(self, adapted: Sequence[str], held_out: Sequence[str]) -> list[tuple[str, str]]:
         """Pairs of a dataset and a split."""
-        splits = [(name, split) for name in self.adaptation for split in adapted]
-        return splits + [(name, split) for name in self.retention for split in held_out]
+        return [*product(self.adaptation, adapted), *product(self.retention, held_out)]
 
 
 def empty_list(key: str) -> str:

@@ -55,15 +55,6 @@ class StreamSummary:
 
     def to_json(self) -> dict[str, Any]:
         """The summary as plain values, tasks counted from 1."""
-        tasks = [
-            {
-                "task": number + 1,
-                "concepts": len(task),
-                "samples": self.samples(number),
-                "datasets": self.datasets(number),
-            }
-            for number, task in enumerate(self.tasks)
-        ]
         return {
             "schema": "fomo.stream_summary/1",
             "name": self.name,
@@ -71,7 +62,15 @@ class StreamSummary:
             "data_sha256": self.data_sha256,
             "retention": list(self.retention),
             "absent": list(self.absent),
-            "tasks": tasks,
+            "tasks": [
+                {
+                    "task": number + 1,
+                    "concepts": len(task),
+                    "samples": self.samples(number),
+                    "datasets": self.datasets(number),
+                }
+                for number, task in enumerate(self.tasks)
+            ],
         }
 
 

@@ -157,8 +157,7 @@ def _check_classes(
     classes = {name: set(dataset.card.classes) for name, dataset in adapted.items()}
     of_present = [concept for concept in concepts if concept.dataset in adapted]
     here = [concept for concept in of_present if concept.name in classes[concept.dataset]]
-    strangers = [concept for concept in of_present if concept.name not in classes[concept.dataset]]
-    findings["absent class"] = [str(concept) for concept in strangers]
+    findings["absent class"] = [str(concept) for concept in of_present if concept.name not in classes[concept.dataset]]
     findings["no training sample"] = [str(concept) for concept in untrained(here, adapted)]
     return here
 
@@ -177,11 +176,13 @@ def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Ite
 def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
     """All samples of the pool, in the pieces that hold them."""
     if isinstance(pool, Joined):
-        parts = enumerate(pool.parts)
-        return [ComparedRows(f"the pool, part {number}", p.samples, np.asarray(p.rows)) for number, p in parts]
+        return [
+            ComparedRows(f"the pool, part {number}", part.samples, np.asarray(part.rows))
+            for number, part in enumerate(pool.parts)
+        ]
     if not isinstance(pool, Shards):
         return [ComparedRows("the pool", pool, np.arange(len(pool)))]
-    tars = [ScannedTar(path) for path in pool.paths]
+    tars = map(ScannedTar, pool.paths)
     return [ComparedRows(f"the pool, {tar.path.name}", tar, np.arange(len(tar))) for tar in tars]
 
 
@@ -227,8 +228,9 @@ class _Comparison:
                 near.append((where, signature))
         for some in batched(self._signatures(trained), AT_ONCE):
             others = [(where, signature) for where, signature in some if signature.pixels not in exact]
-            copies = [f"{exact[s.pixels]} is {where}" for where, s in some if s.pixels in exact]
-            self._findings["exact duplicate"] += copies
+            self._findings["exact duplicate"] += [
+                f"{exact[signature.pixels]} is {where}" for where, signature in some if signature.pixels in exact
+            ]
             if self._radius is not None:
                 self._findings["near duplicate"] += _near(near, others, self._radius)
         self._findings["plain"] = [f"{self._num_plain} images"] if self._num_plain else []
@@ -236,7 +238,11 @@ class _Comparison:
     def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
         """Where each image is, for people, and its hashes; images that cannot be read become findings."""
         perceptual = self._radius is not None
-        jobs = [each._replace(rows=rows) for each in compared for rows in _cut(each.rows)]
+        jobs = [
+            each._replace(rows=each.rows[start : start + CHUNK])
+            for each in compared
+            for start in range(0, len(each.rows), CHUNK)
+        ]
         hashed = self._run(partial(_signatures_of, perceptual=perceptual), jobs)
         for job, found in zip(jobs, hashed, strict=True):
             for row, signature in zip(job.rows, found, strict=True):
@@ -248,10 +254,6 @@ class _Comparison:
                 yield f"{job.name} {row}", signature
             self._done += len(job.rows)
             self._progress(self._done, self._total)
-
-
-def _cut(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
 def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:

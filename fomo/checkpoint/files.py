@@ -116,8 +116,7 @@ def read(path: Path) -> Checkpoint:
 
 def read_identity(path: Path) -> Mapping[str, Any]:
     """What a checkpoint is the state of, its tensors unread."""
-    identity: Mapping[str, Any] = _content(path / STATE)["identity"]
-    return identity
+    return dict(_content(path / STATE)["identity"])
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -165,5 +165,10 @@ def _mention_cut_captions(datasets: Mapping[str, Dataset], tokenize: Tokenize) -
         texts = [text for row in rows for text in samples.captions(row)]
         count = num_cut(texts, tokenize) if texts else 0
         if count:
-            about = (dataset.name, count, len(texts), tokenize([""]).shape[1])
-            _log.warning("%s: %d of %d training captions looked at are cut at %d tokens", *about)
+            _log.warning(
+                "%s: %d of %d training captions looked at are cut at %d tokens",
+                dataset.name,
+                count,
+                len(texts),
+                tokenize([""]).shape[1],
+            )

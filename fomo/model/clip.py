@@ -64,8 +64,3 @@ def train_mode(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
-
-
-def checkpoint_activations(network: CLIP, enabled: bool) -> None:
-    """Gradient checkpointing in the blocks of both transformers; open_clip's ModifiedResNet has none."""
-    network.set_grad_checkpointing(enabled)

@@ -60,22 +60,20 @@ def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor], name: str) -
     own = network.state_dict()
     if not _fits_but_for_positions(own, state):
         return
-    side, trained_side = image_size_of(own), image_size_of(state)
-    if side and trained_side and side != trained_side:
-        can_resize = "visual.positional_embedding" in own  # open_clip interpolates those of its transformers alone
-        other = f", or model.image_size={side} to interpolate on purpose" if can_resize else ""
-        way_out = f"Give model.image_size={trained_side}{_or_model(name, state)}{other}."
-        raise FomoError(f"it was trained on images of {trained_side} pixels, the model takes {side}. {way_out}")
-    length, trained_length = context_length_of(own), context_length_of(state)
-    if length and trained_length and length != trained_length:
-        other = f", or model.context_length={length} to interpolate on purpose"
-        way_out = f"Give model.context_length={trained_length}{_or_model(name, state)}{other}."
-        raise FomoError(f"it was trained on texts of {trained_length} tokens, the model takes {length}. {way_out}")
-
-
-def _or_model(name: str, state: Mapping[str, Tensor]) -> str:
-    names = _of_same_activation(name, models_like(state))
-    return f" or model={names[0]}" if names else ""
+    # open_clip interpolates the positions of its own image transformers alone, and of every text tower
+    for option, of, trained_on, can_resize in (
+        ("image_size", image_size_of, "images of {} pixels", "visual.positional_embedding" in own),
+        ("context_length", context_length_of, "texts of {} tokens", True),
+    ):
+        size = of(own)
+        trained = of(state)
+        if size and trained and size != trained:
+            same = "".join(f" or model={each}" for each in _of_same_activation(name, models_like(state))[:1])
+            other = f", or model.{option}={size} to interpolate on purpose" if can_resize else ""
+            raise FomoError(
+                f"it was trained on {trained_on.format(trained)}, the model takes {size}. "
+                f"Give model.{option}={trained}{same}{other}."
+            )
 
 
 def _of_same_activation(name: str, others: list[str]) -> list[str]:

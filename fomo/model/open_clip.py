@@ -68,7 +68,8 @@ def pretrained_clip(
         if origin is not None and not shapes_only:
             _load(network, name, str(pretrained), origin, options)
         _resize_timm(network, config, image_size)
-        tokenizer = open_clip.get_tokenizer(_tokenizer_name(name), context_length=context_length)
+        local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
+        tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
     caveats = (RANDOM_BASE,) if pretrained is None else ()
     return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats)
@@ -139,11 +140,6 @@ def _resize_timm(network: CLIP, config: Values, image_size: int | None) -> None:
     """timm's towers take another size once their weights are in; the positions are interpolated then."""
     if image_size is not None and _is_timm(config):
         network.visual.set_input_size(image_size)
-
-
-def _tokenizer_name(name: str) -> str:
-    """Tokenizers of the hub are found by its name, whatever of it lies in a folder."""
-    return name if not name.startswith(LOCAL) else f"{LOCAL}{folder_of(name)}"
 
 
 def _preprocess(name: str, network: CLIP, origin: Origin | None) -> Preprocess:

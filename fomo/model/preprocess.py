@@ -84,7 +84,8 @@ class Preprocess:
         given = {key: value for key, value in options.items() if value is not None}
         for key, value in given.items():
             _check(f"{section}.{key}", key, value)
-        return replace(self, **{key: _per_channel(value) for key, value in given.items()})
+            given[key] = tuple(map(float, value)) if key in ("mean", "std") else value
+        return replace(self, **given)
 
 
 def _central_part(image: Image.Image, ratio: float) -> Image.Image:
@@ -115,10 +116,6 @@ def preprocess_of(config: Mapping[str, Any], origin: str) -> Preprocess:
         values["interpolation"] = "bicubic"  # as open_clip evaluates a model that was trained with both
     spread = {key: [values[key]] * 3 for key in ("mean", "std") if isinstance(values.get(key), (int, float))}
     return Preprocess(int(sides[0])).with_options({**values, **spread}, f"{origin}: preprocess")
-
-
-def _per_channel(value: Any) -> Any:
-    return tuple(map(float, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _check(name: str, key: str, value: Any) -> None:

@@ -102,7 +102,11 @@ def _innermost(content: Any) -> Mapping[str, Any]:
     while not _is_state(content):
         if not isinstance(content, Mapping):
             raise FomoError(f"it holds a {type(content).__name__}, not tensors by name.")
-        inner = {key: value for key, value in content.items() if isinstance(value, Mapping) and _holds_state(value)}
+        inner = {
+            key: value
+            for key, value in content.items()
+            if isinstance(value, Mapping) and any(map(_is_state, (value, *value.values())))
+        }
         if not inner:
             raise FomoError(f"it holds no tensors by name: its keys are {_shown(content)}.")
         largest = max(map(_size, inner.values()))
@@ -124,11 +128,6 @@ def _is_state(content: Any) -> bool:
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return False
     return 2 * sum(isinstance(value, Tensor) for value in content.values()) > len(content)
-
-
-def _holds_state(content: Any) -> bool:
-    below = content.values() if isinstance(content, Mapping) else ()
-    return _is_state(content) or any(_is_state(each) for each in below)
 
 
 def _unwrapped(content: Mapping[str, Any]) -> State:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
@@ -14,7 +14,7 @@ from fomo.budget.plan import Memory, Plan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.method import Task
-from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
+from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.system.devices import synchronize
@@ -117,10 +117,10 @@ def without_recomputation(config: Config, model: ClipModel, planned: Plan, num_s
     return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
 
 
-def _keeping_activations(config: Config, network: nn.Module) -> Callable[[], Learner]:
+def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]:
     """Makes learners on a copy of the network that encode the whole batch at once and keep every activation."""
     copied = copy.deepcopy(network)
-    checkpoint_activations(copied, False)
+    copied.set_grad_checkpointing(False)
     return lambda: replace(factory.learner(config, copied), micro_batch=None)
 
 

@@ -92,8 +92,12 @@ def chunk_by_dataset(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple
 
 def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterable[str]) -> dict[str, Any]:
     """What a stream is, as JSON: concepts in order, chunked, and the held-out datasets."""
-    chunks = [[str(concept) for concept in task] for task in tasks]
-    return {"schema": "fomo.stream/1", "name": name, "tasks": chunks, "retention": sorted(retention)}
+    return {
+        "schema": "fomo.stream/1",
+        "name": name,
+        "tasks": [[str(concept) for concept in task] for task in tasks],
+        "retention": sorted(retention),
+    }
 
 
 @dataclass(frozen=True)

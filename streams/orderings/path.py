@@ -158,7 +158,7 @@ def improve(points: _Points, neighbors: np.ndarray, path: np.ndarray) -> np.ndar
     tour = _Tour(np.append(path, points.dummy))
     for _ in range(MAX_ROUNDS):
         moves = sorted(_candidates(points, neighbors, tour), key=lambda move: -move.gain)
-        if not sum(_try(points, tour, move) for move in moves):
+        if not sum((_or_opt if move.size else _two_opt)(points, tour, move) for move in moves):
             break
     cut = int(tour.place[points.dummy])
     return np.concatenate([tour.order[cut + 1 :], tour.order[:cut]])
@@ -203,11 +203,6 @@ def _shortening(
             yield Move(float(gains[index]), size, int(a[rows[index]]), int(c[index]), step, inward)
 
 
-def _try(points: _Points, tour: _Tour, move: Move) -> bool:
-    """Apply a move if it still gains, and whether it did: moves before it may have changed its surroundings."""
-    return _two_opt(points, tour, move) if move.size == 0 else _or_opt(points, tour, move)
-
-
 def _gain(points: _Points, old: list[tuple[int, int]], new: list[tuple[int, int]]) -> float:
     pairs = np.array(old + new)
     distances = points.distance(pairs[:, 0], pairs[:, 1])
@@ -215,6 +210,7 @@ def _gain(points: _Points, old: list[tuple[int, int]], new: list[tuple[int, int]
 
 
 def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
+    """Apply a 2-opt move if it still gains, and whether it did: moves before it may have changed its surroundings."""
     a = move.a
     c = move.c
     b, d = (int(point) for point in tour.beside(np.array([a, c]), move.step))
@@ -227,6 +223,7 @@ def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
 
 
 def _or_opt(points: _Points, tour: _Tour, move: Move) -> bool:
+    """Apply an Or-opt move if it still gains, and whether it did: moves before it may have changed its surroundings."""
     a = move.a
     c = move.c
     places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % len(tour.order)

@@ -59,17 +59,19 @@ def write_model(
     shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     scores = score(pocket(model.name, folder=folder))
-    card = {
-        "schema": SCHEMA,
-        "name": model.name,
-        "config": read_config(model.name),
-        "recipe": dataclasses.asdict(recipe),
-        "data": describe_pool(recipe.num_samples),
-        "sha256": file_digest(folder / WEIGHTS),
-        "scores": scores,
-        "licence": LICENCE,
-    }
-    write_json(folder / "card.json", card)
+    write_json(
+        folder / "card.json",
+        {
+            "schema": SCHEMA,
+            "name": model.name,
+            "config": read_config(model.name),
+            "recipe": dataclasses.asdict(recipe),
+            "data": describe_pool(recipe.num_samples),
+            "sha256": file_digest(folder / WEIGHTS),
+            "scores": scores,
+            "licence": LICENCE,
+        },
+    )
     return scores
 
 
