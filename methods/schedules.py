@@ -182,10 +182,13 @@ def check_warm(name: str, w: int) -> None:
 
 
 class ScheduleRow(NamedTuple):
-    """A row of :data:`SCHEDULES`: the schedule, in words what follows its warm-up and ends it, and the papers."""
+    """A row of :data:`SCHEDULES` or of ``META_SCHEDULES``.
+
+    ``formula`` is the rate after the warm-up, or how a meta-schedule changes it after the first task.
+    """
 
     function: Callable[..., float]
-    after_warmup: str
+    formula: str
     cooldown: str = "–"
     papers: Papers = ()
 

@@ -7,7 +7,7 @@ from fomo.data.samples import Dataset
 from fomo.errors import FomoError, unknown
 from fomo.stream.definition import Concept
 from streams.opening import available, concepts_of, open_all, open_at, with_training
-from streams.orderings import check_ordering_name
+from streams.orderings import rule_of
 from streams.plan import NamedPlan, empty_list
 from streams.pocket import datasets as pocket
 from streams.stream_files import read_concepts
@@ -43,7 +43,7 @@ def build_stream(
     Raises:
         FomoError: an unknown name, an empty list, a dataset without a training sample.
     """
-    check_ordering_name(ordering)
+    rule_of(ordering)  # refuses an unknown one
     for key, entries in (("adaptation", adaptation), ("retention", retention)):
         if not _names(key, entries):
             raise FomoError(empty_list(key))
@@ -92,7 +92,7 @@ def file_stream(
     Raises:
         FomoError: no stream file, an unknown ordering, values of another type.
     """
-    check_ordering_name(ordering)
+    rule_of(ordering)  # refuses an unknown one
     concepts = read_concepts(Path(path))
     named = {concept.dataset for concept in concepts}
     held_out = _held_out(named, Path(root)) if retention is None else _names("retention", retention)

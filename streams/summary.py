@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,8 @@ def domain_of(name: str, dataset: Dataset | None) -> str:
 
 def _num_samples(datasets: Iterable[Dataset]) -> dict[Concept, int]:
     """Training samples of every concept of some datasets."""
-    counts: dict[Concept, int] = {}
-    for dataset in datasets:
-        counts |= zip(concepts_of(dataset), train_counts(dataset).tolist(), strict=True)
-    return counts
+    pairs = (zip(concepts_of(dataset), train_counts(dataset).tolist(), strict=True) for dataset in datasets)
+    return dict(chain.from_iterable(pairs))
 
 
 def plot_domains(shown: StreamSummary, path: Path) -> None:

@@ -142,8 +142,10 @@ def verify(
 def _alike(cards: Sequence[DatasetCard], alike: Callable[[DatasetCard], Sequence[Alike]]) -> dict[str, list[str]]:
     """Groups of classes that are one to the model: a fault, but in the reference's own datasets."""
     found = [(is_reference(card), str(each)) for card in cards for each in alike(card)]
-    kinds = {"alike classes": False, "alike, as published": True}
-    return {kind: [text for published, text in found if published is wanted] for kind, wanted in kinds.items()}
+    return {
+        "alike classes": [text for published, text in found if not published],
+        "alike, as published": [text for published, text in found if published],
+    }
 
 
 def _num_rows(compared: Iterable[ComparedRows]) -> int:

@@ -19,7 +19,7 @@ Formula = Callable[..., int]
 
 def _native_attention(query: Shape, key: Shape, value: Shape, width: int, *rest: Any, **kwargs: Any) -> int:
     """The whole attention layer in one call, as inference without gradients uses it: projections and attention."""
-    batch, length = query[0], query[1]
+    batch, length = query[:2]
     return 8 * batch * length * width * width + 4 * batch * length * length * width
 
 
@@ -43,7 +43,7 @@ def _per_matrix(formula: Callable[[int, int], float]) -> Formula:
     """A formula for one matrix, long side first, over all matrices of a batch."""
 
     def of_shape(shape: Shape, *rest: Any, **kwargs: Any) -> int:
-        m, n = max(shape[-2:]), min(shape[-2:])
+        n, m = sorted(shape[-2:])
         return prod(shape[:-2]) * round(formula(m, n))
 
     return of_shape

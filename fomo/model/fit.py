@@ -58,7 +58,8 @@ def _in_layout_of(network: CLIP, state: State) -> State:
 def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor], name: str) -> None:
     """Positions of another number would load once interpolated, into another model than was trained."""
     own = network.state_dict()
-    if not _fits_but_for_positions(own, state):
+    missing, unexpected, reshaped = _misfit(own, state)
+    if missing or unexpected or not all(key.endswith("positional_embedding") for key in reshaped):
         return
     # open_clip interpolates the positions of its own image transformers alone, and of every text tower
     for option, of, trained_on, can_resize in (
@@ -79,11 +80,6 @@ def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor], name: str) -
 def _of_same_activation(name: str, others: list[str]) -> list[str]:
     """Models of a shape, those first whose activation the user chose; the tensors do not tell it."""
     return sorted(others, key=lambda each: each.endswith(QUICK) != name.endswith(QUICK))
-
-
-def _fits_but_for_positions(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
-    missing, unexpected, reshaped = _misfit(own, state)
-    return not missing and not unexpected and all(key.endswith("positional_embedding") for key in reshaped)
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:

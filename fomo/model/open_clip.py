@@ -67,7 +67,8 @@ def pretrained_clip(
         network = _network(name, config, options, "meta" if shapes_only else "cpu")
         if origin is not None and not shapes_only:
             _load(network, name, str(pretrained), origin, options)
-        _resize_timm(network, config, image_size)
+        if image_size is not None and _is_timm(config):
+            network.visual.set_input_size(image_size)  # interpolates timm's positions once the weights are in
         local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
         tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
@@ -134,12 +135,6 @@ def _load(network: CLIP, name: str, pretrained: str, origin: Origin, options: Op
     state = read_weights(fetched(name, pretrained, origin))
     load_fitting(network, state, name, options.image_size is not None, options.context_length is not None)
     check_state(name, network, state, origin, options)
-
-
-def _resize_timm(network: CLIP, config: Values, image_size: int | None) -> None:
-    """timm's towers take another size once their weights are in; the positions are interpolated then."""
-    if image_size is not None and _is_timm(config):
-        network.visual.set_input_size(image_size)
 
 
 def _preprocess(name: str, network: CLIP, origin: Origin | None) -> Preprocess:

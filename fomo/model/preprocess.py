@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -45,15 +45,7 @@ class Preprocess:
     @cached_property
     def _geometry(self) -> list[Any]:
         """The steps of open_clip's own transform that move pixels."""
-        cfg = PreprocessCfg(
-            self.size,
-            mean=self.mean,
-            std=self.std,
-            interpolation=self.interpolation,
-            resize_mode=self.resize_mode,
-            fill_color=self.fill_color,
-        )
-        steps = image_transform_v2(cfg, is_train=False).transforms
+        steps = image_transform_v2(PreprocessCfg(**asdict(self)), is_train=False).transforms
         return [step for step in steps if not isinstance(step, (MaybeToTensor, Normalize))]
 
     def crop(self, image: Image.Image) -> np.ndarray:

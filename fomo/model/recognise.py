@@ -103,10 +103,18 @@ def _declared(name: str) -> dict[str, Any] | None:
     vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     if vision.timm_model_name or text.hf_model_name or "multimodal_cfg" in config:
         return None
-    seen = {"width": vision.width, "layers": vision.layers, "patch": vision.patch_size or 32}
-    read = {"width": text.width, "layers": text.layers, "vocabulary": text.vocab_size}
     return {
-        "vision": seen | {"image_size": vision.image_size},
-        "text": read | {"context_length": text.context_length},
+        "vision": {
+            "width": vision.width,
+            "layers": vision.layers,
+            "patch": vision.patch_size or 32,
+            "image_size": vision.image_size,
+        },
+        "text": {
+            "width": text.width,
+            "layers": text.layers,
+            "vocabulary": text.vocab_size,
+            "context_length": text.context_length,
+        },
         "embed_dim": config["embed_dim"],
     }

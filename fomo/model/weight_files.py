@@ -117,10 +117,9 @@ def _innermost(content: Any) -> Mapping[str, Any]:
     return content
 
 
-def _size(content: Any) -> int:
+def _size(content: Mapping[str, Any]) -> int:
     """How many tensors there are, one level below included."""
-    below = content.values() if isinstance(content, Mapping) else ()
-    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in below)
+    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in content.values())
 
 
 def _is_state(content: Any) -> bool:

@@ -106,8 +106,7 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Pl
 def reference_bytes(config: Config, model: ClipModel) -> int:
     """Peak of full fine-tuning of all rows at once, every activation kept, at the largest batch of the run."""
     shape = stream_shape(config, model, [1], max(config.sizes.distinct))
-    make = _keeping_activations(config, model.network)
-    return full_fine_tuning(make, shape, config.runtime.mixed_on_gpu).peak_bytes
+    return full_fine_tuning(_keeping_activations(config, model.network), shape, config.runtime.mixed_on_gpu).peak_bytes
 
 
 def without_recomputation(config: Config, model: ClipModel, planned: Plan, num_samples: Sequence[int]) -> int:

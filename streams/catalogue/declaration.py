@@ -95,9 +95,7 @@ class Declaration:
     @property
     def obtain(self) -> str:
         """How to come by the dataset's source, in a line."""
-        if self.torchvision:
-            return f"fomo data prepare {self.name}"
-        return self.homepage or UNKNOWN
+        return f"fomo data prepare {self.name}" if self.torchvision else self.homepage or UNKNOWN
 
     def describe(self, card: DatasetCard) -> DatasetCard:
         """The ``card`` of this dataset's data, with the role, domain and licence that are declared."""

@@ -93,13 +93,8 @@ NEEDS = {
 WAY_OUT = "Build it with `fomo stream build … ordering={} --out FILE`, then run `stream=file stream.path=FILE`."
 
 
-def check_ordering_name(name: str) -> None:
-    """Refuse an unknown ordering."""
-    _rule_of(name)
-
-
-def _rule_of(name: str) -> OrderingRule:
-    """The rule of an ordering, a plug-in's among them."""
+def rule_of(name: str) -> OrderingRule:
+    """The rule of an ordering, a plug-in's among them; an unknown name is refused."""
     if name in ORDERINGS:
         return ORDERINGS[name]
     plugged = named("orderings", ORDERINGS)
@@ -126,7 +121,7 @@ def _permuting(plugin: Plugin) -> OrderingRule:
 
 def check_ordering(name: str, facts: Facts) -> None:
     """Refuse an unknown ordering, and one that asks for what ``facts`` do not have."""
-    check_ordering_name(name)
+    rule_of(name)
     fact, what = NEEDS.get(name.removeprefix("reverse_"), ("", ""))
     if fact and getattr(facts, fact) is None:
         raise FomoError(f"stream.ordering={name} needs {what}. {WAY_OUT.format(name)}")
@@ -145,4 +140,4 @@ def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> li
         FomoError: an unknown ordering, or one that asks for what is not at hand.
     """
     check_ordering(name, facts)
-    return _rule_of(name)(concepts, seed, facts)
+    return rule_of(name)(concepts, seed, facts)

@@ -62,8 +62,7 @@ class _Points:
     """n points, and a dummy of number n, whose distance to all points is 0."""
 
     def __init__(self, features: np.ndarray) -> None:
-        zero = np.zeros((1, features.shape[1]), dtype=np.float32)
-        self.features = np.concatenate([features.astype(np.float32), zero])
+        self.features = np.pad(features.astype(np.float32), ((0, 1), (0, 0)))
         self.dummy = len(features)
 
     def distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -124,8 +123,7 @@ class _Tour:
 
     def __init__(self, order: np.ndarray) -> None:
         self.order = order.copy()
-        self.place = np.empty_like(order)
-        self.place[order] = np.arange(len(order))
+        self.place = np.argsort(order)
 
     def beside(self, points: np.ndarray, step: int) -> np.ndarray:
         """The points that stand ``step`` places behind ``points`` in the tour."""

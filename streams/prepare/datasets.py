@@ -54,8 +54,9 @@ def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: 
     total = sum(len(data) for data in parts.values())
 
     def own(run: Run, folder: Path, tick: Tick) -> Plan:
-        entries = {split: partial(_own, recipe, data, split, card.classes, root) for split, data in parts.items()}
-        return Plan(card, entries)
+        return Plan(
+            card, {split: partial(_own, recipe, data, split, card.classes, root) for split, data in parts.items()}
+        )
 
     def seeded(run: Run, folder: Path, tick: Tick) -> Plan:
         files = sorted(recipe.items(parts[""]))
