@@ -45,8 +45,8 @@ class Preprocess:
     @cached_property
     def _geometry(self) -> list[Any]:
         """The steps of open_clip's own transform that move pixels."""
-        steps = image_transform_v2(PreprocessCfg(**asdict(self)), is_train=False).transforms
-        return [step for step in steps if not isinstance(step, (MaybeToTensor, Normalize))]
+        whole = image_transform_v2(PreprocessCfg(**asdict(self)), is_train=False)
+        return [step for step in whole.transforms if not isinstance(step, (MaybeToTensor, Normalize))]
 
     def crop(self, image: Image.Image) -> np.ndarray:
         """The pixels of an RGB image that are evaluated: uint8 [size, size, 3]."""

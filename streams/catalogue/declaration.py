@@ -78,9 +78,8 @@ class Declaration:
         self._require(page is None or is_address, "homepage", page, "an http(s) address, or null for unknown")
 
     def _check_numbers(self) -> None:
-        least = {"num_train": int(self.role == "adaptation"), "num_test": 1, "num_classes": 0}
-        if self.kind == "classification":
-            least["num_classes"] = 2
+        least_classes = 2 if self.kind == "classification" else 0
+        least = {"num_train": int(self.role == "adaptation"), "num_test": 1, "num_classes": least_classes}
         for key, minimum in least.items():
             value = getattr(self, key)
             self._require(is_count(value) and value >= minimum, key, value, f"an integer, at least {minimum}")

@@ -70,15 +70,8 @@ def concept_accuracy(
     Raises:
         FomoError: a concept has no training sample.
     """
-    shares = dict(
-        _accuracies(
-            model,
-            {name: datasets[name] for name in sorted({concept.dataset for concept in concepts})},
-            per_class,
-            runtime,
-            on_dataset,
-        )
-    )
+    names = {concept.dataset for concept in concepts}
+    shares = dict(_accuracies(model, {name: datasets[name] for name in sorted(names)}, per_class, runtime, on_dataset))
     found = np.array([shares.get(concept, np.nan) for concept in concepts])
     if np.isnan(found).any():
         first = concepts[int(np.isnan(found).argmax())]
