@@ -12,7 +12,7 @@ from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
 from fomo.method import Method
-from fomo.model.clip import ClipModel, checkpoint_activations
+from fomo.model.clip import ClipModel
 from fomo.position import Position
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
@@ -73,7 +73,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     """
     node = {key: None if random and key == "pretrained" else value for key, value in config.model.items()}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
-    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
     return built
@@ -82,7 +82,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
     built: ClipModel = _build(config, "model", optional={"shapes_only": True})
-    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     return built
 
 

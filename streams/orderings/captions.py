@@ -137,8 +137,10 @@ def captions_of(source: Path) -> Iterator[str]:
     if tars:
         return chain.from_iterable(map(_tar_captions, tars))
     if not source.is_file():
-        allowed = "a text file with a caption per line, a .tsv or .json table of counts, a .tar, or a folder of shards"
-        raise FomoError(f"no captions in '{source}': give {allowed}.")
+        raise FomoError(
+            f"no captions in '{source}': give a text file with a caption per line, "
+            "a .tsv or .json table of counts, a .tar, or a folder of shards."
+        )
     return _lines(source)
 
 
