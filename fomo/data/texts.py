@@ -1,7 +1,7 @@
 """Training texts in what others wrote: the one rule of imports and pools for bytes, lines and JSON.
 
 Bytes are UTF-8, or what their byte-order mark says (UTF-8, UTF-16, UTF-32); anything else is not guessed at. A line
-without words is no caption: neither are numbers, nor a row of a label file (a class and its box).
+without words is no caption: neither are numbers, a row of a label file (a class and its box), or the name of a file.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from fomo.system.reading import Unreadable, parse_json
 
 UNREADABLE = "unreadable text"
 EMPTY = "empty text"
-NUMBERS = "text of numbers, no caption"
+NO_WORDS = "text of numbers or file names, no caption"
 NO_KIND = "no text of its kind"
 CAPTION_KEYS = ("captions", "caption", "texts", "text")
 BYTE_ORDER_MARKS = (
@@ -28,6 +28,11 @@ BYTE_ORDER_MARKS = (
 """Those of UTF-32 before those of UTF-16, which they begin with."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?%?|[+-]?(nan|inf)", re.IGNORECASE)
+FILE_NAME = re.compile(
+    r"\S+\.(jpe?g|png|gif|bmp|tiff?|webp)|(img|dsc|dscn|dscf|pxl|mvimg|gopr|dji)[_-]?\d\S*|(?=\S*\d)[0-9a-f-]{8,}",
+    re.IGNORECASE,
+)
+"""The name of an image file, one that a camera gives, or a hash."""
 LABEL_NUMBERS = 4
 """A row of a label file holds at least so many numbers, the corners of a box, and at most one word."""
 
@@ -55,7 +60,9 @@ def spaced(text: str) -> str:
 
 def is_caption(line: str) -> bool:
     """Whether a line says something in words or pictograms."""
-    if not any(unicodedata.category(sign)[0] == "L" or unicodedata.category(sign) == "So" for sign in line):
+    if FILE_NAME.fullmatch(line) or not any(
+        unicodedata.category(sign)[0] == "L" or unicodedata.category(sign) == "So" for sign in line
+    ):
         return False
     parts = [part for part in re.split(r"[\s;:|()\[\]{}]+|,(?!\d)|(?<!\d),", line) if part]
     num_numbers = sum(bool(NUMBER.fullmatch(part)) for part in parts)
@@ -72,7 +79,7 @@ def caption_lines(text: str) -> list[str]:
     lines = [spaced(line) for line in text.splitlines() if line.strip()]
     kept = [line for line in lines if is_caption(line)]
     if lines and not kept:
-        raise Unusable(NUMBERS)
+        raise Unusable(NO_WORDS)
     return kept
 
 
@@ -84,7 +91,7 @@ def whole_caption(text: str) -> list[str]:
     """
     caption = spaced(text)
     if caption and not is_caption(caption):
-        raise Unusable(NUMBERS)
+        raise Unusable(NO_WORDS)
     return [caption] if caption else []
 
 
@@ -123,10 +130,14 @@ def json_captions(about: Mapping[str, Any], kind: str | None = None) -> list[str
 
 
 def _strings(value: Any) -> list[str]:
-    values = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
-        raise Unusable(UNREADABLE)
-    return [spaced(each) for each in values if each.strip()]
+    """Strings as captions: one, several, or objects that hold some under the usual keys."""
+    values = [] if value is None else value if isinstance(value, list) else [value]
+    found = []
+    for each in values:
+        if not isinstance(each, (str, dict)):
+            raise Unusable(UNREADABLE)
+        found += json_captions(each) if isinstance(each, dict) else [spaced(each)]
+    return [each for each in found if each]
 
 
 def sample_texts(texts: Mapping[str, bytes], kind: str | None = None, by_line: bool = False) -> list[str]:

@@ -12,10 +12,10 @@ from fomo.data.sources import MAX_TEXT_BYTES, Location
 from fomo.data.texts import caption_lines, decoded, json_captions, parsed
 
 PROMPT = "a picture of {}"
-TEXT_ENDS = (".txt", ".TXT", ".Txt")
 _MACHINE_WORDS = """
     img imgs dsc dscn dscf dsci dscm pxl mvimg imag cimg hpim kimg dcim pano burst vid mov mvi wp gopr gp gx gh dji sam
-    sdc stitch coco ilsvrc fb whatsapp snapchat signal telegram wa
+    sdc stitch coco ilsvrc fb whatsapp snapchat signal telegram wa wx hdr vhdr im mmexport isic adobestock shutterstock
+    istockphoto gettyimages depositphotos dreamstime alamy pexels unsplash hash md5 sha uuid guid
 """
 MACHINE_WORDS = frozenset(_MACHINE_WORDS.split())
 """Prefixes that cameras and programs give, which are no words."""
@@ -36,15 +36,14 @@ HEXADECIMAL_PART = re.compile(r"[0-9a-f]+", re.IGNORECASE)
 CONSONANTS = re.compile(r"[b-df-hj-np-tv-xz]{5,}", re.IGNORECASE)
 
 
-def captions_of(path: Path, root: Path, class_name: str) -> list[str]:
-    """The lines of the text beside an image if it lies in ``root``, else the class prompt and the words of its name.
+def captions_of(path: Path, class_name: str, text: Path | None = None) -> list[str]:
+    """The lines of the text beside an image, else the class prompt and the words of its name.
 
     Names alone rarely say the class that evaluation asks for; without any word the class prompt serves anyway.
 
     Raises:
         Unusable: the text cannot be decoded, is too long, or holds numbers alone.
     """
-    text = text_beside(path, root)
     if text is not None:
         return read_lines(text)
     name = words(path.stem)
@@ -53,22 +52,14 @@ def captions_of(path: Path, root: Path, class_name: str) -> list[str]:
     return [f"{prompt}, {name}"] if any(sign.isalpha() for sign in name) and not same else []
 
 
-def text_beside(path: Path, root: Path) -> Path | None:
-    """The text of an image's name, its own ending replaced or kept (``1.txt``, ``1.jpg.txt``), if ``root`` holds it."""
-    places = [path.with_suffix(end) for end in TEXT_ENDS] + [path.with_name(path.name + end) for end in TEXT_ENDS]
-    inside = root.resolve()
-    return next((place for place in places if place.is_file() and place.resolve().is_relative_to(inside)), None)
-
-
-def pair_captions(path: Path, root: Path) -> list[str]:
-    """The captions of an image that has no class: the lines of the text beside it, else its JSON.
+def pair_captions(text: Path | None, about: Path | None) -> list[str]:
+    """The captions of an image that has no class: the lines of the text beside it, else those in its JSON.
 
     Raises:
         Unusable: as :func:`captions_of`.
     """
-    text, about = text_beside(path, root), path.with_suffix(".json")
     found = read_lines(text) if text is not None else []
-    if found or not about.is_file() or not about.resolve().is_relative_to(root.resolve()):
+    if found or about is None:
         return found
     return json_captions(parsed(Location(about).read(MAX_TEXT_BYTES)))
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
-from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import Gathered, ImportOptions
 from fomo.data.importing.planning import GIVEN, IGNORE
 from fomo.data.importing.split_lists import splits_by_list
-from fomo.data.importing.splits import Parts, split_folders
+from fomo.data.importing.splits import Parts, says_nothing, split_folders
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
 
@@ -35,7 +34,7 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
     classes = {parts: class_name_of(tree, parts, names) for _, parts in placed.values()}
     _check_names(tree, placed, classes, options)
     images = [
-        FoundImage(tree.root, file, classes[parts], split)
+        tree.found(file, classes[parts], split)
         for folder, (split, parts) in placed.items()
         for file in tree.images[folder]
     ]
@@ -43,6 +42,28 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
     if options.rules.splits == GIVEN and not note:
         _use_lists(tree, gathered)
     return gathered
+
+
+def _named(placed: Placed, depth: int | None) -> Placed:
+    """With the names that make a class alone: the first ``depth`` of them, if that is given."""
+    return {folder: (split, parts[:depth]) for folder, (split, parts) in _without_fillers(placed).items()}
+
+
+def _without_fillers(placed: Placed) -> Placed:
+    """Without folders that only say that they hold images: in a split all such, else those on the way to every class.
+
+    ``train/cat/images`` and ``images/cat`` are both the class "cat". Where that would make one class of two, nothing
+    changes.
+    """
+    ways = {parts for _, parts in placed.values() if parts}
+    empty = {name for way in ways for name in way if says_nothing(name)}
+    if not any(split for split, _ in placed.values()):
+        empty = {name for name in empty if all(name in way for way in ways)}
+    shorter = {way: tuple(name for name in way if name not in empty) for way in ways}
+    kept = [way for way in shorter.values() if way]
+    if len(set(kept)) < max(2, sum(not all(map(says_nothing, way)) for way in ways)):
+        return placed
+    return {folder: (split, shorter.get(parts, ())) for folder, (split, parts) in placed.items()}
 
 
 def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:
@@ -54,7 +75,7 @@ def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:
     rule = options.rules.splits
     folders = None if rule == IGNORE else split_folders(tree.images, to_use=rule == GIVEN)
     if folders is None:
-        return {folder: ("", folder[: options.depth]) for folder in tree.images}, ""
+        return _named({folder: ("", folder) for folder in tree.images}, options.depth), ""
     found = {folder: folders.place(folder) for folder in tree.images}
     outside = [folder for folder, where in found.items() if where is None]
     _check_most_inside(tree, outside, folders.shown)
@@ -64,8 +85,7 @@ def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:
     if not any(parts for _, parts in placed.values()) and len(folders.parents) == 1:
         (holder,) = folders.parents  # of one class: the folder that holds the split
         placed = {folder: (split, holder[-1:]) for folder, (split, _) in placed.items()}
-    cut = {folder: (split, parts[: options.depth]) for folder, (split, parts) in placed.items()}
-    return cut, f"split given by its folders: {folders.shown}"
+    return _named(placed, options.depth), f"split given by its folders: {folders.shown}"
 
 
 def leave_out(tree: Tree, folder: Parts, reason: str) -> None:

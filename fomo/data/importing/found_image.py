@@ -14,7 +14,8 @@ class FoundImage:
     """An image file of an import.
 
     ``class_name`` is ``None`` where it has none, ``split`` empty where none was given; ``captions`` is ``None`` where
-    they are to be sought beside the file. ``digest`` of its pixels is empty before it was looked at.
+    they are those of the files beside it: ``text`` and, without a class, the JSON ``about`` it. ``digest`` of its
+    pixels is empty before it was looked at.
     """
 
     root: Path
@@ -22,6 +23,8 @@ class FoundImage:
     class_name: str | None
     split: str = ""
     captions: tuple[str, ...] | None = None
+    text: Path | None = None
+    about: Path | None = None
     digest: str = ""
 
     @property
@@ -57,8 +60,8 @@ class FoundImage:
         if self.captions is not None:
             return list(self.captions)
         if self.class_name is not None:
-            return captions_of(self.file, self.root, self.class_name)
-        return pair_captions(self.file, self.root)
+            return captions_of(self.file, self.class_name, self.text)
+        return pair_captions(self.text, self.about)
 
     def problem_of_text(self) -> str:
         """Why the text beside an image of a class is not used; empty where it is, or is not there."""

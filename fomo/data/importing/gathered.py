@@ -1,5 +1,7 @@
 """What the imports of image files share: how a tree is to be read, and the way from found images to a source."""
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
@@ -92,8 +94,10 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
         results = resumed(look, batched(images, CHUNK), run, folder / NOTES / "examined", tick)
         return planned(card, images, list(chain.from_iterable(results)), tree.left_out, rules)
 
-    facts = [[image.class_name, image.split, image.captions] for image in images]
-    texts = [path for path in tree.texts if path.suffix.lower() != ".json"]
-    files = [*(image.file for image in images), *texts, *gathered.files]
-    mark = fingerprint(kind, card.to_json(), size, vars(rules), facts, files=files)
+    facts = hashlib.sha256()
+    for image in images:
+        facts.update(json.dumps([image.class_name, image.split, image.captions]).encode())
+    beside = [file for image in images for file in (image.text, image.about) if file is not None]
+    files = [*(image.file for image in images), *beside, *gathered.files]
+    mark = fingerprint(kind, card.to_json(), size, vars(rules), facts.hexdigest(), files=files)
     return Source(name, mark, plan, total=2 * len(images), size=size)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fomo.data.card import SPLITS, DatasetCard
-from fomo.data.importing.captions import text_beside
 from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.job import NO_IMAGE, ImportPlan, shown
 from fomo.data.sources import LeftOut
@@ -99,8 +98,7 @@ def _entries(entries: list[Listed], run: Run) -> list[Listed]:
 
 
 def _text_path(image: FoundImage) -> str:
-    text = text_beside(image.file, image.root)
-    return text.relative_to(image.root).as_posix() if text is not None else image.path
+    return image.text.relative_to(image.root).as_posix() if image.text is not None else image.path
 
 
 def _reasons(images: Sequence[FoundImage], looks: Sequence[Sequence[str]], rules: Rules) -> list[LeftOut | None]:

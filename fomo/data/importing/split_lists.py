@@ -35,9 +35,10 @@ def splits_by_list(lists: Iterable[Path], images: Iterable[str]) -> tuple[dict[s
     Raises:
         FomoError: two lists are of one split, or an image stands in two of them.
     """
-    index = index_of(images)
+    candidates = [path for path in sorted(lists) if _may_be_list(path)]
+    index = index_of(images) if candidates else {}
     found: dict[str, tuple[Path, set[str]]] = {}
-    for path in sorted(lists):
+    for path in candidates:
         for split, named_images in _listed(path, index).items():
             if split in found:
                 raise FomoError(f"'{found[split][0]}' and '{path}' both list the {split} split: keep one; {WAYS}.")
@@ -49,6 +50,13 @@ def splits_by_list(lists: Iterable[Path], images: Iterable[str]) -> tuple[dict[s
     return _assigned(found, images), list(dict.fromkeys(path for path, _ in found.values()))
 
 
+def _may_be_list(path: Path) -> bool:
+    """Whether a file's name says that it may list files of a split."""
+    suffix = path.suffix.lower()
+    of_one = suffix in LIST_ENDS and named_split(path.stem) is not None
+    return of_one or (suffix in WHOLE_ENDS and WHOLE_SPLIT.search(path.stem) is not None)
+
+
 def _listed(path: Path, index: Mapping[str, str]) -> dict[str, set[str]]:
     """The images of each split that a file lists; nothing where it is no list."""
     named = named_split(path.stem) if path.suffix.lower() in LIST_ENDS else None
@@ -56,8 +64,6 @@ def _listed(path: Path, index: Mapping[str, str]) -> dict[str, set[str]]:
         images = _read(path, index)
         union = "trainval" in path.stem.lower()
         return {f"{named.split} {folded(named.rest)}" if union else named.split: images} if images else {}
-    if not WHOLE_SPLIT.search(path.stem) or path.suffix.lower() not in WHOLE_ENDS:
-        return {}
     pairs = _by_key(path) if path.suffix.lower() == ".json" else _by_column(path)
     found: dict[str, set[str]] = {}
     for split, name in pairs:

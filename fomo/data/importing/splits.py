@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, TypeAlias
 from fomo.errors import FomoError
 
 SPLIT_WORDS = {
-    "train": ("train", "training", "trains", "trn", "tr", "trainval", "learn", "learning"),
-    "validation": ("validation", "validate", "validating", "valid", "val", "vali", "va", "dev", "devel", "development"),
-    "test": ("test", "testing", "tests", "tst", "te", "ts", "eval", "evaluation", "evaluate", "holdout", "heldout"),
+    "train": "train training trains trainings trn tr trainval learn learning entrainement entraînement entrenamiento",
+    "validation": "validation validate validating valid val vali va dev devel development validierung validierungs",
+    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout prueba pruebas teste",
 }
-BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words}
+BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words.split()}
 SHORT = ("tr", "va", "te", "ts")
 """Words that only stand for a split alone, with nothing else beside them: they are languages and states too."""
 _FILLERS = """
@@ -27,7 +27,9 @@ _FILLERS = """
 """
 FILLERS = frozenset(_FILLERS.split())
 """Words beside that of a split that say nothing."""
-COMPOUND = re.compile(rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|images?|imgs?|list|files)")
+COMPOUND = re.compile(
+    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|daten|images?|imgs?|list|files)"
+)
 WAYS = "`--splits stratified` or `hash` make a new split, with `ignore` such folders are classes as any other"
 Parts: TypeAlias = tuple[str, ...]
 """A folder as the names on the way to it."""
@@ -52,6 +54,12 @@ def named_split(name: str) -> NamedSplit | None:
     if found == {"test", "validation"}:  # test-dev
         return NamedSplit("test", rest)
     return NamedSplit(found.pop(), rest) if len(found) == 1 and not short else None
+
+
+def says_nothing(name: str) -> bool:
+    """Whether the name of a folder only says that it holds data: ``images``, ``Data set``."""
+    words = re.findall(r"[^\W\d_]+", name)
+    return bool(words) and all(word.casefold() in FILLERS for word in words)
 
 
 def folded(words: Parts) -> str:

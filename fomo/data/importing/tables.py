@@ -113,9 +113,7 @@ def gather_described(
 def _unnamed(tree: Tree, placed: Placed) -> dict[Path, FoundImage]:
     """The images of the tree by file, with the split of their folder and no class."""
     return {
-        file: FoundImage(tree.root, file, None, split)
-        for folder, (split, _) in placed.items()
-        for file in tree.images[folder]
+        file: tree.found(file, None, split) for folder, (split, _) in placed.items() for file in tree.images[folder]
     }
 
 

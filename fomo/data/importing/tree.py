@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.job import NO_IMAGE
 from fomo.data.importing.splits import Parts
 from fomo.data.sources import LEFT_BY_TOOL, LeftOut, is_left_by_tool
@@ -12,6 +14,7 @@ from fomo.data.stored_images import EXTENSIONS
 
 TEXT_ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".lst", ".list")
 """Files that may say something of images."""
+CAPTION_ENDS = (".txt", ".TXT", ".Txt")
 
 
 @dataclass
@@ -22,6 +25,24 @@ class Tree:
     images: dict[Parts, list[Path]] = field(default_factory=dict)
     texts: list[Path] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(str, self.texts))
+
+    def beside(self, file: Path, *ends: str) -> Path | None:
+        """A file of an image's name with another of ``ends``, its own replaced or kept, if it lies in the root."""
+        stem = str(file.with_suffix(""))
+        name = next((f"{start}{end}" for start in (stem, file) for end in ends if f"{start}{end}" in self._names), None)
+        if name is None or not Path(name).resolve().is_relative_to(self.root.resolve()):
+            return None
+        return Path(name)
+
+    def found(self, file: Path, class_name: str | None, split: str) -> FoundImage:
+        """An image of the tree with the files beside it that may hold its captions."""
+        text = self.beside(file, *CAPTION_ENDS)
+        about = self.beside(file, ".json") if class_name is None else None
+        return FoundImage(self.root, file, class_name, split, text=text, about=about)
 
     def path_of(self, file: Path) -> str:
         """The path of a file below the root."""

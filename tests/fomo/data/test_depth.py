@@ -1,6 +1,8 @@
 """Images of more than 8 bits a channel: of known range as they are, of unknown range left out, never black."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -94,6 +96,18 @@ def test_grey_of_an_unknown_range_is_left_out(values: np.ndarray) -> None:
         read_image(tiff(values))
 
 
+def test_12_bits_that_the_file_calls_so_are_known() -> None:
+    values = (RAMP * 0.2 * 4095).astype(np.uint16)
+    packed = np.concatenate([[a >> 4, (a & 15) << 4 | b >> 8, b & 255] for a, b in values.reshape(-1, 2)])
+    tags = [(256, 8), (257, 6), (258, 12), (259, 1), (262, 1), (273, 0), (277, 1), (278, 6), (279, len(packed))]
+    start = 8 + 2 + 12 * len(tags) + 4
+    tags[5] = (273, start)
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags)
+    data = b"II*\0" + struct.pack("<LH", 8, len(tags)) + entries + bytes(4) + bytes(packed.astype(np.uint8))
+    shown = np.asarray(decode(data))[..., 0].astype(int)
+    assert np.abs(shown - RAMP * 0.2 * 255).max() <= 1
+
+
 def test_numbers_with_a_sign_in_8_bits_are_left_out() -> None:
     data = encoded(Image.new("L", (8, 6), 200), "TIFF", tiffinfo={339: 2})
     with pytest.raises(BadImage, match="unknown range"):
@@ -107,9 +121,6 @@ def test_nothing_but_zeros_is_black_whatever_the_range(dtype: type) -> None:
 
 def rgb_png(values: np.ndarray) -> bytes:
     """A PNG of 16 bits a channel, which Pillow does not write: [h, w, 3] uint16."""
-    import struct
-    import zlib
-
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     chunks = (
         b"IHDR" + struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0),

@@ -65,16 +65,32 @@ def test_what_cannot_be_decoded_is_counted_and_the_class_prompt_serves(tmp_path:
         "10.0 20.0 30.0 20.0 30.0 40.0 10.0 40.0 plane 0",
         "[12, 44, 190, 260]",
         "nan -inf 1e-5",
+        "IMG_2021.jpg",
+        "DSC00012",
+        "9f3ab2c4d1",
+        "123e4567-e89b-12d3-a456-426614174000",
         "---",
     ],
 )
 def test_label_files_are_no_captions(tmp_path: Path, text: str) -> None:
-    assert beside(tmp_path, text.encode()) == ([], {"text of numbers, no caption": 1})
+    assert beside(tmp_path, text.encode()) == ([], {"text of numbers or file names, no caption": 1})
 
 
 @pytest.mark.parametrize(
     "line",
-    ["a cat", "5 cats", "in 1969 the Beatles, 4 of them", "猫", "🐈", "F16", "three 1 2 3 4 five", "room 101", "x"],
+    [
+        "a cat",
+        "5 cats",
+        "in 1969 the Beatles, 4 of them",
+        "猫",
+        "🐈",
+        "F16",
+        "three 1 2 3 4 five",
+        "room 101",
+        "x",
+        "IMG of a cat",
+        "face",
+    ],
 )
 def test_lines_with_words_are_captions(line: str) -> None:
     assert is_caption(line) and caption_lines(f"{line}\n7\n\n") == [line]
@@ -91,6 +107,9 @@ def test_a_text_of_too_many_bytes_costs_no_image(tmp_path: Path) -> None:
 
 SAYS_NOTHING = [
     "IMG_2021",
+    "IMG_20210101_101010_HDR",
+    "AdobeStock_123456",
+    "mmexport1514000000",
     "IMG-20210304-WA0012",
     "img",
     "(3)",
@@ -178,8 +197,8 @@ def test_words_of_people_stay(stem: str, expected: str) -> None:
 
 
 def test_a_name_that_says_the_class_again_adds_nothing(tmp_path: Path) -> None:
-    assert captions_of(tmp_path / "cat.12.png", tmp_path, "cat") == []
-    assert captions_of(tmp_path / "grey_cat.12.png", tmp_path, "cat") == ["a picture of cat, grey cat"]
+    assert captions_of(tmp_path / "cat.12.png", "cat") == []
+    assert captions_of(tmp_path / "grey_cat.12.png", "cat") == ["a picture of cat, grey cat"]
 
 
 def test_json_of_samples_is_read_by_one_rule() -> None:

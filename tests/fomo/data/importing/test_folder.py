@@ -427,7 +427,7 @@ def test_a_bad_size_is_refused(root: Path, out: Path, size: int) -> None:
 
 
 def test_captions_of_a_picture_without_a_name_are_empty(tmp_path: Path) -> None:
-    assert captions_of(tmp_path / "00_17.png", tmp_path, "cat") == []
+    assert captions_of(tmp_path / "00_17.png", "cat") == []
 
 
 def test_the_command_imports_and_tells_what_was_left_out(

@@ -100,7 +100,7 @@ def test_captions_are_read_alike_by_imports_and_pools(tmp_path: Path, texts: dic
     ("texts", "reason"),
     [
         ({"txt": "café".encode("cp1252")}, "unreadable text"),
-        ({"txt": "0 0.1 0.2 0.3 0.4"}, "text of numbers, no caption"),
+        ({"txt": "0 0.1 0.2 0.3 0.4"}, "text of numbers or file names, no caption"),
         ({"json": '{"caption": 3}'}, "unreadable text"),
         ({"txt": " "}, "no caption"),
     ],

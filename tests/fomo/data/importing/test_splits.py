@@ -19,6 +19,9 @@ LAYOUTS = {
     "class first, in a folder": "data/{colour}/{split}",
     "unpacked twice": "{split}/{split}/{colour}",
     "class in the name": "{colour}_{split}",
+    "images in each split": "{split}/images/{colour}",
+    "images in each class": "{split}/{colour}/images",
+    "data around the classes": "data/{split}/Images/{colour}",
     "class and split in the name of a class": "{colour}/{colour}-{split}",
     "folders within the class": "{split}/{colour}/",
     "with a common word": "seg_{split}/seg_{split}/{colour}",
@@ -35,6 +38,7 @@ NAMES = {
     "years": {"train": "train2017", "val": "val2017", "test": "test2017"},
     "numbered": {"train": "01_train", "val": "02-val", "test": "03 test"},
     "spoken": {"train": "Training Data", "val": "Development", "test": "Evaluation Data"},
+    "german": {"train": "Trainingsdaten", "val": "Validierung", "test": "Testdaten"},
     "short": {"train": "tr", "val": "va", "test": "te"},
 }
 
@@ -131,6 +135,13 @@ def test_images_outside_of_the_split_are_left_out_and_counted(tmp_path: Path) ->
 def test_unlabelled_test_images_are_left_out_and_counted(tmp_path: Path) -> None:
     card = import_folder(fill(tmp_path / "root", {"train/red": 4, "train/blue": 4, "test": 7}))
     assert sizes(card) == (8, 0, 0) and card.counts == {"outside of the class folders": 7}
+
+
+def test_images_of_a_split_without_classes_are_no_class(tmp_path: Path) -> None:
+    spec = {"train/n01/images": 4, "train/n02/images": 4, "val/images": 3, "test/images": 3}
+    card = import_folder(fill(tmp_path / "root", spec))
+    assert card.classes == ("n01", "n02") and sizes(card) == (8, 0, 0)
+    assert card.counts == {"outside of the class folders": 6}
 
 
 def test_one_class_is_named_by_the_folder_that_holds_its_split(tmp_path: Path) -> None:

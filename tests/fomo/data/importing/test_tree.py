@@ -143,3 +143,16 @@ def test_the_command_takes_depth_and_links(tmp_path: Path, capsys: pytest.Captur
     assert status(*arguments, "--workers=1", "--depth=1", f"--links={store}") == 0
     assert "mine: 2 classes" in capsys.readouterr().out
     assert {name for part in samples(root).values() for name, _, _ in part} == {"cat", "dog"}
+
+
+def test_a_folder_that_only_says_that_it_holds_images_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert import_folder(fill(tmp_path / "1" / "root", {"images/cat": 2, "images/dog": 2})).classes == ("cat", "dog")
+    assert import_folder(fill(tmp_path / "2" / "root", {"images": 2, "dog": 2})).classes == ("dog", "images")
+    spec = {"images/cat": 2, "images": 2, "images/dog": 2}
+    card = import_folder(fill(tmp_path / "3" / "root", spec))
+    assert card.classes == ("cat", "dog") and card.counts == {"outside of the class folders": 2}
+
+
+def test_depth_counts_below_such_a_folder(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"images/cat/1": 2, "images/cat/2": 2, "images/dog": 2})
+    assert import_folder(root, depth=1).classes == ("cat", "dog")
