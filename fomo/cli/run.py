@@ -69,6 +69,7 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     from fomo.checkpoint.files import numbered
     from fomo.report.tables import result_table
     from fomo.results.layout import CHECKPOINTS
+    from fomo.running.contents import check_unchanged
     from fomo.running.folder import FolderState, check_resumable, run_folder, state_of
     from fomo.running.resume import kept_steps
     from fomo.running.run import execute, prepare
@@ -80,7 +81,9 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     if state is FolderState.FINISHED:
         for left in checkpoints.values():  # its process was killed while it removed them
             shutil.rmtree(left, ignore_errors=True)
-        console.print(printable(f"{folder} is finished: nothing to do."), markup=False)
+        with console.status("comparing what it was made with to what is there"):
+            unknown = check_unchanged(folder, resolved)
+        console.print(printable(" ".join([f"{folder} is finished: nothing to do.", unknown]).strip()), markup=False)
     else:
         check_resumable(folder, resolved, bool(checkpoints))
         check_free(folder)

@@ -1,5 +1,6 @@
 """Weights as methods, evaluation and files see them: with adapters folded in."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -81,3 +82,12 @@ def _take_off(module: nn.Module) -> None:
     module.__class__ = parametrize.type_before_parametrizations(module)
     for name, adapter in adapted.items():
         module.register_parameter(name, nn.Parameter(cast(Tensor, adapter.original).detach()))
+
+
+def state_sha256(network: nn.Module) -> str:
+    """SHA-256 of a network's state: names, types, shapes and values of all its tensors."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,18 +2,19 @@
 
 import hashlib
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.errors import FomoError
-from fomo.results.card import read_card
+from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import read_config, sha256_without_seed
 from fomo.results.layout import CARD
 from fomo.results.ledger import read_ledger
 from fomo.results.scores import Point, Scores, read_scores
+from fomo.system.digest import json_digest
 
 NEAREST = "rounded to nearest"
 """The caveat of a budget whose last step may overspend by half."""
@@ -63,29 +64,49 @@ class _Run(NamedTuple):
 
 def leaderboard(folders: Sequence[Path]) -> Board:
     """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason."""
-    groups: dict[tuple[str, str], list[_Run]] = {}
+    groups: dict[tuple[str, str, str], list[_Run]] = {}
     refused: dict[str, str] = {}
     for folder in dict.fromkeys(folders):
         try:
             scores = _ranked(folder)
+            card = read_card(folder)
             budget = _budget(folder)
             values = read_config(folder)
         except FomoError as error:
             refused[str(folder)] = str(error)
             continue
-        key = (f"{track(scores)}, {budget}", sha256_without_seed(values))
+        code = json_digest(card.code)[:6] if card.code else ""
+        key = (f"{track(scores, card)}, {budget}", sha256_without_seed(values), code)
         groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
-    made = (_entry(name, runs) for (name, _), runs in groups.items())
+    made = _told_apart([(code, _entry(name, runs)) for (name, _, code), runs in groups.items()])
     best_first = sorted(made, key=lambda entry: (entry.track, -entry.gm))
-    tracks = [enumerate(entries, start=1) for _, entries in groupby(best_first, key=lambda entry: entry.track)]
-    return Board(tuple(replace(entry, rank=rank) for ranked in tracks for rank, entry in ranked), refused)
+    return Board(tuple(_with_ranks(best_first)), refused)
 
 
-def track(scores: Scores) -> str:
-    """Runs of one track have the same datasets, with the same data in them, and the same number of updates."""
+def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Entries, best first, with their rank in their track."""
+    place: Counter[str] = Counter()
+    for entry in entries:
+        place[entry.track] += 1
+        yield replace(entry, rank=place[entry.track])
+
+
+def _told_apart(entries: Sequence[tuple[str, Entry]]) -> Iterator[Entry]:
+    """The entries; where two of one label differ by the code of a part that is not ours, its hash is in the label."""
+    codes: dict[tuple[str, str], set[str]] = {}
+    for code, entry in entries:
+        codes.setdefault((entry.track, entry.label), set()).add(code)
+    for code, entry in entries:
+        several = len(codes[entry.track, entry.label]) > 1
+        yield replace(entry, label=f"{entry.label} (code {code or 'unknown'})") if several else entry
+
+
+def track(scores: Scores, card: RunCard) -> str:
+    """What runs of one track share: stream, number of updates, datasets, the data in them, and the base model."""
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
     data = f", data {scores.stream.data_sha256[:6]}" if scores.stream.data_sha256 else ""
-    return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}"
+    base = f", base {card.base_sha256[:6]}" if card.base_sha256 else ""
+    return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}{base}"
 
 
 def _ranked(folder: Path) -> Scores:

@@ -28,6 +28,8 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         config_sha256=prepared.resolved.sha256,
         stream_sha256=prepared.stream_hashes["sha256"],
         stream_data_sha256=prepared.stream_hashes["data_sha256"],
+        base_sha256=prepared.base_sha256,
+        code=prepared.contents["code"],
         weights_sha256=file_digest(folder / WEIGHTS),
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),

@@ -10,9 +10,9 @@ from fomo.config.schema import Resolved
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
+from fomo.running.contents import contents_of
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
-from fomo.stream.fingerprint import stream_data_sha256
 from fomo.training.methods import Methods
 from fomo.version import __version__
 
@@ -30,6 +30,7 @@ class Prepared:
         begin_run: What the parts' ``begin_run`` has cost.
         maker: Makes the batch of every step.
         learning_rate: The rate of every step.
+        base_sha256: Hash of the base model before the method has begun.
     """
 
     resolved: Resolved
@@ -40,6 +41,7 @@ class Prepared:
     begin_run: Phases
     maker: BatchMaker
     learning_rate: LearningRate
+    base_sha256: str
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -48,10 +50,14 @@ class Prepared:
         return (*self.plan.budget.caveats, *validation, *self.model.caveats)
 
     @cached_property
+    def contents(self) -> dict[str, Any]:
+        """Hashes of what the configuration only names: base model, stream, data, code of others."""
+        return contents_of(self.resolved, self.base_sha256, self.stream)
+
+    @property
     def stream_hashes(self) -> dict[str, str]:
         """SHA-256 of the stream's definition, and of its data."""
-        data = stream_data_sha256(self.stream, self.resolved.config.evaluation.split)
-        return {"sha256": self.stream.sha256, "data_sha256": data}
+        return {"sha256": self.contents["stream"], "data_sha256": self.contents["data"]}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,6 +65,6 @@ class Prepared:
         return {
             "code": {"major version": __version__.split(".")[0]},
             "config": comparable(self.resolved.values),
-            "stream": self.stream_hashes,
+            "contents": self.contents,
             "plan": {"steps": list(self.plan.steps)},
         }

@@ -9,6 +9,7 @@ from fomo.evaluation.prompts import with_prompt_caveats
 from fomo.loop import Experiment
 from fomo.loop import run as run_loop
 from fomo.planning.planner import plan_run
+from fomo.running.contents import base_sha256
 from fomo.running.ending import explained, finish
 from fomo.running.folder import FolderState, enter, holding, state_of
 from fomo.running.live import Progress, begin
@@ -29,6 +30,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     rate = factory.schedule(config)
     methods = factory.methods(config)
     model = factory.model(config)
+    base = base_sha256(model)
     factory.try_optimizer(config, model.network)
     stream = factory.stream(config)
     model = with_prompt_caveats(model, stream, config.evaluation)
@@ -38,7 +40,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     maker = factory.batch_maker(config, model, pools, plan.steps)
     meter = FlopMeter()
     methods.begin_run(model.network, config.seed, meter)  # here, so that a part can refuse before anything is written
-    return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate)
+    return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate, base)
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:

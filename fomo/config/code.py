@@ -1,0 +1,97 @@
+"""What the code of others is, as a hash: a result rests on it as on its data."""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fomo.config.plugins import installed
+from fomo.config.targets import OWN_PACKAGES
+
+INSTALLED = ("site-packages", "dist-packages")
+
+
+def code_hashes(values: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of every part of a configuration that is not ours, by the dotted name of its target.
+
+    Parts are those that a ``_target_`` names, and plug-ins that are named as a dataset, an ordering or a merge.
+    """
+    strings = set(_strings(values))
+    targets = {target for node in _nodes(values) for target in [str(node.get("_target_", ""))] if target}
+    targets |= {plugin.target for plugin in installed() if plugin.name in strings}
+    return {target: code_sha256(target) for target in sorted(targets) if target.split(".")[0] not in OWN_PACKAGES}
+
+
+def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+        for inner in value.values():
+            yield from _nodes(inner)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    for each in inner:
+        yield from _strings(each)
+
+
+def code_sha256(target: str) -> str:
+    """SHA-256 of the module that holds ``target``, of the modules beside it that it imports, and of its version.
+
+    Beside it is what lies in the same folder; of an installed package, the package alone, whose version counts too.
+    """
+    top = target.split(".")[0]
+    root = _root(_spec(top))
+    names = [target.rsplit(".", number)[0] for number in range(target.count("."), 0, -1)]
+    sources: dict[str, bytes] = {}
+    while names:
+        name = names.pop()
+        spec = None if name in sources else _spec(name)
+        if spec is None or spec.origin is None or not _is_beside(spec, root, top):
+            continue
+        sources[name] = Path(spec.origin).read_bytes()
+        names += _imported(sources[name], spec.name if spec.submodule_search_locations else spec.parent or "")
+    digest = hashlib.sha256("".join(version(each) for each in packages_distributions().get(top, [])).encode())
+    for name, source in sorted(sources.items()):
+        digest.update(f"\0{name}\0".encode() + source)
+    return digest.hexdigest()
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # of what is a class, or no module at all
+        return None
+
+
+def _root(spec: ModuleSpec | None) -> Path | None:
+    """The folder that a top-level module or package lies in."""
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).resolve().parents[1 if spec.submodule_search_locations else 0]
+
+
+def _is_beside(spec: ModuleSpec, root: Path | None, top: str) -> bool:
+    if root is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return False
+    alone = root.name in INSTALLED
+    return spec.name.split(".")[0] == top if alone else Path(spec.origin).resolve().is_relative_to(root)
+
+
+def _imported(source: bytes, package: str) -> list[str]:
+    """What a module imports, relative names resolved; an imported name may be a module too."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found

@@ -1,0 +1,69 @@
+"""What a run rests on beside its configuration: the contents of what the configuration only names."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fomo.config import factory
+from fomo.config.code import code_hashes
+from fomo.config.schema import Config, Resolved
+from fomo.errors import FomoError
+from fomo.model.clip import ClipModel
+from fomo.model.weights import state_sha256
+from fomo.results.card import RunCard, read_card
+from fomo.results.config_file import differences
+from fomo.stream.definition import Stream
+from fomo.stream.fingerprint import stream_data_sha256
+from fomo.system.digest import json_digest
+
+
+def base_sha256(model: ClipModel) -> str:
+    """Hash of the base model θ₀ before anything was done to it: its weights, and how it sees images."""
+    return json_digest([state_sha256(model.network), asdict(model.preprocess)])
+
+
+def contents_of(resolved: Resolved, base: str, stream: Stream) -> dict[str, Any]:
+    """Hashes of the base model, of the stream's definition and data, and of the code of every part that is not ours."""
+    data = stream_data_sha256(stream, resolved.config.evaluation.split)
+    return {
+        "base model": base,
+        "stream": stream.sha256,
+        "data": data,
+        "code": code_hashes(resolved.values),
+    }
+
+
+def check_unchanged(run: Path, resolved: Resolved) -> str:
+    """Compare what a finished run was made with to what its configuration names now; what could not be compared.
+
+    Raises:
+        FomoError: something is not what it was; it is named.
+    """
+    card = read_card(run)
+    if not card.base_sha256:
+        return "Its card is of an older version: whether base model, data and code are still the same is not known."
+    try:
+        now = _contents_now(resolved.config, resolved)
+    except FomoError as error:
+        return f"Whether base model, data and code are still the same cannot be told: {error}"
+    changed = differences(_contents_then(card), now)
+    if changed:
+        raise FomoError(
+            f"{run} is finished, but what it was made with is not what is there now ({'; '.join(changed)}). "
+            "`fomo score` and `fomo report` show its result; to run it with what is there now, choose another run.dir."
+        )
+    return ""
+
+
+def _contents_now(config: Config, resolved: Resolved) -> dict[str, Any]:
+    base = base_sha256(factory.model(config))
+    return contents_of(resolved, base, factory.stream(config))
+
+
+def _contents_then(card: RunCard) -> dict[str, Any]:
+    return {
+        "base model": card.base_sha256,
+        "stream": card.stream_sha256,
+        "data": card.stream_data_sha256,
+        "code": dict(card.code),
+    }

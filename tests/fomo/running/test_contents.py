@@ -1,0 +1,141 @@
+"""What a configuration only names is part of a run's identity by its contents: base model, data, code of others."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fomo.config.code import code_hashes, code_sha256
+from fomo.errors import FomoError
+from fomo.report.leaderboard import leaderboard
+from fomo.stream.fingerprint import BLOCK, BLOCKS, sampled_sha256
+from tests import tiny
+from tests.fomo.helpers import error_of, put, status
+from tests.fomo.model.tiny_clip import models, saved
+from tests.fomo.running.test_resume import OFTEN, cut_run
+
+__all__ = ["models"]
+
+PART = """
+import fomo
+from helper_of_pull import STRENGTH
+
+class Pull(fomo.Method):
+    '''Pulls the loss up.'''
+
+    def loss(self, network, batch, loss):
+        return loss * (1 + STRENGTH)
+"""
+PULL = ("regularizer._target_=pull_of_mine.Pull", "runtime.allow_targets=[pull_of_mine]")
+
+
+@pytest.fixture
+def pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plug-in of two modules; the path of the one that the other imports."""
+    put(tmp_path / "code" / "pull_of_mine.py", PART)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    for module in ("pull_of_mine", "helper_of_pull"):  # of another test, from another folder
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return put(tmp_path / "code" / "helper_of_pull.py", "STRENGTH = 0.0\n")
+
+
+def card(run: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads((run / "card.json").read_text())
+    return read
+
+
+def test_other_weights_at_the_same_path_are_another_run(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(tmp_path / "base.pt")
+    command = ["run", *tiny.TINY, "model=Tiny", f"model.pretrained={file}", f"run.dir={tmp_path / 'run'}"]
+    assert status(*command) == 0 and status(*command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    torch.save({key: value * 1.5 for key, value in torch.load(file).items()}, file)
+    error = error_of(capsys, *command)
+    assert "base model" in error and "choose another run.dir" in error and "\n" not in error.strip()
+
+
+def test_edited_code_of_a_part_is_another_run(pull: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", *tiny.TINY, *PULL, f"run.dir={tmp_path / 'run'}"]
+    assert status(*command) == 0 and status(*command) == 0
+    capsys.readouterr()
+    pull.write_text("STRENGTH = 5.0\n")
+    assert "code.pull_of_mine.Pull" in error_of(capsys, *command)
+
+
+def test_an_interrupted_run_goes_on_with_the_contents_that_it_began_with(pull: Path, tmp_path: Path) -> None:
+    assert cut_run(tmp_path / "run", [3], *PULL, OFTEN) == 1
+    pull.write_text("STRENGTH = 5.0\n")
+    with pytest.raises(FomoError, match=r"checkpoint of another run \(contents\.code\.pull_of_mine\.Pull"):
+        tiny.run(tmp_path / "run", *PULL, OFTEN)
+
+
+def test_seeds_of_other_code_are_not_one_entry(pull: Path, tmp_path: Path) -> None:
+    runs = [tiny.run(tmp_path / "0", *PULL)]
+    pull.write_text("STRENGTH = 5.0\n")
+    runs.append(tiny.run(tmp_path / "1", *PULL, "seed=1"))
+    entries = leaderboard(runs).entries
+    assert [entry.seeds for entry in entries] in ([(0,), (1,)], [(1,), (0,)])
+    assert len({entry.label for entry in entries}) == 2 and all("code" in entry.label for entry in entries)
+
+
+def test_the_base_model_belongs_to_card_and_track(tmp_path: Path) -> None:
+    runs = [tiny.run(tmp_path / name, f"model={name}") for name in ("pocket", "pocket_vit")]
+    bases = [str(card(run)["base_sha256"]) for run in runs]
+    assert len(set(bases)) == 2 and all(len(base) == 64 for base in bases)
+    tracks = [entry.track for entry in leaderboard(runs).entries]
+    assert {f"base {base[:6]}" for base in bases} == {track.split(", ")[4] for track in tracks}
+
+
+def test_a_run_of_before_says_that_it_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tiny.run(tmp_path / "run")
+    content = card(run)
+    del content["base_sha256"]
+    (run / "card.json").write_text(json.dumps(content))
+    assert status("run", *tiny.TINY, f"run.dir={run}") == 0
+    assert "not known" in " ".join(capsys.readouterr().out.split())
+
+
+def test_code_is_a_module_and_what_it_imports_beside_it(pull: Path) -> None:
+    before = code_sha256("pull_of_mine.Pull")
+    assert code_sha256("pull_of_mine.Pull") == before
+    put(pull.parent / "nobody_imports_it.py", "X = 1\n")
+    assert code_sha256("pull_of_mine.Pull") == before
+    pull.write_text("STRENGTH = 1.0\n")
+    assert code_sha256("pull_of_mine.Pull") != before
+
+
+def test_relative_imports_of_a_package_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "guests" / "__init__.py", "from .inner import Part\n")
+    put(tmp_path / "guests" / "inner.py", "from . import far\n\nclass Part: ...\n")
+    far = put(tmp_path / "guests" / "far.py", "Y = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_sha256("guests.Part")
+    far.write_text("Y = 2\n")
+    assert code_sha256("guests.Part") != before
+
+
+def test_our_own_parts_have_no_hash_of_their_own() -> None:
+    assert code_hashes(dict(tiny.resolved("method=ema_merge").values)) == {}
+
+
+def test_a_tar_of_other_bytes_and_the_same_size_is_another_pool(tmp_path: Path) -> None:
+    content = os.urandom(BLOCK * BLOCKS * 2)
+    file = tmp_path / "a.tar"
+    file.write_bytes(content)
+    before = sampled_sha256(file)
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert sampled_sha256(file) != before
+    file.write_bytes(content)
+    assert sampled_sha256(file) == before
+    short = put(tmp_path / "short.tar", b"abc")
+    assert sampled_sha256(short) != sampled_sha256(put(tmp_path / "other.tar", b"abd"))
+
+
+def test_the_weights_of_a_run_are_not_those_of_its_base(tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run")
+    assert card(run)["base_sha256"] != card(run)["weights_sha256"]
