@@ -107,6 +107,8 @@ def read_names(path: Path, plain: bool = False) -> NameFile:
     Raises:
         FomoError: it cannot be read, or holds none.
     """
+    if not path.is_file():
+        raise FomoError(f"'{path}' is not a file: give a file of class names.")
     try:
         text = decoded(Location(path).read(MAX_BYTES))
     except Unusable as reason:

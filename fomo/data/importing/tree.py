@@ -31,12 +31,10 @@ class Tree:
         return frozenset(map(str, self.texts))
 
     def beside(self, file: Path, *ends: str) -> Path | None:
-        """A file of an image's name with another of ``ends``, its own replaced or kept, if it lies in the root."""
+        """A text of an image's name with one of ``ends``, its own replaced or kept."""
         stem = str(file.with_suffix(""))
         name = next((f"{start}{end}" for start in (stem, file) for end in ends if f"{start}{end}" in self._names), None)
-        if name is None or not Path(name).resolve().is_relative_to(self.root.resolve()):
-            return None
-        return Path(name)
+        return None if name is None else Path(name)
 
     def found(self, file: Path, class_name: str | None, split: str) -> FoundImage:
         """An image of the tree with the files beside it that may hold its captions."""
@@ -71,16 +69,16 @@ def find(root: Path, links: Path | None = None) -> Tree:
             if not reason:
                 tree.images.setdefault(here, []).append(path)
             else:
-                _note_other(tree, path, reason)
+                _note_other(tree, path, reason, inside)
         if not subfolders and here not in tree.images and here:
             tree.leave_out(folder, NO_IMAGE)
     return tree
 
 
-def _note_other(tree: Tree, path: Path, reason: str) -> None:
-    """A file that is no image; texts are no loss."""
+def _note_other(tree: Tree, path: Path, reason: str, inside: list[Path]) -> None:
+    """A file that is no image; texts are no loss. What leads out is not read, nor what never ends."""
     suffix = path.suffix.lower()
-    if suffix in TEXT_ENDS:
+    if suffix in TEXT_ENDS and path.is_file() and any(path.resolve().is_relative_to(folder) for folder in inside):
         tree.texts.append(path)
     if suffix != ".txt":
         tree.leave_out(path, reason)

@@ -91,7 +91,7 @@ def test_numbers_are_looked_up_in_a_list(tmp_path: Path, file: tuple[str, str]) 
         ("a.json", "3", "a JSON list of names"),
         ("a.json", '{"n1": 1.5}', "1.5 is no name"),
         ("a.json", '{"n1": "a+++b"}', "no class name"),
-        ("gone.txt", None, "unreadable file"),
+        ("gone.txt", None, "is not a file"),
     ],
 )
 def test_a_file_of_names_that_does_not_do_is_refused(

@@ -1,5 +1,6 @@
 """What lies in a tree beside its classes: left behind by tools, stray, linked."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,17 @@ def test_a_folder_that_only_says_that_it_holds_images_is_no_part_of_a_name(tmp_p
 def test_depth_counts_below_such_a_folder(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", {"images/cat/1": 2, "images/cat/2": 2, "images/dog": 2})
     assert import_folder(root, depth=1).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "train.txt", "split.json", "000.txt", "test.csv"])
+def test_texts_that_lead_out_or_never_end_are_not_read(tmp_path: Path, name: str) -> None:
+    secret = put(tmp_path / "secret", "file_name,text\n000.png,secret\n001.png,secret\n")
+    for kind in ("link", "pipe"):
+        root = fill(tmp_path / kind / "root", {"red": 3, "green": 3})
+        if kind == "link":
+            (root / "red" / name).symlink_to(secret)
+        else:
+            os.mkfifo(root / "red" / name)
+        card = import_folder(root)
+        assert sum(sizes(card)) == 6 and card.classes == ("green", "red")
+        assert "secret" not in str([texts for part in samples(root).values() for _, _, texts in part])
