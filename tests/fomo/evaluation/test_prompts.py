@@ -120,4 +120,4 @@ def test_texts_that_are_cut_are_counted_and_said(tmp_path: Path, caplog: pytest.
 
 
 def test_a_run_on_the_pocket_has_no_such_caveat() -> None:
-    assert tiny.prepared().marks == ["not budgeted"]
+    assert tiny.prepared().caveats == ("not budgeted",)
