@@ -77,8 +77,12 @@ def leaderboard(folders: Sequence[Path]) -> Board:
         groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
     made = (_entry(name, runs) for (name, _), runs in groups.items())
     best_first = sorted(made, key=lambda entry: (entry.track, -entry.gm))
-    tracks = [enumerate(entries, start=1) for _, entries in groupby(best_first, key=lambda entry: entry.track)]
-    return Board(tuple(replace(entry, rank=rank) for ranked in tracks for rank, entry in ranked), refused)
+    ranked = (
+        replace(entry, rank=rank)
+        for _, entries in groupby(best_first, key=lambda entry: entry.track)
+        for rank, entry in enumerate(entries, start=1)
+    )
+    return Board(tuple(ranked), refused)
 
 
 def track(scores: Scores) -> str:
