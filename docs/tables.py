@@ -94,8 +94,7 @@ def techniques() -> str:
 def schedules() -> str:
     """Every option of ``schedule=``."""
     rows = [
-        (option(name), words(row.after_warmup), words(row.cooldown), linked(row.papers))
-        for name, row in SCHEDULES.items()
+        (option(name), words(row.formula), words(row.cooldown), linked(row.papers)) for name, row in SCHEDULES.items()
     ]
     return table(("`schedule=`", "after the warm-up η_t·(s+1)/w", "cool-down", "paper"), rows)
 

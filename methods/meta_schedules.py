@@ -7,13 +7,22 @@ is the plain schedule. Multipliers act on (η − η_min); w, c, S are the sched
 """
 
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import fomo
 from fomo import Position
-from methods.schedules import SCHEDULES, Decay, Schedule, between, decay_of, falling, function_of, rising, warm_and_cool
+from methods.schedules import (
+    SCHEDULES,
+    Decay,
+    Schedule,
+    ScheduleRow,
+    between,
+    decay_of,
+    falling,
+    function_of,
+    rising,
+    warm_and_cool,
+)
 
 
 def independent(schedule: Schedule, at: Position) -> float:
@@ -118,21 +127,10 @@ def _warm_and_cool(schedule: Schedule, at: Position) -> tuple[int, int]:
     return warm_and_cool(at.num_steps, warmup, cooldown)
 
 
-class MetaScheduleRow(NamedTuple):
-    """A row of :data:`META_SCHEDULES`: the meta-schedule, and its formula for tasks t > 0."""
-
-    function: Callable[[Schedule, Position], float]
-    formula: str
-
-
 META_SCHEDULES = {
-    "independent": MetaScheduleRow(independent, "the plain schedule"),
-    "autoregressive": MetaScheduleRow(
-        autoregressive, "peak at ½(1+cos(π(t(S−w)+1)/((t+1)(S−w)))), or √((t+1)w/(tS+w))"
-    ),
-    "dynamic": MetaScheduleRow(
-        dynamic, "warm-up to autoregressive's peak, then one cosine over (t+1)·S steps at t·S + s"
-    ),
-    "continued": MetaScheduleRow(continued, "peak at √(w/(t(S−c) − (t−1)w))"),
-    "recovered": MetaScheduleRow(recovered, "√(w/(s + t(S−c−w))), after a warm-up to √(w/(t(S−c−w))), at most 1"),
+    "independent": ScheduleRow(independent, "the plain schedule"),
+    "autoregressive": ScheduleRow(autoregressive, "peak at ½(1+cos(π(t(S−w)+1)/((t+1)(S−w)))), or √((t+1)w/(tS+w))"),
+    "dynamic": ScheduleRow(dynamic, "warm-up to autoregressive's peak, then one cosine over (t+1)·S steps at t·S + s"),
+    "continued": ScheduleRow(continued, "peak at √(w/(t(S−c) − (t−1)w))"),
+    "recovered": ScheduleRow(recovered, "√(w/(s + t(S−c−w))), after a warm-up to √(w/(t(S−c−w))), at most 1"),
 }

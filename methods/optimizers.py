@@ -83,8 +83,9 @@ def adamw(
         decay: what weight decay reaches, a word in :data:`DECAYED`.
     """
     check_moments(betas, eps)
-    decayed = groups(parameters, weight_decay, decay)
-    return torch.optim.AdamW(decayed, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+    return torch.optim.AdamW(
+        groups(parameters, weight_decay, decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True
+    )
 
 
 def galore(

@@ -15,36 +15,35 @@ class Paper(NamedTuple):
 
 Papers = tuple[Paper, ...]
 
-# what is trained
-LOCKED = Paper("Zhai et al. 2022", "2111.07991")
-LNFIT = Paper("De Min et al. 2023", "2308.09610")
-BITFIT = Paper("Ben Zaken et al. 2022", "2106.10199")
-LORA = Paper("Hu et al. 2022", "2106.09685")
-DORA = Paper("Liu et al. 2024", "2402.09353")
-VERA = Paper("Kopiczko et al. 2024", "2310.11454")
-GALORE = Paper("Zhao et al. 2024", "2403.03507")
-
-# regularisers
-EWC = Paper("Kirkpatrick et al. 2017", "1612.00796")
-ONLINE_EWC = Paper("Schwarz et al. 2018", "1805.06370")
-SI = Paper("Zenke et al. 2017", "1703.04200")
-L2_SP = Paper("Li et al. 2018", "1802.01483")
-LWF = Paper("Li and Hoiem 2016", "1606.09282")
-ZSCL = Paper("Zheng et al. 2023", "2303.06628")
-
-# merging
-TEMPORAL = Paper("Dziadzio et al. 2024", "2412.06712")
-EMA = Paper("Stojanovski et al. 2022", "2205.06640")
-SLERP = Paper("Shoemake 1985")
-TASK_ARITHMETIC = Paper("Ilharco et al. 2023", "2212.04089")
-TIES = Paper("Yadav et al. 2023", "2306.01708")
-DARE = Paper("Yu et al. 2024", "2311.03099")
-BREADCRUMBS = Paper("Davari and Belilovsky 2024", "2312.06795")
-MODEL_STOCK = Paper("Jang et al. 2024", "2403.19522")
-MAGMAX = Paper("Marczak et al. 2024", "2407.06322")
-
-# learning rate
-COSINE = Paper("Loshchilov and Hutter 2017", "1608.03983")
-RSQRT = Paper("Zhai et al. 2022", "2106.04560")
-WSD = Paper("Hu et al. 2024", "2404.06395")
-POWER = Paper("Shen et al. 2024", "2408.13359")
+PAPERS = {
+    # what is trained
+    "locked": Paper("Zhai et al. 2022", "2111.07991"),
+    "lnfit": Paper("De Min et al. 2023", "2308.09610"),
+    "bitfit": Paper("Ben Zaken et al. 2022", "2106.10199"),
+    "lora": Paper("Hu et al. 2022", "2106.09685"),
+    "dora": Paper("Liu et al. 2024", "2402.09353"),
+    "vera": Paper("Kopiczko et al. 2024", "2310.11454"),
+    "galore": Paper("Zhao et al. 2024", "2403.03507"),
+    # regularisers
+    "ewc": Paper("Kirkpatrick et al. 2017", "1612.00796"),
+    "online_ewc": Paper("Schwarz et al. 2018", "1805.06370"),
+    "si": Paper("Zenke et al. 2017", "1703.04200"),
+    "l2_sp": Paper("Li et al. 2018", "1802.01483"),
+    "lwf": Paper("Li and Hoiem 2016", "1606.09282"),
+    "zscl": Paper("Zheng et al. 2023", "2303.06628"),
+    # merging
+    "temporal": Paper("Dziadzio et al. 2024", "2412.06712"),
+    "ema": Paper("Stojanovski et al. 2022", "2205.06640"),
+    "slerp": Paper("Shoemake 1985"),
+    "task_arithmetic": Paper("Ilharco et al. 2023", "2212.04089"),
+    "ties": Paper("Yadav et al. 2023", "2306.01708"),
+    "dare": Paper("Yu et al. 2024", "2311.03099"),
+    "breadcrumbs": Paper("Davari and Belilovsky 2024", "2312.06795"),
+    "model_stock": Paper("Jang et al. 2024", "2403.19522"),
+    "magmax": Paper("Marczak et al. 2024", "2407.06322"),
+    # learning rate
+    "cosine": Paper("Loshchilov and Hutter 2017", "1608.03983"),
+    "rsqrt": Paper("Zhai et al. 2022", "2106.04560"),
+    "wsd": Paper("Hu et al. 2024", "2404.06395"),
+    "power": Paper("Shen et al. 2024", "2408.13359"),
+}

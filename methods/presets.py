@@ -5,8 +5,7 @@
 
 from typing import NamedTuple
 
-from methods import papers
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 
 
 class Preset(NamedTuple):
@@ -25,49 +24,51 @@ class Preset(NamedTuple):
 PRESETS = {
     "frozen": Preset("nothing: the base model"),
     "finetune": Preset("everything (default)"),
-    "locked_text": Preset("the image tower", papers=(papers.LOCKED,)),
-    "locked_image": Preset("the text tower and the temperature", papers=(papers.LOCKED,)),
-    "lnfit": Preset("the affine part of norm layers", papers=(papers.LNFIT,)),
-    "bitfit": Preset("the biases", papers=(papers.BITFIT,)),
-    "lora": Preset("low-rank updates of attention and MLP weights", papers=(papers.LORA,)),
+    "locked_text": Preset("the image tower", papers=(PAPERS["locked"],)),
+    "locked_image": Preset("the text tower and the temperature", papers=(PAPERS["locked"],)),
+    "lnfit": Preset("the affine part of norm layers", papers=(PAPERS["lnfit"],)),
+    "bitfit": Preset("the biases", papers=(PAPERS["bitfit"],)),
+    "lora": Preset("low-rank updates of attention and MLP weights", papers=(PAPERS["lora"],)),
     "dora": Preset(
         "low-rank updates of the direction of attention and MLP weights, and the length of their rows",
-        papers=(papers.DORA,),
+        papers=(PAPERS["dora"],),
     ),
-    "vera": Preset("vectors over one frozen random low-rank pair", papers=(papers.VERA,)),
+    "vera": Preset("vectors over one frozen random low-rank pair", papers=(PAPERS["vera"],)),
     "ewc": Preset(
         "everything, held to what had large gradients in earlier tasks",
         "importance estimated",
-        (papers.EWC, papers.ONLINE_EWC),
+        (PAPERS["ewc"], PAPERS["online_ewc"]),
     ),
     "si": Preset(
-        "everything, held to what brought the loss down in earlier tasks", "importance estimated", (papers.SI,)
+        "everything, held to what brought the loss down in earlier tasks", "importance estimated", (PAPERS["si"],)
     ),
-    "l2": Preset("everything, held to the base model's weights", papers=(papers.L2_SP,)),
-    "lwf": Preset("everything, distilled from the base model on the batch", papers=(papers.LWF,)),
+    "l2": Preset("everything, held to the base model's weights", papers=(PAPERS["l2_sp"],)),
+    "lwf": Preset("everything, distilled from the base model on the batch", papers=(PAPERS["lwf"],)),
     "zscl": Preset(
         "everything, distilled from the base model on pretraining data",
         "weights averaged along the task",
-        (papers.ZSCL,),
+        (PAPERS["zscl"],),
     ),
-    "galore": Preset("everything, by an optimizer in low-rank subspaces of the gradient", papers=(papers.GALORE,)),
+    "galore": Preset("everything, by an optimizer in low-rank subspaces of the gradient", papers=(PAPERS["galore"],)),
     "ema_merge": Preset(
         "everything",
         "weights averaged with the running merge, which training goes on from",
-        (papers.EMA, papers.TEMPORAL),
+        (PAPERS["ema"], PAPERS["temporal"]),
     ),
     "zs_merge": Preset(
         "everything, in each task from the base model",
         "weights averaged with the running merge, for evaluation",
-        (papers.TEMPORAL,),
+        (PAPERS["temporal"],),
     ),
-    "ft_merge": Preset("everything", "weights averaged with the base model, for evaluation", (papers.TEMPORAL,)),
+    "ft_merge": Preset("everything", "weights averaged with the base model, for evaluation", (PAPERS["temporal"],)),
     "offline_merge": Preset(
         "everything, in each task from the base model",
         "the average of all tasks' weights, for evaluation",
-        (papers.TEMPORAL,),
+        (PAPERS["temporal"],),
     ),
     "lora_ema": Preset(
-        "low-rank updates", "folded, then averaged with the running merge", (papers.LORA, papers.EMA, papers.TEMPORAL)
+        "low-rank updates",
+        "folded, then averaged with the running merge",
+        (PAPERS["lora"], PAPERS["ema"], PAPERS["temporal"]),
     ),
 }

@@ -16,8 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import fomo
 from fomo import Position
-from methods import papers
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 
 Schedule = Callable[[Position], float]
 """The learning rate of a step, by its position in the run."""
@@ -183,23 +182,26 @@ def check_warm(name: str, w: int) -> None:
 
 
 class ScheduleRow(NamedTuple):
-    """A row of :data:`SCHEDULES`: the schedule, in words what follows its warm-up and ends it, and the papers."""
+    """A row of :data:`SCHEDULES` or of ``META_SCHEDULES``.
+
+    ``formula`` is the rate after the warm-up, or how a meta-schedule changes it after the first task.
+    """
 
     function: Callable[..., float]
-    after_warmup: str
+    formula: str
     cooldown: str = "–"
     papers: Papers = ()
 
 
 SCHEDULES = {
     "constant": ScheduleRow(constant, "η_t"),
-    "cosine": ScheduleRow(cosine, "½(1+cos(π(s−w+1)/(S−w)))", papers=(papers.COSINE,)),
-    "rsqrt": ScheduleRow(rsqrt, "√(w/s)", "linear to 0", (papers.RSQRT,)),
-    "wsd": ScheduleRow(wsd, "η_t", "linear to 0", (papers.WSD,)),
+    "cosine": ScheduleRow(cosine, "½(1+cos(π(s−w+1)/(S−w)))", papers=(PAPERS["cosine"],)),
+    "rsqrt": ScheduleRow(rsqrt, "√(w/s)", "linear to 0", (PAPERS["rsqrt"],)),
+    "wsd": ScheduleRow(wsd, "η_t", "linear to 0", (PAPERS["wsd"],)),
     "power": ScheduleRow(
         power,
         "min(η, β·a·n^b), n samples seen in the whole run, β a step; `a=null` meets η after the first warm-up",
         "by equal factors to η_min",
-        (papers.POWER,),
+        (PAPERS["power"],),
     ),
 }

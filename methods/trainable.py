@@ -13,8 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 import fomo
-from methods import papers
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 
 TEMPERATURE = ("logit_scale", "logit_bias")
 """Names of the parameters that are neither of the image tower nor of the text tower."""
@@ -22,20 +21,20 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, _NormBase)
 
 
 class TrainableRow(NamedTuple):
-    """A row of :data:`TRAINED`: the kinds of parameters that are trained, what they are in words, and the papers."""
+    """A row of :data:`TRAINED` or of ``ADAPTERS``: what is trained in words, its kinds of parameters, the papers."""
 
-    kinds: tuple[str, ...]
     trains: str
+    kinds: tuple[str, ...] = ()
     papers: Papers = ()
 
 
 TRAINED = {
-    "full": TrainableRow(("image", "text", "temperature"), "everything"),
-    "locked_text": TrainableRow(("image",), "the image tower", (papers.LOCKED,)),
-    "locked_image": TrainableRow(("text", "temperature"), "the text tower", (papers.LOCKED,)),
-    "lnfit": TrainableRow(("norm",), "scale and shift of norm layers, BatchNorm's too", (papers.LNFIT,)),
-    "bitfit": TrainableRow(("bias",), "all biases, of norms and of the packed in-projection too", (papers.BITFIT,)),
-    "nothing": TrainableRow((), "nothing"),
+    "full": TrainableRow("everything", ("image", "text", "temperature")),
+    "locked_text": TrainableRow("the image tower", ("image",), (PAPERS["locked"],)),
+    "locked_image": TrainableRow("the text tower", ("text", "temperature"), (PAPERS["locked"],)),
+    "lnfit": TrainableRow("scale and shift of norm layers, BatchNorm's too", ("norm",), (PAPERS["lnfit"],)),
+    "bitfit": TrainableRow("all biases, of norms and of the packed in-projection too", ("bias",), (PAPERS["bitfit"],)),
+    "nothing": TrainableRow("nothing", ()),
 }
 
 

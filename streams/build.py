@@ -7,7 +7,7 @@ from fomo.data.samples import Dataset
 from fomo.errors import FomoError, unknown
 from fomo.stream.definition import Concept
 from streams.opening import available, concepts_of, open_all, open_at, with_training
-from streams.orderings import check_ordering_name
+from streams.orderings import rule_of
 from streams.plan import NamedPlan, empty_list
 from streams.pocket import datasets as pocket
 from streams.stream_files import read_concepts
@@ -43,14 +43,23 @@ def build_stream(
     Raises:
         FomoError: an unknown name, an empty list, a dataset without a training sample.
     """
-    check_ordering_name(ordering)
+    rule_of(ordering)  # refuses an unknown one
     for key, entries in (("adaptation", adaptation), ("retention", retention)):
         if not _names(key, entries):
             raise FomoError(empty_list(key))
     concepts, left_out = _adapted(adaptation, Path(root))
     open_all(retention, Path(root))
     return NamedPlan(
-        name, concepts, tuple(retention), _pool(pool), pool_size, pool_window, Path(root), ordering, chunks, left_out
+        name,
+        concepts,
+        tuple(retention),
+        None if pool is None else _names("pool", pool),
+        pool_size,
+        pool_window,
+        Path(root),
+        ordering,
+        chunks,
+        left_out,
     )
 
 
@@ -83,13 +92,23 @@ def file_stream(
     Raises:
         FomoError: no stream file, an unknown ordering, values of another type.
     """
-    check_ordering_name(ordering)
+    rule_of(ordering)  # refuses an unknown one
     concepts = read_concepts(Path(path))
     named = {concept.dataset for concept in concepts}
     held_out = _held_out(named, Path(root)) if retention is None else _names("retention", retention)
     if pool_size is None:
         pool_size = POCKET_POOL_SIZE if named <= set(pocket.names()) else 0
-    return NamedPlan(name, concepts, held_out, _pool(pool), pool_size, pool_window, Path(root), ordering, chunks)
+    return NamedPlan(
+        name,
+        concepts,
+        held_out,
+        None if pool is None else _names("pool", pool),
+        pool_size,
+        pool_window,
+        Path(root),
+        ordering,
+        chunks,
+    )
 
 
 def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
@@ -97,10 +116,6 @@ def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not all(isinstance(e, str) for e in entries):
         raise FomoError(f"stream.{key}={entries}: a list of names is expected: stream.{key}=[NAME].")
     return tuple(entries)
-
-
-def _pool(pool: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if pool is None else _names("pool", pool)
 
 
 def _held_out(named: set[str], root: Path) -> tuple[str, ...]:

@@ -98,6 +98,6 @@ def with_training(dataset: Dataset) -> list[Concept]:
 
 def untrained(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> list[Concept]:
     """Those of ``concepts`` whose dataset is among ``datasets`` and has no training sample of them."""
-    names = dict.fromkeys(concept.dataset for concept in concepts if concept.dataset in datasets)
-    trained = {concept for name in names for concept in with_training(datasets[name])}
-    return [concept for concept in concepts if concept.dataset in datasets and concept not in trained]
+    here = [concept for concept in concepts if concept.dataset in datasets]
+    trained = {each for name in {concept.dataset for concept in here} for each in with_training(datasets[name])}
+    return [concept for concept in here if concept not in trained]

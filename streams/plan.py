@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from fomo.data.samples import Dataset, Samples
@@ -116,35 +117,42 @@ class NamedPlan(StreamPlan):
 
     def _splits(self, adapted: Sequence[str], held_out: Sequence[str]) -> list[tuple[str, str]]:
         """Pairs of a dataset and a split."""
-        splits = [(name, split) for name in self.adaptation for split in adapted]
-        return splits + [(name, split) for name in self.retention for split in held_out]
+        return [*product(self.adaptation, adapted), *product(self.retention, held_out)]
 
 
 def empty_list(key: str) -> str:
     """What to do about an empty ``stream.adaptation`` or ``stream.retention``."""
-    way_out = f"Write stream.{key}=[NAME]; `fomo data list` shows the names."
-    return f"stream.{key} is empty: KA and ZS need a dataset in both lists. {way_out}"
+    return (
+        f"stream.{key} is empty: KA and ZS need a dataset in both lists. "
+        f"Write stream.{key}=[NAME]; `fomo data list` shows the names."
+    )
 
 
 def _refuse_untrained(stream: Stream) -> None:
     missing = untrained(tuple(stream.concepts), stream.adaptation)
     if missing:
-        way_out = "`fomo stream verify` lists them: take them out of the stream."
-        raise FomoError(f"{len(missing)} concepts have no training sample, the first is '{missing[0]}'. {way_out}")
+        raise FomoError(
+            f"{len(missing)} concepts have no training sample, the first is '{missing[0]}'. "
+            "`fomo stream verify` lists them: take them out of the stream."
+        )
 
 
 def _refuse_unscored(stream: Stream, split: str) -> None:
     """Every dataset needs a task to be scored on, and samples of the split."""
     taskless = [name for name, dataset in stream.datasets.items() if dataset.card.metric == "none"]
     if taskless:
-        way_out = "Take it out of the stream, or into stream.pool."
         kind = stream.datasets[taskless[0]].card.kind
-        raise FomoError(f"dataset '{taskless[0]}' is of kind '{kind}': it has no task to be scored on. {way_out}")
+        raise FomoError(
+            f"dataset '{taskless[0]}' is of kind '{kind}': it has no task to be scored on. "
+            "Take it out of the stream, or into stream.pool."
+        )
     bare = [name for name, dataset in stream.datasets.items() if not dataset.card.num_samples.get(split)]
     if bare:
         taken = ", nor training samples to take some from" if split == "validation" else ""
-        about = f"{len(bare)} of {len(stream.datasets)} datasets have no {split} samples{taken}: {', '.join(bare)}"
-        raise FomoError(f"{about}. Take them out of stream.adaptation and stream.retention{_rest(stream, bare)}.")
+        raise FomoError(
+            f"{len(bare)} of {len(stream.datasets)} datasets have no {split} samples{taken}: {', '.join(bare)}. "
+            f"Take them out of stream.adaptation and stream.retention{_rest(stream, bare)}."
+        )
 
 
 def _rest(stream: Stream, bare: Sequence[str]) -> str:

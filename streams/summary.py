@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,9 @@ from fomo.stream.fingerprint import stream_data_sha256
 from fomo.stream.plan import StreamPlan, Tasks
 from fomo.system.digest import json_digest
 from fomo.system.writing import file_beside
-from streams.catalogue import load
+from streams.catalogue import UNKNOWN, load
 from streams.opening import concepts_of, train_counts
 
-UNKNOWN = "unknown"
 MOST_DOMAINS = 20
 
 
@@ -56,15 +56,6 @@ class StreamSummary:
 
     def to_json(self) -> dict[str, Any]:
         """The summary as plain values, tasks counted from 1."""
-        tasks = [
-            {
-                "task": number + 1,
-                "concepts": len(task),
-                "samples": self.samples(number),
-                "datasets": self.datasets(number),
-            }
-            for number, task in enumerate(self.tasks)
-        ]
         return {
             "schema": "fomo.stream_summary/1",
             "name": self.name,
@@ -72,7 +63,15 @@ class StreamSummary:
             "data_sha256": self.data_sha256,
             "retention": list(self.retention),
             "absent": list(self.absent),
-            "tasks": tasks,
+            "tasks": [
+                {
+                    "task": number + 1,
+                    "concepts": len(task),
+                    "samples": self.samples(number),
+                    "datasets": self.datasets(number),
+                }
+                for number, task in enumerate(self.tasks)
+            ],
         }
 
 
@@ -115,10 +114,8 @@ def domain_of(name: str, dataset: Dataset | None) -> str:
 
 def _num_samples(datasets: Iterable[Dataset]) -> dict[Concept, int]:
     """Training samples of every concept of some datasets."""
-    counts: dict[Concept, int] = {}
-    for dataset in datasets:
-        counts |= zip(concepts_of(dataset), train_counts(dataset).tolist(), strict=True)
-    return counts
+    pairs = (zip(concepts_of(dataset), train_counts(dataset).tolist(), strict=True) for dataset in datasets)
+    return dict(chain.from_iterable(pairs))
 
 
 def plot_domains(shown: StreamSummary, path: Path) -> None:

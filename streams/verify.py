@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,22 +89,16 @@ class ComparedRows(NamedTuple):
     rows: np.ndarray
 
 
-class SignatureJob(NamedTuple):
-    """A piece of work for a worker: the rows to hash, ``perceptual`` hashes too if they are asked for."""
-
-    compared: ComparedRows
-    perceptual: bool
-
-
 @lru_cache(maxsize=64)
 def _same(samples: Any) -> Any:
     """The first of equal samples: a worker is sent a copy with each job, and opens files and indexes once."""
     return samples
 
 
-def _signatures_of(job: SignatureJob) -> list[Signature | str]:
-    samples: Any = job.compared.samples
-    return signatures(_same(samples), job.compared.rows, job.perceptual)
+def _signatures_of(compared: ComparedRows, perceptual: bool) -> list[Signature | str]:
+    """The hashes of some rows, made by a worker."""
+    samples: Any = compared.samples
+    return signatures(_same(samples), compared.rows, perceptual)
 
 
 def verify(
@@ -148,8 +142,10 @@ def verify(
 def _alike(cards: Sequence[DatasetCard], alike: Callable[[DatasetCard], Sequence[Alike]]) -> dict[str, list[str]]:
     """Groups of classes that are one to the model: a fault, but in the reference's own datasets."""
     found = [(is_reference(card), str(each)) for card in cards for each in alike(card)]
-    kinds = {"alike classes": False, "alike, as published": True}
-    return {kind: [text for published, text in found if published is wanted] for kind, wanted in kinds.items()}
+    return {
+        "alike classes": [text for published, text in found if not published],
+        "alike, as published": [text for published, text in found if published],
+    }
 
 
 def _num_rows(compared: Iterable[ComparedRows]) -> int:
@@ -163,8 +159,7 @@ def _check_classes(
     classes = {name: set(dataset.card.classes) for name, dataset in adapted.items()}
     of_present = [concept for concept in concepts if concept.dataset in adapted]
     here = [concept for concept in of_present if concept.name in classes[concept.dataset]]
-    strangers = [concept for concept in of_present if concept.name not in classes[concept.dataset]]
-    findings["absent class"] = [str(concept) for concept in strangers]
+    findings["absent class"] = [str(concept) for concept in of_present if concept.name not in classes[concept.dataset]]
     findings["no training sample"] = [str(concept) for concept in untrained(here, adapted)]
     return here
 
@@ -183,11 +178,13 @@ def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Ite
 def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
     """All samples of the pool, in the pieces that hold them."""
     if isinstance(pool, Joined):
-        parts = enumerate(pool.parts)
-        return [ComparedRows(f"the pool, part {number}", p.samples, np.asarray(p.rows)) for number, p in parts]
+        return [
+            ComparedRows(f"the pool, part {number}", part.samples, np.asarray(part.rows))
+            for number, part in enumerate(pool.parts)
+        ]
     if not isinstance(pool, Shards):
         return [ComparedRows("the pool", pool, np.arange(len(pool)))]
-    tars = [ScannedTar(path) for path in pool.paths]
+    tars = map(ScannedTar, pool.paths)
     return [ComparedRows(f"the pool, {tar.path.name}", tar, np.arange(len(tar))) for tar in tars]
 
 
@@ -233,8 +230,9 @@ class _Comparison:
                 near.append((where, signature))
         for some in batched(self._signatures(trained), AT_ONCE):
             others = [(where, signature) for where, signature in some if signature.pixels not in exact]
-            copies = [f"{exact[s.pixels]} is {where}" for where, s in some if s.pixels in exact]
-            self._findings["exact duplicate"] += copies
+            self._findings["exact duplicate"] += [
+                f"{exact[signature.pixels]} is {where}" for where, signature in some if signature.pixels in exact
+            ]
             if self._radius is not None:
                 self._findings["near duplicate"] += _near(near, others, self._radius)
         self._findings["plain"] = [f"{self._num_plain} images"] if self._num_plain else []
@@ -242,21 +240,22 @@ class _Comparison:
     def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
         """Where each image is, for people, and its hashes; images that cannot be read become findings."""
         perceptual = self._radius is not None
-        jobs = [SignatureJob(each._replace(rows=rows), perceptual) for each in compared for rows in _cut(each.rows)]
-        for job, found in zip(jobs, self._run(_signatures_of, jobs), strict=True):
-            for row, signature in zip(job.compared.rows, found, strict=True):
+        jobs = [
+            each._replace(rows=each.rows[start : start + CHUNK])
+            for each in compared
+            for start in range(0, len(each.rows), CHUNK)
+        ]
+        hashed = self._run(partial(_signatures_of, perceptual=perceptual), jobs)
+        for job, found in zip(jobs, hashed, strict=True):
+            for row, signature in zip(job.rows, found, strict=True):
                 if isinstance(signature, str):
-                    skipped = isinstance(job.compared.samples, ScannedTar)  # training steps over them
+                    skipped = isinstance(job.samples, ScannedTar)  # training steps over them
                     self._findings["skipped" if skipped else "unreadable picture"].append(signature)
                     continue
                 self._num_plain += perceptual and signature.perceptual is None
-                yield f"{job.compared.name} {row}", signature
-            self._done += len(job.compared.rows)
+                yield f"{job.name} {row}", signature
+            self._done += len(job.rows)
             self._progress(self._done, self._total)
-
-
-def _cut(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
 def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:

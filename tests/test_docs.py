@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fomo.cli import COMMANDS, main
 from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
-from tests.plugin import install_template, seen
+from tests.plugin import TEMPLATE_CODE, install_template, seen
 from tests.streams.prepare.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
@@ -22,6 +23,7 @@ TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
 FLAGS = ("japan", "france", "germany", "italy", "poland", "ukraine")
 FILE = "stream=file"
+OWN = "stream=own"
 SMALL = [item for item in TINY if not item.startswith("stream.adaptation")]
 
 
@@ -77,11 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("NAME", "openclipart"):
         main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
     make_foreign_data(tmp_path)
-    text = (TOP / "docs" / "methods.md").read_text(encoding="utf-8")
-    (pull,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class Pull" in block]
-    (tmp_path / "pull.py").write_text(pull)
-    text = (TOP / "docs" / "streams.md").read_text(encoding="utf-8")
-    (tmp_path / "alphabet.py").write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    shutil.copy(TEMPLATE_CODE / "pull.py", tmp_path)
     install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
@@ -102,9 +100,10 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         reference_info(folder / "INFO")
     if words[0] in ("run", "doctor"):
         words = [word for word in words if not word.startswith("budget")]
-        words += [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
+        small = [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
+        words += [item for item in small if OWN not in words or not item.startswith("stream.")]
         words += ["method=frozen,lora", "seed=0"] if "experiment=study" in line else []
-    if words[0] == "stream" and "stream=own" not in words:
+    if words[0] == "stream" and OWN not in words:
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
         words += [item for item in SMALL if item.startswith("stream.")]
     if (
@@ -112,7 +111,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         and "stream.adaptation" not in line
         and "my.json" not in words
         and FILE not in line
-        and "stream=own" not in words
+        and OWN not in words
     ):
         words.append("stream.adaptation=[pocket_flags]")
     try:

@@ -29,9 +29,9 @@ def test_it_holds_code_groups_models_and_template_and_nothing_else(unpacked: Pat
     for path in (TOP / "conf").rglob("*.yaml"):
         assert (unpacked / "fomo" / path.relative_to(TOP)).read_bytes() == path.read_bytes()
     for name in (
-        "fomo/templates/report.html",
-        "fomo/models/pocket/model.safetensors",
-        "fomo/models/pocket_vit/card.json",
+        "fomo/report/templates/report.html",
+        "fomo/model/bases/pocket/model.safetensors",
+        "fomo/model/bases/pocket_vit/card.json",
         "streams/catalogue/datasets.yaml",
     ):
         assert (unpacked / name).is_file(), name

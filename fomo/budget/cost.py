@@ -23,8 +23,7 @@ class TaskCost:
 
     def step(self, size: int, first: bool) -> Phases:
         """A step on a batch of ``size``: one that costs what the first one does, or an ordinary one."""
-        of_first_size = self.first or {}, self.ordinary or {}
-        return self.ramped.get(size, of_first_size)[0 if first else 1]
+        return self.ramped.get(size, (self.first or {}, self.ordinary or {}))[0 if first else 1]
 
 
 @dataclass(frozen=True)

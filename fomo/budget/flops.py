@@ -31,6 +31,10 @@ class Flops(NamedTuple):
         """What the budget pays."""
         return self.counted + self.decomposed
 
+    def plus(self, other: "Flops", times: int = 1) -> "Flops":
+        """The sum with ``other``, taken ``times``."""
+        return Flops(self.counted + other.counted * times, self.decomposed + other.decomposed * times)
+
 
 Phases = Mapping[str, Flops]
 NOTHING = Flops(0, 0)
@@ -109,8 +113,7 @@ class FlopMeter:
         with _Counter() as self._counter:
             yield
         flops, self._counter = self.so_far(), None
-        before = self.phases.get(name, NOTHING)
-        total = Flops(before.counted + flops.counted, before.decomposed + flops.decomposed)
+        total = self.phases.get(name, NOTHING).plus(flops)
         if total.charged:
             self.phases[name] = total
 
@@ -120,15 +123,11 @@ class FlopMeter:
             return NOTHING
         by_operation = self._counter.by_operation
         decomposed = sum(flops for operation, flops in by_operation.items() if operation in DECOMPOSITIONS)
-        counted = sum(by_operation.values()) - decomposed
-        return Flops(counted + self._repeated.counted, decomposed + self._repeated.decomposed)
+        return Flops(sum(by_operation.values()) - decomposed, decomposed).plus(self._repeated)
 
     def repeat(self, flops: Flops, times: int) -> None:
         """Charge the phase at hand ``times`` more for work that is known to cost the same."""
-        more = Flops(
-            self._repeated.counted + flops.counted * times, self._repeated.decomposed + flops.decomposed * times
-        )
-        self._repeated = more
+        self._repeated = self._repeated.plus(flops, times)
 
     def declare(self, name: str, flops: int) -> None:
         """Note a phase that is not run, by what it is said to cost."""

@@ -17,17 +17,9 @@ Shape = Sequence[int]
 Formula = Callable[..., int]
 
 
-def _attention(query: Shape, key: Shape, value: Shape, *rest: Any, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
-
-
-def _attention_backward(grad: Shape, query: Shape, key: Shape, value: Shape, *rest: Any, **kwargs: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
-
-
 def _native_attention(query: Shape, key: Shape, value: Shape, width: int, *rest: Any, **kwargs: Any) -> int:
     """The whole attention layer in one call, as inference without gradients uses it: projections and attention."""
-    batch, length = query[0], query[1]
+    batch, length = query[:2]
     return 8 * batch * length * width * width + 4 * batch * length * length * width
 
 
@@ -42,14 +34,6 @@ def _product(a: Shape, b: Shape, *rest: Any, **kwargs: Any) -> int:
     return 2 * prod(a) * (b[-1] if len(b) > 1 else 1)
 
 
-def _added_product(added: Shape, a: Shape, b: Shape, *rest: Any, **kwargs: Any) -> int:
-    return _product(a, b)
-
-
-def _distances(a: Shape, b: Shape, *rest: Any, **kwargs: Any) -> int:
-    return 2 * prod(a) * b[-2]
-
-
 def _fourier(signal: Shape, dims: Sequence[int], *rest: Any, **kwargs: Any) -> int:
     """5 n log₂ n for each transform of n points, the convention of FFT benchmarks."""
     return round(5 * prod(signal) * sum(log2(max(signal[dim], 2)) for dim in dims))
@@ -59,7 +43,7 @@ def _per_matrix(formula: Callable[[int, int], float]) -> Formula:
     """A formula for one matrix, long side first, over all matrices of a batch."""
 
     def of_shape(shape: Shape, *rest: Any, **kwargs: Any) -> int:
-        m, n = max(shape[-2:]), min(shape[-2:])
+        n, m = sorted(shape[-2:])
         return prod(shape[:-2]) * round(formula(m, n))
 
     return of_shape
@@ -105,16 +89,18 @@ DECOMPOSITIONS: dict[Any, Formula] = {
 }
 PRODUCTS: dict[Any, Formula] = {
     # torch before 2.8 does not count attention on the CPU, and no version the products below
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **_: sdpa_flop_count(q, k, v),
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda grad, q, k, v, *rest, **_: sdpa_backward_flop_count(grad, q, k, v)
+    ),
     aten._native_multi_head_attention: _native_attention,
     aten._transformer_encoder_layer_fwd: _encoder_layer,
     aten.mv: _product,
-    aten.addmv: _added_product,
+    aten.addmv: lambda added, a, b, **_: _product(a, b),
     aten._int_mm: _product,
-    aten.addbmm: _added_product,
-    aten._euclidean_dist: _distances,
-    aten._cdist_forward: _distances,
+    aten.addbmm: lambda added, a, b, **_: _product(a, b),
+    aten._euclidean_dist: lambda a, b, **_: 2 * prod(a) * b[-2],
+    aten._cdist_forward: lambda a, b, *rest, **_: 2 * prod(a) * b[-2],
 }
 FORMULAS: dict[Any, Formula] = {
     **flop_registry,

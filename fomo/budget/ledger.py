@@ -11,8 +11,8 @@ from typing import Any
 
 from fomo import rng
 from fomo.batch import Batch
-from fomo.budget.flops import FlopMeter, Flops, Meter, Phases, charged, unmetered
-from fomo.budget.plan import Memory, Plan, shares
+from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged, unmetered
+from fomo.budget.plan import Plan, shares
 from fomo.errors import FomoError
 from fomo.method import hooks_during
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
@@ -32,13 +32,7 @@ class Ledger:
         self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
-        planned = plan.cost.begin_run if plan.cost else None
-        self._settle(1, "at the start of the run", begin_run or {}, planned)
-
-    @property
-    def planned_steps(self) -> tuple[int, ...]:
-        """Steps of every task."""
-        return self.plan.steps
+        self._settle(1, "at the start of the run", begin_run or {}, plan.cost.begin_run if plan.cost else None)
 
     @contextmanager
     def hooks(self, task: int, when: str) -> Iterator[Meter]:
@@ -108,7 +102,7 @@ class Ledger:
     def _settle(self, task: int, when: str, phases: Phases, planned: Phases | None) -> None:
         """Charge what was counted; refuse it where it is not what was planned."""
         for name in {**phases, **(planned or {})} if planned is not None else ():
-            now, then = (each.get(name, Flops(0, 0)).charged for each in (phases, planned or {}))
+            now, then = (each.get(name, NOTHING).charged for each in (phases, planned or {}))
             if now != then:
                 raise FomoError(
                     f"task {task}, {when}: {name} cost {now / GIGA:.9g} GFLOPs, planned were {then / GIGA:.9g}. A part "
@@ -119,8 +113,7 @@ class Ledger:
     def _charge(self, task: int, phases: Phases) -> None:
         of_task = self.phases[task - 1]
         for name, flops in phases.items():
-            before = of_task.get(name, Flops(0, 0))
-            of_task[name] = Flops(before.counted + flops.counted, before.decomposed + flops.decomposed)
+            of_task[name] = of_task.get(name, NOTHING).plus(flops)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
@@ -152,7 +145,13 @@ class Ledger:
             total=plan.budget.total,
             rounding=plan.budget.rounding,
             caveats=tuple(plan.budget.caveats),
-            memory=_memory(plan.memory) if plan.memory else None,
+            memory={
+                "multiplier": float(plan.memory.multiplier),
+                "peak_bytes": plan.memory.peak_bytes,
+                "full_fine_tuning_bytes": plan.memory.reference_bytes,
+            }
+            if plan.memory
+            else None,
             planned=self._spent(sum(plan.steps), sum(map(plan.flops, numbers)) if plan.cost else None),
             charged=self._spent(sum(self.steps), self.charged_flops),
             lost_steps=sum(self.lost),
@@ -171,8 +170,7 @@ class Ledger:
         """Of the budget, in its own unit; for seconds, the steps of the plan that were not taken."""
         budget = self.plan.budget
         if budget.needs_rehearsal:
-            whole = shares(budget, 1)
-            return float((whole - self.charged_flops * self.plan.multiplier) / GIGA)
+            return float((shares(budget, 1) - self.charged_flops * self.plan.multiplier) / GIGA)
         if budget.unit == "wall_seconds":
             return sum(self.plan.steps) - sum(self.steps)
         return budget.total - (sum(self.samples.values()) if budget.unit == "samples" else sum(self.steps))
@@ -188,21 +186,13 @@ class Ledger:
 
     def _by_phase(self) -> dict[str, int]:
         names = dict.fromkeys(name for phases in self.phases for name in phases)
-        return {name: sum(p.get(name, Flops(0, 0)).charged for p in self.phases) for name in names}
+        return {name: sum(p.get(name, NOTHING).charged for p in self.phases) for name in names}
 
 
 def before_update(phases: Phases) -> Phases:
     """What a step spends until its gradients are there: without the optimizer, and without the hooks after it."""
     after = hooks_during("update")
     return {name: flops for name, flops in phases.items() if name != "optimizer" and name.split(".")[-1] not in after}
-
-
-def _memory(memory: Memory) -> dict[str, Any]:
-    return {
-        "multiplier": float(memory.multiplier),
-        "peak_bytes": memory.peak_bytes,
-        "full_fine_tuning_bytes": memory.reference_bytes,
-    }
 
 
 def _flops_of(phases: Mapping[str, tuple[int, int]]) -> dict[str, Flops]:

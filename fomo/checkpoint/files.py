@@ -79,8 +79,7 @@ def snapshot(tree: Any) -> Packed:
 def numbered(folder: Path) -> dict[int, Path]:
     """The checkpoints in ``folder``, whole or not, by number."""
     found = folder.iterdir() if folder.is_dir() else ()
-    paths = {int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}
-    return dict(sorted(paths.items()))
+    return dict(sorted({int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}.items()))
 
 
 def write(path: Path, packed: Packed, identity: Mapping[str, Any]) -> None:
@@ -117,8 +116,7 @@ def read(path: Path) -> Checkpoint:
 
 def read_identity(path: Path) -> Mapping[str, Any]:
     """What a checkpoint is the state of, its tensors unread."""
-    identity: Mapping[str, Any] = _content(path / STATE)["identity"]
-    return identity
+    return dict(_content(path / STATE)["identity"])
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -160,8 +158,7 @@ def latest(folder: Path, events: Path) -> Checkpoint | None:
 def _check_events(checkpoint: Checkpoint, events: Path) -> None:
     size = events.stat().st_size if events.is_file() else 0
     try:
-        state = dict(checkpoint.packed.state["dict"])
-        events_bytes = dict(state["record"]["dict"])["events_bytes"]
+        events_bytes = dict(dict(checkpoint.packed.state["dict"])["record"]["dict"])["events_bytes"]
         ahead = size < events_bytes
     except (LookupError, TypeError, ValueError) as error:
         raise Damaged(f"its state is none of a run: {error}") from None

@@ -12,11 +12,9 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know. Not copied: valid until the next step."""
-        ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
-        ...
 
 
 class MethodState(Protocol):
@@ -24,11 +22,9 @@ class MethodState(Protocol):
 
     def state_dict(self) -> dict[str, Tensor]:
         """What is to be kept besides network and optimizer. Not copied."""
-        ...
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Go on from a state."""
-        ...
 
 
 def training_state(network: nn.Module, method: MethodState, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:

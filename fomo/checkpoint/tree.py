@@ -40,8 +40,7 @@ def _packed(tensor: Tensor, tensors: dict[str, Tensor], path: str) -> dict[str, 
     name = f"{len(tensors):05d}{path}"
     strides = tensor.stride()
     order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
-    copy = tensor.detach().to("cpu", copy=True).permute(order).contiguous()
-    tensors[name] = copy
+    tensors[name] = tensor.detach().to("cpu", copy=True).permute(order).contiguous()
     return {"tensor": name, "order": order, "host": tensor.device.type == "cpu"}
 
 

@@ -15,14 +15,28 @@ from fomo.system.text import escape, printable
 from fomo.system.workers import num_cores
 
 if TYPE_CHECKING:
+    from fomo.data.importing.gathered import ImportOptions
     from fomo.data.importing.job import Source
 
 
 def add_commands(kinds: Any) -> None:
     """Add a parser per kind of import."""
     folder = _kind(kinds, "folder", "a tree of class folders", "the folder that holds the class folders")
+    _add_tree_options(folder)
+    folder.add_argument("--depth", type=int, metavar="N", help="name classes by the first N folders alone")
     folder.set_defaults(make_source=_folder)
+    table = _kind(kinds, "table", "images that a CSV, JSON lines or COCO captions describe", "the table", several="+")
+    _add_tree_options(table)
+    table.add_argument("--images", type=Path, metavar="FOLDER", help="where the images lie (default: beside the table)")
+    table.add_argument(
+        "--columns", nargs="+", default=[], metavar="WHAT=COLUMN", help="file=, class=, caption=, split="
+    )
+    table.set_defaults(make_source=_table)
+    pairs = _kind(kinds, "pairs", "images with a text or JSON beside each", "the folder that holds them")
+    _add_tree_options(pairs)
+    pairs.set_defaults(make_source=_pairs)
     shards = _kind(kinds, "webdataset", "shards of CLIP_benchmark, LAION, DataComp", "the folder that holds them")
+    shards.add_argument("--classes", type=Path, metavar="FILE", help="names of the classes that the shards number")
     shards.set_defaults(make_source=_webdataset)
     reference = _kind(kinds, "fomo-in-flux", "data of the public reference", "the folder that holds NAME or NAME.tar")
     reference.add_argument("--info", type=Path, required=True, help="the folder of the reference's JSON files")
@@ -32,27 +46,68 @@ def add_commands(kinds: Any) -> None:
     reference.set_defaults(make_source=_reference)
 
 
-def _kind(kinds: Any, name: str, about: str, path: str) -> argparse.ArgumentParser:
+def _kind(kinds: Any, name: str, about: str, path: str, several: str | None = None) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=f"Bring in {about}.")
-    parser.add_argument("path", type=Path, metavar="PATH", help=path)
+    parser.add_argument("path", type=Path, metavar="PATH", help=path, nargs=several)
     parser.add_argument("--name", required=True, help="the dataset's name")
     parser.add_argument("--out", type=Path, required=True, metavar="ROOT", help="the dataset becomes ROOT/NAME")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink pictures to this shorter side")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
     parser.set_defaults(act=import_data)
     return parser
 
 
+def _add_tree_options(parser: argparse.ArgumentParser) -> None:
+    """What all imports of image files take."""
+    parser.add_argument(
+        "--splits",
+        default="given",
+        help="given: the split that was made beforehand, else stratified; stratified or hash: a new one; "
+        "ignore: folders named train or test are classes (default: given)",
+    )
+    parser.add_argument(
+        "--conflicts",
+        default="drop",
+        help="of one image under two classes drop both, keep the first, or refuse (default: drop)",
+    )
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the classes by identifier or number")
+    parser.add_argument("--links", type=Path, metavar="FOLDER", help="follow links that lead into this folder")
+
+
+def _tree_options(options: argparse.Namespace, depth: int | None = None) -> "ImportOptions":
+    from fomo.data.importing.gathered import ImportOptions
+    from fomo.data.importing.planning import Rules
+
+    rules = Rules(options.splits, options.conflicts)
+    return ImportOptions(rules, options.classes, depth, options.links)
+
+
 def _folder(options: argparse.Namespace) -> "Source":
     from fomo.data.importing.folder import folder_source
 
-    return folder_source(options.path, options.name, options.size)
+    return folder_source(options.path, options.name, options.size, _tree_options(options, options.depth))
+
+
+def _table(options: argparse.Namespace) -> "Source":
+    from fomo.data.importing.tables import table_source
+
+    wrong = [each for each in options.columns if "=" not in each]
+    if wrong:
+        raise FomoError(f"--columns {wrong[0]}: say what a column holds, as in `--columns file=id class=breed`.")
+    columns = dict(each.split("=", 1) for each in options.columns)
+    return table_source(options.path, options.images, options.name, options.size, _tree_options(options), columns)
+
+
+def _pairs(options: argparse.Namespace) -> "Source":
+    from fomo.data.importing.folder import pairs_source
+
+    return pairs_source(options.path, options.name, options.size, _tree_options(options))
 
 
 def _webdataset(options: argparse.Namespace) -> "Source":
     from fomo.data.importing.webdataset import webdataset_source
 
-    return webdataset_source(options.path, options.name, options.size)
+    return webdataset_source(options.path, options.name, options.size, options.classes)
 
 
 def _reference(options: argparse.Namespace) -> "Source":
@@ -104,12 +159,13 @@ def progress_bar() -> Progress:
 
 
 def show_import(card: DatasetCard, out: Path) -> None:
-    """What came in and what did not."""
+    """What came in and what did not, and what to know of it."""
     from fomo.data.importing.job import LEFT_OUT_FILE
+    from fomo.data.importing.remarks import remarks
 
     table = Table(show_header=False)
     for split in SPLITS:
-        table.add_row(f"{split} pictures", str(card.num_samples[split]))
+        table.add_row(f"{split} images", str(card.num_samples[split]))
     table.add_section()
     for reason, count in card.counts.items():
         table.add_row(escape(f"left out: {reason}"), str(count))
@@ -117,5 +173,8 @@ def show_import(card: DatasetCard, out: Path) -> None:
     folder = out / card.name
     console.print(printable(f"{card.name}: {len(card.classes)} classes in {folder}"), markup=False, soft_wrap=True)
     console.print(table)
+    console.print(printable(f"source: {card.source or 'unknown'}"), markup=False, soft_wrap=True)
+    for remark in remarks(folder, card):
+        console.print(printable(f"note: {remark}"), markup=False, soft_wrap=True)
     if LEFT_OUT_FILE in card.hashes:
         console.print(printable(f"listed in {folder / LEFT_OUT_FILE}"), markup=False, soft_wrap=True)

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if plugged:
         console.print(_table("plug-ins", plugged))
     else:
-        console.print("no plug-ins are installed: docs/methods.md says how to write one.")
+        console.print("no plug-ins are installed: docs/extending.md says how to write one.")
 
 
 def presets() -> list[dict[str, Any]]:

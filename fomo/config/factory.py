@@ -1,18 +1,18 @@
 """The one place that builds: from a configuration to model, method, optimizer, learning rate, stream and batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from torch import nn
 
-from fomo.config.parts import build
 from fomo.config.plugins import PARTS, check_method
 from fomo.config.schema import Config
+from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
 from fomo.method import Method
-from fomo.model.clip import ClipModel, checkpoint_activations
+from fomo.model.clip import ClipModel
 from fomo.position import Position
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
@@ -25,6 +25,36 @@ from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
 """Share of the learning rate that schedules end at."""
+
+
+def build(
+    section: str,
+    node: Mapping[str, Any],
+    allow: tuple[str, ...] = (),
+    optional: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
+    """The object that a configured part describes; with ``_partial_`` what makes it.
+
+    Args:
+        section: The group, for messages.
+        node: ``_target_`` and its keys.
+        allow: Packages that the user trusts besides ours and installed plug-ins.
+        optional: Arguments that are added where the target takes them.
+        given: Arguments that are added.
+
+    Raises:
+        FomoError: the target is not allowed or not found, a key does not fit, or its code fails.
+    """
+    make = bound(section, node, allow, optional or {}, given)
+    if node.get("_partial_"):
+        return make
+    try:
+        return make()
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        raise blamed(section, node, make.func, error) from error
 
 
 def _build(config: Config, section: str, **given: Any) -> Any:
@@ -43,7 +73,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     """
     node = {key: None if random and key == "pretrained" else value for key, value in config.model.items()}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
-    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
     return built
@@ -52,7 +82,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
     built: ClipModel = _build(config, "model", optional={"shapes_only": True})
-    checkpoint_activations(built.network, config.runtime.grad_checkpointing)
+    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     return built
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -95,9 +96,19 @@ class DatasetCard:
         return KINDS[self.kind]
 
     def prompts(self, template: str) -> list[str]:
-        """The prompt of each class; with the first template, a class that has one of the ``primers`` takes that."""
+        """The prompt of each class; with the first template, a class that has one of the ``primers`` takes that.
+
+        A primer that is the first template around another name says how the class is really called, for all templates:
+        "sunglasses (2)", told apart by a number, is prompted as "sunglasses".
+        """
         known = self.primers if template == self.templates[0] else {}
-        return [known.get(name) or template.replace("{}", name) for name in self.classes]
+        return [known.get(name) or template.replace("{}", self._called(name)) for name in self.classes]
+
+    def _called(self, name: str) -> str:
+        before, after = self.templates[0].split("{}")
+        primer = self.primers.get(name, "")
+        numbered = re.fullmatch(r"(.+) \(\d+\)", name)
+        return numbered[1] if numbered and primer == f"{before}{numbered[1]}{after}" else name
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain values, with the name of the schema."""

@@ -1,51 +1,101 @@
-"""Pictures in, pixels out: safe decoding, and the random crop of CLIP's training."""
+"""Images in, pixels out: safe decoding, and the random crop of CLIP's training."""
 
+import hashlib
 import io
 import warnings
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from fomo.data.depth import UnknownRange, check_halved, check_signed, has_16_bits, is_deep, to_grey
+from fomo.data.metadata import Bare, without_metadata
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_PIXELS = 64_000_000
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image of each EXIF orientation is brought upright."""
 
 
 class BadImage(Exception):
-    """A picture that cannot be used; the text says why in a word or two, for counting."""
+    """An image that cannot be used; the message says why in a word or two, for counting."""
+
+
+class Decoded(NamedTuple):
+    """An image as RGB; ``content`` tells images apart that are alike in 8 bits a pixel, and is empty for others."""
+
+    image: Image.Image
+    content: str
 
 
 def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture as RGB, upright, transparency laid on white.
+    """The image as RGB, upright, transparency laid on white. Damage to anything but its pixels is passed over.
 
     Raises:
-        BadImage: empty, broken, of another format, or of more than ``max_pixels`` (a decompression bomb).
+        BadImage: empty, broken, of another format, of unknown range (:mod:`fomo.data.depth`), or of more than
+            ``max_pixels`` (a decompression bomb).
     """
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    return decode_fully(data if isinstance(data, bytes) else data.read(), max_pixels).image
+
+
+def decode_fully(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """What :func:`decode` returns, and a SHA-256 of the values in the file where they have more than 8 bits.
+
+    Raises:
+        BadImage: as :func:`decode`.
+    """
     with warnings.catch_warnings():
         # Pillow warns of large headers; the limit below is ours and comes before any pixel is read.
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(file, formats=FORMATS)
-            _check_size(image.size, max_pixels)
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
+            return _decoded(without_metadata(data), max_pixels)
         except Image.DecompressionBombError:
             raise BadImage("too many pixels") from None
+        except UnknownRange:
+            raise BadImage("unknown range") from None
         except BadImage:
             raise
         except Exception as error:  # Pillow's readers raise anything on a damaged file
             raise BadImage("broken") from error
 
 
+def _decoded(bare: Bare, max_pixels: int) -> Decoded:
+    image = Image.open(io.BytesIO(bare.data), formats=FORMATS)
+    _check_size(image.size, max_pixels)
+    halved = has_16_bits(image)
+    image.load()
+    check_signed(image)
+    if is_deep(image):
+        values = np.ascontiguousarray(image)
+        about = f"{values.shape}{values.dtype}{bare.orientation}".encode()
+        grey = _upright(to_grey(image), bare.orientation)
+        return Decoded(grey.convert("RGB"), hashlib.sha256(about + values.tobytes()).hexdigest())
+    if halved:
+        check_halved(image)
+    return Decoded(_to_rgb(_upright(image, bare.orientation)), "")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
 def format_if_still(data: bytes) -> str:
-    """Pillow's name of the format of a picture that :func:`decode` reads; empty where there is more than a frame."""
+    """Pillow's name of the format of an image that :func:`decode` reads; empty where there is more than a frame."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return (image.format or "") if getattr(image, "n_frames", 1) == 1 else ""
-        except Exception:  # damage behind the first frame
+        except Exception:  # damage behind the first frame, or in the metadata
             return ""
 
 
@@ -57,8 +107,6 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = Image.fromarray((np.clip(np.asarray(image, np.float32) / 65535, 0, 1) * 255).astype(np.uint8))
     if not image.has_transparency_data:
         # convert() would copy what is RGB already, at a twentieth of the cost of decoding it.
         return image if image.mode == "RGB" else image.convert("RGB")

@@ -10,6 +10,15 @@ MAX_BYTES = 2**30
 BLOCK = 512
 MAX_HEADER_BYTES = 2**20
 MAX_TEXT_BYTES = 2**22
+LEFT_BY_TOOL = "left by a tool"
+_TOOL_NAMES = """
+    __macosx, __pycache__, @eadir, @recycle, @recently-snapshot, @tmp, @__thumb, @synoresource, @synoeastream, #recycle,
+    #snapshot, $recycle.bin, lost+found, found.000, node_modules, _vti_cnf, thumbs.db, ehthumbs.db, desktop.ini,
+    system volume information, network trash folder, temporary items
+"""
+TOOL_NAMES = frozenset(name.strip() for name in _TOOL_NAMES.split(","))
+"""Folders and files that file systems, network drives and programs make for themselves, case-folded."""
+TOOL_ENDS = (".lrdata", ".photoslibrary")
 
 
 class LeftOut(NamedTuple):
@@ -72,6 +81,15 @@ def is_inside(name: str) -> bool:
     """Whether a relative path stays below the folder that it starts from."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def is_left_by_tool(path: PurePosixPath) -> bool:
+    """Whether a relative path is, or lies in, what a program left for itself: hidden, a trash, a cache of previews."""
+    return any(
+        part.startswith((".", "~$")) or part.casefold() in TOOL_NAMES or part.casefold().endswith(TOOL_ENDS)
+        for part in path.parts
+        if part not in (".", "..")
+    )
 
 
 def tar_members(path: Path) -> Iterator[Member | LeftOut]:

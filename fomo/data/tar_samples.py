@@ -1,27 +1,33 @@
 """What a tar file made elsewhere holds: samples by key, from the headers alone, and what of it cannot be used.
 
-The layout is WebDataset's: members of one key (the path up to the first dot of the file name) form a sample:
-``KEY.jpg|jpeg|png|webp`` with ``KEY.txt``, ``KEY.json``, or both. Nothing is ever extracted.
+Imports and pools group members by the same rule. A key is the path up to the first dot of the file name, as WebDataset
+has it, if an image of that key is there (``KEY.jpg``): then ``KEY.seg.png`` is another member of the sample, and passed
+over. Where there is none, the key ends at the last dot, so that ``v1.5.jpg`` and ``v1.5.txt`` are a sample too. Nothing
+is ever extracted.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeAlias
 
 from fomo.data.images import BadImage
-from fomo.data.sources import LeftOut, tar_members
+from fomo.data.sources import LEFT_BY_TOOL, LeftOut, Location, Unusable, is_left_by_tool, tar_members
 from fomo.data.sources import Member as TarMember
+from fomo.data.stored_images import EXTENSIONS
+from fomo.data.texts import EMPTY, NO_KIND, sample_texts
 from fomo.system.posts import post
-from fomo.system.reading import Unreadable, parse_json
 
-IMAGES = ("jpg", "jpeg", "png", "webp")
+IMAGES = tuple(extension[1:] for extension in EXTENSIONS)
 TEXTS = ("txt", "json")
-DOTTED = "dot in a picture's key"
-"""WebDataset ends the key at the first dot: a file ``v1.5.jpg`` would be of the kind ``5.jpg``."""
-MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys(TEXTS, 2**22)}
+CLASSES = ("cls",)
+DOTTED = "second image of a key, told apart by a dot"
+SEVERAL = "several images of one key"
+MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys((*TEXTS, *CLASSES), 2**22)}
+Parts: TypeAlias = dict[str, Location]
+"""Members of one key by extension."""
 
 
 class Span(NamedTuple):
@@ -33,7 +39,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Member:
-    """A sample: its key, its picture, its texts by extension."""
+    """A sample: its key, its image, its texts by extension."""
 
     key: str
     image: Span
@@ -47,30 +53,57 @@ class Contents(NamedTuple):
     skipped: Mapping[str, int]
 
 
+class TarSample(NamedTuple):
+    """The members of a key: one image, and what else there is by extension."""
+
+    key: str
+    image: Location
+    others: Parts
+
+
+@dataclass
+class _Group:
+    """Members whose names agree up to the first dot; ``dotted`` holds those with more dots, by their longer key."""
+
+    plain: Parts = field(default_factory=dict)
+    dotted: dict[str, Parts] = field(default_factory=dict)
+
+
 def scan(path: Path) -> Contents:
-    """Read the headers of a tar file; a damaged end costs what lies behind it."""
-    found: dict[str, dict[str, Span]] = {}
-    skipped: Counter[str] = Counter()
+    """The samples that a pool draws from, each with an image and a text; a damaged end costs what lies behind it."""
+    samples, left_out = tar_samples(path)
+    skipped = Counter(item.reason for item in left_out)
+    members = []
+    for sample in samples:
+        texts = {kind: _span(where) for kind, where in sample.others.items() if kind in TEXTS}
+        if texts:
+            members.append(Member(sample.key, _span(sample.image), texts))
+        else:
+            skipped["image without a text"] += 1
+    return Contents(members, skipped)
+
+
+def _span(where: Location) -> Span:
+    return Span(where.offset, where.size or 0)
+
+
+def tar_samples(path: Path) -> tuple[list[TarSample], list[LeftOut]]:
+    """Every key with one usable image, in the order of first members, and what cannot be used."""
+    groups: dict[str, _Group] = {}
+    left_out: list[LeftOut] = []
     for member in tar_members(path):
         post(f"the headers of {path}")  # of a large file they take their time: a sign of life with each
-        reason = member.reason if isinstance(member, LeftOut) else _sort_in(member, found)
-        skipped[reason] += bool(reason)
-    members = [_sample(key, spans, skipped) for key, spans in found.items()]
-    return Contents([member for member in members if member is not None], +skipped)
-
-
-def _sort_in(member: TarMember, found: dict[str, dict[str, Span]]) -> str:
-    """Put a member to its sample, or say why it cannot be used; what is none of a sample's is passed over."""
-    key, extension = split_name(member.name)
-    if not key or extension not in MAX_BYTES:
-        return DOTTED if extension.rpartition(".")[2] in IMAGES else ""
-    offset, size = member.location.offset, member.location.size or 0
-    if not 0 < size <= MAX_BYTES[extension]:
-        return "too many bytes" if size > 0 else "empty file"
-    spans, kind = found.setdefault(key, {}), "image" if extension in IMAGES else extension
-    twice = kind in spans
-    spans.setdefault(kind, Span(offset, size))
-    return "second member of a key" if twice else ""
+        problem = member if isinstance(member, LeftOut) else _sort_in(path, member, groups)
+        left_out += [problem] if problem else []
+    samples: list[TarSample] = []
+    for key, parts in _keys(groups):
+        found = _sample(path, key, parts)
+        if isinstance(found, LeftOut):
+            left_out.append(found)
+        else:
+            samples.append(found)
+    left_out += [LeftOut(f"{path.name}/{key}", DOTTED) for key in _passed_over(groups)]
+    return samples, left_out
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -79,40 +112,73 @@ def split_name(name: str) -> tuple[str, str]:
     return (match[1], match[2].lower()) if match else ("", "")
 
 
-def _sample(key: str, spans: Mapping[str, Span], skipped: Counter[str]) -> Member | None:
-    texts = {kind: span for kind, span in spans.items() if kind != "image"}
-    if "image" not in spans or not texts:
-        skipped["text without a picture" if texts else "picture without a text"] += 1
+def _sort_in(path: Path, member: TarMember, groups: dict[str, _Group]) -> LeftOut | None:
+    """Put a member to its sample, or say why it cannot be used; what is none of a sample's is passed over."""
+    place = PurePosixPath(member.name)
+    known = place.suffix.lower()[1:] in MAX_BYTES or place.name.lower()[1:] in MAX_BYTES
+    if not known:
         return None
-    return Member(key, spans["image"], texts)
+    if is_left_by_tool(place) and place.name.lower()[1:] not in MAX_BYTES:
+        return LeftOut(f"{path.name}/{member.name}", LEFT_BY_TOOL)
+    key, extension = split_name(member.name)
+    if not key:
+        return LeftOut(f"{path.name}/{member.name}", "missing key")
+    group = groups.setdefault(key, _Group())
+    longer, _, last = extension.rpartition(".")
+    parts = group.dotted.setdefault(f"{key}.{longer}", {}) if longer else group.plain
+    if last in parts:
+        return LeftOut(f"{path.name}/{member.name}", "duplicate key")
+    parts[last] = member.location
+    return None
+
+
+def _keys(groups: Mapping[str, _Group]) -> Iterable[tuple[str, Parts]]:
+    for key, group in groups.items():
+        if group.plain:
+            yield key, group.plain
+        if not _has_image(group.plain):
+            yield from group.dotted.items()
+
+
+def _passed_over(groups: Mapping[str, _Group]) -> Iterable[str]:
+    """Longer keys that would be whole samples if the shorter one had no image."""
+    for group in groups.values():
+        if _has_image(group.plain):
+            yield from (key for key, parts in group.dotted.items() if _has_image(parts) and len(parts) > 1)
+
+
+def _has_image(parts: Parts) -> bool:
+    return any(extension in IMAGES for extension in parts)
+
+
+def _sample(path: Path, key: str, parts: Parts) -> TarSample | LeftOut:
+    label = f"{path.name}/{key}"
+    images = [extension for extension in parts if extension in IMAGES]
+    if len(images) != 1:
+        return LeftOut(label, SEVERAL if images else "text without an image")
+    reasons = {extension: _unfit(extension, where) for extension, where in parts.items()}
+    others = {extension: where for extension, where in parts.items() if extension not in images}
+    fit = {extension: where for extension, where in others.items() if not reasons[extension]}
+    spoilt = [reasons[extension] for extension in others if extension not in fit]
+    reason = reasons[images[0]] or (spoilt[0] if spoilt and not fit else "")
+    return LeftOut(label, reason) if reason else TarSample(key, parts[images[0]], fit)
+
+
+def _unfit(extension: str, where: Location) -> str:
+    size = where.size or 0
+    return "empty file" if size <= 0 else "too many bytes" if size > MAX_BYTES[extension] else ""
 
 
 def texts_of(texts: Mapping[str, bytes], kind: str | None) -> list[str]:
     """The texts of one caption kind (``None``: the training texts) in the text members of a sample, by extension.
 
-    ``KEY.txt`` holds one; ``KEY.json`` ``captions`` and ``caption_kinds`` as our shards do, else ``caption``.
-
     Raises:
         BadImage: it has none, or they cannot be read.
     """
     try:
-        if "txt" in texts and kind in (None, "default"):
-            found: Any = [texts["txt"].decode("utf-8-sig")]
-        else:
-            found = _from_json(parse_json(texts.get("json", b"{}")), kind)
-    except (UnicodeDecodeError, Unreadable):
-        raise BadImage("unreadable text") from None
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise BadImage("unreadable text")
-    kept = [text.strip() for text in found if text.strip()]
-    if not kept:
-        raise BadImage("no text of its kind" if kind else "empty text")
-    return kept
-
-
-def _from_json(about: Any, kind: str | None) -> Any:
-    if not isinstance(about, dict):
-        return None
-    plain = about.get("captions", [about["caption"]] if about.get("caption") else [])
-    kinds = about.get("caption_kinds", {"default": plain})
-    return plain if kind is None else kinds.get(kind, []) if isinstance(kinds, dict) else None
+        found = sample_texts(texts, kind)
+    except Unusable as reason:
+        raise BadImage(str(reason)) from None
+    if not found:
+        raise BadImage(NO_KIND if kind else EMPTY)
+    return found

@@ -16,7 +16,7 @@ from fomo.data.card import DatasetCard
 from fomo.data.importing.reference import SOURCE
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig
+from fomo.evaluation.zero_shot import EvaluationConfig, prompts_in_use
 from fomo.model.clip import LONGEST_TEXT, ClipModel
 from fomo.stream.batches import Tokenize
 from fomo.stream.definition import Stream
@@ -49,20 +49,13 @@ class Alike:
         names = " and ".join(map(_shown, self.classes[:2]))
         more = f" (and {len(self.classes) - 2} more)" if len(self.classes) > 2 else ""
         why = f" once cut at {self.cut_at} tokens" if self.cut_at else ""
-        about = f"the model reads the same in {names}{more}{why}"
-        return f"{self.dataset}: {about} ('{first_line(self.prompt, 80)}')"
+        return f"{self.dataset}: the model reads the same in {names}{more}{why} ('{first_line(self.prompt, 80)}')"
 
 
 def _shown(name: str) -> str:
     """A class name in quotes; letters that look like others, or are written in another form, are spelled out."""
     plain = unicodedata.normalize("NFKC", name) == name and unicodedata.normalize("NFD", name) == name
     return f"'{first_line(name, 60)}'" if plain else first_line(ascii(name), 60)
-
-
-def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
-    """One list of prompts a template, in the order of the classes; ``templates`` is ``first`` or ``all``."""
-    used = card.templates[:1] if templates == "first" else card.templates
-    return [card.prompts(template) for template in used]
 
 
 def alike_classes(card: DatasetCard, templates: str, tokenize: Tokenize) -> list[Alike]:
@@ -125,7 +118,8 @@ def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConf
     for dataset in stream.datasets.values():
         found = alike_classes(dataset.card, config.templates, model.tokenize)
         if found and not is_reference(dataset.card):
-            raise FomoError(f"{found[0]}: {_others(found)}the second is never right. {way_out(found[0])}")
+            others = f"as in {len(found) - 1} more groups of classes, " if len(found) > 1 else ""
+            raise FomoError(f"{found[0]}: {others}the second is never right. {way_out(found[0])}")
         alike += found
         cut += _cut(dataset, config, model.tokenize)
     _mention_cut_captions(stream.adaptation, model.tokenize)
@@ -138,10 +132,6 @@ def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConf
 def is_reference(card: DatasetCard) -> bool:
     """Whether the dataset is the public reference's own: its clashes are part of the published numbers."""
     return card.source == SOURCE
-
-
-def _others(found: Sequence[Alike]) -> str:
-    return f"as in {len(found) - 1} more groups of classes, " if len(found) > 1 else ""
 
 
 def way_out(alike: Alike) -> str:
@@ -175,5 +165,10 @@ def _mention_cut_captions(datasets: Mapping[str, Dataset], tokenize: Tokenize) -
         texts = [text for row in rows for text in samples.captions(row)]
         count = num_cut(texts, tokenize) if texts else 0
         if count:
-            about = (dataset.name, count, len(texts), tokenize([""]).shape[1])
-            _log.warning("%s: %d of %d training captions looked at are cut at %d tokens", *about)
+            _log.warning(
+                "%s: %d of %d training captions looked at are cut at %d tokens",
+                dataset.name,
+                count,
+                len(texts),
+                tokenize([""]).shape[1],
+            )

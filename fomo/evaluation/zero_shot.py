@@ -84,15 +84,22 @@ def _finite(features: Tensor, what: str) -> Tensor:
     """The features [n, d], if all of them are numbers."""
     broken = len(features) - int(features.isfinite().all(dim=1).sum())
     if broken:
-        about = f"the features of {broken} of {len(features)} {what} are NaN or infinite"
-        raise NotFinished(f"{about}: the model's weights or its precision are at fault. Lower optimizer.lr.")
+        raise NotFinished(
+            f"the features of {broken} of {len(features)} {what} are NaN or infinite: "
+            "the model's weights or its precision are at fault. Lower optimizer.lr."
+        )
     return features
+
+
+def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
+    """One list of prompts a template, in the order of the classes; ``templates`` is ``first`` or ``all``."""
+    used = card.templates[:1] if templates == "first" else card.templates
+    return [card.prompts(template) for template in used]
 
 
 def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
     """Unit text features [classes, d], each the mean over the prompt templates in use."""
-    used = card.templates[:1] if templates == "first" else card.templates
-    features = [text_features(model, card.prompts(template), runtime) for template in used]
+    features = [text_features(model, texts, runtime) for texts in prompts_in_use(card, templates)]
     return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
 
 
@@ -215,7 +222,7 @@ def evaluate(
         scores[name], num_samples[name] = scored.score, len(scored.values)
         if name in stream.adaptation:
             classed = scored.targets >= 0
-            tasks = stream.class_tasks(name)[scored.targets[classed]]
+            tasks = stream.class_tasks[name][scored.targets[classed]]
             hits_per_task += np.bincount(tasks, weights=scored.values[classed], minlength=len(hits_per_task))
             samples_per_task += np.bincount(tasks, minlength=len(hits_per_task))
     tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1

@@ -49,24 +49,22 @@ def _check_activation(name: str, built: bool, trained: bool, evidence: str, tag:
     way_out = f"Choose {right}." if right and tag else f"Choose {right} or, if you know better, " if right else ""
     if not (right and tag):
         way_out += f"{'say' if way_out else 'Say'} which it is: {said}, or {str(built).lower()}."
-    about = f"{evidence} stands for {ACTIVATIONS[trained]}, and the model '{name}' has {ACTIVATIONS[built]}"
-    raise FomoError(f"{about}: its features would be wrong. {way_out}")
+    raise FomoError(
+        f"{evidence} stands for {ACTIVATIONS[trained]}, and the model '{name}' has {ACTIVATIONS[built]}: "
+        f"its features would be wrong. {way_out}"
+    )
 
 
 def check_state(name: str, network: CLIP, state: State, origin: Origin, options: Options) -> None:
     """Compare the activation with what the tensors themselves give away; say it where nothing does."""
     if options.quick_gelu is not None:
         return
-    built = _is_quick(network)
+    built = any(type(module).__name__ == "QuickGELU" for module in network.modules())
     if all(key in state for key in OPENAI_EXTRAS):
         _check_activation(name, built, True, "a state dict as OpenAI's models write it")
     elif origin.quick_gelu is None and sibling(name) in open_clip_names():
         about = f"{origin.path} does not tell its activation: {ACTIVATIONS[built]} is taken, that of '{name}'"
         _log.warning("%s. %s is model=%s.", about, ACTIVATIONS[not built], sibling(name))
-
-
-def _is_quick(network: CLIP) -> bool:
-    return any(type(module).__name__ == "QuickGELU" for module in network.modules())
 
 
 def _differences(config: Values, stored: Values, options: Options) -> str:

@@ -1,8 +1,7 @@
 """A CLIP model as the benchmark sees it: the network, its tokenizer, and the images that it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from open_clip.model import CLIP
 from torch import Tensor, nn
@@ -16,14 +15,6 @@ LONGEST_TEXT = 2_000
 
 RANDOM_BASE = "random base"
 """The caveat of a result whose base model was never pretrained."""
-
-
-class Tokenizer(Protocol):
-    """A tokenizer of open_clip, which asks for a list."""
-
-    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
-        """The tokens of each string, cut or padded to the context length."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,8 +45,13 @@ class ClipModel:
         return self.preprocess.normalize(images)
 
 
-def tokens_of(tokenizer: Tokenizer, texts: Sequence[str], context_length: int | None = None) -> Tensor:
-    """Tokens of the beginnings of strings, int64 [n, context]: time grows with the square of a word's length."""
+def tokens_of(
+    tokenizer: Callable[[list[str], int | None], Tensor], texts: Sequence[str], context_length: int | None = None
+) -> Tensor:
+    """Tokens of the beginnings of strings, int64 [n, context]: time grows with the square of a word's length.
+
+    ``tokenizer`` is one of open_clip, which asks for a list.
+    """
     return tokenizer([text[:LONGEST_TEXT] for text in texts], context_length)
 
 
@@ -65,8 +61,3 @@ def train_mode(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
-
-
-def checkpoint_activations(network: CLIP, enabled: bool) -> None:
-    """Gradient checkpointing in the blocks of both transformers; open_clip's ModifiedResNet has none."""
-    network.set_grad_checkpointing(enabled)

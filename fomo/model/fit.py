@@ -58,34 +58,28 @@ def _in_layout_of(network: CLIP, state: State) -> State:
 def _refuse_other_sizes(network: CLIP, state: Mapping[str, Tensor], name: str) -> None:
     """Positions of another number would load once interpolated, into another model than was trained."""
     own = network.state_dict()
-    if not _fits_but_for_positions(own, state):
+    missing, unexpected, reshaped = _misfit(own, state)
+    if missing or unexpected or not all(key.endswith("positional_embedding") for key in reshaped):
         return
-    side, trained_side = image_size_of(own), image_size_of(state)
-    if side and trained_side and side != trained_side:
-        can_resize = "visual.positional_embedding" in own  # open_clip interpolates those of its transformers alone
-        other = f", or model.image_size={side} to interpolate on purpose" if can_resize else ""
-        way_out = f"Give model.image_size={trained_side}{_or_model(name, state)}{other}."
-        raise FomoError(f"it was trained on images of {trained_side} pixels, the model takes {side}. {way_out}")
-    length, trained_length = context_length_of(own), context_length_of(state)
-    if length and trained_length and length != trained_length:
-        other = f", or model.context_length={length} to interpolate on purpose"
-        way_out = f"Give model.context_length={trained_length}{_or_model(name, state)}{other}."
-        raise FomoError(f"it was trained on texts of {trained_length} tokens, the model takes {length}. {way_out}")
-
-
-def _or_model(name: str, state: Mapping[str, Tensor]) -> str:
-    names = _of_same_activation(name, models_like(state))
-    return f" or model={names[0]}" if names else ""
+    # open_clip interpolates the positions of its own image transformers alone, and of every text tower
+    for option, of, trained_on, can_resize in (
+        ("image_size", image_size_of, "images of {} pixels", "visual.positional_embedding" in own),
+        ("context_length", context_length_of, "texts of {} tokens", True),
+    ):
+        size = of(own)
+        trained = of(state)
+        if size and trained and size != trained:
+            same = "".join(f" or model={each}" for each in _of_same_activation(name, models_like(state))[:1])
+            other = f", or model.{option}={size} to interpolate on purpose" if can_resize else ""
+            raise FomoError(
+                f"it was trained on {trained_on.format(trained)}, the model takes {size}. "
+                f"Give model.{option}={trained}{same}{other}."
+            )
 
 
 def _of_same_activation(name: str, others: list[str]) -> list[str]:
     """Models of a shape, those first whose activation the user chose; the tensors do not tell it."""
     return sorted(others, key=lambda each: each.endswith(QUICK) != name.endswith(QUICK))
-
-
-def _fits_but_for_positions(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
-    missing, unexpected, reshaped = _misfit(own, state)
-    return not missing and not unexpected and all(key.endswith("positional_embedding") for key in reshaped)
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
@@ -107,8 +101,10 @@ def _refuse_misfit(network: CLIP, state: Mapping[str, Tensor], name: str) -> Non
     kinds = {"missing": missing, "left over": unexpected, "of another shape": reshaped}
     counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds.items() if keys)
     listed = "; ".join(first_line(each, 100) for each in shown[:3])
-    about = f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}."
-    raise FomoError(f"{about} {_right_model(name, _of_same_activation(name, models_like(state)))}")
+    raise FomoError(
+        f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}. "
+        f"{_right_model(name, _of_same_activation(name, models_like(state)))}"
+    )
 
 
 def _right_model(name: str, same: list[str]) -> str:

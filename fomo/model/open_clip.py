@@ -67,8 +67,10 @@ def pretrained_clip(
         network = _network(name, config, options, "meta" if shapes_only else "cpu")
         if origin is not None and not shapes_only:
             _load(network, name, str(pretrained), origin, options)
-        _resize_timm(network, config, image_size)
-        tokenizer = open_clip.get_tokenizer(_tokenizer_name(name), context_length=context_length)
+        if image_size is not None and _is_timm(config):
+            network.visual.set_input_size(image_size)  # interpolates timm's positions once the weights are in
+        local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
+        tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
     caveats = (RANDOM_BASE,) if pretrained is None else ()
     return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats)
@@ -77,8 +79,10 @@ def pretrained_clip(
 def _unsaid(name: str) -> str:
     tags = open_clip.list_pretrained_tags_by_model(name)
     shown = f" ({', '.join(tags[:5])}{', …' if len(tags) > 5 else ''})" if tags else ""
-    way_out = f"Write model.pretrained=TAG{shown}, =FILE, or =null for random weights on purpose."
-    return f"model.pretrained is not given: '{name}' has no weights of its own. {way_out}"
+    return (
+        f"model.pretrained is not given: '{name}' has no weights of its own. "
+        f"Write model.pretrained=TAG{shown}, =FILE, or =null for random weights on purpose."
+    )
 
 
 def _refuse_other_losses(name: str, config: Mapping[str, Any]) -> None:
@@ -131,17 +135,6 @@ def _load(network: CLIP, name: str, pretrained: str, origin: Origin, options: Op
     state = read_weights(fetched(name, pretrained, origin))
     load_fitting(network, state, name, options.image_size is not None, options.context_length is not None)
     check_state(name, network, state, origin, options)
-
-
-def _resize_timm(network: CLIP, config: Values, image_size: int | None) -> None:
-    """timm's towers take another size once their weights are in; the positions are interpolated then."""
-    if image_size is not None and _is_timm(config):
-        network.visual.set_input_size(image_size)
-
-
-def _tokenizer_name(name: str) -> str:
-    """Tokenizers of the hub are found by its name, whatever of it lies in a folder."""
-    return name if not name.startswith(LOCAL) else f"{LOCAL}{folder_of(name)}"
 
 
 def _preprocess(name: str, network: CLIP, origin: Origin | None) -> Preprocess:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,7 @@ from torchvision.transforms import Normalize
 from fomo.data.images import MAX_PIXELS
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 
-INTERPOLATIONS = ("bicubic", "bilinear")
-RESIZE_MODES = ("shortest", "longest", "squash")
-CHOICES = {"interpolation": INTERPOLATIONS, "resize_mode": RESIZE_MODES}
+CHOICES = {"interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "longest", "squash")}
 KEYS = ("interpolation", "resize_mode", "fill_color", "mean", "std")
 """What ``model.preprocess`` may set; the size is ``model.image_size``."""
 
@@ -32,7 +30,7 @@ class Preprocess:
         size: height and width of the network's input, in pixels.
         mean: of each RGB channel, of values in [0, 1].
         std: of each RGB channel, of values in [0, 1].
-        interpolation: the filter of the resizing, one of :data:`INTERPOLATIONS`.
+        interpolation: the filter of the resizing, one of :data:`CHOICES`.
         resize_mode: ``shortest`` crops the longer side, ``longest`` pads the shorter, ``squash`` changes the ratio.
         fill_color: what ``longest`` pads with, 0 to 255.
     """
@@ -47,16 +45,8 @@ class Preprocess:
     @cached_property
     def _geometry(self) -> list[Any]:
         """The steps of open_clip's own transform that move pixels."""
-        cfg = PreprocessCfg(
-            self.size,
-            mean=self.mean,
-            std=self.std,
-            interpolation=self.interpolation,
-            resize_mode=self.resize_mode,
-            fill_color=self.fill_color,
-        )
-        steps = image_transform_v2(cfg, is_train=False).transforms
-        return [step for step in steps if not isinstance(step, (MaybeToTensor, Normalize))]
+        whole = image_transform_v2(PreprocessCfg(**asdict(self)), is_train=False)
+        return [step for step in whole.transforms if not isinstance(step, (MaybeToTensor, Normalize))]
 
     def crop(self, image: Image.Image) -> np.ndarray:
         """The pixels of an RGB image that are evaluated: uint8 [size, size, 3]."""
@@ -86,7 +76,8 @@ class Preprocess:
         given = {key: value for key, value in options.items() if value is not None}
         for key, value in given.items():
             _check(f"{section}.{key}", key, value)
-        return replace(self, **{key: _per_channel(value) for key, value in given.items()})
+            given[key] = tuple(map(float, value)) if key in ("mean", "std") else value
+        return replace(self, **given)
 
 
 def _central_part(image: Image.Image, ratio: float) -> Image.Image:
@@ -117,10 +108,6 @@ def preprocess_of(config: Mapping[str, Any], origin: str) -> Preprocess:
         values["interpolation"] = "bicubic"  # as open_clip evaluates a model that was trained with both
     spread = {key: [values[key]] * 3 for key in ("mean", "std") if isinstance(values.get(key), (int, float))}
     return Preprocess(int(sides[0])).with_options({**values, **spread}, f"{origin}: preprocess")
-
-
-def _per_channel(value: Any) -> Any:
-    return tuple(map(float, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _check(name: str, key: str, value: Any) -> None:

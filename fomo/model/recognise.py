@@ -47,14 +47,12 @@ def models_like(state: Mapping[str, Tensor]) -> list[str]:
 
 def image_size_of(state: Mapping[str, Tensor]) -> int | None:
     """The side of the square images, in pixels, that the positional embedding of the image tower was trained on."""
-    vision = _vision(state)
-    return None if vision is None else vision["image_size"]
+    return (_vision(state) or {}).get("image_size")
 
 
 def context_length_of(state: Mapping[str, Tensor]) -> int | None:
     """The number of positions of the text tower; ``None`` if it is none of open_clip's own."""
-    text = _text(state)
-    return None if text is None else text["context_length"]
+    return (_text(state) or {}).get("context_length")
 
 
 def _traits(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
@@ -105,10 +103,18 @@ def _declared(name: str) -> dict[str, Any] | None:
     vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     if vision.timm_model_name or text.hf_model_name or "multimodal_cfg" in config:
         return None
-    seen = {"width": vision.width, "layers": vision.layers, "patch": vision.patch_size or 32}
-    read = {"width": text.width, "layers": text.layers, "vocabulary": text.vocab_size}
     return {
-        "vision": seen | {"image_size": vision.image_size},
-        "text": read | {"context_length": text.context_length},
+        "vision": {
+            "width": vision.width,
+            "layers": vision.layers,
+            "patch": vision.patch_size or 32,
+            "image_size": vision.image_size,
+        },
+        "text": {
+            "width": text.width,
+            "layers": text.layers,
+            "vocabulary": text.vocab_size,
+            "context_length": text.context_length,
+        },
         "embed_dim": config["embed_dim"],
     }

@@ -56,8 +56,7 @@ def pocket(name: str, initial: bool = False, folder: str | Path | None = None, s
     network = _untrained(config)
     if initial:
         return _wrap(name, network, config, (RANDOM_BASE,))
-    stored = load_file(_place(name, folder) / "model.safetensors")
-    _load_compact(network, stored, f"pocket model '{name}'")
+    _load_compact(network, load_file(_place(name, folder) / "model.safetensors"), f"pocket model '{name}'")
     return _wrap(name, network, config)
 
 

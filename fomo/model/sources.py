@@ -78,8 +78,7 @@ def model_config(name: str) -> Values:
     if folder is not None:
         return read_config(folder)[0]
     check_choice("open_clip model", name, open_clip_names(), f"Or {LOCAL}FOLDER, or {HUB}OWNER/NAME.")
-    config: Values = open_clip.get_model_config(name)
-    return config
+    return dict(open_clip.get_model_config(name))
 
 
 def read_config(folder: Path) -> tuple[Values, Values]:
@@ -91,8 +90,7 @@ def read_config(folder: Path) -> tuple[Values, Values]:
     values = read_json(folder / CONFIG)
     model = values.get("model_cfg") if isinstance(values, dict) else None
     preprocess = values.get("preprocess_cfg", {}) if isinstance(values, dict) else None
-    parts = ("vision_cfg", "text_cfg")
-    if not isinstance(model, dict) or not all(isinstance(model.get(part), dict) for part in parts):
+    if not isinstance(model, dict) or not all(isinstance(model.get(part), dict) for part in ("vision_cfg", "text_cfg")):
         raise FomoError(f"{folder / CONFIG}: no configuration of an open_clip model (model_cfg).")
     if not isinstance(preprocess, dict):
         raise FomoError(f"{folder / CONFIG}: preprocess_cfg is no dictionary.")
@@ -141,8 +139,8 @@ def _of_file(name: str, path: Path) -> Origin:
         return Origin(path, "", model, preprocess, bool(model.get("quick_gelu")), str(path.parent / CONFIG))
     known = _downloaded(path)
     if known:
-        quick = bool(known.get("quick_gelu"))
-        return Origin(path, preprocess=known, quick_gelu=quick, evidence="the repository that it was downloaded from")
+        evidence = "the repository that it was downloaded from"
+        return Origin(path, preprocess=known, quick_gelu=bool(known.get("quick_gelu")), evidence=evidence)
     quick_named = "quickgelu" in path.name.lower().replace("-", "").replace("_", "") or None
     return Origin(path, preprocess=_agreed(name), quick_gelu=quick_named, evidence="the file's name")
 
@@ -192,5 +190,7 @@ def _from_hub(repository: str, filename: str | None) -> str:
 
 
 def _out_of_reach(what: str, error: Exception) -> FomoError:
-    way_out = f"Once downloaded they are kept. Without a network give model.pretrained=FILE or {LOCAL}FOLDER."
-    return FomoError(f"{what} cannot be downloaded ({first_line(error)}). {way_out}")
+    return FomoError(
+        f"{what} cannot be downloaded ({first_line(error)}). "
+        f"Once downloaded they are kept. Without a network give model.pretrained=FILE or {LOCAL}FOLDER."
+    )

@@ -38,8 +38,7 @@ def read_weights(path: Path) -> State:
     Raises:
         FomoError: the file cannot be read, holds code, no tensors, or several dictionaries of tensors.
     """
-    content = _content(path)
-    return _unwrapped(_innermost(content))
+    return _unwrapped(_innermost(_content(path)))
 
 
 def weights_in(folder: Path) -> Path:
@@ -72,8 +71,10 @@ def _content(path: Path) -> Any:
     except FomoError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes the readers raise
-        way_out = "Save the tensors alone: torch.save(model.state_dict(), FILE), or safetensors."
-        raise FomoError(f"no file of tensors ({_reason(error)}). {way_out}") from error
+        raise FomoError(
+            f"no file of tensors ({_reason(error)}). "
+            "Save the tensors alone: torch.save(model.state_dict(), FILE), or safetensors."
+        ) from error
 
 
 def _refuse_torchscript(path: Path) -> None:
@@ -83,9 +84,11 @@ def _refuse_torchscript(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = [os.path.basename(name) for name in archive.namelist()]
     if "constants.pkl" in names:
-        save = "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
-        quick = "OpenAI's own have QuickGELU (model=…-quickgelu)"
-        raise FomoError(f"it is a TorchScript archive, a program. If you trust it, save its tensors: {save}. {quick}.")
+        raise FomoError(
+            "it is a TorchScript archive, a program. If you trust it, save its tensors: "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt'). "
+            "OpenAI's own have QuickGELU (model=…-quickgelu)."
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -99,7 +102,11 @@ def _innermost(content: Any) -> Mapping[str, Any]:
     while not _is_state(content):
         if not isinstance(content, Mapping):
             raise FomoError(f"it holds a {type(content).__name__}, not tensors by name.")
-        inner = {key: value for key, value in content.items() if isinstance(value, Mapping) and _holds_state(value)}
+        inner = {
+            key: value
+            for key, value in content.items()
+            if isinstance(value, Mapping) and any(map(_is_state, (value, *value.values())))
+        }
         if not inner:
             raise FomoError(f"it holds no tensors by name: its keys are {_shown(content)}.")
         largest = max(map(_size, inner.values()))
@@ -110,10 +117,9 @@ def _innermost(content: Any) -> Mapping[str, Any]:
     return content
 
 
-def _size(content: Any) -> int:
+def _size(content: Mapping[str, Any]) -> int:
     """How many tensors there are, one level below included."""
-    below = content.values() if isinstance(content, Mapping) else ()
-    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in below)
+    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in content.values())
 
 
 def _is_state(content: Any) -> bool:
@@ -121,11 +127,6 @@ def _is_state(content: Any) -> bool:
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return False
     return 2 * sum(isinstance(value, Tensor) for value in content.values()) > len(content)
-
-
-def _holds_state(content: Any) -> bool:
-    below = content.values() if isinstance(content, Mapping) else ()
-    return _is_state(content) or any(_is_state(each) for each in below)
 
 
 def _unwrapped(content: Mapping[str, Any]) -> State:

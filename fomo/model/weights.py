@@ -23,7 +23,8 @@ def folded(network: nn.Module, copy: bool = True) -> Weights:
     for prefix, module in network.named_modules():
         if isinstance(module, parametrize.ParametrizationList) or ".parametrizations" in f".{prefix}":
             continue
-        own = {**module._parameters, **_persistent(module)}
+        own = dict(module._parameters)
+        own |= {k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set}
         if parametrize.is_parametrized(module):
             own |= {name: getattr(module, name) for name in module.parametrizations}
         dot = f"{prefix}." if prefix else ""
@@ -35,10 +36,6 @@ def on_host(network: nn.Module) -> Weights:
     """A copy of the folded state in the host's memory, where it takes nothing of the device's."""
     with host_memory():
         return {name: value.to("cpu", copy=True) for name, value in folded(network, copy=False).items()}
-
-
-def _persistent(module: nn.Module) -> dict[str, Tensor | None]:
-    return {k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set}
 
 
 @torch.no_grad()

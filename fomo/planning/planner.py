@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
@@ -14,7 +14,7 @@ from fomo.budget.plan import Memory, Plan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.method import Task
-from fomo.model.clip import ClipModel, checkpoint_activations, train_mode
+from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.system.devices import synchronize
@@ -33,11 +33,8 @@ def stream_shape(config: Config, model: ClipModel, num_samples: Sequence[int], s
         num_samples: |D_t| of every task.
         size: Rows of a batch; ``None``: ``batch_size``.
     """
-
-    def kinds(task: int) -> list[Counts]:
-        return _kinds(config, size or config.batch_size, task)
-
-    return StreamShape(model.image_size, kinds, num_samples, config.seed)
+    rows = size or config.batch_size
+    return StreamShape(model.image_size, lambda task: _kinds(config, rows, task), num_samples, config.seed)
 
 
 def _kinds(config: Config, size: int, task: int) -> list[Counts]:
@@ -109,26 +106,21 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Pl
 def reference_bytes(config: Config, model: ClipModel) -> int:
     """Peak of full fine-tuning of all rows at once, every activation kept, at the largest batch of the run."""
     shape = stream_shape(config, model, [1], max(config.sizes.distinct))
-    make = _whole_batches(config, _keeping_activations(model.network))
-    return full_fine_tuning(make, shape, config.runtime.mixed_on_gpu).peak_bytes
+    return full_fine_tuning(_keeping_activations(config, model.network), shape, config.runtime.mixed_on_gpu).peak_bytes
 
 
 def without_recomputation(config: Config, model: ClipModel, planned: Plan, num_samples: Sequence[int]) -> int:
     """FLOPs of the run, had it kept every activation: what MFU counts."""
-    make = _whole_batches(config, _keeping_activations(model.network))
+    make = _keeping_activations(config, model.network)
     unchecked = replace(planned, cost=_rehearsed(config, model, num_samples, make))
     return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
 
 
-def _keeping_activations(network: nn.Module) -> nn.Module:
+def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]:
+    """Makes learners on a copy of the network that encode the whole batch at once and keep every activation."""
     copied = copy.deepcopy(network)
-    checkpoint_activations(copied, False)
-    return copied
-
-
-def _whole_batches(config: Config, network: nn.Module) -> Callable[[], Learner]:
-    """Makes learners that encode the whole batch at once."""
-    return lambda: replace(factory.learner(config, network), micro_batch=None)
+    copied.set_grad_checkpointing(False)
+    return lambda: replace(factory.learner(config, copied), micro_batch=None)
 
 
 def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int], size: int) -> float:

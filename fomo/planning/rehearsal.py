@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim import AdamW
 
 from fomo.batch import Batch
 from fomo.budget.arithmetic import Arithmetic
@@ -192,8 +193,7 @@ class _Rehearsal:
             before = self.meter.so_far()
             if full:
                 yield self._batch((0, size, 0))
-                after = self.meter.so_far()
-                self.meter.repeat(Flops(after.counted - before.counted, after.decomposed - before.decomposed), full - 1)
+                self.meter.repeat(self.meter.so_far().plus(before, times=-1), full - 1)
             if rest:
                 yield self._batch((0, rest, 0))
 
@@ -203,7 +203,7 @@ class _Rehearsal:
 def _period(optimizer: PeriodicOptimizer) -> int:
     every = optimizer.refresh_every
     if not isinstance(every, int) or every < 1:
-        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are whole numbers from 1.")
+        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are integers from 1.")
     return every
 
 
@@ -247,7 +247,10 @@ def full_fine_tuning(make_learner: Callable[[], Learner], shape: StreamShape, mi
     """
 
     def reference() -> Learner:
-        return replace(make_learner(), methods=Methods({"trainable": _Full()}), make_optimizer=_adamw)
+        full = Methods({"trainable": _Full()})
+        return replace(
+            make_learner(), methods=full, make_optimizer=lambda named: AdamW(dict(named).values(), fused=True)
+        )
 
     return rehearse(reference, replace(shape, num_samples=[1]), mixed_precision)
 
@@ -256,7 +259,3 @@ class _Full(Method):
     def begin_task(self, network: nn.Module, task: Task) -> None:
         """Everything is trained."""
         network.requires_grad_(True)
-
-
-def _adamw(parameters: list[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW([parameter for _, parameter in parameters], fused=True)

@@ -81,8 +81,7 @@ class Row:
 
 
 def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
-    counted, decomposed = ((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True))
-    return Flops(counted, decomposed)
+    return Flops(*((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True)))
 
 
 def row(config: Config, num_samples: Callable[[int], int]) -> Row:

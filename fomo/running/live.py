@@ -14,7 +14,7 @@ from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import during
 from fomo.system.usage import Usage
 from fomo.training.loader import Batches
-from fomo.training.nonfinite import StopRun, policy_of
+from fomo.training.nonfinite import POLICIES, StopRun
 
 
 class Progress(Protocol):
@@ -67,7 +67,7 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
         record=Record(_no_scores(prepared, folder), progress.step),
         usage=Usage(config.runtime.device),
         batches=Batches(prepared.maker, prepared.model, config.runtime),
-        nonfinite=policy_of(config.on_nan, config.rewind_every),
+        nonfinite=POLICIES[config.on_nan](config.rewind_every),
     )
 
 

@@ -25,7 +25,6 @@ class Tokenize(Protocol):
 
     def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
         """The tokens of each string, cut or padded to the context length."""
-        ...
 
 
 class RawBatch(NamedTuple):

@@ -58,8 +58,7 @@ def _keys(seed: int, count: int) -> np.ndarray:
 
 def reservoir(seed: int, classes: np.ndarray, capacity: int) -> np.ndarray:
     """A uniform choice of ``capacity`` among all samples; ``classes`` [n] only say how many there are."""
-    smallest = np.argpartition(_keys(seed, len(classes)), capacity - 1)[:capacity]
-    return np.sort(smallest)
+    return np.sort(np.argpartition(_keys(seed, len(classes)), capacity - 1)[:capacity])
 
 
 def ring(seed: int, classes: np.ndarray, capacity: int) -> range:

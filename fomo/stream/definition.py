@@ -90,8 +90,12 @@ def chunk_by_dataset(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple
 
 def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterable[str]) -> dict[str, Any]:
     """What a stream is, as JSON: concepts in order, chunked, and the held-out datasets."""
-    chunks = [[str(concept) for concept in task] for task in tasks]
-    return {"schema": "fomo.stream/1", "name": name, "tasks": chunks, "retention": sorted(retention)}
+    return {
+        "schema": "fomo.stream/1",
+        "name": name,
+        "tasks": [[str(concept) for concept in task] for task in tasks],
+        "retention": sorted(retention),
+    }
 
 
 @dataclass(frozen=True)
@@ -135,16 +139,13 @@ class Stream:
         return {name: {c: i for i, c in enumerate(data.card.classes)} for name, data in self.adaptation.items()}
 
     @cached_property
-    def _class_tasks(self) -> dict[str, np.ndarray]:
+    def class_tasks(self) -> dict[str, np.ndarray]:
+        """Task (from 1) of each class of each adaptation dataset, 0 where the stream does not use the class."""
         tasks = {name: np.zeros(len(index), dtype=np.int64) for name, index in self._class_index.items()}
         for number, concepts in enumerate(self.tasks, start=1):
             for concept in concepts:
                 tasks[concept.dataset][self._class_index[concept.dataset][concept.name]] = number
         return tasks
-
-    def class_tasks(self, dataset: str) -> np.ndarray:
-        """Task (from 1) of each class of an adaptation dataset, 0 where the stream does not use the class."""
-        return self._class_tasks[dataset]
 
     def definition(self) -> dict[str, Any]:
         """The definition as JSON: concepts in order, chunked, and the held-out datasets."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined
 from fomo.data.samples import ArraySamples, Dataset, Samples
 from fomo.data.sequential import Shards
@@ -33,12 +32,9 @@ def stream_data_sha256(stream: Stream, split: str) -> str:
     for name, dataset in sorted(stream.datasets.items()):
         used = ("train", split) if name in stream.adaptation else (split,)
         splits = {each: _split_sha256(dataset, each) for each in used}
-        content[f"dataset {name}"] = {"card": _essentials(dataset.card), "splits": splits}
+        card = {key: value for key, value in dataset.card.to_json().items() if key not in DESCRIPTIVE}
+        content[f"dataset {name}"] = {"card": card, "splits": splits}
     return json_digest(content)
-
-
-def _essentials(card: DatasetCard) -> dict[str, Any]:
-    return {key: value for key, value in card.to_json().items() if key not in DESCRIPTIVE}
 
 
 def _split_sha256(dataset: Dataset, split: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
 from fomo.data.card import DatasetCard
 from fomo.data.drawn import Drawn
@@ -57,10 +56,6 @@ class Pool:
     def size(self) -> int:
         """Number of samples."""
         return len(self)
-
-    def image(self, index: int) -> Image.Image:
-        """The image of a sample, RGB."""
-        return self.samples.image(int(self.rows[index]))
 
     def captions(self, index: int) -> Sequence[str]:
         """The captions of a sample."""
@@ -113,7 +108,7 @@ class StreamPools:
         first_class = 0
         for name, dataset in stream.adaptation.items():
             _check_kind(dataset.card, "update", captions.update)
-            for task, part in _parts(dataset, stream.class_tasks(name), first_class):
+            for task, part in _parts(dataset, stream.class_tasks[name], first_class):
                 parts[task - 1].append(part)
             first_class += len(dataset.card.classes)
         _refuse_empty(stream, parts)

@@ -49,8 +49,9 @@ class Methods:
         for name in self.parts:
             loss = self.call(name, "loss", network, batch, loss, meter=meter)
             if not isinstance(loss, Tensor) or loss.shape or not loss.requires_grad:
-                way_out = "return a tensor without dimensions, with its gradient"
-                raise FomoError(f"{name}.loss returns {_described(loss)}: {way_out}.")
+                raise FomoError(
+                    f"{name}.loss returns {_described(loss)}: return a tensor without dimensions, with its gradient."
+                )
         return loss
 
     @contextmanager
@@ -60,8 +61,9 @@ class Methods:
             for name in self.parts:
                 entered = self.call(name, "deployed", network, meter=meter)
                 if not isinstance(entered, AbstractContextManager):
-                    way_out = "decorate it with contextlib.contextmanager"
-                    raise FomoError(f"{name}.deployed returns {_described(entered)}: {way_out}.")
+                    raise FomoError(
+                        f"{name}.deployed returns {_described(entered)}: decorate it with contextlib.contextmanager."
+                    )
                 stack.enter_context(_metered(entered, f"{name}.deployed", meter))
             yield
 

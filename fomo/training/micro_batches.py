@@ -23,8 +23,6 @@ from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter
 from fomo.errors import FomoError
 
-Encode = Callable[[nn.Module, Batch], Features]
-Autocast = Callable[[], AbstractContextManager[None]]
 DROPOUT = {
     _DropoutNd: "p",
     PatchDropout: "prob",
@@ -46,8 +44,8 @@ class MicroBatches:
     """``encode`` on ``size`` rows at once. A pass has its own caches: what one pass keeps belongs to its graph."""
 
     size: int
-    encode: Encode
-    autocast: Autocast
+    encode: Callable[[nn.Module, Batch], Features]
+    autocast: Callable[[], AbstractContextManager[None]]
 
     def features(self, network: nn.Module, batch: Batch, meter: Meter) -> Features:
         """Of all rows, without a graph behind them; to be completed by :func:`with_scale`."""

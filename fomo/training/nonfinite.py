@@ -11,7 +11,7 @@ on the position alone, never on the clock.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -171,12 +171,12 @@ class Rewind(SkipStep):
         self._kept = KeptState(**kept | {"packed": Packed(**kept["packed"])}) if kept else None
 
 
-POLICIES = ("stop", "skip", "rewind")
-
-
-def policy_of(on_nan: str, every: int) -> StopRun:
-    """The policy that is configured by ``on_nan``; ``every``: a state to rewind to is kept every so many steps."""
-    return {"stop": StopRun, "skip": SkipStep, "rewind": lambda: Rewind(every)}[on_nan]()
+POLICIES: dict[str, Callable[[int], StopRun]] = {
+    "stop": lambda every: StopRun(),
+    "skip": lambda every: SkipStep(),
+    "rewind": Rewind,
+}
+"""Makes the policy of a value of ``on_nan``, given after how many steps a state to rewind to is kept anew."""
 
 
 def check_rewindable(plan: Plan) -> None:

@@ -71,8 +71,7 @@ class Learner:
             optimizer.zero_grad()
         loss = self._gradients(batch, meter)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
-        loss_value, norm_value = self.fetch(loss, norm)
+        loss_value, norm_value = self.fetch(loss, nn.utils.clip_grad_norm_(trained, self.max_grad_norm))
         applied = math.isfinite(loss_value) and math.isfinite(norm_value)
         if applied:
             self.methods.each("after_backward", network, meter=meter)

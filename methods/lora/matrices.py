@@ -19,12 +19,11 @@ ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"
 PROJECTIONS = ("proj", "text_projection")
 """Names of projections that are multiplied from the right, x @ W: stored [in, out]."""
 PAPER = {
-    "open_clip": ("q_proj", "k_proj", "v_proj", "c_proj"),
-    "timm": ("qkv", "q", "k", "v", "kv", "fc2", "w2"),
-    "transformers": ("query", "key", "value", "wo"),
+    *("q_proj", "k_proj", "v_proj", "c_proj"),  # open_clip
+    *("qkv", "q", "k", "v", "kv", "fc2", "w2"),  # timm
+    *("query", "key", "value", "wo"),  # transformers
 }
 """Names of linear layers that give Q, K, V or end an MLP, by the library that builds the tower."""
-ALL_PAPER = {name for names in PAPER.values() for name in names}
 
 
 class Matrix(NamedTuple):
@@ -71,7 +70,7 @@ def matrices(network: nn.Module, placement: str) -> Iterator[Matrix]:
     for name, module in network.named_modules():
         leaf = name.rsplit(".", 1)[-1]
         if isinstance(module, nn.Linear):
-            if placement == "all" or leaf in ALL_PAPER or _ends_bert_mlp(name):
+            if placement == "all" or leaf in PAPER or _ends_bert_mlp(name):
                 yield Matrix(name, module, "weight", PACKED.get(leaf, 1))
             continue
         for weight in (*ATTENTION, *(PROJECTIONS if placement == "all" else ())):

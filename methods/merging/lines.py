@@ -30,10 +30,8 @@ def positions(names: Iterable[str]) -> dict[str, float]:
         raise FomoError(
             "merging.lines: no layer numbers in the parameter names of this model. Give merging.lines=null."
         )
-    towers: dict[str, set[tuple[int, int]]] = {}
-    for tower, depth in blocks.values():
-        towers.setdefault(tower, set()).add(depth)
-    order = {tower: sorted(depths) for tower, depths in towers.items()}
+    towers = {tower for tower, _ in blocks.values()}
+    order = {each: sorted({depth for tower, depth in blocks.values() if tower == each}) for each in towers}
     placed = {}
     for name in names:
         if name in blocks:

@@ -111,8 +111,7 @@ class _MergeJob:
                 rows = math.ceil(num_rows / SAMPLED)
                 yield self._value(model, name, slice(start, start + rows), check=False)
 
-        ranks = [lowest, left_out + 1] if left_out else [lowest]
-        found = magnitudes(vector, ranks, sample, self._size(names))
+        found = magnitudes(vector, [lowest, left_out + 1] if left_out else [lowest], sample, self._size(names))
         return found[0], found[1] if left_out else float("inf")
 
     def _size(self, names: Sequence[str]) -> int:
@@ -195,8 +194,10 @@ def _check(
     if len(weights) != len(models):
         raise FomoError(f"{len(weights)} weights for {len(models)} models to merge: give one for each.")
     if row.convex and not (math.isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
-        total = f"{' + '.join(map(str, weights))} = {sum(weights):g}"
-        raise FomoError(f"weights of a merge: {total}, but with {technique} they must be 0 or more and sum to 1.")
+        raise FomoError(
+            f"weights of a merge: {' + '.join(map(str, weights))} = {sum(weights):g}, "
+            f"but with {technique} they must be 0 or more and sum to 1."
+        )
     check_factors(technique, scale, lines)
     check_density(density, row)
     for number, model in enumerate([*models[1:], *([base] if base is not None else [])], start=2):

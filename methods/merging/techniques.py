@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import fomo
-from methods import papers
 from methods.merging import rules
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,14 @@ TECHNIQUES = {
     "slerp": Technique(
         rules.slerp,
         "along the arc between two tensors, more than two in turn; per tensor",
-        (papers.SLERP,),
+        (PAPERS["slerp"],),
         vectors=False,
         whole=True,
     ),
     "task_arithmetic": Technique(
         rules.weighted_sum,
         "θ₀ + Σ wᵢτᵢ: with these weights and `scale` 1, interpolation",
-        (papers.TASK_ARITHMETIC,),
+        (PAPERS["task_arithmetic"],),
         convex=False,
         carries=True,
     ),
@@ -67,20 +66,20 @@ TECHNIQUES = {
         rules.elect,
         "τᵢ trimmed to its largest entries; per entry the sign of Σ wᵢτᵢ, and the mean of those that have it; an exact "
         "draw stays at θ₀",
-        (papers.TIES,),
+        (PAPERS["ties"],),
         trim="magnitude",
     ),
     "dare_ties": Technique(
         rules.elect,
         "TIES, but entries kept at random, divided by `density`",
-        (papers.DARE, papers.TIES),
+        (PAPERS["dare"], PAPERS["ties"]),
         draws=True,
         trim="chance",
     ),
     "breadcrumbs_ties": Technique(
         rules.elect,
         "TIES, the largest hundredth left out before",
-        (papers.BREADCRUMBS, papers.TIES),
+        (PAPERS["breadcrumbs"], PAPERS["ties"]),
         trim="magnitude",
         outliers=0.01,
     ),
@@ -88,10 +87,10 @@ TECHNIQUES = {
         rules.stock,
         "t·mean τ, t = k·cos Ω/(1 + (k−1)·cos Ω) from the mean cosine of k models, kept in 0 to 1; models equal to θ₀ "
         "are left out; per tensor",
-        (papers.MODEL_STOCK,),
+        (PAPERS["model_stock"],),
         whole=True,
     ),
-    "magmax": Technique(rules.largest, "per entry the τᵢ of largest magnitude", (papers.MAGMAX,), weighted=False),
+    "magmax": Technique(rules.largest, "per entry the τᵢ of largest magnitude", (PAPERS["magmax"],), weighted=False),
     "random": Technique(
         rules.choose,
         "per entry one of the models, drawn with their weights: a control",
@@ -143,5 +142,7 @@ def _is_pair(lines: object) -> bool:
 def check_density(density: float, row: Technique) -> None:
     """Refuse a density that is no share, or that leaves no room for the outliers of the technique."""
     if not 0 < density <= 1 - row.outliers:
-        allowed = f"above 0 to {1 - row.outliers:g}"
-        raise fomo.FomoError(f"merging.density={density}: allowed are {allowed}, a share of the task vector's entries.")
+        raise fomo.FomoError(
+            f"merging.density={density}: allowed are above 0 to {1 - row.outliers:g}, "
+            "a share of the task vector's entries."
+        )

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from methods import papers
-from methods.papers import Papers
+from methods.papers import PAPERS, Papers
 from methods.regularizers.distillation import LwF
 from methods.regularizers.ewc import EWC
 from methods.regularizers.quadratic import L2
@@ -26,28 +25,28 @@ REGULARIZERS = {
         "λ/2 · Σ F (θ − θ*)², F ← γF + F_t after each task, F_t the mean over batches of D_t of the squared gradient "
         "of the batch's contrastive loss",
         "`strength` λ, `decay` γ, `num_samples`, `batch_size`",
-        (papers.EWC, papers.ONLINE_EWC),
+        (PAPERS["ewc"], PAPERS["online_ewc"]),
     ),
     "si": RegularizerRow(
         "c · Σ Ω (θ − θ*)², Ω ← Ω + ω/(Δ² + ξ) after each task, ω ← ω − g·Δθ in each step, g the clipped gradient, "
         "Δθ the step as made",
         "`strength` c, `damping` ξ",
-        (papers.SI,),
+        (PAPERS["si"],),
     ),
     "l2": RegularizerRow(
-        "λ/2 · ‖θ − θ₀‖², to the start of the run or of each task", "`strength` λ, `anchor`", (papers.L2_SP,)
+        "λ/2 · ‖θ − θ₀‖², to the start of the run or of each task", "`strength` λ, `anchor`", (PAPERS["l2_sp"],)
     ),
     "lwf": RegularizerRow(
         "λ · (D + Dᵀ) on the batch, D = T²·KL of the base model's similarities of images to texts and the model's, "
         "softened by T",
         "`strength` λ, `temperature` T",
-        (papers.LWF,),
+        (PAPERS["lwf"],),
     ),
     "zscl": RegularizerRow(
         "λ · (D + Dᵀ) as with `lwf`, but on the batch's pretraining rows and with the base model's texts on both "
         "sides; l2 · ‖θ − θ_start of the task‖²; and each task ends at the mean of its start and of the weights after "
         "every tenth of it",
         "`strength` λ, `temperature` T, `l2`, `average_every`",
-        (papers.ZSCL,),
+        (PAPERS["zscl"],),
     ),
 }

@@ -88,8 +88,7 @@ class Distillation(fomo.Method):
         return loss + self.strength * both_ways(similarities(*base), logits, self.temperature)
 
     def _check(self, network: nn.Module) -> None:
-        names = trained(network)
-        if self.teacher_texts and not any(name.startswith("visual.") for name in names):
+        if self.teacher_texts and not any(name.startswith("visual.") for name in trained(network)):
             raise fomo.FomoError("regularizer: it distils the image tower alone, and that is frozen. Take lwf.")
 
 

@@ -71,8 +71,7 @@ class EWC(Quadratic):
 
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Take F_t on the task's new data: F ← γF + F_t, θ* ← θ."""
-        batches = task.update_batches(self.batch_size, self.num_samples)
-        importance = fisher(network, batches, task.autocast)
+        importance = fisher(network, task.update_batches(self.batch_size, self.num_samples), task.autocast)
         for name, before in self.kept["importance"].items():
             importance[name].add_(before, alpha=self.decay)
         self.kept["importance"] = importance

@@ -63,8 +63,7 @@ class WeightAverage(Kept):
 
     def state_dict(self) -> dict[str, Tensor]:
         """The average, and as ``counts`` the task's steps so far and how many weights are averaged."""
-        counts = torch.tensor([self.num_steps, self.num_averaged])
-        return super().state_dict() | {"counts": counts}
+        return super().state_dict() | {"counts": torch.tensor([self.num_steps, self.num_averaged])}
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Go on from the average and the counts of ``state``."""

@@ -78,9 +78,8 @@ class Declaration:
         self._require(page is None or is_address, "homepage", page, "an http(s) address, or null for unknown")
 
     def _check_numbers(self) -> None:
-        least = {"num_train": int(self.role == "adaptation"), "num_test": 1, "num_classes": 0}
-        if self.kind == "classification":
-            least["num_classes"] = 2
+        least_classes = 2 if self.kind == "classification" else 0
+        least = {"num_train": int(self.role == "adaptation"), "num_test": 1, "num_classes": least_classes}
         for key, minimum in least.items():
             value = getattr(self, key)
             self._require(is_count(value) and value >= minimum, key, value, f"an integer, at least {minimum}")
@@ -95,9 +94,7 @@ class Declaration:
     @property
     def obtain(self) -> str:
         """How to come by the dataset's source, in a line."""
-        if self.torchvision:
-            return f"fomo data prepare {self.name}"
-        return self.homepage or UNKNOWN
+        return f"fomo data prepare {self.name}" if self.torchvision else self.homepage or UNKNOWN
 
     def describe(self, card: DatasetCard) -> DatasetCard:
         """The ``card`` of this dataset's data, with the role, domain and licence that are declared."""
@@ -116,8 +113,9 @@ class Declaration:
         check_keys(f"the declaration of '{values.get('name')}' in {origin}", map(str, values), keys)
         missing = [key for key in keys if key not in values]
         if missing:
-            way_out = "write null for what is not known."
-            raise FomoError(f"{origin}: '{values.get('name')}' lacks {', '.join(missing)}; {way_out}")
+            raise FomoError(
+                f"{origin}: '{values.get('name')}' lacks {', '.join(missing)}; write null for what is not known."
+            )
         domain = values["domain"]
         return cls(**(dict(values) | {"domain": tuple(domain) if isinstance(domain, list) else domain}))
 

@@ -23,8 +23,7 @@ Lookup = Callable[[Sequence[Concept]], np.ndarray]
 
 def declared_time_groups() -> dict[str, int]:
     """Time group of each dataset of the catalogue that has one."""
-    groups = {name: declaration.time_group for name, declaration in load().items()}
-    return {name: group for name, group in groups.items() if group is not None}
+    return {name: each.time_group for name, each in load().items() if each.time_group is not None}
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,6 @@ OrderingRule = Callable[[Sequence[Concept], int, Facts], list[Concept]]
 """``rule(concepts, seed, facts)`` returns the concepts in another order."""
 
 
-def _given(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return list(concepts)
-
-
-def _random(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return shuffled(concepts, seed)
-
-
 def _performance(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
     """Easy to hard."""
     assert facts.accuracy is not None
@@ -79,33 +70,19 @@ def _similarity(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Co
     return [concepts[index] for index in path.order]
 
 
-def _dataset(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    return by_dataset(concepts, seed)
-
-
-def _time(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """Old to new, concepts of one time group mixed."""
-    return by_time(concepts, seed, facts.time_groups(), whole_datasets=False)
-
-
-def _time_datasets(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
-    """Old to new, datasets kept whole."""
-    return by_time(concepts, seed, facts.time_groups(), whole_datasets=True)
-
-
 def _reversed(rule: OrderingRule) -> OrderingRule:
     return lambda concepts, seed, facts: rule(concepts, seed, facts)[::-1]
 
 
 FORWARD: dict[str, OrderingRule] = {
-    "random": _random,
-    "given": _given,
+    "random": lambda concepts, seed, facts: shuffled(concepts, seed),
+    "given": lambda concepts, seed, facts: list(concepts),
     "performance": _performance,
     "frequency": _frequency,
     "similarity": _similarity,
-    "dataset_incremental": _dataset,
-    "time_incremental": _time,
-    "time_incremental_datasets": _time_datasets,
+    "dataset_incremental": lambda concepts, seed, facts: by_dataset(concepts, seed),
+    "time_incremental": lambda concepts, seed, facts: by_time(concepts, seed, facts.time_groups(), False),
+    "time_incremental_datasets": lambda concepts, seed, facts: by_time(concepts, seed, facts.time_groups(), True),
 }
 ORDERINGS: dict[str, OrderingRule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
 NEEDS = {
@@ -116,13 +93,8 @@ NEEDS = {
 WAY_OUT = "Build it with `fomo stream build … ordering={} --out FILE`, then run `stream=file stream.path=FILE`."
 
 
-def check_ordering_name(name: str) -> None:
-    """Refuse an unknown ordering."""
-    _rule_of(name)
-
-
-def _rule_of(name: str) -> OrderingRule:
-    """The rule of an ordering, a plug-in's among them."""
+def rule_of(name: str) -> OrderingRule:
+    """The rule of an ordering, a plug-in's among them; an unknown name is refused."""
     if name in ORDERINGS:
         return ORDERINGS[name]
     plugged = named("orderings", ORDERINGS)
@@ -149,7 +121,7 @@ def _permuting(plugin: Plugin) -> OrderingRule:
 
 def check_ordering(name: str, facts: Facts) -> None:
     """Refuse an unknown ordering, and one that asks for what ``facts`` do not have."""
-    check_ordering_name(name)
+    rule_of(name)
     fact, what = NEEDS.get(name.removeprefix("reverse_"), ("", ""))
     if fact and getattr(facts, fact) is None:
         raise FomoError(f"stream.ordering={name} needs {what}. {WAY_OUT.format(name)}")
@@ -168,4 +140,4 @@ def order(name: str, concepts: Sequence[Concept], seed: int, facts: Facts) -> li
         FomoError: an unknown ordering, or one that asks for what is not at hand.
     """
     check_ordering(name, facts)
-    return _rule_of(name)(concepts, seed, facts)
+    return rule_of(name)(concepts, seed, facts)

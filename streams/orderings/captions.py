@@ -1,9 +1,12 @@
 """How often concepts occur in captions.
 
 **The rule.** Captions and class names are normalised (Unicode NFKC, case-folded) and cut into words, the longest runs
-of letters and digits; HTML entities are read ("Levi&#39;s" is "Levi's"). A caption counts once for a concept if the
-words of the class name stand in it one after the other: "great white shark" is found in "A Great-White SHARK!",
-"shark" too, "sharks" is another word. Class names without a letter or digit occur nowhere.
+of letters and digits with the combining marks that they carry (फूल is no part of फैल) and the signs + and # behind them
+(C++, C#); HTML entities are read ("Levi&#39;s" is "Levi's"). A caption counts once for a concept if the words of the
+class name stand in it one after the other: "great white shark" is found in "A Great-White SHARK!", "shark" too,
+"sharks" is another word. Scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese,
+Tibetan) are cut into their letters, so that a name is found wherever it stands in a caption. Class names without a
+letter or digit occur nowhere.
 
 All names are looked for at once in a trie over words (Aho and Corasick 1975, without failure links: names are a few
 words long), so that a caption costs the same for ten names as for 18,000.
@@ -15,7 +18,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from functools import cache
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,20 @@ from fomo.errors import FomoError
 from fomo.stream.definition import Concept
 from fomo.system.reading import parse_json, read_text
 
-WORD = re.compile(r"[^\W_]+")
+SIGNS = r"(?:[+#]++(?![^\W_])|[+#]{2,}+)?"
+"""Signs behind a word that belong to it: C++, C#, but not those of a sum."""
+SIMPLE_WORD = re.compile(rf"[^\W_]+{SIGNS}")
+"""A word of a text without combining marks and without scripts that are written without spaces."""
+FIRST_MARK = "\u0300"
+SPACELESS = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3005-\u3007\u3041-\u30ff\u3100-\u312f\u31a0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\U00016fe0-\U00018cff\U0001aff0-\U0001b16f"
+    "\U00020000-\U000323af"
+)
+"""Ranges of scripts that are written without spaces between words, as a class of a regular expression."""
+TRADE_SIGNS = re.compile("[\u2122\u2120\u00ae\u00a9]")
+"""They end a word; NFKC would make letters of them."""
+INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 LONGEST_CAPTION = 2**20
 MAX_TABLE_BYTES = 2**28
 ENDS = ""
@@ -39,7 +56,27 @@ TABLES = (".tsv", ".json")
 
 def words(text: str) -> list[str]:
     """The words of a caption or of a class name."""
-    return WORD.findall(unicodedata.normalize("NFKC", html.unescape(text) if "&" in text else text).casefold())
+    plain = html.unescape(text) if "&" in text else text
+    if not plain.isascii():
+        plain = INVISIBLE.sub("", TRADE_SIGNS.sub(" ", plain).replace("\u266f", "#"))
+        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
+    plain = plain.casefold()
+    return (SIMPLE_WORD if not plain or max(plain) < FIRST_MARK else _word()).findall(plain)
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A letter of a script without spaces with its marks, or a run of other letters, digits, marks and signs."""
+    marks = "".join(_ranges([code for code in range(0x110000) if unicodedata.category(chr(code))[0] == "M"]))
+    letter = rf"(?![{SPACELESS}{marks}])[^\W_]"
+    return re.compile(rf"(?![{marks}])(?=[^\W_])[{SPACELESS}][{marks}]*|{letter}(?:{letter}|[{marks}])*{SIGNS}")
+
+
+def _ranges(codes: Sequence[int]) -> Iterator[str]:
+    """Ascending code points as ranges of a character class."""
+    for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0]):
+        found = [code for _, code in run]
+        yield f"{chr(found[0])}-{chr(found[-1])}"
 
 
 def count_captions(captions: Iterable[str], names: Sequence[str]) -> np.ndarray:
@@ -100,8 +137,10 @@ def captions_of(source: Path) -> Iterator[str]:
     if tars:
         return chain.from_iterable(map(_tar_captions, tars))
     if not source.is_file():
-        allowed = "a text file with a caption per line, a .tsv or .json table of counts, a .tar, or a folder of shards"
-        raise FomoError(f"no captions in '{source}': give {allowed}.")
+        raise FomoError(
+            f"no captions in '{source}': give a text file with a caption per line, "
+            "a .tsv or .json table of counts, a .tar, or a folder of shards."
+        )
     return _lines(source)
 
 

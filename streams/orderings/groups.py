@@ -9,8 +9,7 @@ from fomo.stream.definition import Concept
 
 def shuffled(concepts: Sequence[Concept], seed: int) -> list[Concept]:
     """The concepts in a seeded random order (the paper's default)."""
-    order = rng.generator(seed, "ordering").permutation(len(concepts))
-    return [concepts[index] for index in order]
+    return [concepts[index] for index in rng.generator(seed, "ordering").permutation(len(concepts))]
 
 
 def by_dataset(concepts: Sequence[Concept], seed: int) -> list[Concept]:
@@ -38,7 +37,9 @@ def by_time(concepts: Sequence[Concept], seed: int, groups: Mapping[str, int], w
     unknown = sorted({concept.dataset for concept in concepts} - set(groups))
     if unknown:
         shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        way_out = 'Give them in a JSON file, {"NAME": number}: `fomo stream build … --time-groups FILE`.'
-        raise FomoError(f"no time group is known for {len(unknown)} datasets ({shown}). {way_out}")
+        raise FomoError(
+            f"no time group is known for {len(unknown)} datasets ({shown}). "
+            'Give them in a JSON file, {"NAME": number}: `fomo stream build … --time-groups FILE`.'
+        )
     mixed = by_dataset(concepts, seed) if whole_datasets else shuffled(concepts, seed)
     return sorted(mixed, key=lambda concept: groups[concept.dataset])

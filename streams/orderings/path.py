@@ -62,8 +62,7 @@ class _Points:
     """n points, and a dummy of number n, whose distance to all points is 0."""
 
     def __init__(self, features: np.ndarray) -> None:
-        zero = np.zeros((1, features.shape[1]), dtype=np.float32)
-        self.features = np.concatenate([features.astype(np.float32), zero])
+        self.features = np.pad(features.astype(np.float32), ((0, 1), (0, 0)))
         self.dummy = len(features)
 
     def distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -124,8 +123,7 @@ class _Tour:
 
     def __init__(self, order: np.ndarray) -> None:
         self.order = order.copy()
-        self.place = np.empty_like(order)
-        self.place[order] = np.arange(len(order))
+        self.place = np.argsort(order)
 
     def beside(self, points: np.ndarray, step: int) -> np.ndarray:
         """The points that stand ``step`` places behind ``points`` in the tour."""
@@ -158,7 +156,7 @@ def improve(points: _Points, neighbors: np.ndarray, path: np.ndarray) -> np.ndar
     tour = _Tour(np.append(path, points.dummy))
     for _ in range(MAX_ROUNDS):
         moves = sorted(_candidates(points, neighbors, tour), key=lambda move: -move.gain)
-        if not sum(_try(points, tour, move) for move in moves):
+        if not sum((_or_opt if move.size else _two_opt)(points, tour, move) for move in moves):
             break
     cut = int(tour.place[points.dummy])
     return np.concatenate([tour.order[cut + 1 :], tour.order[:cut]])
@@ -203,11 +201,6 @@ def _shortening(
             yield Move(float(gains[index]), size, int(a[rows[index]]), int(c[index]), step, inward)
 
 
-def _try(points: _Points, tour: _Tour, move: Move) -> bool:
-    """Apply a move if it still gains, and whether it did: moves before it may have changed its surroundings."""
-    return _two_opt(points, tour, move) if move.size == 0 else _or_opt(points, tour, move)
-
-
 def _gain(points: _Points, old: list[tuple[int, int]], new: list[tuple[int, int]]) -> float:
     pairs = np.array(old + new)
     distances = points.distance(pairs[:, 0], pairs[:, 1])
@@ -215,6 +208,7 @@ def _gain(points: _Points, old: list[tuple[int, int]], new: list[tuple[int, int]
 
 
 def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
+    """Apply a 2-opt move if it still gains, and whether it did: moves before it may have changed its surroundings."""
     a = move.a
     c = move.c
     b, d = (int(point) for point in tour.beside(np.array([a, c]), move.step))
@@ -227,10 +221,10 @@ def _two_opt(points: _Points, tour: _Tour, move: Move) -> bool:
 
 
 def _or_opt(points: _Points, tour: _Tour, move: Move) -> bool:
+    """Apply an Or-opt move if it still gains, and whether it did: moves before it may have changed its surroundings."""
     a = move.a
     c = move.c
-    count = len(tour.order)
-    places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % count
+    places = (tour.place[a] + move.inward * np.arange(-1, move.size + 1)) % len(tour.order)
     before, *segment, after = (int(point) for point in tour.order[places])
     d = int(tour.beside(np.array([c]), move.step)[0])
     if c in segment or d in segment or points.dummy in segment:

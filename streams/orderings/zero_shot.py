@@ -43,8 +43,7 @@ def concept_features(
     """
     model.network.eval()
     # In half precision they are normalised to three digits only.
-    features = F.normalize(text_features(model, prompts(concepts, datasets), runtime), dim=-1)
-    return features.cpu().numpy()
+    return F.normalize(text_features(model, prompts(concepts, datasets), runtime), dim=-1).cpu().numpy()
 
 
 def concept_accuracy(

@@ -28,9 +28,14 @@ def require_whole(path: Path, checksum: str | None) -> None:
         return
     digest = md5(usedforsecurity=False)
     console = Console(stderr=True)
-    about = f"checking {path.name}"
-    silent = not console.is_terminal
-    with rich.progress.open(path, "rb", description=about, console=console, transient=True, disable=silent) as file:
+    with rich.progress.open(
+        path,
+        "rb",
+        description=f"checking {path.name}",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != checksum:

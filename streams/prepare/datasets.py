@@ -14,8 +14,8 @@ from typing import Any
 from fomo import rng
 from fomo.data.card import DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
-from fomo.data.importing.folder import examine
-from fomo.data.importing.job import CHUNK, NOTES, Listed, Plan, Source, Tick, check_size, fingerprint, resumed
+from fomo.data.importing.found_image import examine
+from fomo.data.importing.job import CHUNK, NOTES, ImportPlan, Listed, Source, Tick, check_size, fingerprint, resumed
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sources import LeftOut
@@ -53,11 +53,11 @@ def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: 
     mark = fingerprint("prepare", card.to_json(), size, files=[root / archive.content for archive in recipe.archives])
     total = sum(len(data) for data in parts.values())
 
-    def own(run: Run, folder: Path, tick: Tick) -> Plan:
+    def own(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         entries = {split: partial(_own, recipe, data, split, card.classes, root) for split, data in parts.items()}
-        return Plan(card, entries)
+        return ImportPlan(card, entries)
 
-    def seeded(run: Run, folder: Path, tick: Tick) -> Plan:
+    def seeded(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         files = sorted(recipe.items(parts[""]))
         paths = [Path(file) for file, _ in files]
         digests = resumed(examine, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
@@ -149,7 +149,7 @@ def _own(
             yield FileEntry(root, file, classes[target])
 
 
-def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> Plan:
+def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[str]], root: Path) -> ImportPlan:
     """A split of our own over the usable and distinct images of each class, drawn by a generator of the class.
 
     Args:
@@ -161,21 +161,21 @@ def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[
     by_class: dict[int, list[FileEntry]] = {}
     left_out: list[LeftOut] = []
     seen: set[str] = set()
-    for (file, target), (digest, reason) in zip(files, digests, strict=True):
+    for (file, target), (digest, content, reason) in zip(files, digests, strict=True):
         entry = FileEntry(root, file, card.classes[target], digest)
-        reason = reason or ("exact duplicate" if digest in seen else "")
+        reason = reason or ("exact duplicate" if content in seen else "")
         if reason:
             left_out.append(LeftOut(entry.path, reason))
         else:
             by_class.setdefault(target, []).append(entry)
-            seen.add(digest)
+            seen.add(content)
     splits: dict[str, list[Listed]] = {"train": [], "test": []}
     for target, entries in sorted(by_class.items()):
         drawn = rng.generator(SEED, "split", card.name, card.classes[target]).permutation(len(entries))
         chosen = set(drawn[: num_test(len(entries))].tolist())
         for number, entry in enumerate(entries):
             splits["test" if number in chosen else "train"].append(entry)
-    return Plan(card, {split: partial(_listed, entries) for split, entries in splits.items()}, left_out)
+    return ImportPlan(card, {split: partial(_listed, entries) for split, entries in splits.items()}, left_out)
 
 
 def num_test(num_samples: int) -> int:

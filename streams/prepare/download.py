@@ -44,12 +44,15 @@ def _went_on(url: str, part: Path) -> bool:
                 return False
             console = Console(stderr=True)
             total = start + int(response.headers["Content-Length"])
-            about = f"going on with {part.stem}"
-            silent = not console.is_terminal
             with (
                 part.open("ab") as file,
                 rich.progress.wrap_file(
-                    response, total - start, description=about, console=console, transient=True, disable=silent
+                    response,
+                    total - start,
+                    description=f"going on with {part.stem}",
+                    console=console,
+                    transient=True,
+                    disable=not console.is_terminal,
                 ) as source,
             ):
                 shutil.copyfileobj(source, file)

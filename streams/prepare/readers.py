@@ -44,8 +44,7 @@ def caltech(folder: str, pattern: str) -> Items:
 
     def items(data: Any) -> Iterator[tuple[str, int]]:
         for target, number in zip(data.y, data.index, strict=True):
-            name = pattern.format(target + 1, number)
-            yield str(Path(data.root, folder, data.categories[target], name)), target
+            yield str(Path(data.root, folder, data.categories[target], pattern.format(target + 1, number))), target
 
     return items
 

@@ -77,20 +77,16 @@ def obtain(archives: Sequence[Archive], root: Path) -> None:
     """
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
-        _obtain(archives, root)
-
-
-def _obtain(archives: Sequence[Archive], root: Path) -> None:
-    for archive in archives:
-        if archive.is_there(root) and archive.unpack:
-            continue
-        path = archive.path(root)
-        if path.exists():
-            require_whole(path, archive.md5)
-        else:
-            _download(archive, archives, root)
-        if archive.unpack:
-            _unpack(archive, root)
+        for archive in archives:
+            if archive.is_there(root) and archive.unpack:
+                continue
+            path = archive.path(root)
+            if path.exists():
+                require_whole(path, archive.md5)
+            else:
+                _download(archive, archives, root)
+            if archive.unpack:
+                _unpack(archive, root)
 
 
 def _download(archive: Archive, archives: Sequence[Archive], root: Path) -> None:

@@ -12,6 +12,7 @@ from fomo.checkpoint.files import latest
 from fomo.errors import FomoError
 from fomo.results.layout import CHECKPOINTS
 from fomo.results.record import Record
+from fomo.results.scores import ScoredStream, Scores
 from fomo.running.folder import is_full
 from fomo.running.run import execute
 from tests import tiny
@@ -52,7 +53,7 @@ def test_the_scores_may_meet_it(whole: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_the_events_may_meet_it(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").symlink_to(FULL)
-    record = Record(tmp_path, {}, tiny.Silent().step)
+    record = Record(Scores(tmp_path, ScoredStream("none"), "test", (), 1, {}), tiny.Silent().step)
     for act in (lambda: record.event("resume"), record.close):
         with pytest.raises(OSError, match="No space left") as caught:
             act()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save
 
 from fomo.checkpoint.files import STATE, TENSORS, latest, snapshot, write
@@ -121,11 +122,12 @@ def read_tar(path: Path) -> None:
                 assert isinstance(result, LeftOut) or result.about["class"] in ("cat", None)
 
 
+GREY = np.linspace(0, 65_535, 48).reshape(6, 8)
 PICTURES = [
     encoded(picture(1)),
     encoded(picture(1).convert("RGBA")),
     encoded(picture(1).convert("P")),
-    encoded(picture(1).convert("I;16")),
+    encoded(Image.fromarray(GREY.astype(np.uint16))),
     encoded(picture(2), "JPEG"),
     encoded(picture(2).convert("CMYK"), "JPEG"),
     encoded(picture(3), "WEBP"),
@@ -135,7 +137,7 @@ PICTURES = [
     encoded(picture(5), "PPM"),
     encoded(picture(6), "TIFF"),
     encoded(picture(6), "TIFF", compression="tiff_adobe_deflate"),
-    encoded(picture(6).convert("F"), "TIFF"),
+    encoded(Image.fromarray((GREY / 65_535).astype(np.float32)), "TIFF"),
 ]
 
 
@@ -153,7 +155,7 @@ def test_pictures(root: Path, draw: st.DataObject, number: int) -> None:
         try:
             image = decode(data, max_pixels=10_000)
         except BadImage as reason:
-            assert str(reason) in ("broken", "empty", "too many pixels")
+            assert str(reason) in ("broken", "empty", "too many pixels", "unknown range")
             return
         assert image.mode == "RGB" and 0 < image.width * image.height <= 10_000
 

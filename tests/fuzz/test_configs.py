@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fomo.config.compose import compose, parse
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.results.config_file import read_config
@@ -140,7 +140,7 @@ TARGETS = (
     "fomo.cli.main",
     "fomo.__main__.main",
     "fomo.system.writing.write_json",
-    "fomo.config.parts.build",
+    "fomo.config.factory.build",
     "fomo.cli.os.system",
     "streams.prepare.source.extract",
     "streams.prepare.download.fetch",

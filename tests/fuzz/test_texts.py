@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fomo.data.card import DatasetCard, is_class_name
-from fomo.data.importing.folder import separated, words
+from fomo.data.importing.captions import words
+from fomo.data.importing.class_names import separated
 from fomo.model.clip import LONGEST_TEXT, tokens_of
 from fomo.stream.definition import Concept
 from fomo.system.text import escape, printable

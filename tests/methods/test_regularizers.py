@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import fomo
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.model import weights
 from fomo.training.methods import Methods
 from fomo.training.step import encode

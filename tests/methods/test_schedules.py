@@ -5,11 +5,11 @@ S = 20 has w = c = 2, S = 31 has w = c = 4. Peak 2, floor 0.002, so multipliers 
 
 import json
 import math
-import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from fomo import Position
 from methods.meta_schedules import autoregressive, continued, dynamic, independent, recovered
 from methods.schedules import between, constant, cosine, decaying, power, rsqrt, steps_of, wsd
 from tests import tiny
+from tests.plugin import TEMPLATE_CODE
 
 PEAK, FLOOR = 2.0, 0.002
 SCHEDULES = (constant, cosine, rsqrt, wsd, power)
@@ -226,12 +227,8 @@ def test_pairs_without_a_form_are_refused_with_the_reason(
 
 @pytest.fixture
 def linear() -> Callable[..., float]:
-    """The schedule that docs/methods.md writes, a guest's."""
-    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "@decaying" in block]
-    names: dict[str, Any] = {}
-    exec(code, names)
-    schedule: Callable[..., float] = names["linear"]
+    """The schedule of docs/template, a guest's."""
+    schedule: Callable[..., float] = run_path(str(TEMPLATE_CODE / "linear.py"))["linear"]
     return schedule
 
 

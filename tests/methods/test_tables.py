@@ -7,10 +7,9 @@ import pytest
 
 from docs.tables import MARKED, PAGES, TABLES, filled
 from fomo.config.compose import builtin_groups, compose
-from methods import papers
 from methods.lora import ADAPTERS
 from methods.meta_schedules import META_SCHEDULES
-from methods.papers import Paper
+from methods.papers import PAPERS
 from methods.presets import PRESETS
 from methods.regularizers import REGULARIZERS
 from methods.schedules import SCHEDULES
@@ -50,8 +49,7 @@ def test_a_row_of_a_schedule_has_the_function_that_its_option_names(group: str, 
 
 
 def test_a_paper_is_cited_with_its_year_and_has_a_number_of_arxiv() -> None:
-    found = [value for value in vars(papers).values() if isinstance(value, Paper)]
-    assert len(found) == len(set(found)) > 20
-    for paper in found:
+    assert len(PAPERS) == len(set(PAPERS.values())) > 20
+    for paper in PAPERS.values():
         assert re.search(r" (19|20)\d\d$", paper.cited), paper
         assert not paper.arxiv or re.fullmatch(r"\d{4}\.\d{5}", paper.arxiv), paper

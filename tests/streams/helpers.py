@@ -12,8 +12,8 @@ from PIL import Image
 from fomo.cli import main
 from fomo.data.card import DatasetCard
 from fomo.data.importing.split_writer import SplitWriter
-from fomo.data.pictures import pixel_digest
 from fomo.data.shards import write_card
+from fomo.data.stored_images import pixel_digest
 from fomo.stream.definition import Stream
 from streams import build_stream, file_stream
 from tests.fomo.helpers import encoded, picture, put

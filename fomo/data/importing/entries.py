@@ -11,13 +11,13 @@ from pathlib import Path
 from PIL import Image
 
 from fomo.data.importing.job import Raw
-from fomo.data.pictures import pixel_digest
 from fomo.data.sources import Location, Unusable
+from fomo.data.stored_images import pixel_digest
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A picture file of the source folder; ``digest`` of its pixels where they were read already."""
+    """An image file of the source folder; ``digest`` of its pixels where they were read already."""
 
     root: Path
     file: str
@@ -38,14 +38,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ArrayEntry:
-    """A picture that torchvision holds in memory, and its place in the split."""
+    """An image that torchvision holds in memory, and its place in the split."""
 
     path: str
     image: Image.Image
     class_name: str
 
     def read(self) -> Raw:
-        """The picture as PNG."""
+        """The image as PNG."""
         buffer = io.BytesIO()
         self.image.save(buffer, "PNG")
         return Raw(buffer.getvalue(), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))

@@ -23,18 +23,20 @@ from filelock import FileLock, Timeout
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.split_writer import SplitWriter
-from fomo.data.pictures import read_picture
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
+from fomo.data.stored_images import read_image
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched, runner
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 8
 """Entries that a worker takes at a time: all that is under way is held in memory."""
-NO_PICTURE = "class without any picture"
+MAX_NAME_BYTES = 200
+"""Of a dataset's name: file systems take 255, and the folder of an unfinished import has a longer name."""
+NO_IMAGE = "class without any image"
 LEFT_OUT_FILE = "left_out.jsonl"
 NOTES = "notes"
 """A folder for what a plan wants to find again after an interruption."""
@@ -59,7 +61,7 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class Raw:
-    """A picture file and its texts. ``digest`` says that it has been decoded already."""
+    """An image file and its texts. ``digest`` says that it has been decoded already."""
 
     data: bytes
     class_name: str | None
@@ -72,7 +74,7 @@ Listed: TypeAlias = Entry | LeftOut
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """What an import will do. ``card`` is all that can be known before: counts and hashes are filled in."""
 
     card: DatasetCard
@@ -87,12 +89,12 @@ class Source:
 
     ``fingerprint`` changes whenever the shards would: an interrupted import of another one is not gone on with.
     ``plan`` may keep notes in the hidden folder. ``total`` counts the steps of ``plan`` and of the entries, ``None``
-    where that is not known before. ``size`` is the shorter side that pictures are shrunk to.
+    where that is not known before. ``size`` is the shorter side that images are shrunk to.
     """
 
     name: str
     fingerprint: str
-    plan: Callable[[Run, Path, "Tick"], Plan]
+    plan: Callable[[Run, Path, "Tick"], ImportPlan]
     total: int | None = None
     size: int | None = None
 
@@ -124,6 +126,8 @@ def bring_in(source: Source, out: Path, num_workers: int = 1, tick: Tick = lambd
 def check_destination(name: str, out: Path) -> None:
     """Refuse a bad name and a place that is taken."""
     DatasetCard(name, ("any",), ("{}",), {})
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise FomoError(f"--name of {len(name)} characters ('{name[:20]}…'): allowed are {MAX_NAME_BYTES} bytes.")
     if out.exists() and not out.is_dir():
         raise FomoError(f"--out '{out}' is a file: give a folder.")
     if (out / name).exists():
@@ -131,7 +135,7 @@ def check_destination(name: str, out: Path) -> None:
 
 
 def check_size(size: int | None) -> None:
-    """Refuse a shorter side that no picture can have."""
+    """Refuse a shorter side that no image can have."""
     if size is not None and size < 1:
         raise FomoError(f"--size {size}: allowed are 1 and above, the shorter side in pixels.")
 
@@ -177,7 +181,7 @@ def scratch_folder(out: Path, source: Source) -> Iterator[Path]:
         raise FomoError(f"{why}. What is finished is kept: with that mended, the same command goes on.") from None
 
 
-def _write_split(plan: Plan, split: str, size: int | None, folder: Path, run: Run, tick: Tick) -> SplitWriter:
+def _write_split(plan: ImportPlan, split: str, size: int | None, folder: Path, run: Run, tick: Tick) -> SplitWriter:
     writer = SplitWriter(folder, split)
     tick(writer.num_consumed)
     entries = islice(plan.entries[split](run) if split in plan.entries else (), writer.num_consumed, None)
@@ -199,14 +203,14 @@ def _read_chunk(entries: list[Listed], size: int | None) -> list[Sample | LeftOu
 def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
     try:
         raw = entry.read()
-        picture = read_picture(raw.data, size, raw.digest)
+        image = read_image(raw.data, size, raw.digest)
     except Unusable as reason:
         return LeftOut(entry.path, str(reason))
     about: dict[str, Any] = {"class": raw.class_name, "captions": raw.captions}
-    about |= {"path": entry.path, "pixels": picture.digest}
+    about |= {"path": entry.path, "pixels": image.digest}
     if raw.caption_kinds is not None:
         about["caption_kinds"] = raw.caption_kinds
-    return Sample(picture.extension, picture.data, about)
+    return Sample(image.extension, image.data, about)
 
 
 def resumed(
@@ -228,15 +232,15 @@ def shown(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} × {reason}" for reason, count in counts.items()) or "it is empty"
 
 
-def _finish(plan: Plan, splits: Mapping[str, SplitWriter], folder: Path) -> DatasetCard:
+def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -> DatasetCard:
     """Write the indices, the list of what was left out and, last, the card."""
     left_out = [*plan.left_out, *(item for writer in splits.values() for item in writer.left_out)]
     num_samples = {split: writer.num_samples for split, writer in splits.items()}
     if not sum(num_samples.values()):
         counts = Counter(item.reason for item in left_out)
-        raise FomoError(f"no usable picture for '{plan.card.name}': {shown(counts)}.")
+        raise FomoError(f"no usable image for '{plan.card.name}': {shown(counts)}.")
     used = {name for writer in splits.values() for name in writer.class_names}
-    left_out += [LeftOut(name, NO_PICTURE) for name in plan.card.classes if name not in used]
+    left_out += [LeftOut(name, NO_IMAGE) for name in plan.card.classes if name not in used]
     for writer in splits.values():
         writer.write_index(plan.card.classes)
     if left_out:

@@ -1,6 +1,6 @@
 """``fomo data import fomo-in-flux``: the data of the public reference, as its JSON files describe it.
 
-Pictures lie in ``ROOT/NAME/<relative path>``, or in ``ROOT/NAME.tar`` whose members start with ``NAME/``. The splits,
+Images lie in ``ROOT/NAME/<relative path>``, or in ``ROOT/NAME.tar`` whose members start with ``NAME/``. The splits,
 class order and texts are the reference's own, and every sample is kept, duplicates too: scores are comparable only so.
 """
 
@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from fomo.data.card import DatasetCard
-from fomo.data.importing.job import Listed, Plan, Raw, Source, Tick, check_size, fingerprint
+from fomo.data.importing.job import ImportPlan, Listed, Raw, Source, Tick, check_size, fingerprint
 from fomo.data.importing.reference_info import Described, Info, read_info
-from fomo.data.pictures import EXTENSIONS
 from fomo.data.sources import LeftOut, Location, is_inside, tar_members
+from fomo.data.stored_images import EXTENSIONS
 from fomo.errors import FomoError
 from fomo.system.workers import Run
 
@@ -27,7 +27,7 @@ SOURCE = "FoMo-in-Flux (Roth et al. 2024), split of the reference"
 
 @dataclass(frozen=True)
 class ReferenceEntry:
-    """A picture that the JSON describes."""
+    """An image that the JSON describes."""
 
     described: Described
     location: Location
@@ -67,16 +67,16 @@ def reference_source(
     files = [*info.files, *([places[0]] if places[0].is_file() else [found[path].path for path in sorted(found)])]
     mark = fingerprint("fomo-in-flux", plan.card.to_json(), resized, size, files=files)
 
-    def planned(run: Run, folder: Path, tick: Tick) -> Plan:
+    def planned(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         return plan
 
     return Source(name, mark, planned, sum(len(split) for split in info.splits.values()), size)
 
 
-def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Plan:
+def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> ImportPlan:
     described = {sample.path for split in info.splits.values() for sample in split}
     if not described & found.keys():
-        raise FomoError(f"none of the {len(described)} pictures that the JSON of '{info.name}' names is there.")
+        raise FomoError(f"none of the {len(described)} images that the JSON of '{info.name}' names is there.")
     copies = re.compile(rf"{re.escape(info.name)}_[a-z_]+_\d+/")  # resized copies lie in the dataset's own folder
     unnamed = [path for path in sorted(found.keys() - described) if not copies.match(path)]
     classification = info.kind == "classification"
@@ -90,7 +90,7 @@ def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> Pl
         primers=info.primers if classification else {},
     )
     entries = {split: partial(_entries, samples, found, not classification) for split, samples in info.splits.items()}
-    return Plan(card, entries, [*left_out, *(LeftOut(path, UNNAMED) for path in unnamed)], info.counts)
+    return ImportPlan(card, entries, [*left_out, *(LeftOut(path, UNNAMED) for path in unnamed)], info.counts)
 
 
 def _entries(samples: list[Described], found: dict[str, Location], needs_captions: bool, run: Run) -> Iterable[Listed]:
@@ -106,7 +106,7 @@ def _entries(samples: list[Described], found: dict[str, Location], needs_caption
 
 
 def _in_folder(folder: Path, named: set[str]) -> tuple[dict[str, Location], list[LeftOut]]:
-    """Files below ``folder`` that are named or have the name of a picture, by relative path."""
+    """Files below ``folder`` that are named or have the name of an image, by relative path."""
     found: dict[str, Location] = {}
     left_out: list[LeftOut] = []
     inside = folder.resolve()
@@ -124,7 +124,7 @@ def _in_folder(folder: Path, named: set[str]) -> tuple[dict[str, Location], list
 
 
 def _in_tar(path: Path, name: str, named: set[str]) -> tuple[dict[str, Location], list[LeftOut]]:
-    """Members below ``name/`` that are named or have the name of a picture; of equal names the first counts."""
+    """Members below ``name/`` that are named or have the name of an image; of equal names the first counts."""
     found: dict[str, Location] = {}
     left_out: list[LeftOut] = []
     for member in tar_members(path):

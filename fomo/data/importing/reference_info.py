@@ -116,7 +116,7 @@ def _checked(path: Path, entries: Any) -> dict[str, dict[str, Any]]:
     for name, about in entries.items():
         target = about.get("target") if isinstance(about, dict) else None
         if not isinstance(target, int) or isinstance(target, bool):
-            raise FomoError(f"{path}: '{name}' has no whole number 'target'.")
+            raise FomoError(f"{path}: '{name}' has no integer 'target'.")
     return entries
 
 
@@ -139,7 +139,7 @@ def _described(
 def _texts(file: Path, path: str, value: Any) -> list[str]:
     texts = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise FomoError(f"{file}: '{path}': a caption is a text, a list of texts or null, not {value!r}.")
+        raise FomoError(f"{file}: '{path}': a caption is a string, a list of strings or null, not {value!r}.")
     return [text for text in texts if text.strip()]
 
 

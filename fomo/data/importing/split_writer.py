@@ -16,7 +16,7 @@ SHARD_BYTES = 256 * 2**20
 
 
 @dataclass
-class Record:
+class ShardRecord:
     """One shard and what was left out on the way to it; stored, it says that the shard is whole."""
 
     rows: list[ShardRow] = field(default_factory=list)
@@ -39,7 +39,7 @@ class SplitWriter:
 
     def __init__(self, folder: Path, split: str) -> None:
         self._folder, self._split = folder, split
-        self._record = Record()
+        self._record = ShardRecord()
         self._shard: ShardWriter | None = None
         self.num_consumed = 0
         """Entries of the source that need not be read again."""
@@ -59,7 +59,7 @@ class SplitWriter:
         return {shard_path(self._folder, self._split, number).name: digest for number, digest in shards}
 
     def add(self, extension: str, image: bytes, about: Mapping[str, Any]) -> None:
-        """Append a sample; ``about`` is what is stored beside the picture."""
+        """Append a sample; ``about`` is what is stored beside the image."""
         number = len(self._digests)
         if self._shard is None:
             self._shard = ShardWriter(shard_path(self._folder, self._split, number))
@@ -92,9 +92,9 @@ class SplitWriter:
             self._record.sha256 = file_digest(shard_path(self._folder, self._split, number))
         self._store(number)
         self._note(self._record)
-        self._record, self._shard = Record(), None
+        self._record, self._shard = ShardRecord(), None
 
-    def _note(self, record: Record) -> None:
+    def _note(self, record: ShardRecord) -> None:
         """Remember of a finished shard what the card needs."""
         self.num_consumed += record.num_consumed
         self.num_samples += len(record.rows)
@@ -111,13 +111,13 @@ class SplitWriter:
         path.parent.mkdir(exist_ok=True)
         write_text(path, json.dumps(asdict(self._record)))
 
-    def _read(self, number: int) -> Record:
+    def _read(self, number: int) -> ShardRecord:
         values = json.loads(self._record_path(number).read_text(encoding="utf-8"))
         values["rows"] = [ShardRow(*row) for row in values["rows"]]
         values["left_out"] = [LeftOut(*item) for item in values["left_out"]]
-        return Record(**values)
+        return ShardRecord(**values)
 
-    def _stored(self) -> Iterator[Record]:
+    def _stored(self) -> Iterator[ShardRecord]:
         """Records of shards that are whole, up to the first that is not."""
         number = 0
         while self._record_path(number).is_file():

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from fomo.data.pictures import pixel_digest
 from fomo.data.samples import Samples
 from fomo.data.shard_index import shortened
 from fomo.data.shards import ShardSamples
+from fomo.data.stored_images import pixel_digest
 from fomo.errors import FomoError
 
 SIDE = 32

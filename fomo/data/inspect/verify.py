@@ -11,11 +11,11 @@ import numpy as np
 from fomo.data.card import DatasetCard, read_card
 from fomo.data.importing.job import Tick
 from fomo.data.inspect.verified import Verified
-from fomo.data.pictures import KEPT, pixel_digest
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shard_index import COLUMNS, shortened
 from fomo.data.shards import ShardSamples, shard_path
 from fomo.data.sources import LeftOut, tar_members
+from fomo.data.stored_images import KEPT, pixel_digest
 from fomo.errors import FomoError
 from fomo.system.checks import is_strings
 from fomo.system.digest import file_digest

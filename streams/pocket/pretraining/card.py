@@ -28,18 +28,15 @@ Scores = Mapping[str, Mapping[str, Any]]
 
 def zero_shot_scores(model: ClipModel) -> Scores:
     """Zero-shot scores by split: percent of each dataset with the first prompt template, and the mean of each role."""
-    needed = [(name, split) for name in datasets.names() for split in EVALUATION_SPLITS]
-    datasets.draw_ahead(needed, pool_size=0)
+    datasets.draw_ahead([(name, split) for name in datasets.names() for split in EVALUATION_SPLITS], pool_size=0)
     return {split: _scores(model, split) for split in EVALUATION_SPLITS}
 
 
 def _scores(model: ClipModel, split: str) -> dict[str, Any]:
     opened = {name: datasets.open_pocket(name) for name in datasets.names()}
-    config = EvaluationConfig(split=split)
-    scored = scored_datasets(model, opened, config, Runtime(device="cpu"))
+    scored = scored_datasets(model, opened, EvaluationConfig(split=split), Runtime(device="cpu"))
     scores = {name: result.score for name, result in scored}
-    means = {f"mean_{role}": _mean(scores, role) for role in ("retention", "adaptation")}
-    return means | {"datasets": scores}
+    return {f"mean_{role}": _mean(scores, role) for role in ("retention", "adaptation")} | {"datasets": scores}
 
 
 def _mean(scores: Mapping[str, float], role: str) -> float:
@@ -62,17 +59,19 @@ def write_model(
     shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     scores = score(pocket(model.name, folder=folder))
-    card = {
-        "schema": SCHEMA,
-        "name": model.name,
-        "config": read_config(model.name),
-        "recipe": dataclasses.asdict(recipe),
-        "data": describe_pool(recipe.num_samples),
-        "sha256": file_digest(folder / WEIGHTS),
-        "scores": scores,
-        "licence": LICENCE,
-    }
-    write_json(folder / "card.json", card)
+    write_json(
+        folder / "card.json",
+        {
+            "schema": SCHEMA,
+            "name": model.name,
+            "config": read_config(model.name),
+            "recipe": dataclasses.asdict(recipe),
+            "data": describe_pool(recipe.num_samples),
+            "sha256": file_digest(folder / WEIGHTS),
+            "scores": scores,
+            "licence": LICENCE,
+        },
+    )
     return scores
 
 

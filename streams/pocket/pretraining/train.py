@@ -86,25 +86,11 @@ def shipped_recipe(name: str) -> PretrainingRecipe:
 
 
 @dataclass(frozen=True)
-class LoadedPool:
-    """The pool in memory.
-
-    ``images`` uint8 [n, h, w, 3] and ``tokens`` [t, l] of the distinct texts; ``texts`` [n] is the row of each sample's
-    text in ``tokens``, ``targets`` [n] the number of its concept.
-    """
-
-    images: Tensor
-    tokens: Tensor
-    texts: Tensor
-    targets: Tensor
-
-
-@dataclass(frozen=True)
 class Pairs:
-    """A batch of b pairs of an image and a text.
+    """The n pairs of an image and a text of a batch, or of the whole pool in memory.
 
-    ``images`` uint8 [b, 3, h, w] and ``tokens`` [u, l] of the distinct texts; ``texts`` [b] is the row of each pair's
-    text in ``tokens``, ``targets`` [b] the number of its concept.
+    ``images`` uint8, [n, 3, h, w] of a batch and [n, h, w, 3] of the pool; ``tokens`` [t, l] of the distinct texts;
+    ``texts`` [n] is the row of each pair's text in ``tokens``, ``targets`` [n] the number of its concept.
     """
 
     images: Tensor
@@ -113,16 +99,16 @@ class Pairs:
     targets: Tensor
 
 
-def read_pool(samples: ArraySamples, tokenize: Tokenize) -> LoadedPool:
+def read_pool(samples: ArraySamples, tokenize: Tokenize) -> Pairs:
     """Load the pool whole; few captions are distinct, so that each is tokenized once."""
     captions = [samples.captions(index)[0] for index in range(len(samples))]
     distinct, texts = np.unique(captions, return_inverse=True)
     images = np.stack([np.asarray(samples.image(index)) for index in range(len(samples))])
     tokens = tokenize(distinct.tolist())
-    return LoadedPool(torch.from_numpy(images), tokens, torch.from_numpy(texts), torch.from_numpy(samples.targets))
+    return Pairs(torch.from_numpy(images), tokens, torch.from_numpy(texts), torch.from_numpy(samples.targets))
 
 
-def batches(pool: LoadedPool, recipe: PretrainingRecipe) -> Iterator[Pairs]:
+def batches(pool: Pairs, recipe: PretrainingRecipe) -> Iterator[Pairs]:
     """Endless batches: a new order each epoch, whose incomplete last batch is dropped."""
     num_used = recipe.num_samples // recipe.batch_size * recipe.batch_size
     for epoch in count():
@@ -133,7 +119,7 @@ def batches(pool: LoadedPool, recipe: PretrainingRecipe) -> Iterator[Pairs]:
             yield _pairs(pool, torch.from_numpy(rows), torch.from_numpy(moves))
 
 
-def _pairs(pool: LoadedPool, rows: Tensor, moves: Tensor) -> Pairs:
+def _pairs(pool: Pairs, rows: Tensor, moves: Tensor) -> Pairs:
     present, texts = pool.texts[rows].unique(return_inverse=True)
     return Pairs(shifted(pool.images, rows, moves), pool.tokens[present], texts, pool.targets[rows])
 

@@ -111,7 +111,7 @@ class Backwards(fomo.PeriodicOptimizer):
 
 def test_a_period_below_one_is_refused() -> None:
     setting = settings.setting("batch_size=6")
-    with pytest.raises(fomo.FomoError, match=r"Backwards.refresh_every=-2: allowed are whole numbers from 1"):
+    with pytest.raises(fomo.FomoError, match=r"Backwards.refresh_every=-2: allowed are integers from 1"):
         setting.having(make_optimizer=Backwards).rehearse()
 
 

@@ -14,7 +14,7 @@ import fomo
 from fomo.cli import main
 from fomo.config import plugins
 from fomo.config.compose import compose, groups
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.results.layout import WEIGHTS
@@ -284,8 +284,11 @@ def test_the_template_is_installed_listed_checked_and_run(installed_template: Pa
         return done.stdout
 
     listed = json.loads(fomo_command("methods", "--json"))["plugins"]
-    assert {"name": "pull", "package": "fomo-pull 0.1.0", "problem": ""}.items() <= listed[0].items()
+    assert {row["name"] for row in listed} == {"pull", "agree", "linear", "swatches", "interleaved"}
+    assert {(row["package"], row["problem"]) for row in listed} == {("fomo-template 0.1.0", "")}
     assert " ok  precision" in fomo_command("check", "pull", "trainable=lnfit")
     fomo_command("run", "method=pull", "regularizer.strength=0.5", "run.dir=run", *tiny.TINY)
     config = (tmp_path / "run" / "config.yaml").read_text()
-    assert "fomo_pull.Pull" in config and "strength: 0.5" in config and (tmp_path / "run" / "card.json").is_file()
+    assert (
+        "fomo_template.pull.Pull" in config and "strength: 0.5" in config and (tmp_path / "run" / "card.json").is_file()
+    )

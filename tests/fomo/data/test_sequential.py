@@ -20,12 +20,17 @@ COUNTS = (5, 1, 7, 0, 4)
 TOTAL = sum(COUNTS)
 
 
+def number_of(caption: str) -> int:
+    """The number in the text of a sample."""
+    return int(caption.split()[1])
+
+
 def shard(path: Path, first: int, count: int, *more: Content) -> Path:
     """A tar of ``count`` samples whose texts are their numbers from ``first``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     members: list[Content] = list(more)
     for number in range(first, first + count):
-        members += [(f"{number:04d}.png", encoded(picture(number))), (f"{number:04d}.txt", str(number).encode())]
+        members += [(f"{number:04d}.png", encoded(picture(number))), (f"{number:04d}.txt", b"number %d" % number)]
     return tars.tar(path, members)
 
 
@@ -43,7 +48,7 @@ def pool(folder: Path, window: int = 4, seed: int = 0, pattern: str = "{00..04}.
 
 
 def numbers(pool: SequentialPool, start: int, stop: int) -> list[int]:
-    return [int(pool.draw(position).captions[0]) for position in range(start, stop)]
+    return [number_of(pool.draw(position).captions[0]) for position in range(start, stop)]
 
 
 @settings(max_examples=40)
@@ -79,7 +84,7 @@ def test_every_pass_shows_every_sample_once(folder: Path, seed: int, window: int
 def test_picture_and_text_belong_together(folder: Path) -> None:
     for position in range(TOTAL):
         drawn = pool(folder).draw(position)
-        assert drawn.image.tobytes() == picture(int(drawn.captions[0])).tobytes()
+        assert drawn.image.tobytes() == picture(number_of(drawn.captions[0])).tobytes()
 
 
 def test_seeds_passes_and_windows_give_other_orders(folder: Path) -> None:
@@ -128,9 +133,9 @@ def test_what_cannot_be_used_gives_way_to_the_next_position_and_is_named(tmp_pat
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
     bad: list[Content] = [
         ("bad.png", b"no picture"),
-        ("bad.txt", b"-1"),
+        ("bad.txt", b"number -1"),
         ("bomb.png", bytes(bomb)),
-        ("bomb.txt", b"-1"),
+        ("bomb.txt", b"number -1"),
         ("mute.png", encoded(picture(0))),
         ("mute.txt", b" "),
         ("../out.png", b"x"),
@@ -138,7 +143,7 @@ def test_what_cannot_be_used_gives_way_to_the_next_position_and_is_named(tmp_pat
     shard(tmp_path / "0.tar", 0, 6, *bad)
     made = pool(tmp_path, 3, pattern="0.tar")
     drawn = [made.draw(position) for position in range(9)]
-    found = [int(each.captions[0]) for each in drawn]
+    found = [number_of(each.captions[0]) for each in drawn]
     assert set(found) == set(range(6)) and found == numbers(pool(tmp_path, 3, pattern="0.tar"), 0, 9)
     skipped = {note for each in drawn for note in each.skipped}
     path = tmp_path / "0.tar"
@@ -166,7 +171,7 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
 def test_files_without_a_usable_sample_are_refused_with_the_reasons(tmp_path: Path) -> None:
     tars.tar(tmp_path / "0.tar", [("a.png", b"x"), ("b.png", b"x")])
     put(tmp_path / "1.tar", b"")
-    with pytest.raises(FomoError, match=r"no usable sample in the 2.*2 × picture without a text.*cut off"):
+    with pytest.raises(FomoError, match=r"no usable sample in the 2.*2 × image without a text.*cut off"):
         pool(tmp_path, pattern="{0,1}.tar").draw(0)
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from fomo.data.card import DatasetCard
 from fomo.data.importing import split_writer
 from fomo.data.importing.split_writer import SplitWriter
-from fomo.data.pictures import pixel_digest
 from fomo.data.shard_index import COLUMNS, shortened
 from fomo.data.shards import ShardSamples, ShardWriter, open_dataset, present, shard_path, write_card
+from fomo.data.stored_images import pixel_digest
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, picture, put
 

@@ -13,7 +13,7 @@ from fomo.evaluation.prompts import alike_classes, num_cut, with_prompt_caveats
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.model.shipped import pocket
 from fomo.stream.definition import Stream
-from streams import plan_named
+from streams import build_stream
 from streams.opening import open_all
 from streams.pocket.datasets import names, open_pocket
 from streams.verify import verify
@@ -106,7 +106,7 @@ def test_cut_names_have_another_way_out(tmp_path: Path) -> None:
 def test_the_references_own_are_marked(tmp_path: Path) -> None:
     made = stream(tmp_path, "Apple", "apple", "pear", source=SOURCE)
     assert with_prompt_caveats(MODEL, made, EvaluationConfig()).caveats == ("2 classes alike",)
-    plan = plan_named("mine", ["mine"], ["old"], 0, "given", str(tmp_path), None)
+    plan = build_stream("mine", ["mine"], ["old"], 0, "given", str(tmp_path), None)
     report = verify(plan, alike=lambda about: alike_classes(about, "first", MODEL.tokenize))
     assert not report.faults and len(report.findings["alike, as published"]) == 1
 
@@ -120,4 +120,4 @@ def test_texts_that_are_cut_are_counted_and_said(tmp_path: Path, caplog: pytest.
 
 
 def test_a_run_on_the_pocket_has_no_such_caveat() -> None:
-    assert tiny.prepared().marks == ["not budgeted"]
+    assert tiny.prepared().caveats == ("not budgeted",)

@@ -134,7 +134,7 @@ def test_a_retrieval_set_is_scored_beside_the_others(tmp_path: Path, classes: bo
     tasks = (tuple(Concept("FLAGS", name) for name in dataset.card.classes[:6]),) if classes else prepared.stream.tasks
     adaptation = {"FLAGS": dataset} if classes else dict(prepared.stream.adaptation)
     retention = dict(prepared.stream.retention) | ({} if classes else {"FLAGS": dataset})
-    result = evaluate(model, Stream("made up", tasks, adaptation, retention, None), EvaluationConfig(), CPU)
+    result = evaluate(model, Stream("made up", tasks, adaptation, retention, None), 0, EvaluationConfig(), CPU)
     samples = dataset.split("test")
     images = torch.cat(list(image_features(model, samples, 5, CPU))).numpy()
     texts = text_features(model, [text for row in range(12) for text in samples.captions(row)], CPU).numpy()

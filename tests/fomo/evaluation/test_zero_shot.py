@@ -43,7 +43,7 @@ def test_predictions_do_not_depend_on_the_batch_size() -> None:
 def test_scores_are_hits_per_dataset_and_per_task() -> None:
     prepared = tiny.prepared()
     stream, model = prepared.stream, prepared.model
-    result = evaluate(model, stream, EvaluationConfig(), CPU)
+    result = evaluate(model, stream, 0, EvaluationConfig(), CPU)
     hits_of_task: dict[int, list[bool]] = {1: [], 2: []}
     task_of = {(c.dataset, c.name): number for number, task in enumerate(stream.tasks, 1) for c in task}
     for name, dataset in stream.datasets.items():
@@ -60,7 +60,7 @@ def test_scores_are_hits_per_dataset_and_per_task() -> None:
 
 def test_the_validation_split_is_another_set() -> None:
     prepared = tiny.prepared()
-    result = evaluate(prepared.model, prepared.stream, EvaluationConfig(split="validation"), CPU)
+    result = evaluate(prepared.model, prepared.stream, 0, EvaluationConfig(split="validation"), CPU)
     assert result.num_samples["pocket_counting"] == 75
 
 
@@ -77,7 +77,7 @@ def test_a_model_whose_features_are_no_numbers_has_no_score(tower: str, value: f
     with torch.no_grad():
         prepared.model.network.get_parameter(tower).fill_(value)
     with pytest.raises(NotFinished, match=r"'pocket_flags' is not finished: .* NaN"):
-        evaluate(prepared.model, prepared.stream, EvaluationConfig(), CPU)
+        evaluate(prepared.model, prepared.stream, 0, EvaluationConfig(), CPU)
 
 
 def test_a_retrieval_set_has_no_score_either(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from fomo.config.compose import compose
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
@@ -200,9 +200,9 @@ def test_a_run_asks_for_the_weights_and_a_count_does_not(models: Path) -> None:
 
 def test_random_weights_on_purpose_are_marked(models: Path, tmp_path: Path) -> None:
     prepared = tiny.prepared("model=Tiny", "model.pretrained=null")
-    assert prepared.marks == ["not budgeted", "random base"]
-    assert tiny.prepared("model=Tiny", "model.pretrained=plain").marks == ["not budgeted"]
-    assert tiny.prepared("+model.initial=true").marks == ["not budgeted", "random base"]
+    assert prepared.caveats == ("not budgeted", "random base")
+    assert tiny.prepared("model=Tiny", "model.pretrained=plain").caveats == ("not budgeted",)
+    assert tiny.prepared("+model.initial=true").caveats == ("not budgeted", "random base")
 
 
 def test_a_model_is_named_by_its_folder(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,8 @@ def test_a_dataset_is_not_both_adapted_to_and_held_out() -> None:
 
 def test_class_tasks_number_from_one_and_zero_is_unused() -> None:
     made = stream(((Concept("animals", "emu"), Concept("colors", "blue")), animals("cat")))
-    assert made.class_tasks("animals").tolist() == [2, 0, 1]
-    assert made.class_tasks("colors").tolist() == [0, 1]
+    assert made.class_tasks["animals"].tolist() == [2, 0, 1]
+    assert made.class_tasks["colors"].tolist() == [0, 1]
 
 
 def test_concepts_come_in_the_order_of_the_stream() -> None:

@@ -149,7 +149,7 @@ class SinglePrecision(Method):
 BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
     ("training", NoNumber, "the loss is nan in step 0"),
-    ("scalars", Matrices, r"temperature.*IndexError.*test_testing.py, line \d+: return loss \+ 1e-4"),
+    ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
     ("surroundings", Reseeds, "regularizer.after_step changed torch's random state"),

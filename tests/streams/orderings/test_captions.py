@@ -32,7 +32,7 @@ def test_whole_words_in_a_row_count_once_per_caption() -> None:
         ("STRASSE Straße", ["strasse", "strasse"]),
         ("snake_case, F-16A/B", ["snake", "case", "f", "16a", "b"]),
         ("ﬁne ｆｕｌｌ", ["fine", "full"]),
-        ("日本 — 🐕 !", ["日本"]),
+        ("日本 — 🐕 !", ["日", "本"]),
         ("", []),
     ],
 )
@@ -111,3 +111,47 @@ def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_thousand_names_are_found_at_once() -> None:
     names = [f"thing number {number}" for number in range(1000)]
     assert np.array_equal(count_captions((f"a {name}!" for name in names), names), np.ones(1000))
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "count"),
+    [
+        ("फूल", "लाल फूल", 1),
+        ("फूल", "फैल गया", 0),
+        ("फूल", "फल", 0),
+        ("பூ", "பூனை", 0),
+        ("猫", "黒い猫がいる", 1),
+        ("黒猫", "黒い猫がいる", 0),
+        ("熊猫", "大熊猫吃竹子", 1),
+        ("แมว", "แมวดำนอน", 1),
+        ("ネコ", "ﾈｺがいる", 1),
+        ("ကြောင်", "ကြောင်နက်", 1),
+        ("고양이", "검은 고양이 한 마리", 1),
+        ("고양", "검은 고양이 한 마리", 0),
+        ("caf\u00e9", "a cafe\u0301 table", 1),
+        ("cafe", "a cafe\u0301 table", 0),
+        ("می‌خواهم", "من می‌خواهم", 1),
+        ("C++", "learn C++, now", 1),
+        ("C++", "learn C++17", 1),
+        ("C++", "learn C# and C", 0),
+        ("C#", "in C# (or F#)", 1),
+        ("C♯", "in C# minor", 1),
+        ("C", "C++ and C#", 0),
+        ("C", "C/C++", 1),
+        ("a", "a+b", 1),
+        ("cat", "cat™ food", 1),
+        ("soft hyphen", "soft hy\u00adphen", 1),
+        ("großer Hund", "GROSSER HUND", 1),
+        ("x²", "x2", 1),
+    ],
+)
+def test_names_are_found_in_every_script(name: str, caption: str, count: int) -> None:
+    assert count_captions([caption], [name]).tolist() == [count]
+
+
+def test_names_that_differ_in_a_sign_are_counted_apart() -> None:
+    assert count_captions(["C++ or C#?", "C++", "plain C"], ["C", "C++", "C#"]).tolist() == [1, 2, 1]
+
+
+def test_names_of_one_character_are_found_beside_those_of_several() -> None:
+    assert count_captions(["大熊猫和猫", "熊"], ["猫", "熊猫", "大熊猫", "熊"]).tolist() == [1, 1, 1, 2]

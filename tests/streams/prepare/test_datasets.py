@@ -84,7 +84,7 @@ def test_equal_images_never_stand_on_two_sides(online: Online, site: Path, root:
     card = make("EuroSAT", online(at(RECIPES["EuroSAT"], site)), root, out)
     pixels = [pair[1] for pairs in written(out / "eurosat_seeded").values() for pair in pairs]
     assert len(pixels) == len(set(pixels)) == 5 and card.counts["exact duplicate"] == 11
-    assert card.counts["class without any picture"] == 1, "the first of two equal images stays: a forest"
+    assert card.counts["class without any image"] == 1, "the first of two equal images stays: a forest"
 
 
 def test_own_splits_keep_equal_images(fabricate: Fabricate, root: Path, out: Path) -> None:
@@ -104,7 +104,7 @@ def test_broken_images_are_left_out_and_counted(fabricate: Fabricate, root: Path
     images[2].unlink()
     card = make("DTD", recipe, root, out)
     assert sum(card.num_samples.values()) == 9
-    assert card.counts == {"broken picture": 1, "empty file": 1, "unreadable file": 1}
+    assert card.counts == {"broken image": 1, "empty file": 1, "unreadable file": 1}
 
 
 @pytest.mark.parametrize("name", ["Food101", "FGVCAircraft"])

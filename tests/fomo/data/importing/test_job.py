@@ -108,10 +108,10 @@ def test_what_is_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
     card = bring_in(folder_source(tree(tmp_path / "tree"), "mine"), tmp_path / "out")
     lines = (tmp_path / "out" / "mine" / LEFT_OUT_FILE).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"path": "class 0/broken.png", "reason": "broken picture"},
+        {"path": "class 0/broken.png", "reason": "broken image"},
         {"path": "class 2/same.png", "reason": "exact duplicate"},
     ]
-    assert card.counts == {"broken picture": 1, "exact duplicate": 1}
+    assert card.counts == {"broken image": 1, "exact duplicate": 1}
 
 
 @pytest.mark.parametrize("step", [3, 70, 120, 180, 230])

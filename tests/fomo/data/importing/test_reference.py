@@ -79,7 +79,7 @@ def test_splits_classes_prompts_and_captions_are_the_references(root: Path, info
     assert samples.captions(1, "synthetic_merged") == ["A photo of a fox."]
     assert samples.captions(2, "primer") == ["A photo of a tabby cat, a type of animal."]
     assert samples.about(3)["path"] == "pets/b/3.png" and samples.image(3).tobytes() == picture(3).tobytes()
-    assert card.counts == {"class without any picture": 1}
+    assert card.counts == {"class without any image": 1}
 
 
 def test_a_tar_gives_the_same_bytes_as_a_folder(root: Path, info: Path, tmp_path: Path) -> None:
@@ -99,12 +99,12 @@ def test_what_either_side_lacks_is_counted_and_listed(root: Path, info: Path, tm
     put(root / "PETS" / "README.txt", "no picture")
     put(root / "PETS" / "PETS_test_224" / "pets/b/9.png", picture(9))
     card = imported(root, info, tmp_path / "out")
-    assert card.counts == {MISSING: 1, UNNAMED: 1, "class without any picture": 1}
+    assert card.counts == {MISSING: 1, UNNAMED: 1, "class without any image": 1}
     assert card.num_samples["train"] == 3
     assert listed(tmp_path / "out" / "PETS") == [
         ("pets/extra.jpg", UNNAMED),
         ("pets/b/2.png", MISSING),
-        (CLASSES[2], "class without any picture"),
+        (CLASSES[2], "class without any image"),
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_tars_oddities_are_counted(info: Path, tmp_path: Path) -> None:
         "tar member outside of its dataset's folder": 1,
         "name that stands twice in a tar": 1,
         "link in a tar": 1,
-        "class without any picture": 1,
+        "class without any image": 1,
     }
 
 
@@ -132,7 +132,7 @@ def test_pictures_that_cannot_be_used_are_counted(root: Path, info: Path, tmp_pa
     put(root / "PETS" / "pets/b/2.png", b"")
     put(root / "PETS" / "pets/b/3.png", b"no picture")
     card = imported(root, info, tmp_path / "out")
-    assert card.counts == {"empty file": 1, "broken picture": 1, "class without any picture": 1}
+    assert card.counts == {"empty file": 1, "broken image": 1, "class without any image": 1}
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/secret.png", "pets/../../secret.png"])
@@ -189,7 +189,7 @@ def test_the_json_may_name_files_of_any_extension(root: Path, info: Path, tmp_pa
         put(root / "PETS" / path, data)
     (root / "PETS" / next(iter(TEST))).unlink()
     card = imported(tmp_path / "tars" if packed else root, info, tmp_path / "out")
-    assert card.num_samples["test"] == 4 and card.counts == {"class without any picture": 1}
+    assert card.num_samples["test"] == 4 and card.counts == {"class without any image": 1}
 
 
 def test_a_picture_in_both_splits_is_kept_and_counted(root: Path, info: Path, tmp_path: Path) -> None:
@@ -264,15 +264,15 @@ def test_classes_of_one_name_are_told_apart(root: Path, info: Path, tmp_path: Pa
         ("PETS_test.json", b"\xff\xfe", "PETS_test.json: not JSON"),
         ("PETS_test.json", "[]", "no mapping"),
         ("PETS_test.json", "{}", "no mapping"),
-        ("PETS_test.json", '{"a.jpg": 3}', "'a.jpg' has no whole number 'target'"),
-        ("PETS_test.json", '{"a.jpg": {"classname": "emu"}}', "'a.jpg' has no whole number 'target'"),
-        ("PETS_test.json", json.dumps({"a.jpg": about(0, target="0")}), "'a.jpg' has no whole number"),
-        ("PETS_test.json", json.dumps({"a.jpg": about(0, target=True)}), "'a.jpg' has no whole number"),
+        ("PETS_test.json", '{"a.jpg": 3}', "'a.jpg' has no integer 'target'"),
+        ("PETS_test.json", '{"a.jpg": {"classname": "emu"}}', "'a.jpg' has no integer 'target'"),
+        ("PETS_test.json", json.dumps({"a.jpg": about(0, target="0")}), "'a.jpg' has no integer"),
+        ("PETS_test.json", json.dumps({"a.jpg": about(0, target=True)}), "'a.jpg' has no integer"),
         ("PETS_test.json", json.dumps({"a.jpg": about(0, target=3)}), "'a.jpg': target 3 is not one of the 3"),
         ("PETS_test.json", json.dumps({"a.jpg": about(0, target=-1)}), "'a.jpg': target -1"),
         ("PETS_test.json", json.dumps({"a.jpg": about(0, target=1)}), "is 'tabby cat', but class 1 is 'the"),
-        ("PETS_test.json", json.dumps({"a.jpg": about(0, default_caption=7)}), "'a.jpg': a caption is a text"),
-        ("PETS_test.json", json.dumps({"a.jpg": about(0, synthetic_caption=[None])}), "'a.jpg': a caption is a text"),
+        ("PETS_test.json", json.dumps({"a.jpg": about(0, default_caption=7)}), "'a.jpg': a caption is a string"),
+        ("PETS_test.json", json.dumps({"a.jpg": about(0, synthetic_caption=[None])}), "'a.jpg': a caption is a string"),
         ("PETS_test.json", '{"a.jpg": {"target": 0}, "a.jpg": {"target": 1}}', "'a.jpg' stands twice"),
         ("PETS_classnames.json", "{}", "no list of class names"),
         ("PETS_classnames.json", "[]", "no list of class names"),
@@ -301,7 +301,7 @@ def test_what_is_not_there_is_refused_with_the_place_to_put_it(root: Path, info:
     with pytest.raises(FomoError, match=r"neither '.*PETS' nor '.*PETS.tar' is there"):
         imported(root, info, tmp_path / "out")
     put(root / "PETS" / "other.jpg", picture(1))
-    with pytest.raises(FomoError, match="none of the 5 pictures"):
+    with pytest.raises(FomoError, match="none of the 5 images"):
         imported(root, info, tmp_path / "out")
 
 
@@ -311,7 +311,7 @@ def test_the_command(root: Path, info: Path, tmp_path: Path, capsys: pytest.Capt
     assert "--info" in error_of(capsys, *arguments)
     assert status(*arguments, "--info", str(info)) == 0
     shown = capsys.readouterr().out
-    assert "PETS: 3 classes" in shown and "left out: class without any picture" in shown
+    assert "PETS: 3 classes" in shown and "left out: class without any image" in shown
     assert open_dataset(tmp_path / "out" / "PETS").card.num_samples["train"] == 4
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import fomo
-from fomo.config.parts import build
+from fomo.config.factory import build
 from fomo.errors import FomoError
 from methods.merging.temporal import TemporalMerge
 from tests.fomo.helpers import put
@@ -67,7 +67,7 @@ def test_a_part_without_a_target_says_what_to_do(node: dict[str, Any]) -> None:
         "builtins.eval",
         "fomo.running.folder.shutil.rmtree",
         "fomo.cli.os.system",
-        "fomo.config.parts.partial",
+        "fomo.config.targets.partial",
         "methods.lora.torch.load",
     ],
 )
@@ -140,8 +140,8 @@ def test_a_value_of_another_type_is_an_error_that_names_the_section(section: str
 
 @pytest.mark.parametrize(
     ("key", "value", "text"),
-    [("rank", "high", "trainable.rank=high: a whole number"), ("rank", 2.5, "a whole number"), ("rank", True, "whole"),
-     ("scale", "much", "trainable.scale=much: a number"), ("placement", 3, "trainable.placement=3: a text")],
+    [("rank", "high", "trainable.rank=high: an integer"), ("rank", 2.5, "an integer"), ("rank", True, "an integer"),
+     ("scale", "much", "trainable.scale=much: a number"), ("placement", 3, "trainable.placement=3: a string")],
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(key: str, value: object, text: str) -> None:
     with pytest.raises(FomoError, match=text):

@@ -1,4 +1,4 @@
-"""Builds the parts that a config names by ``_target_``: only from packages that are allowed, only with known keys.
+"""What a configuration may name by ``_target_``: only what is of packages that are allowed, only with known keys.
 
 Of our own packages exactly what the options of a group name is allowed (much else there could do harm: it writes files,
 or fetches them), and exactly what installed entry points name; of the packages in ``runtime.allow_targets`` everything
@@ -19,42 +19,41 @@ from fomo.errors import FomoError, check_keys, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
-KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+KINDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
-def build(
-    section: str,
-    node: Mapping[str, Any],
-    allow: tuple[str, ...] = (),
-    optional: Mapping[str, Any] | None = None,
-    **given: Any,
-) -> Any:
-    """The object that ``node`` describes. What a key holds is data.
+def bound(
+    section: str, node: Mapping[str, Any], allow: tuple[str, ...], optional: Mapping[str, Any], given: Mapping[str, Any]
+) -> "partial[Any]":
+    """The target of ``node`` with all its arguments, to be called. What a key holds is data.
 
-    ``given`` are arguments that the program adds, ``optional`` those that it adds where the target takes them.
+    Args:
+        section: The group, for messages.
+        node: A configured part: ``_target_`` and its keys.
+        allow: Packages that the user trusts besides ours and installed plug-ins.
+        optional: Arguments that the program adds where the target takes them.
+        given: Arguments that the program adds.
 
     Raises:
         FomoError: a target outside of the allowed packages or not found, a key that it does not take, a key it lacks,
             a value that it cannot use.
     """
-    target, lazy = _target(section, node, allow), bool(node.get("_partial_"))
+    target = _target(section, node, allow)
     keys = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
     try:
         taken = inspect.signature(target).parameters
     except ValueError as error:  # of a few built-in types
         raise FomoError(f"{section}._target_ = {node['_target_']}: {error}.") from None
-    given |= {name: value for name, value in (optional or {}).items() if name in taken}
-    _check_arguments(section, target, keys, given, lazy)
-    if lazy:
-        return partial(target, **keys, **given)
-    try:
-        return target(**keys, **given)
-    except FomoError:
-        raise
-    except Exception as error:  # whatever a plug-in's code raises
-        if target.__module__.split(".")[0] in OWN_PACKAGES and not isinstance(error, (TypeError, ValueError)):
-            raise  # a fault of ours
-        raise FomoError(f"{section}._target_ = {node['_target_']}: {plugins.described(error, target)}") from error
+    added = {**given, **{name: value for name, value in optional.items() if name in taken}}
+    _check_arguments(section, target, keys, added, bool(node.get("_partial_")))
+    return partial(target, **keys, **added)
+
+
+def blamed(section: str, node: Mapping[str, Any], target: Any, error: Exception) -> Exception:
+    """The error to raise for one that a target's code raised: with its place where it is a guest's or a setting's."""
+    if target.__module__.split(".")[0] in OWN_PACKAGES and not isinstance(error, (TypeError, ValueError)):
+        return error  # a fault of ours
+    return FomoError(f"{section}._target_ = {node['_target_']}: {plugins.described(error, target)}")
 
 
 def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
@@ -112,7 +111,7 @@ def _check_arguments(
 
 
 def _check_kind(key: str, value: Any, annotation: Any) -> None:
-    """Refuse a value of another kind than a plainly annotated parameter takes; whole numbers are numbers."""
+    """Refuse a value of another kind than a plainly annotated parameter takes; integers are numbers."""
     accepted = (int, float) if annotation is float else annotation
     is_truth = isinstance(value, bool) and annotation is not bool
     if annotation in KINDS and (is_truth or not isinstance(value, accepted)):

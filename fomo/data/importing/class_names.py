@@ -1,0 +1,168 @@
+"""Names of classes: from folders, from a file of names, and told apart as the model would tell them.
+
+A file of names is a text with one name a line (for classes that are numbers), or an identifier and its name a line
+(``n01440764 tench, Tinca tinca``: what stands behind the first comma is another word for it), or a JSON list or
+object of the same (``{"0": ["n01440764", "tench"]}`` too).
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomo.data.card import is_class_name
+from fomo.data.importing.splits import Parts
+from fomo.data.sources import Location, Unusable
+from fomo.data.texts import UNREADABLE, decoded, spaced
+from fomo.errors import FomoError, unknown
+from fomo.system.reading import parse_json
+
+MAX_BYTES = 2**26
+IDENTIFIER = re.compile(r"[^\s,;:|]*\d[^\s,;:|]*")
+
+
+def separated(text: str) -> str:
+    """A file or folder name with spaces for its separators."""
+    return " ".join(re.sub(r"[_\-.,+]+|(?<=[a-z])(?=[A-Z])", " ", text).split())
+
+
+def name_of(parts: Parts) -> str:
+    """The class that the names on the way to a folder make: ``animals/big_cats`` is "animals big cats"."""
+    return unicodedata.normalize("NFC", " ".join(separated(part) or part for part in parts))
+
+
+def told_apart_by(name: str) -> str:
+    """What of a name a model can tell from others: not its case, nor its form in Unicode or HTML, nor its spaces."""
+    plain = name
+    for _ in range(3):  # &amp;amp; is written too
+        plain = html.unescape(plain)
+    plain = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
+    return spaced(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()))
+
+
+def check_told_apart(names: Mapping[str, str]) -> None:
+    """Refuse classes that differ only in what no model sees.
+
+    Args:
+        names: each class name with the place that it comes from.
+
+    Raises:
+        FomoError: two names are alike; both are named.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        twin = known.setdefault(told_apart_by(name), name)
+        if twin != name:
+            raise FomoError(
+                f"'{names[twin]}' and '{names[name]}' give the classes {twin!a} and {name!a}, which no model "
+                f"can tell apart: rename one of them, or put their images together."
+            )
+
+
+@dataclass(frozen=True)
+class NameFile:
+    """Names by identifier, and where the file is a plain list, by number from 0."""
+
+    path: Path
+    by_id: Mapping[str, str]
+    listed: Sequence[str]
+
+    def numbered(self) -> list[str]:
+        """The names in the order of their numbers.
+
+        Raises:
+            FomoError: the file names identifiers that are no numbers from 0.
+        """
+        if self.listed:
+            return list(self.listed)
+        numbers = [str(number) for number in range(len(self.by_id))]
+        if not all(number in self.by_id for number in numbers):
+            known = {key for key in self.by_id if key.isdecimal()}
+            numbers = [str(number) for number in range(len(known))]
+        if not numbers or not all(number in self.by_id for number in numbers):
+            raise FomoError(f"'{self.path}': names by number from 0, or one a line, are needed.")
+        return [self.by_id[number] for number in numbers]
+
+    def __getitem__(self, identifier: str) -> str:
+        """The name of a class.
+
+        Raises:
+            FomoError: the file has none.
+        """
+        if identifier in self.by_id:
+            return self.by_id[identifier]
+        if self.listed and re.fullmatch(r"\d{1,9}", identifier) and int(identifier) < len(self.listed):
+            return self.listed[int(identifier)]
+        if self.listed:
+            raise FomoError(f"'{self.path}' lists {len(self.listed)} names: '{identifier}' is no number of one.")
+        raise unknown(f"class in '{self.path}'", identifier, self.by_id)
+
+
+def read_names(path: Path, plain: bool = False) -> NameFile:
+    """A file of class names; ``plain`` says that every line of a text is a name as it stands.
+
+    Raises:
+        FomoError: it cannot be read, or holds none.
+    """
+    try:
+        text = decoded(Location(path).read(MAX_BYTES))
+    except Unusable as reason:
+        raise FomoError(f"'{path}': {'not text in UTF-8' if str(reason) == UNREADABLE else reason}.") from None
+    by_id, listed = _from_json(text, path) if path.suffix.lower() == ".json" else _from_lines(text, path, plain)
+    bad = [name for name in (*by_id.values(), *listed) if not is_class_name(name)]
+    if bad:
+        raise FomoError(f"'{path}': {bad[0]!a} is no class name: a name is one line without '+++'.")
+    if not by_id and not listed:
+        raise FomoError(f"'{path}': it holds no class name.")
+    return NameFile(path, by_id, listed)
+
+
+def _from_json(text: str, path: Path) -> tuple[dict[str, str], list[str]]:
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise FomoError(f"'{path}': not JSON: {error}") from None
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {}, [spaced(name) for name in value]
+    if not isinstance(value, dict) or not value:
+        raise FomoError(f"'{path}': a JSON list of names, or an object of names by identifier, is expected.")
+    by_id = {}
+    for key, about in value.items():
+        if isinstance(about, int):  # {"cat": 0}
+            by_id[str(about)] = spaced(key)
+        else:
+            by_id |= dict.fromkeys(_keys(key, about), _first(_last(about, path)))
+    return by_id, []
+
+
+def _keys(key: str, about: Any) -> list[str]:
+    return [key, about[0]] if isinstance(about, list) and len(about) == 2 and isinstance(about[0], str) else [key]
+
+
+def _last(about: Any, path: Path) -> str:
+    name = about[-1] if isinstance(about, list) and about else about
+    if not isinstance(name, str):
+        raise FomoError(f"'{path}': {name!r} is no name.")
+    return name
+
+
+def _first(name: str) -> str:
+    """The first of several words for a class."""
+    return separated(name.split(",")[0]) if "_" in name else spaced(name.split(",")[0])
+
+
+def _from_lines(text: str, path: Path, plain: bool) -> tuple[dict[str, str], list[str]]:
+    lines = [line.strip() for line in text.strip("\r\n").splitlines()]
+    pairs = [re.split(r"\t|,|;|:\s|\s", line, maxsplit=1) for line in lines]
+    with_tab = all("\t" in line for line in lines)
+    identified = all(len(pair) == 2 and pair[1].strip() and IDENTIFIER.fullmatch(pair[0]) for pair in pairs)
+    if plain or not lines or not (with_tab or identified):
+        return {}, [spaced(line) for line in lines]
+    pairs = [line.split("\t", 1) for line in lines] if with_tab else pairs
+    by_id = {key.strip(): _first(name.strip(" \"'")) for key, name in pairs}
+    if len(by_id) < len(lines):
+        raise FomoError(f"'{path}': an identifier stands twice.")
+    return by_id, []

@@ -1,0 +1,183 @@
+"""Images that a table describes: CSV, TSV, JSON lines, COCO captions. One row names a file and says what it shows."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fomo.data.importing.coco import coco_rows
+from fomo.data.importing.splits import named_split
+from fomo.data.sources import Location, Unusable, is_inside
+from fomo.data.stored_images import EXTENSIONS
+from fomo.data.texts import caption_lines, decoded, parsed
+from fomo.errors import FomoError
+from fomo.system.reading import Unreadable, parse_json
+
+MAX_BYTES = 2**31
+COLUMNS = {
+    "file": "file_name filename file path filepath file_path image image_path image_file image_name img img_path "
+    "image_id id",
+    "class": "label class class_name classname category label_name target",
+    "caption": "caption captions text texts description sentence sentences comment title prompt",
+    "split": "split set subset partition usage split_name",
+}
+"""Names of columns by what they hold, in the order in which they are sought."""
+TABLE_ENDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+
+
+@dataclass
+class DescribedImage:
+    """What a table says of a file; several rows of one file add captions."""
+
+    file: str
+    class_name: str = ""
+    split: str = ""
+    captions: list[str] = field(default_factory=list)
+
+
+def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[DescribedImage]:
+    """The images of a table, each once, in the order of their first rows.
+
+    Args:
+        path: a CSV (with any of ``,;|`` and tab between the columns), JSON lines, a JSON list, or COCO captions.
+        columns: names of columns by what they hold (:data:`COLUMNS`), where they are other than usual.
+
+    Raises:
+        FomoError: it cannot be read; no column names files; a row contradicts another one, or names no split.
+    """
+    try:
+        text = decoded(Location(path).read(MAX_BYTES))
+    except Unusable as reason:
+        raise FomoError(f"'{path}': {reason}.") from None
+    if path.suffix.lower() == ".json":
+        rows = _json_rows(text, path)
+    elif path.suffix.lower() in (".jsonl", ".ndjson"):
+        rows = _json_lines(text, path)
+    else:
+        rows = _csv_rows(text)
+    return _merged(rows, _chosen(rows, columns or {}, path), path)
+
+
+def _csv_rows(text: str) -> list[dict[str, Any]]:
+    head = text.split("\n", 1)[0]
+    delimiter = max(",;\t|", key=head.count)
+    lines = [[value.strip() for value in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    if not lines:
+        return []
+    named = not any(value.lower().endswith(EXTENSIONS) for value in lines[0])
+    header = lines[0] if named else ["file", "class", *map(str, range(2, len(lines[0])))]
+    return [dict(zip(header, row, strict=False)) for row in (lines[1:] if named else lines)]
+
+
+def _json_lines(text: str, path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                rows.append(parsed(line))
+            except Unusable:
+                raise FomoError(f"'{path}', line {number}: not an object in JSON.") from None
+    return rows
+
+
+def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
+    try:
+        value = parse_json(text, finite=False)
+    except Unreadable as error:
+        raise FomoError(f"'{path}': not JSON: {error}") from None
+    if isinstance(value, dict) and isinstance(value.get("images"), list):
+        return coco_rows(value, path)
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise FomoError(f"'{path}': neither a list of objects nor COCO captions (images, annotations).")
+    return value
+
+
+def _chosen(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> dict[str, str]:
+    """The column for each of the four things, as far as there is one."""
+    there = list(dict.fromkeys(key for row in rows[:1000] for key in row))
+    plain = {re.sub(r"[^a-z0-9]+", "_", key.casefold().strip("\ufeff ")).strip("_"): key for key in reversed(there)}
+    chosen = {what: plain[name] for what, names in COLUMNS.items() if (name := _first(names.split(), plain))}
+    for what, column in columns.items():
+        if what not in COLUMNS or column not in there:
+            raise FomoError(
+                f"--columns {what}={column}: allowed are {', '.join(COLUMNS)}, and columns of '{path}', which are: "
+                f"{', '.join(there)}."
+            )
+    chosen |= columns
+    if "file" not in chosen:
+        raise FomoError(
+            f"'{path}': none of its columns ({', '.join(there) or 'it is empty'}) names files: "
+            f"say which by `--columns file=COLUMN class=COLUMN`."
+        )
+    return chosen
+
+
+def _first(names: Iterable[str], there: Mapping[str, str]) -> str:
+    return next((name for name in names if name in there), "")
+
+
+def _merged(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> list[DescribedImage]:
+    images: dict[str, DescribedImage] = {}
+    for row in rows:
+        file = row.get(columns["file"])
+        if not isinstance(file, (str, int)) or isinstance(file, bool) or not str(file).strip():
+            raise FomoError(f"'{path}': a row names no file: {str(dict(row))[:100]}.")
+        plain = PurePosixPath(str(file).strip().replace("\\", "/")).as_posix()
+        image = images.setdefault(plain, DescribedImage(plain))
+        for what in ("class", "split"):
+            value = _value(row.get(columns.get(what, "")))
+            value = _split(value, path) if what == "split" else value
+            known = image.class_name if what == "class" else image.split
+            if known and value and known != value:
+                raise FomoError(f"'{path}': '{plain}' has the {what} '{known}' in one row and '{value}' in another.")
+            if what == "class":
+                image.class_name = known or value
+            else:
+                image.split = known or value
+        image.captions += _captions(row.get(columns.get("caption", "")))
+    return list(images.values())
+
+
+def _value(value: Any) -> str:
+    """A class or split as a string; empty where a table holds nothing."""
+    if isinstance(value, bool) or value is None or value != value:  # NaN is not itself
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() if isinstance(value, (str, int)) else ""
+
+
+def _split(value: str, path: Path) -> str:
+    named = named_split(value)
+    if value and named is None:
+        raise FomoError(f"'{path}': '{value}' is no split. Allowed are names of train, validation and test.")
+    return named.split if named else ""
+
+
+def _captions(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    found = []
+    for text in values:
+        if isinstance(text, str) and text.strip():
+            try:
+                found += caption_lines(" ".join(text.split()))
+            except Unusable:  # numbers
+                continue
+    return found
+
+
+def file_in(folder: Path, file: str) -> Path | None:
+    """The file that a table names below ``folder``, its ending given or not; ``None`` where it is not there.
+
+    Raises:
+        Unusable: the name leads out of the folder.
+    """
+    if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
+        file = Path(file).relative_to(folder.absolute()).as_posix()
+    if not is_inside(file):
+        raise Unusable("path out of the root")
+    places = [folder / file, *(folder / f"{file}{extension}" for extension in EXTENSIONS)]
+    return next((place for place in places if place.is_file()), None)

@@ -1,0 +1,192 @@
+"""Splits that were made beforehand, found by the names of folders and files.
+
+A name stands for a split if one of its words does (``Training``, ``seg_test``, ``val2017``), whatever its case. One
+folder so named may be a class (a train); two beside each other that stand for different splits are a split. It may lie
+at any level: above the classes (``train/cat``), below them (``cat/train``), or in one name with them (``cat_train``).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from fomo.errors import FomoError
+
+SPLIT_WORDS = {
+    "train": "train training trains trainings trn tr trainval learn learning entrainement entraînement entrenamiento",
+    "validation": "validation validate validating valid val vali va dev devel development validierung validierungs",
+    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout prueba pruebas teste",
+}
+BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words.split()}
+SHORT = ("tr", "va", "te", "ts")
+"""Words that only stand for a split alone, with nothing else beside them: they are languages and states too."""
+_FILLERS = """
+    set sets data dataset datasets image images img imgs split splits part folder folders file files sample samples
+    subset partition picture pictures photo photos list lists of the
+"""
+FILLERS = frozenset(_FILLERS.split())
+"""Words beside that of a split that say nothing."""
+COMPOUND = re.compile(
+    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|daten|images?|imgs?|list|files)"
+)
+WAYS = "`--splits stratified` or `hash` make a new split, with `ignore` such folders are classes as any other"
+Parts: TypeAlias = tuple[str, ...]
+"""A folder as the names on the way to it."""
+
+
+class NamedSplit(NamedTuple):
+    """The split that a name stands for, and the words of the name that say something else."""
+
+    split: str
+    rest: Parts
+
+
+def named_split(name: str) -> NamedSplit | None:
+    """What a name says of a split, if anything."""
+    parts = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    words = [COMPOUND.sub(r"\1", word.casefold()) if COMPOUND.fullmatch(word.casefold()) else word for word in parts]
+    found = {BY_WORD[word.casefold()] for word in words if word.casefold() in BY_WORD}
+    rest = tuple(word for word in words if word.casefold() not in BY_WORD and word.casefold() not in FILLERS)
+    short = rest and any(word.casefold() in SHORT for word in words)
+    if found == {"train", "validation"}:  # train_val is what is trained on in the end
+        return NamedSplit("train", rest)
+    if found == {"test", "validation"}:  # test-dev
+        return NamedSplit("test", rest)
+    return NamedSplit(found.pop(), rest) if len(found) == 1 and not short else None
+
+
+def says_nothing(name: str) -> bool:
+    """Whether the name of a folder only says that it holds data: ``images``, ``Data set``."""
+    words = re.findall(r"[^\W\d_]+", name)
+    return bool(words) and all(word.casefold() in FILLERS for word in words)
+
+
+def folded(words: Parts) -> str:
+    """Words as a key."""
+    return " ".join(words).casefold()
+
+
+@dataclass(frozen=True)
+class SplitFolders:
+    """Which child folders of which folders are splits."""
+
+    parents: Mapping[Parts, Mapping[str, NamedSplit]]
+    prefix: int
+    """Names at the start of every way that say nothing: they lead to the splits."""
+
+    @property
+    def shown(self) -> str:
+        """The names of the split folders, for people."""
+        return ", ".join(sorted({name for children in self.parents.values() for name in children}))
+
+    def place(self, folder: Parts) -> tuple[str, Parts] | None:
+        """The split of a folder and the names that make its class; ``None`` where it lies in no split folder."""
+        split, names, below = "", list[str](), -2
+        for level, name in enumerate(folder):
+            named = self.parents.get(folder[:level], {}).get(name)
+            if named is not None and not split:
+                split, below = named.split, level
+                names += named.rest
+            elif named is not None and named.split == split and below == level - 1:
+                below = level  # the same name once more, as archives unpack
+            elif level >= self.prefix:
+                names.append(name)
+        return (split, tuple(names)) if split else None
+
+
+def split_folders(folders: Iterable[Parts], to_use: bool = True) -> SplitFolders | None:
+    """The split in a tree, given the folders that hold images directly.
+
+    Raises:
+        FomoError: it is ``to_use``, but two folders stand for one split, or it is not clear whether there is one.
+    """
+    folders = list(folders)
+    children: dict[Parts, set[str]] = defaultdict(set)
+    for folder in folders:
+        for level, name in enumerate(folder):
+            children[folder[:level]].add(name)
+    named = {parent: _named(names) for parent, names in children.items()}
+    strong = {parent: kept for parent, each in named.items() if (kept := _partition(each, children[parent]))}
+    for parent, each in strong.items() if to_use else ():
+        _check_clear(parent, each, children[parent], strong)
+    whole = {parent: _alone(each) for parent, each in named.items() if each and len(each) == len(children[parent])}
+    whole = {parent: each for parent, each in whole.items() if not _leads_to(parent, strong)}
+    parents = whole | strong if strong else _weak(whole, folders)
+    if not parents:
+        return None
+    heads = [parent for parent in parents if not _is_below(parent, parents)]
+    return SplitFolders(parents, _num_common(heads))
+
+
+def _named(names: Iterable[str]) -> dict[str, NamedSplit]:
+    return {name: named for name in names if (named := named_split(name)) is not None}
+
+
+def _alone(named: Mapping[str, NamedSplit]) -> dict[str, NamedSplit]:
+    """Without the other words of the names."""
+    return {name: NamedSplit(each.split, ()) for name, each in named.items()}
+
+
+def _partition(named: Mapping[str, NamedSplit], beside: set[str]) -> dict[str, NamedSplit]:
+    """Folders beside each other whose names are alike but for the split; nothing where there is only one split.
+
+    The other words of the names are kept where they tell classes apart: ``cat_train``, ``cat_test``, ``dog_train``.
+    """
+    splits: dict[str, set[str]] = defaultdict(set)
+    for each in named.values():
+        splits[folded(each.rest)].add(each.split)
+    parted = {rest for rest, found in splits.items() if len(found) > 1}
+    kept = {name: each for name, each in named.items() if folded(each.rest) in parted}
+    if beside - kept.keys() and any(name.casefold() in SHORT for name in kept):
+        return {}
+    return kept if len(parted) > 1 else _alone(kept)
+
+
+def _leads_to(parent: Parts, strong: Iterable[Parts]) -> bool:
+    return any(other[: len(parent)] == parent for other in strong)
+
+
+def _is_below(folder: Parts, parents: Mapping[Parts, Mapping[str, NamedSplit]]) -> bool:
+    return any(folder[level] in parents.get(folder[:level], ()) for level in range(len(folder)))
+
+
+def _weak(whole: Mapping[Parts, Mapping[str, NamedSplit]], folders: list[Parts]) -> Mapping[Parts, Any]:
+    """Where no two splits lie beside each other: all images lie in split folders, of several classes."""
+    heads = {parent: each for parent, each in whole.items() if not _is_below(parent, whole)}
+    if not heads or not all(_is_below(folder, heads) for folder in folders):
+        return {}
+    holds_classes = any(len(folder) > len(parent) + 1 for parent in heads for folder in folders)
+    return whole if len(heads) > 1 or holds_classes else {}
+
+
+def _check_clear(
+    parent: Parts, named: Mapping[str, NamedSplit], children: set[str], strong: Mapping[Parts, Mapping[str, NamedSplit]]
+) -> None:
+    place = "/".join(parent) or "the root"
+    if _is_below(parent, strong):
+        raise FomoError(f"in {place}: {_listed(named)} look like a split inside of another split; {WAYS}.")
+    by_split: dict[tuple[str, str], str] = {}
+    for name, each in sorted(named.items()):
+        twin = by_split.setdefault((each.split, folded(each.rest)), name)
+        numbered = re.sub(r"\d+", "#", twin) == re.sub(r"\d+", "#", name)
+        if not numbered:
+            raise FomoError(
+                f"in {place}: '{twin}' and '{name}' are both the {each.split} split: remove one of them; {WAYS}."
+            )
+    others = sorted(children - named.keys())
+    if len(others) > len(named):
+        raise FomoError(
+            f"in {place}: {_listed(named)} look like a split, {_listed(others)} beside them like classes: "
+            f"put them apart; {WAYS}."
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names)[:4])
+
+
+def _num_common(ways: list[Parts]) -> int:
+    """The number of names that all ways begin with."""
+    shortest = min(map(len, ways))
+    return next((level for level in range(shortest) if len({way[level] for way in ways}) > 1), shortest)
