@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from fomo.cli.data_import import progress_bar
-from fomo.data.card import SPLITS
+from fomo.data.card import SPLITS, read_card
 from fomo.errors import FomoError, check_allowed
 from fomo.system.text import escape, printable
 from fomo.system.workers import num_cores, runner
@@ -48,7 +48,6 @@ def verify_data(options: argparse.Namespace) -> None:
 
 
 def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
-    from fomo.data.card import read_card
     from fomo.data.inspect.verify import verify
 
     console, decode = Console(), not options.no_decode

@@ -107,6 +107,4 @@ def _place(row: dict[str, Any]) -> str:
     """Whether the data is here, else how to come by it: one of the words that :data:`LEGEND` explains."""
     if row["present"]:
         return "yes" if row.get("as_declared", True) else "differs"
-    if row["obtain"].startswith("fomo "):
-        return "prepare"
-    return "page" if row["homepage"] else "unknown"
+    return "prepare" if row["obtain"].startswith("fomo ") else "page" if row["homepage"] else "unknown"

@@ -32,9 +32,8 @@ def expand(folder: Path) -> list[Path]:
     """The folder itself if it is a run, else the runs in it."""
     if not folder.is_dir():
         raise FomoError(f"'{folder}' is not a folder: give run folders, or a folder of them.")
-    if (folder / "config.yaml").is_file():
-        return [folder]
-    return sorted(path.parent for path in folder.glob("**/config.yaml"))
+    below = (path.parent for path in folder.glob("**/config.yaml"))
+    return [folder] if (folder / "config.yaml").is_file() else sorted(below)
 
 
 def show(board: Board, console: Console) -> None:

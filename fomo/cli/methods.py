@@ -4,13 +4,13 @@ import argparse
 import json
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from fomo.config.compose import builtin_groups, config_dir
 from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
+from fomo.system.reading import read_yaml
 from fomo.system.text import escape
 
 
@@ -37,8 +37,7 @@ def presets() -> list[dict[str, Any]]:
 
     rows = []
     for name, preset in PRESETS.items():
-        file = config_dir() / "method" / f"{name}.yaml"
-        chosen = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
+        chosen = read_yaml(config_dir() / "method" / f"{name}.yaml")["defaults"]
         of_group = {key.removeprefix("override /"): option for each in chosen for key, option in each.items()}
         papers = "; ".join(map(str, preset.papers))
         rows.append({"name": name, "parts": of_group, "about": preset.about, "papers": papers})

@@ -5,6 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -40,8 +42,6 @@ def main(arguments: list[str]) -> None:
 
 def parse(settings: list[str]) -> dict[str, Any]:
     """``KEY=VALUE`` texts as typed values."""
-    from omegaconf import OmegaConf
-
     for setting in settings:
         if not setting.partition("=")[0].isidentifier() or not setting.partition("=")[2]:
             raise FomoError(f"'{setting}': settings are written KEY=VALUE, for example steps=200.")
@@ -50,9 +50,6 @@ def parse(settings: list[str]) -> dict[str, Any]:
 
 def recipe_with(name: str, changes: dict[str, Any]) -> "PretrainingRecipe":
     """The shipped recipe of the model ``name`` with ``changes``."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import ValidationError
-
     from streams.pocket.pretraining.train import PretrainingRecipe, shipped_recipe
 
     check_keys("fomo pretrain", changes, ["model", "out", *(each.name for each in fields(PretrainingRecipe))])

@@ -10,5 +10,4 @@ def main(arguments: list[str]) -> None:
     """Write ``DIR/report.html`` and print where it is."""
     parser = argparse.ArgumentParser("fomo report", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="a run folder, finished or not")
-    options = parser.parse_args(arguments)
-    print(write_report(options.folder))
+    print(write_report(parser.parse_args(arguments).folder))

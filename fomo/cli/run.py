@@ -102,8 +102,14 @@ class ProgressBars(Progress):
     """Two bars: training steps, and the datasets of the evaluation at hand."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        super().__init__(*columns, TimeRemainingColumn(), console=console)
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
         self._steps = self.add_task("training", total=None)
         self._evaluation = self.add_task("evaluating", total=None)
         self._num_tasks = self._num_datasets = 0

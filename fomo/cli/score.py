@@ -24,8 +24,7 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps([as_json(run) for run in runs], indent=1))
     else:
-        for run in runs:
-            Console().print(table(run))
+        Console().print(*map(table, runs))
     unfinished = [run for run in runs if not run.finished]
     if unfinished:
         raise FomoError("; ".join(f"{run.folder} is not finished" for run in unfinished))

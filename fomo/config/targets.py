@@ -112,8 +112,7 @@ def _check_arguments(
 
 def _check_kind(key: str, value: Any, annotation: Any) -> None:
     """Refuse a value of another kind than a plainly annotated parameter takes; integers are numbers."""
-    if annotation not in KINDS:
-        return
     accepted = (int, float) if annotation is float else annotation
-    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+    is_truth = isinstance(value, bool) and annotation is not bool
+    if annotation in KINDS and (is_truth or not isinstance(value, accepted)):
         raise FomoError(f"{key}={value}: {KINDS[annotation]} is expected.")

@@ -18,7 +18,7 @@ def examine(facts: Facts) -> list[Verdict]:
         rates.bf16(compute),
         rates.copy(compute),
         rates.upload(compute.upload, compute) if compute.upload else None,
-        *(_of_job(facts, job) if job else [refused(facts.refusal)]),
+        *(_of_job(facts, job) if job else [judged("job", "cannot start", "can be built", Level.RED, facts.refusal)]),
         rates.disk_speed(facts.run_disk, job),
         room.cache_space(facts.cache_disk),
         machine.network(facts.network),
@@ -37,8 +37,3 @@ def _of_job(facts: Facts, job: JobFacts) -> list[Verdict | None]:
         room.open_files(facts.limits, job),
         room.disk_space(facts.run_disk, job),
     ]
-
-
-def refused(reason: str) -> Verdict:
-    """The verdict on a job that `fomo run` would refuse, for this ``reason``."""
-    return judged("job", "cannot start", "can be built", Level.RED, reason)

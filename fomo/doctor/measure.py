@@ -1,6 +1,7 @@
 """Rates of the machine, measured: matrix products, copies, the disk; a group of one process, brought up."""
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -84,8 +85,7 @@ def disk(folder: Path, speed: bool = True) -> Disk:
     Nothing is left behind: the folder is not made, and the file that is written has no name.
     """
     there = existing(folder)
-    status = os.statvfs(there)
-    free = status.f_bavail * status.f_frsize
+    free = shutil.disk_usage(there).free
     if not speed:
         return Disk(str(folder), free)
     try:

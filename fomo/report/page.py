@@ -39,9 +39,15 @@ def _template() -> Template:
 
 
 def page(run: Path, scores: Scores, drawing: str) -> str:
-    """The HTML text; ``drawing`` is a PNG as base64."""
+    """The HTML text; ``drawing`` is a PNG as base64.
+
+    Raises:
+        FomoError: the run lacks a file that every run writes.
+    """
     ledger = read_ledger(run) if (run / LEDGER).is_file() else None
     values = read_config(run)
+    if not (run / STREAM).is_file():
+        raise FomoError(f"{run / STREAM} is missing: every run writes it when it starts.")
     return _template().render(
         scores=scores,
         label=values.get("label", ""),
@@ -49,16 +55,10 @@ def page(run: Path, scores: Scores, drawing: str) -> str:
         config=read_text(run / CONFIG),
         ledger=ledger,
         compute=compute_line(ledger) if ledger else "",
-        tasks=_tasks(run),
+        tasks=read_stream(run).tasks,
         rows=_rows(scores),
         figure=drawing,
     )
-
-
-def _tasks(run: Path) -> list[list[str]]:
-    if not (run / STREAM).is_file():
-        raise FomoError(f"{run / STREAM} is missing: every run writes it when it starts.")
-    return read_stream(run).tasks
 
 
 def _rows(scores: Scores) -> list[dict[str, Any]]:

@@ -42,13 +42,13 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
 
 
 def page(entries: Sequence[Entry], name: str) -> str:
-    """Figure and table in Markdown, best first; steps are those that the budget bought."""
+    """Figure and table in Markdown, best first; steps are those that the first run took."""
     lines = ["| rank | method | steps | KA | ZS | GM |", "|--:|---|--:|--:|--:|--:|"]
     for entry in entries:
         cells = (
             str(entry.rank),
             entry.label.replace("|", "\\|"),
-            f"{steps(entry):,}",
+            f"{read_ledger(Path(entry.folders[0])).charged.steps:,}",
             *map(" ± ".join, _points(entry)),
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -60,11 +60,6 @@ def page(entries: Sequence[Entry], name: str) -> str:
 def _points(entry: Entry) -> list[list[str]]:
     pairs = ((entry.ka, entry.ka_deviation), (entry.zs, entry.zs_deviation), (entry.gm, entry.gm_deviation))
     return [[f"{value:.1f}" for value in pair if value is not None] for pair in pairs]
-
-
-def steps(entry: Entry) -> int:
-    """The steps that its first run took."""
-    return read_ledger(Path(entry.folders[0])).charged.steps
 
 
 def family(values: dict[str, Any]) -> str:

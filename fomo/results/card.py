@@ -77,9 +77,6 @@ def read_card(run: Path) -> RunCard:
     if not hashes or not is_number(values.get("seconds")):
         raise FomoError(f"{path}: not the card of a run.")
     known = {each.name for each in fields(RunCard)} - {"caveats"}
-    return RunCard(**{key: value for key, value in values.items() if key in known}, caveats=_caveats(values))
-
-
-def _caveats(values: Mapping[str, Any]) -> tuple[str, ...]:
     marks = values.get("marks", [])
-    return tuple(map(str, marks)) if isinstance(marks, list) else ()
+    caveats = tuple(map(str, marks)) if isinstance(marks, list) else ()
+    return RunCard(**{key: value for key, value in values.items() if key in known}, caveats=caveats)

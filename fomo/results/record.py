@@ -73,8 +73,7 @@ class Record:
 
     def event(self, kind: str, **values: Any) -> None:
         """Write a line of ``events.jsonl``; ``time`` is its only field that differs between equal runs."""
-        line = json.dumps({"event": kind, **values, "time": round(time.time(), 3)}, allow_nan=False)
-        self._events.write(line + "\n")
+        self._events.write(json.dumps({"event": kind, **values, "time": round(time.time(), 3)}, allow_nan=False) + "\n")
         self._events.flush()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fomo.errors import FomoError
 from fomo.results.layout import SCORES
-from fomo.system.checks import is_count, is_strings
+from fomo.system.checks import is_count, is_number, is_strings
 from fomo.system.reading import read_json
 from fomo.system.writing import write_json
 
@@ -180,11 +180,6 @@ def _dataset(about: Mapping[str, Any]) -> ScoredDataset:
     return ScoredDataset(about["role"], about.get("kind", "classification"), metric, about["num_samples"])
 
 
-def is_percent(value: Any) -> bool:
-    """Whether a value is a number from 0 to 100."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 100
-
-
 def _check(path: Path, content: Any) -> None:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise FomoError(f"{path}: not a scores file of schema '{SCHEMA}'.")
@@ -231,7 +226,7 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
         if not 0 <= score <= 100:
             raise FomoError(f"{path}: score of '{name}' in task {number} is {score}, not a percentage.")
     tasks = evaluation.get("tasks")
-    if not isinstance(tasks, dict) or not all(is_percent(score) for score in tasks.values()):
+    if not isinstance(tasks, dict) or not all(is_number(score) and score <= 100 for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
     if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")

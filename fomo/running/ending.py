@@ -12,7 +12,7 @@ from fomo.report.page import write_report
 from fomo.results.layout import BAD_BATCH, WEIGHTS
 from fomo.running.card import run_card
 from fomo.running.live import Live
-from fomo.running.out_of_memory import FailedRun, explain
+from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
 from fomo.system.memory_fault import MemoryFault
@@ -43,11 +43,7 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     except MemoryFault as fault:
         checkpointer.writer.wait()
-        sizes = tuple(prepared.maker.pools.update_sizes)
-        failed = FailedRun(
-            prepared.resolved.config, prepared.model, prepared.methods, sizes, checkpointer.writer.newest
-        )
-        raise explain(fault, failed) from None
+        raise explain(fault, prepared, checkpointer.writer.newest) from None
     finally:
         checkpointer.writer.wait()
         live.record.close()

@@ -4,8 +4,8 @@ import gc
 import os
 import resource
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,10 @@ import torch
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
-from fomo.model.clip import ClipModel
 from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
+from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
-from fomo.training.methods import Methods
 
 GIB = 2**30
 TASKS = 3
@@ -27,43 +26,39 @@ GRAIN = 64
 """Sizes are sought in steps of this part of the one that failed."""
 
 
-@dataclass(frozen=True)
-class FailedRun:
-    """A run that is at its end; ``num_samples``: |D_t| of every task; ``kept``: its last checkpoint."""
+def explain(fault: MemoryFault, run: Prepared, newest: Path | None) -> FomoError:
+    """The error to show. What the run holds on the device is given up: nothing can go on with it.
 
-    config: Config
-    model: ClipModel
-    methods: Methods
-    num_samples: tuple[int, ...]
-    kept: Path | None
-
-
-def explain(fault: MemoryFault, run: FailedRun) -> FomoError:
-    """The error to show. What the run holds on the device is given up: nothing can go on with it."""
+    ``newest`` is its last checkpoint.
+    """
     traceback.clear_frames(fault.__traceback__)
     if fault.__cause__:
         traceback.clear_frames(fault.__cause__.__traceback__)
     text = {"step": _of_step, "evaluation": _of_evaluation}.get(fault.phase, _of_hook)(run)
-    kept = f"What was made until then is in {run.kept}" if run.kept else "No checkpoint was written yet"
+    kept = f"What was made until then is in {newest}" if newest else "No checkpoint was written yet"
     return FomoError(
-        f"out of memory {fault} on {run.config.runtime.device} ({fault.reason}). {text} Another setting is another "
-        f"experiment: give it a run.dir of its own. {kept}; the same command goes on where there is more memory."
+        f"out of memory {fault} on {run.resolved.config.runtime.device} ({fault.reason}). {text} Another "
+        f"setting is another experiment: give it a run.dir of its own. {kept}; the same command goes on where "
+        "there is more memory."
     )
 
 
-def _of_step(run: FailedRun) -> str:
-    config = replace(run.config, batch_size=max(run.config.sizes.distinct), batch_ramp=None)
+def _of_step(run: Prepared) -> str:
+    config = run.resolved.config
+    config = replace(config, batch_size=max(config.sizes.distinct), batch_ramp=None)
+    num_samples = run.maker.pools.update_sizes
     release(run)
     there = available(config.runtime.device)
-    needed, fitting = predicted(config, run.num_samples), fitting_batch(config, run.num_samples, there)
+    needed = predicted(config, num_samples)
+    fitting = fitting_batch(config, num_samples, there)
     found = (
         f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
     )
-    saving = _saving(config, run.num_samples, fitting)
+    saving = _saving(config, num_samples, fitting)
     return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{saving}"
 
 
-def _saving(config: Config, num_samples: tuple[int, ...], fitting: int | None) -> str:
+def _saving(config: Config, num_samples: Sequence[int], fitting: int | None) -> str:
     """What takes less memory at the same batch."""
     runtime = config.runtime
     in_pieces = replace(config, runtime=replace(runtime, micro_batch=fitting))
@@ -80,20 +75,22 @@ def _guide(needed: int | None, there: int) -> str:
     return f"{text}." if needed > there else f"{text}: no guide here, something else takes memory too."
 
 
-def _of_evaluation(run: FailedRun) -> str:
-    _collect(run.config.runtime.device)
-    size = run.config.evaluation.batch_size
+def _of_evaluation(run: Prepared) -> str:
+    config = run.resolved.config
+    _collect(config.runtime.device)
+    size = config.evaluation.batch_size
     fitting = by_halves(size // 2, lambda n: _encodes(run, n))
     found = f"evaluation.batch_size={fitting} fits: images were encoded so" if fitting else "No smaller one fits"
     return f"evaluation.batch_size={size} does not fit. {found}."
 
 
-def _of_hook(run: FailedRun) -> str:
-    guide = _guide(predicted(run.config, run.num_samples), available(run.config.runtime.device))
+def _of_hook(run: Prepared) -> str:
+    config = run.resolved.config
+    guide = _guide(predicted(config, run.maker.pools.update_sizes), available(config.runtime.device))
     return f"It was in a hook of the method, outside of a step.{guide} Take smaller sizes for its parts."
 
 
-def predicted(config: Config, num_samples: tuple[int, ...], batch_size: int | None = None) -> int | None:
+def predicted(config: Config, num_samples: Sequence[int], batch_size: int | None = None) -> int | None:
     """Bytes at the peak in the run's own precision, by the rehearsal; ``None`` where the method cannot be rehearsed."""
     sized = replace(config, batch_size=batch_size or config.batch_size)
     model = factory.model_shapes(sized)
@@ -105,7 +102,7 @@ def predicted(config: Config, num_samples: tuple[int, ...], batch_size: int | No
         return None
 
 
-def fitting_batch(config: Config, num_samples: tuple[int, ...], there: int) -> int | None:
+def fitting_batch(config: Config, num_samples: Sequence[int], there: int) -> int | None:
     """A batch size whose steps can be made here: the largest one predicted to fit into ``there`` bytes, else by halves.
 
     ``None`` if not even two rows fit.
@@ -139,7 +136,7 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
     return None
 
 
-def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
+def _steps(config: Config, num_samples: Sequence[int]) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
     return _fits(
         lambda: trial(config, factory.model(config, random=True), num_samples, config.batch_size),
@@ -147,8 +144,9 @@ def _steps(config: Config, num_samples: tuple[int, ...]) -> bool:
     )
 
 
-def _encodes(run: FailedRun, batch_size: int) -> bool:
-    runtime, side = run.config.runtime, run.model.image_size
+def _encodes(run: Prepared, batch_size: int) -> bool:
+    runtime = run.resolved.config.runtime
+    side = run.model.image_size
 
     def encode() -> None:
         with torch.inference_mode(), runtime.autocast():
@@ -172,12 +170,12 @@ def _fits(work: Callable[[], object], device: str) -> bool:
     return True
 
 
-def release(run: FailedRun) -> None:
+def release(run: Prepared) -> None:
     """Give back what the run has on its device: weights, gradients, what its method keeps."""
     run.methods.parts.clear()
     run.model.network.zero_grad()
     run.model.network.to_empty(device="meta")
-    _collect(run.config.runtime.device)
+    _collect(run.resolved.config.runtime.device)
 
 
 def _collect(device: str) -> None:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from fomo import loop
 from fomo.budget.flops import FlopMeter
 from fomo.config import factory
 from fomo.config.schema import Resolved
 from fomo.evaluation.prompts import with_prompt_caveats
-from fomo.loop import Experiment
-from fomo.loop import run as run_loop
 from fomo.planning.planner import plan_run
 from fomo.running.contents import base_sha256
 from fomo.running.ending import explained, finish
@@ -76,7 +75,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
 
         live.score(prepared, task, seen)
 
-    experiment = Experiment(
+    experiment = loop.Experiment(
         seed=config.seed,
         learner=learner,
         batches=live.batches,
@@ -90,6 +89,6 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     left = sum(prepared.plan.steps) - sum(live.ledger.steps)
     progress.planned(len(prepared.plan.steps), left, len(prepared.stream.datasets))
     with explained(prepared, folder, live, checkpointer):
-        run_loop(experiment)
+        loop.run(experiment)
     finish(prepared, folder, live)
     checkpointer.writer.discard()

@@ -18,8 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.posts import Board, post
@@ -48,7 +47,7 @@ class _WorkerLost(Exception):
     """A worker died; the message says how."""
 
 
-class _Maker(TorchDataset[Any]):
+class _Maker(Dataset[Any]):
     """``make`` as torch wants it; in a worker, what it raises is returned as a :class:`WorkerError`."""
 
     def __init__(self, make: Callable[[Any], Any], name: Callable[[Any], str], in_worker: bool) -> None:

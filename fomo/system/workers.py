@@ -74,13 +74,6 @@ def _result(job: "Future[Any]") -> Any:
         ) from None
 
 
-def leave_signals_to_parent() -> None:
-    """Ignore, in a worker, what asks a run to stop."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-
-
 def ended_by(exitcode: int | None) -> str:
     """How a process ended, for messages: the signal that killed it, or its status."""
     return f"by {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"status {exitcode}"
@@ -116,8 +109,13 @@ def end_now(status: int, message: str) -> NoReturn:
 
 
 def end_with_parent() -> None:
-    """End this worker after its parent, which a thread waits for: one that is killed cannot end its workers."""
-    leave_signals_to_parent()
+    """Ignore, in a worker, what asks a run to stop, and end the worker after its parent.
+
+    A thread waits for the parent: one that is killed cannot end its workers.
+    """
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()

@@ -132,7 +132,7 @@ class Kit:
 
     def line(self, error: BaseException) -> str:
         """An error with the line of the method's own code."""
-        classes = {type(part) for part in self.make_parts().values()} - {Method}
+        classes = {type(part) for part in self.make_parts().values()}
         foreign = [each for each in classes if not each.__module__.startswith(("fomo.", "methods."))]
         return described(error, (foreign or [Method])[0])
 
@@ -264,8 +264,7 @@ class Kit:
             shape,
             self.config.runtime.mixed_on_gpu,
         )
-        num_steps = [NUM_STEPS if task.first else 0 for task in cost.tasks]
-        plan = Plan(self.config.budget, tuple(num_steps), cost)
+        plan = Plan(self.config.budget, tuple(NUM_STEPS if task.first else 0 for task in cost.tasks), cost)
         with threads_started() as threads:
             trial = self.trial(ledger=Ledger(plan, 0, cost.begin_run))
             trial.ledger = ledger = Ledger(plan, 0, trial.begin_phases)

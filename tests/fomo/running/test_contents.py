@@ -11,11 +11,12 @@ import torch
 from fomo.config.code import code_hashes, code_sha256
 from fomo.errors import FomoError
 from fomo.report.leaderboard import leaderboard
+from fomo.running.run import execute
 from fomo.stream.fingerprint import BLOCK, BLOCKS, sampled_sha256
 from tests import tiny
 from tests.fomo.helpers import error_of, put, status
 from tests.fomo.model.tiny_clip import models, saved
-from tests.fomo.running.test_resume import OFTEN, cut_run
+from tests.fomo.running.test_resume import OFTEN, Cut, Cutting
 
 __all__ = ["models"]
 
@@ -68,7 +69,8 @@ def test_edited_code_of_a_part_is_another_run(pull: Path, tmp_path: Path, capsys
 
 
 def test_an_interrupted_run_goes_on_with_the_contents_that_it_began_with(pull: Path, tmp_path: Path) -> None:
-    assert cut_run(tmp_path / "run", [3], *PULL, OFTEN) == 1
+    with pytest.raises(Cut):
+        execute(tiny.prepared(*PULL, OFTEN), tmp_path / "run", Cutting(3))
     pull.write_text("STRENGTH = 5.0\n")
     with pytest.raises(FomoError, match=r"checkpoint of another run \(contents\.code\.pull_of_mine\.Pull"):
         tiny.run(tmp_path / "run", *PULL, OFTEN)
