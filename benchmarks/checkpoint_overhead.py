@@ -21,7 +21,7 @@ import torch
 
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
 from fomo.config import factory
 from fomo.config.compose import compose
@@ -78,7 +78,7 @@ def _task(prepared: Prepared, folder: Path, saving: bool) -> Seconds:
     config = prepared.resolved.config
     learner = factory.learner(config, prepared.model.network, prepared.methods)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
-    ledger = Ledger(Plan(Budget(steps=STEPS), (STEPS,)), seed=0)
+    ledger = Ledger(StepPlan(Budget(steps=STEPS), (STEPS,)), seed=0)
     record = Record(Scores(folder, ScoredStream("none"), "test", (), 1, {}), lambda task, step, loss: None)
     writer = CheckpointWriter(folder / "checkpoint", {}, CheckpointConfig())
     parts = {"batches": batches, "ledger": ledger, "record": record, "usage": Usage("cpu")}

@@ -20,7 +20,7 @@ from torch import nn
 
 from fomo.budget import Budget
 from fomo.budget.ledger import Ledger
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
@@ -61,7 +61,7 @@ def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
         batches=batches,
         learning_rate=prepared.learning_rate,
         evaluate=lambda task: None,
-        ledger=Ledger(Plan(Budget(steps=STEPS), (0, STEPS)), seed=0),
+        ledger=Ledger(StepPlan(Budget(steps=STEPS), (0, STEPS)), seed=0),
         record=record,
     )
     task = Task(2, 6, STEPS, 0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Features(NamedTuple):
-    """What the network gives for a batch: unit features of images and of texts [b, d], and exp(logit_scale) []."""
+    """What the network returns for a batch: unit features of images and of texts [b, d], and exp(logit_scale) []."""
 
     images: Tensor
     texts: Tensor

@@ -27,7 +27,7 @@ class WorkerHung(FomoError):
 class Stopped(BaseException):
     """The process was asked to stop, by a signal. What was saved, and where, is added on the way out.
 
-    It comes anywhere, as ``KeyboardInterrupt`` does: no ``except Exception`` may take it for a damaged picture.
+    It comes anywhere, as ``KeyboardInterrupt`` does: no ``except Exception`` may take it for a damaged image.
     """
 
     def __init__(self, by: str, status: int, saved: str = "nothing more was to be saved") -> None:

@@ -30,9 +30,9 @@ def no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
 class Task:
     """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``.
 
-    ``update_batches(size, max_samples)`` gives D_t alone in batches of at most ``size``: each of its
+    ``update_batches(size, max_samples)`` returns D_t alone in batches of at most ``size``: each of its
     ``num_update_samples`` once, or ``max_samples`` of them, in a seeded order, augmented as in training, ``counts``
-    (0, n, 0); the last may be smaller. The same at every call. Take all that it gives: the rehearsal gives equal
+    (0, n, 0); the last may be smaller. Every call returns the same. Take all batches: the rehearsal returns equal
     batches once and charges them as often as they come. ``with autocast():`` computes in the run's precision, as
     ``loss`` already does.
     """

@@ -14,7 +14,7 @@ Key = int | str
 
 def fold(*keys: Key) -> int:
     """128 bits that depend on every key and on their order; ``fold(1, 23) != fold(12, 3)``."""
-    # A separator inside of a key is doubled, so that it is none. NumPy's whole numbers are whole numbers.
+    # A separator inside of a key is doubled, so that it is none. NumPy's integers are integers.
     named = (f"{'str' if isinstance(key, str) else 'int'}:{key}" for key in keys)
     text = "\x1f".join(name.replace("\x1f", "\x1f\x1f") for name in named)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")

@@ -12,7 +12,7 @@ from typing import Any
 from fomo import rng
 from fomo.batch import Batch
 from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged, unmetered
-from fomo.budget.plan import Plan, shares
+from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
 from fomo.method import hooks_during
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
@@ -25,7 +25,7 @@ CHECKED_SHARE = 0.02
 class Ledger:
     """FLOPs planned and charged, by phase and task, and samples seen per pool. Nothing depends on time or machine."""
 
-    def __init__(self, plan: Plan, seed: int, begin_run: Phases | None = None) -> None:
+    def __init__(self, plan: StepPlan, seed: int, begin_run: Phases | None = None) -> None:
         self.plan, self._seed = plan, seed
         self.steps = [0] * len(plan.steps)
         self.lost = [0] * len(plan.steps)

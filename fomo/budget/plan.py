@@ -32,7 +32,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """Steps of every task, and what they are to cost. ``cost`` is ``None`` where steps were typed in.
 
     ``sizes`` are those of the batches, where the cost depends on them.
@@ -91,9 +91,9 @@ def affordable(price: Callable[[int], float], share: Fraction | float, rounding:
     return steps + (rounding == "nearest" and 2 * (share - paid) >= next_one - paid)
 
 
-def affords(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> Plan:
+def affords(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> StepPlan:
     """Steps of every task, each from an equal share of the budget; none where the share does not reach."""
-    empty = Plan(budget, (), cost, memory, sizes)
+    empty = StepPlan(budget, (), cost, memory, sizes)
     share = shares(budget, len(cost.tasks)) / empty.multiplier
     steps: list[int] = []
     for number, task in enumerate(cost.tasks, start=1):
@@ -106,7 +106,7 @@ def affords(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_
     return replace(empty, steps=tuple(steps))
 
 
-def plan(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> Plan:
+def plan(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZE) -> StepPlan:
     """The plan of a run.
 
     Raises:
@@ -124,7 +124,7 @@ def shares(budget: Budget, num_tasks: int) -> Fraction:
     return Fraction(budget.total) * GIGA / num_tasks
 
 
-def _refuse(task: int, planned: Plan) -> None:
+def _refuse(task: int, planned: StepPlan) -> None:
     budget = planned.budget
     num_tasks = len(planned.steps)
     each_size = [replace(planned, steps=(1,) * num_tasks, sizes=BatchSizes(size)) for size in planned.sizes.distinct]
@@ -139,7 +139,7 @@ def _refuse(task: int, planned: Plan) -> None:
     )
 
 
-def typed_in(budget: Budget, num_tasks: int, sizes: BatchSizes, seconds: Mapping[int, float] | None = None) -> Plan:
+def typed_in(budget: Budget, num_tasks: int, sizes: BatchSizes, seconds: Mapping[int, float] | None = None) -> StepPlan:
     """The plan of a budget that is not one of FLOPs: in steps, samples, or ``seconds`` per step by batch size.
 
     Raises:
@@ -161,7 +161,7 @@ def typed_in(budget: Budget, num_tasks: int, sizes: BatchSizes, seconds: Mapping
     return planned
 
 
-def in_steps(budget: Budget, num_tasks: int, sizes: BatchSizes, cost: Callable[[int], float]) -> Plan:
+def in_steps(budget: Budget, num_tasks: int, sizes: BatchSizes, cost: Callable[[int], float]) -> StepPlan:
     """Equal shares, filled with steps that take ``cost(size)`` of the budget's unit; maybe with none."""
     steps: list[int] = []
     for _ in range(num_tasks):
@@ -170,4 +170,4 @@ def in_steps(budget: Budget, num_tasks: int, sizes: BatchSizes, cost: Callable[[
             return sum(number * cost(size) for number, size in sizes.stretches(before, num_steps))
 
         steps.append(affordable(price, budget.total / num_tasks))
-    return Plan(budget, tuple(steps), sizes=sizes)
+    return StepPlan(budget, tuple(steps), sizes=sizes)

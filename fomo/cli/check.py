@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         mark = f"[{MARKS[finding.status]}]{finding.status:>7}[/]"
         console.print(f"{mark}  {escape(f'{finding.check:<13} {CHECKS[finding.check]}{why}')}")
 
-    with console.status("the pocket's pictures are drawn once, then cached"):
+    with console.status("the pocket's images are drawn once, then cached"):
         report = checked(options.method, options.overrides, seen)
     if not report.passed:
         raise FomoError(f"{options.method} does not conform: {', '.join(report.failed)}. The contract: fomo.Method.")

@@ -16,7 +16,7 @@ from fomo.system.workers import num_cores
 
 if TYPE_CHECKING:
     from fomo.data.importing.gathered import ImportOptions
-    from fomo.data.importing.job import Source
+    from fomo.data.importing.job import ImportSource
 
 
 def add_commands(kinds: Any) -> None:
@@ -82,13 +82,13 @@ def _tree_options(options: argparse.Namespace, depth: int | None = None) -> "Imp
     return ImportOptions(rules, options.classes, depth, options.links)
 
 
-def _folder(options: argparse.Namespace) -> "Source":
+def _folder(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.folder import folder_source
 
     return folder_source(options.path, options.name, options.size, _tree_options(options, options.depth))
 
 
-def _table(options: argparse.Namespace) -> "Source":
+def _table(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.tables import table_source
 
     wrong = [each for each in options.columns if "=" not in each]
@@ -98,19 +98,19 @@ def _table(options: argparse.Namespace) -> "Source":
     return table_source(options.path, options.images, options.name, options.size, _tree_options(options), columns)
 
 
-def _pairs(options: argparse.Namespace) -> "Source":
+def _pairs(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.folder import pairs_source
 
     return pairs_source(options.path, options.name, options.size, _tree_options(options))
 
 
-def _webdataset(options: argparse.Namespace) -> "Source":
+def _webdataset(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.webdataset import webdataset_source
 
     return webdataset_source(options.path, options.name, options.size, options.classes)
 
 
-def _reference(options: argparse.Namespace) -> "Source":
+def _reference(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.reference import reference_source
 
     describe = partial(_as_declared, options.name)
@@ -143,7 +143,7 @@ def import_data(options: argparse.Namespace) -> None:
     show_import(bring_in_with_bar(options.make_source(options), options.out, options.workers), options.out)
 
 
-def bring_in_with_bar(source: "Source", out: Path, num_workers: int) -> DatasetCard:
+def bring_in_with_bar(source: "ImportSource", out: Path, num_workers: int) -> DatasetCard:
     """The import, with a progress bar."""
     from fomo.data.importing.job import bring_in
 

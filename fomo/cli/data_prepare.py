@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = "where the original files lie, or are downloaded to (default: ROOT/.sources/NAME)"
     parser.add_argument("--source", type=Path, metavar="FOLDER", help=source)
     parser.add_argument("--info", type=Path, help="the folder of the reference's JSON: FoMo-in-Flux's own split")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink pictures to this shorter side")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
     parser.set_defaults(act=prepare)
 
@@ -55,7 +55,7 @@ def check_preparable(name: str) -> None:
 
     declared = catalogue.load()
     if name not in declared:
-        way_out = "For your own pictures: `fomo data import folder PATH --name NAME --out ROOT`."
+        way_out = "For your own images: `fomo data import folder PATH --name NAME --out ROOT`."
         raise unknown("dataset", name, [each for each in declared if declared[each].torchvision], way_out)
     if not declared[name].torchvision:
         page = declared[name].homepage

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fomo.cli.screen import screen
-from fomo.doctor.facts import Facts
+from fomo.doctor.facts import MachineFacts
 from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
 from fomo.doctor.verdict import Level, Verdict, duration
@@ -21,7 +21,7 @@ from fomo.doctor.verdict import Level, Verdict, duration
 SCHEMA = "fomo.doctor/1"
 MARKS = {Level.GREEN: "✓", Level.YELLOW: "!", Level.RED: "✗"}
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-EPILOG = """Status 0 unless something is red, then 1. Nothing is written but pictures into the cache, as by `fomo run`.
+EPILOG = """Status 0 unless something is red, then 1. Nothing is written but images into the cache, as by `fomo run`.
 
 examples:
   fomo doctor                                                   for the default experiment
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-def examined(overrides: list[str]) -> tuple[Facts, list[Verdict]]:
+def examined(overrides: list[str]) -> tuple[MachineFacts, list[Verdict]]:
     """The facts about the job here, and the verdicts on them."""
     from fomo.config.compose import compose
 
@@ -60,7 +60,7 @@ def examined(overrides: list[str]) -> tuple[Facts, list[Verdict]]:
     from fomo.doctor.examine import examine
     from fomo.doctor.gather import gather
 
-    with Console(stderr=True).status("measuring (pictures are drawn once, then cached)"):
+    with Console(stderr=True).status("measuring (images are drawn once, then cached)"):
         facts = gather(resolved, packages(), str(values["runtime"]["device"]))
     return facts, examine(facts)
 
@@ -83,7 +83,7 @@ def worst(verdicts: list[Verdict]) -> Level:
     return max(verdict.level for verdict in verdicts)
 
 
-def document(facts: Facts | None, verdicts: list[Verdict]) -> dict[str, object]:
+def document(facts: MachineFacts | None, verdicts: list[Verdict]) -> dict[str, object]:
     """Everything, for programs."""
     return {
         "schema": SCHEMA,
@@ -93,7 +93,7 @@ def document(facts: Facts | None, verdicts: list[Verdict]) -> dict[str, object]:
     }
 
 
-def show(console: Console, facts: Facts | None, verdicts: list[Verdict]) -> None:
+def show(console: Console, facts: MachineFacts | None, verdicts: list[Verdict]) -> None:
     """A row per check, then what to do about those that are not green."""
     table = Table("check", "found", "expected", "verdict", caption=_outlook(facts))
     for verdict in verdicts:
@@ -110,7 +110,7 @@ def _colour(verdict: Verdict) -> str:
     return verdict.level.name.lower()
 
 
-def _outlook(facts: Facts | None) -> str | None:
+def _outlook(facts: MachineFacts | None) -> str | None:
     """How long the job will train, as far as a few steps tell."""
     job = facts.job if facts else None
     if job is None or job.step_seconds is None or job.loading_seconds is None:

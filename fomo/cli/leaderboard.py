@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from fomo.errors import FomoError
-from fomo.report.leaderboard import Board, Entry, leaderboard
+from fomo.report.leaderboard import Board, BoardEntry, leaderboard
 from fomo.system.text import escape, printable
 
 
@@ -49,7 +49,7 @@ def show(board: Board, console: Console) -> None:
         console.print(f"not ranked: {printable(reason)}", soft_wrap=True, highlight=False, markup=False)
 
 
-def row(entry: Entry) -> list[str]:
+def row(entry: BoardEntry) -> list[str]:
     """The cells of an entry."""
     spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
     numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]

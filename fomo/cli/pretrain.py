@@ -73,7 +73,7 @@ def _run(name: str, folder: Path, recipe: "PretrainingRecipe", console: Console)
     from streams.pocket import datasets
     from streams.pocket.pretraining.card import write_model, zero_shot_scores
 
-    with console.status(f"drawing {recipe.num_samples} pictures (once, then cached)"):
+    with console.status(f"drawing {recipe.num_samples} images (once, then cached)"):
         datasets.draw_ahead([], recipe.num_samples)
     model = _pretrain(name, recipe, console)
     with console.status("scoring"):

@@ -90,7 +90,7 @@ def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
         if state is FolderState.UNFINISHED:
             goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
             console.print(printable(f"{folder} holds an unfinished run of this experiment: {goes_on}."), markup=False)
-        with console.status("preparing models and pictures (drawn once, then cached)"):
+        with console.status("preparing models and images (drawn once, then cached)"):
             prepared = prepare(resolved, kept_steps(folder))
         with ProgressBars(console) as progress:
             execute(prepared, folder, progress, stop)

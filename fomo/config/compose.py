@@ -117,7 +117,7 @@ def at_home(override: str) -> str:
 
 
 def _parsed(override: str) -> Override:
-    way_out = "Write KEY=VALUE; quote what holds special signs: KEY=['größe']."
+    way_out = "Write KEY=VALUE; quote what holds special characters: KEY=['größe']."
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:

@@ -6,7 +6,7 @@ group                  the entry point is                           used as
 ``fomo.methods``       a subclass of ``fomo.Method``                ``GROUP=NAME``, its ``group``, and ``method=NAME``
 ``fomo.merges``        a merging rule, or a row of them             ``merging.technique=NAME``
 ``fomo.schedules``     a function of a ``fomo.Position``            ``schedule=NAME``
-``fomo.datasets``      a function that gives a dataset              in lists of datasets
+``fomo.datasets``      a function that returns a dataset           in lists of datasets
 ``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
 =====================  ===========================================  ==================================================
 

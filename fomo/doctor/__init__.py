@@ -1,1 +1,1 @@
-"""Is the machine fit for a long job? Facts are measured first; each check is a pure function of them."""
+"""Is the machine fit for a long job? MachineFacts are measured first; each check is a pure function of them."""

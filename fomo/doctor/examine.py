@@ -1,11 +1,11 @@
 """All checks, in the order in which they are shown."""
 
 from fomo.doctor import machine, rates, room
-from fomo.doctor.facts import Facts, JobFacts
+from fomo.doctor.facts import JobFacts, MachineFacts
 from fomo.doctor.verdict import Level, Verdict, judged
 
 
-def examine(facts: Facts) -> list[Verdict]:
+def examine(facts: MachineFacts) -> list[Verdict]:
     """The verdict of every check that applies to the machine and the job."""
     compute = facts.compute
     job = facts.job
@@ -27,7 +27,7 @@ def examine(facts: Facts) -> list[Verdict]:
     return [verdict for verdict in found if verdict is not None]
 
 
-def _of_job(facts: Facts, job: JobFacts) -> list[Verdict | None]:
+def _of_job(facts: MachineFacts, job: JobFacts) -> list[Verdict | None]:
     return [
         judged("job", f"{job.label}, {job.num_steps:,} steps", "can be built", Level.GREEN, ""),
         room.memory(facts.memory_bytes, job),

@@ -171,7 +171,7 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class MachineFacts:
     """Everything that the checks look at."""
 
     packages: tuple[Package, ...]

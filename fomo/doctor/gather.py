@@ -13,7 +13,7 @@ import torch
 
 from fomo.config.schema import Resolved
 from fomo.doctor import control_groups, measure
-from fomo.doctor.facts import Clock, Cpu, Driver, Facts, JobFacts, Package, ProcessLimits
+from fomo.doctor.facts import Clock, Cpu, Driver, JobFacts, MachineFacts, Package, ProcessLimits
 from fomo.doctor.job import MachineBounds, job_facts
 from fomo.errors import FomoError
 from fomo.running.folder import run_folder, state_of
@@ -25,7 +25,7 @@ MOST_FILES = 1000
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str) -> Facts:
+def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str) -> MachineFacts:
     """Measure everything, which takes some seconds and leaves nothing behind.
 
     Args:
@@ -41,7 +41,7 @@ def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str) -> Fac
     compute = measure.compute(runtime.device, runtime.precision, available)
     matmul = compute.matmul.get(runtime.precision)
     job, refusal = _job_or_refusal(resolved, MachineBounds(available, matmul.measured if matmul else math.inf))
-    return Facts(
+    return MachineFacts(
         packages=packages,
         driver=driver(asked),
         cpu=Cpu(torch.get_num_threads(), num_cores(), control_groups.cpu_quota(control_groups.folders("cpu")), load),

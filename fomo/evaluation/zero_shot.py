@@ -176,7 +176,7 @@ def scored_datasets(
     """The name and the score of each dataset in turn.
 
     Raises:
-        NotFinished: the model gives features that are no numbers, which would still have a largest entry.
+        NotFinished: the model returns features that are no numbers, which would still have a largest entry.
         FomoError: a dataset cannot be scored.
     """
     model.network.eval()

@@ -10,7 +10,7 @@ from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
-from fomo.budget.plan import Memory, Plan, plan, typed_in
+from fomo.budget.plan import Memory, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.method import Task
@@ -70,7 +70,7 @@ def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], mak
 
 def plan_run(
     config: Config, model: ClipModel, num_samples: Sequence[int], kept_steps: tuple[int, ...] | None = None
-) -> Plan:
+) -> StepPlan:
     """Steps of every task, and whether the configuration goes with them.
 
     Args:
@@ -84,7 +84,7 @@ def plan_run(
             batch size is never reached; steps that are made again would overspend.
     """
     if kept_steps is not None and config.budget.unit == "wall_seconds":
-        planned = Plan(config.budget, kept_steps, sizes=config.sizes)
+        planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
     else:
         planned = _planned(config, model, num_samples)
     if config.on_nan == "rewind":
@@ -93,7 +93,7 @@ def plan_run(
     return planned
 
 
-def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Plan:
+def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> StepPlan:
     budget = config.budget
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
@@ -109,7 +109,7 @@ def reference_bytes(config: Config, model: ClipModel) -> int:
     return full_fine_tuning(_keeping_activations(config, model.network), shape, config.runtime.mixed_on_gpu).peak_bytes
 
 
-def without_recomputation(config: Config, model: ClipModel, planned: Plan, num_samples: Sequence[int]) -> int:
+def without_recomputation(config: Config, model: ClipModel, planned: StepPlan, num_samples: Sequence[int]) -> int:
     """FLOPs of the run, had it kept every activation: what MFU counts."""
     make = _keeping_activations(config, model.network)
     unchecked = replace(planned, cost=_rehearsed(config, model, num_samples, make))

@@ -9,7 +9,7 @@ import torch
 
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import NOTHING, Flops, charged, counted
-from fomo.budget.plan import Memory, Plan, affords, in_steps
+from fomo.budget.plan import Memory, StepPlan, affords, in_steps
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.planning.planner import measure, reference_bytes, rehearsed
@@ -21,7 +21,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Row:
+class BudgetRow:
     """A method on a model: its cost, and its plan for every number of tasks.
 
     Steps are those of the first batch size, memory that of the largest.
@@ -32,7 +32,7 @@ class Row:
     sizes: BatchSizes
     cost: Cost
     memory: Memory
-    plans: dict[int, Plan]
+    plans: dict[int, StepPlan]
     """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
     measured_bytes: int | None
 
@@ -84,7 +84,7 @@ def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
     return Flops(*((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True)))
 
 
-def row(config: Config, num_samples: Callable[[int], int]) -> Row:
+def row(config: Config, num_samples: Callable[[int], int]) -> BudgetRow:
     """Count a method; ``num_samples(T)`` is |D_t| in a stream of T tasks. Never refuses a small budget."""
     model = factory.model_shapes(config)
     lengths = sorted({*STREAM_LENGTHS, config.num_tasks})
@@ -102,7 +102,7 @@ def row(config: Config, num_samples: Callable[[int], int]) -> Row:
     measured = measure(config) if torch.cuda.is_available() else None
     shown = plans[config.num_tasks].cost
     assert shown is not None
-    return Row(config.label, model.name, config.sizes, shown, memory, plans, measured)
+    return BudgetRow(config.label, model.name, config.sizes, shown, memory, plans, measured)
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
@@ -113,11 +113,11 @@ def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:
     return (first, *[late] * (length - 1))
 
 
-def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> Plan:
+def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> StepPlan:
     if config.budget.needs_rehearsal:
         return affords(config.budget, cost, memory, config.sizes)
     if config.budget.unit == "wall_seconds":
-        return Plan(config.budget, (0,) * num_tasks, cost, memory)
+        return StepPlan(config.budget, (0,) * num_tasks, cost, memory)
     in_samples = config.budget.unit == "samples"
     planned = in_steps(config.budget, num_tasks, config.sizes, lambda size: size if in_samples else 1)
     return replace(planned, cost=cost, memory=memory)

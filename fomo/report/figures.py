@@ -22,7 +22,7 @@ def figure(scores: Scores) -> str:
 
 
 def png(drawing: "Figure") -> bytes:
-    """The picture as a file."""
+    """A drawing as PNG bytes."""
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -21,7 +21,7 @@ NEAREST = "rounded to nearest"
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
     ``track`` names what may be compared: stream, data, number of updates, budget. Ranks count within it. ``folders``
@@ -51,7 +51,7 @@ class Entry:
 class Board:
     """Entries from best to worst, and why other folders are not among them."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[BoardEntry, ...]
     refused: dict[str, str]
 
 
@@ -83,7 +83,7 @@ def leaderboard(folders: Sequence[Path]) -> Board:
     return Board(tuple(_with_ranks(best_first)), refused)
 
 
-def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
+def _with_ranks(entries: Sequence[BoardEntry]) -> Iterator[BoardEntry]:
     """Entries, best first, with their rank in their track."""
     place: Counter[str] = Counter()
     for entry in entries:
@@ -91,7 +91,7 @@ def _with_ranks(entries: Sequence[Entry]) -> Iterator[Entry]:
         yield replace(entry, rank=place[entry.track])
 
 
-def _told_apart(entries: Sequence[tuple[str, Entry]]) -> Iterator[Entry]:
+def _told_apart(entries: Sequence[tuple[str, BoardEntry]]) -> Iterator[BoardEntry]:
     """The entries; where two of one label differ by the code of a part that is not ours, its hash is in the label."""
     codes: dict[tuple[str, str], set[str]] = {}
     for code, entry in entries:
@@ -129,13 +129,13 @@ def _budget(folder: Path) -> str:
     return f"{ledger.unit} {ledger.total:,.9g}"
 
 
-def _entry(name: str, runs: list[_Run]) -> Entry:
+def _entry(name: str, runs: list[_Run]) -> BoardEntry:
     by_seed = {run.seed: run for run in sorted(runs, key=lambda run: run.seed)}
     points: list[Point] = [run.scores.final for run in by_seed.values()]
     ka, ka_deviation = _mean_and_deviation([point.ka for point in points])
     zs, zs_deviation = _mean_and_deviation([point.zs for point in points])
     gm, gm_deviation = _mean_and_deviation([point.gm for point in points])
-    return Entry(
+    return BoardEntry(
         label=runs[0].label,
         track=name,
         rank=0,

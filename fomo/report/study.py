@@ -8,7 +8,7 @@ import numpy as np
 
 from fomo.errors import FomoError
 from fomo.report.figures import png
-from fomo.report.leaderboard import Entry, leaderboard
+from fomo.report.leaderboard import BoardEntry, leaderboard
 from fomo.results.config_file import read_config
 from fomo.results.ledger import read_ledger
 from fomo.system.writing import write_bytes, write_text
@@ -41,7 +41,7 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     return base.with_suffix(".md")
 
 
-def page(entries: Sequence[Entry], name: str) -> str:
+def page(entries: Sequence[BoardEntry], name: str) -> str:
     """Figure and table in Markdown, best first; steps are those that the first run took."""
     lines = ["| rank | method | steps | KA | ZS | GM |", "|--:|---|--:|--:|--:|--:|"]
     for entry in entries:
@@ -57,7 +57,7 @@ def page(entries: Sequence[Entry], name: str) -> str:
     return "\n".join([f"![KA–ZS plane]({name}.png)", "", about, "", *lines, ""])
 
 
-def _points(entry: Entry) -> list[list[str]]:
+def _points(entry: BoardEntry) -> list[list[str]]:
     pairs = ((entry.ka, entry.ka_deviation), (entry.zs, entry.zs_deviation), (entry.gm, entry.gm_deviation))
     return [[f"{value:.1f}" for value in pair if value is not None] for pair in pairs]
 
@@ -72,7 +72,7 @@ def family(values: dict[str, Any]) -> str:
     return "" if values["trainable"].get("what") == "full" else "trainable"
 
 
-def plane(entries: Sequence[Entry]) -> bytes:
+def plane(entries: Sequence[BoardEntry]) -> bytes:
     """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
     from matplotlib.figure import Figure  # takes a while to import
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from fomo.budget.flops import Phases
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
@@ -37,7 +37,7 @@ class Prepared:
     stream: Stream
     model: ClipModel
     methods: Methods
-    plan: Plan
+    plan: StepPlan
     begin_run: Phases
     maker: BatchMaker
     learning_rate: LearningRate

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fomo.budget.ledger import Ledger
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.config import factory
 from fomo.config.plugins import check_method, described
 from fomo.config.schema import Config
@@ -21,7 +21,7 @@ from fomo.planning.planner import stream_shape
 from fomo.planning.rehearsal import rehearse
 from fomo.testing.report import Finding, Report
 from fomo.testing.require import (
-    Failed,
+    CheckFailed,
     bytes_of,
     close,
     memory_taken_since,
@@ -124,7 +124,7 @@ class Kit:
         try:
             with settings_kept():
                 getattr(self, f"check_{check}")()
-        except (Failed, FomoError) as failure:
+        except (CheckFailed, FomoError) as failure:
             return Finding(check, "failed", str(failure))
         except (Exception, SystemExit) as error:  # whatever a plug-in's code raises
             return Finding(check, "failed", self.line(error))
@@ -154,7 +154,7 @@ class Kit:
         except FomoError:
             raise
         except Exception as error:  # whatever a plug-in's code raises
-            raise Failed(f"it cannot be constructed: {described(error)}") from error
+            raise CheckFailed(f"it cannot be constructed: {described(error)}") from error
 
     @cached_property
     def unbroken(self) -> Unbroken:
@@ -187,12 +187,12 @@ class Kit:
         run = self.unbroken
         require_finite(run.trial.losses, run.deployed)
         if run.trial.optimizer and not run.trial.losses:
-            raise Failed("no step was taken")
+            raise CheckFailed("no step was taken")
 
     def check_scalars(self) -> None:
         """Shapes and types of the network's state are what they were."""
         if self.scalar_fault:
-            raise Failed(f"it fails where the temperature, a scalar, is trained: {self.scalar_fault}")
+            raise CheckFailed(f"it fails where the temperature, a scalar, is trained: {self.scalar_fault}")
         base = weights.folded(self.world().model.network)
         for where, state in (
             ("left", weights.folded(self.unbroken.trial.network)),
@@ -225,12 +225,12 @@ class Kit:
         trial = self.trial(seed=1)
         trial.whole(1)
         if not differing(self.unbroken.deployed, trial.whole(2)):
-            raise Failed("another seed, hence other batches, and the very same weights: training has no effect")
+            raise CheckFailed("another seed, hence other batches, and the very same weights: training has no effect")
         draws: dict[str, None] = {}
         trial = self.trial(own_seed=1, draws=draws)
         trial.whole(1)
         if draws and not differing(self.unbroken.final, trial.final(trial.whole(2))):
-            raise Failed(
+            raise CheckFailed(
                 f"it draws random numbers ({', '.join(draws)}) that are the same for every seed: take them from "
                 "fomo.rng.generator(task.seed, ...)"
             )
@@ -264,7 +264,7 @@ class Kit:
             shape,
             self.config.runtime.mixed_on_gpu,
         )
-        plan = Plan(self.config.budget, tuple(NUM_STEPS if task.first else 0 for task in cost.tasks), cost)
+        plan = StepPlan(self.config.budget, tuple(NUM_STEPS if task.first else 0 for task in cost.tasks), cost)
         with threads_started() as threads:
             trial = self.trial(ledger=Ledger(plan, 0, cost.begin_run))
             trial.ledger = ledger = Ledger(plan, 0, trial.begin_phases)
@@ -274,7 +274,7 @@ class Kit:
         require_none(threads, "it starts threads, in which nobody counts:")
         planned = sum(map(plan.flops, range(1, NUM_TASKS + 1)))
         if ledger.charged_flops != planned:
-            raise Failed(f"planned were {planned} FLOPs, charged {ledger.charged_flops}")
+            raise CheckFailed(f"planned were {planned} FLOPs, charged {ledger.charged_flops}")
 
     def check_memory(self) -> None:
         """State, tensors and other memory do not grow with tasks, if the method does not say that they do."""
@@ -288,7 +288,7 @@ class Kit:
                 sizes.append((bytes_of(trial.methods.state_dict().values()), *taken()))
         for (what, tolerated), grown in zip(TOLERATED.items(), zip(*sizes, strict=True), strict=True):
             if grown[2] - grown[0] > tolerated and grown[3] - grown[1] > tolerated:
-                raise Failed(f"{what} grew from task to task: {' → '.join(f'{size:,}' for size in grown)} bytes")
+                raise CheckFailed(f"{what} grew from task to task: {' → '.join(f'{size:,}' for size in grown)} bytes")
 
     def check_precision(self) -> None:
         """A step of each task in bf16."""

@@ -14,7 +14,7 @@ from fomo.testing.trial import State
 LISTED = 3
 
 
-class Failed(Exception):
+class CheckFailed(Exception):
     """A check failed; its text says why."""
 
 
@@ -23,14 +23,14 @@ def require_none(found: Mapping[str, Any] | Sequence[str], text: str) -> None:
     names = list(found)
     if names:
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        raise Failed(f"{text} {', '.join(names[:LISTED])}{more}".strip())
+        raise CheckFailed(f"{text} {', '.join(names[:LISTED])}{more}".strip())
 
 
 def require_finite(losses: Sequence[float], state: State) -> None:
     """Every loss and every entry is a number."""
     for step, loss in enumerate(losses):
         if not math.isfinite(loss):
-            raise Failed(f"the loss is {loss} in step {step} of {len(losses)}")
+            raise CheckFailed(f"the loss is {loss} in step {step} of {len(losses)}")
     require_none([name for name, value in state.items() if not value.isfinite().all()], "not finite:")
 
 
@@ -40,7 +40,7 @@ def require_alike(base: State, state: State, where: str, shapes: bool = True) ->
     for name, value in base.items():
         shape, dtype = (list(state[name].shape) if shapes else list(value.shape)), state[name].dtype
         if (shape, dtype) != (list(value.shape), value.dtype):
-            raise Failed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
+            raise CheckFailed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
 
 
 def close(one: Tensor, other: Tensor) -> bool:

@@ -108,7 +108,7 @@ class Trial:
         self.begin_phases = meter.phases
 
     def task(self, number: int) -> Task:
-        """As the loop gives it; the data of the two tasks come in turn."""
+        """A task as the loop makes it; the data of the two tasks come in turn."""
         data = (number - 1) % NUM_TASKS + 1
 
         def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:

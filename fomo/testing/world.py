@@ -1,4 +1,4 @@
-"""What the kit's experiments share: the pocket model, two tasks of drawn pictures, and their batches."""
+"""What the kit's experiments share: the pocket model, two tasks of drawn images, and their batches."""
 
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property

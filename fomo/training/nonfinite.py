@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from fomo.budget.flops import charged
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.checkpoint.files import Packed, snapshot
 from fomo.checkpoint.state import load_model, load_optimizer, training_state
 from fomo.checkpoint.tree import unpack
@@ -179,7 +179,7 @@ POLICIES: dict[str, Callable[[int], StopRun]] = {
 """Makes the policy of a value of ``on_nan``, given after how many steps a state to rewind to is kept anew."""
 
 
-def check_rewindable(plan: Plan) -> None:
+def check_rewindable(plan: StepPlan) -> None:
     """Refuse a plan in which a step that is made again may cost more than the step whose place it takes.
 
     Raises:

@@ -15,7 +15,17 @@ from fomo import rng
 from fomo.data.card import DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
 from fomo.data.importing.found_image import examine
-from fomo.data.importing.job import CHUNK, NOTES, ImportPlan, Listed, Source, Tick, check_size, fingerprint, resumed
+from fomo.data.importing.job import (
+    CHUNK,
+    NOTES,
+    ImportPlan,
+    ImportSource,
+    Listed,
+    Tick,
+    check_size,
+    fingerprint,
+    resumed,
+)
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sources import LeftOut
@@ -30,7 +40,7 @@ TEST_SHARE = 0.3
 SEED = 0
 
 
-def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: int | None = None) -> Source:
+def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: int | None = None) -> ImportSource:
     """What to import: a dataset with its own split, or with one made here where torchvision has none.
 
     Args:
@@ -64,13 +74,13 @@ def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: 
         return _seeded(card, files, list(chain.from_iterable(digests)), root)
 
     if recipe.splits:
-        return Source(recipe.name, mark, own, total, size)
-    return Source(recipe.name, mark, seeded, 2 * total, size)
+        return ImportSource(recipe.name, mark, own, total, size)
+    return ImportSource(recipe.name, mark, seeded, 2 * total, size)
 
 
 def prepared_as_reference(
     recipe: DatasetRecipe, declaration: Declaration, root: Path, info: Path, size: int | None = None
-) -> Source:
+) -> ImportSource:
     """What to import: a dataset with the split of FoMo-in-Flux, under the catalogue's name.
 
     The reference names files below a folder of the dataset's name, where torchvision unpacks them too.

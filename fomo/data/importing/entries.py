@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fomo.data.importing.job import Raw
+from fomo.data.importing.job import RawSample
 from fomo.data.sources import Location, Unusable
 from fomo.data.stored_images import pixel_digest
 
@@ -29,11 +29,11 @@ class FileEntry:
         """Its path from the source folder."""
         return Path(os.path.relpath(self.file, self.root)).as_posix()
 
-    def read(self) -> Raw:
+    def read(self) -> RawSample:
         """The file. Annotation files and links must not lead out of the source folder."""
         if not Path(self.file).resolve().is_relative_to(self.root.resolve()):
             raise Unusable("link out of the folder")
-        return Raw(Location(Path(self.file)).read(), self.class_name, [], digest=self.digest)
+        return RawSample(Location(Path(self.file)).read(), self.class_name, [], digest=self.digest)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ArrayEntry:
     image: Image.Image
     class_name: str
 
-    def read(self) -> Raw:
+    def read(self) -> RawSample:
         """The image as PNG."""
         buffer = io.BytesIO()
         self.image.save(buffer, "PNG")
-        return Raw(buffer.getvalue(), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))
+        return RawSample(buffer.getvalue(), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))

@@ -12,7 +12,7 @@ from pathlib import Path
 from fomo.data.importing.class_folders import forget, gather
 from fomo.data.importing.described import TABLE_ENDS
 from fomo.data.importing.gathered import AS_FOUND, ImportOptions, check_any, check_tree, source_of
-from fomo.data.importing.job import Source
+from fomo.data.importing.job import ImportSource
 from fomo.data.importing.tables import gather_described, metadata_tables, names_classes
 from fomo.data.importing.tree import Tree, find
 from fomo.errors import FomoError
@@ -21,7 +21,7 @@ PARTS_OF_DOWNLOAD = re.compile(r"\d{5,}")
 """Folders as img2dataset numbers them."""
 
 
-def folder_source(root: Path, name: str, size: int | None = None, options: ImportOptions = AS_FOUND) -> Source:
+def folder_source(root: Path, name: str, size: int | None = None, options: ImportOptions = AS_FOUND) -> ImportSource:
     """The class folders below ``root``.
 
     Args:
@@ -65,7 +65,7 @@ def _check_tables(tree: Tree) -> None:
             )
 
 
-def pairs_source(root: Path, name: str, size: int | None = None, options: ImportOptions = AS_FOUND) -> Source:
+def pairs_source(root: Path, name: str, size: int | None = None, options: ImportOptions = AS_FOUND) -> ImportSource:
     """The images below ``root`` that have a text or JSON beside them, without classes.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fomo.data.importing.captions import captions_of, pair_captions
-from fomo.data.importing.job import Raw
+from fomo.data.importing.job import RawSample
 from fomo.data.sources import Location, Unusable
 from fomo.data.stored_images import read_image
 
@@ -36,9 +36,9 @@ class FoundImage:
         """The same image with a split that was given."""
         return replace(self, split=split)
 
-    def read(self) -> Raw:
+    def read(self) -> RawSample:
         """The file and its captions; a text that cannot be used was counted when the file was looked at."""
-        return Raw(Location(self.file).read(), self.class_name, self.texts(), digest=self.digest or None)
+        return RawSample(Location(self.file).read(), self.class_name, self.texts(), digest=self.digest or None)
 
     def texts(self) -> list[str]:
         """The captions; none where a text is there that holds none.

@@ -10,7 +10,17 @@ from pathlib import Path
 from fomo.data.card import DatasetCard
 from fomo.data.importing.captions import PROMPT
 from fomo.data.importing.found_image import FoundImage, look
-from fomo.data.importing.job import CHUNK, NOTES, ImportPlan, Source, Tick, check_size, fingerprint, resumed, shown
+from fomo.data.importing.job import (
+    CHUNK,
+    NOTES,
+    ImportPlan,
+    ImportSource,
+    Tick,
+    check_size,
+    fingerprint,
+    resumed,
+    shown,
+)
 from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
 from fomo.data.importing.tree import Tree
 from fomo.data.stored_images import EXTENSIONS
@@ -66,7 +76,7 @@ def check_any(tree: Tree) -> None:
         raise FomoError(f"no image in '{tree.root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")
 
 
-def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> Source:
+def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> ImportSource:
     """The import of images that were found.
 
     Args:
@@ -100,4 +110,4 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
     beside = [file for image in images for file in (image.text, image.about) if file is not None]
     files = [*(image.file for image in images), *beside, *gathered.files]
     mark = fingerprint(kind, card.to_json(), size, vars(rules), facts.hexdigest(), files=files)
-    return Source(name, mark, plan, total=2 * len(images), size=size)
+    return ImportSource(name, mark, plan, total=2 * len(images), size=size)

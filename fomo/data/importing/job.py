@@ -50,7 +50,7 @@ class Entry(Protocol):
         """Where it comes from, for people."""
         ...
 
-    def read(self) -> "Raw":
+    def read(self) -> "RawSample":
         """The sample.
 
         Raises:
@@ -60,7 +60,7 @@ class Entry(Protocol):
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawSample:
     """An image file and its texts. ``digest`` says that it has been decoded already."""
 
     data: bytes
@@ -84,7 +84,7 @@ class ImportPlan:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """Something to import; whoever makes one has refused what can be refused before long work.
 
     ``fingerprint`` changes whenever the shards would: an interrupted import of another one is not gone on with.
@@ -112,8 +112,8 @@ class Sample:
     about: dict[str, Any]
 
 
-def bring_in(source: Source, out: Path, num_workers: int = 1, tick: Tick = lambda number: None) -> DatasetCard:
-    """Write the dataset ``out/NAME``; gives its card. After an interruption the same call goes on."""
+def bring_in(source: ImportSource, out: Path, num_workers: int = 1, tick: Tick = lambda number: None) -> DatasetCard:
+    """Write the dataset ``out/NAME``; return its card. After an interruption the same call goes on."""
     check_destination(source.name, out)
     with scratch_folder(out, source) as folder, runner(num_workers) as run:
         plan = source.plan(run, folder, tick)
@@ -151,7 +151,7 @@ def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
 
 
 @contextmanager
-def scratch_folder(out: Path, source: Source) -> Iterator[Path]:
+def scratch_folder(out: Path, source: ImportSource) -> Iterator[Path]:
     """The hidden folder of an import, with what an interrupted one of the same source left in it.
 
     A refusal removes it; an interruption leaves it, so that the same command goes on.

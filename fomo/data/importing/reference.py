@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from fomo.data.card import DatasetCard
-from fomo.data.importing.job import ImportPlan, Listed, Raw, Source, Tick, check_size, fingerprint
+from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, Tick, check_size, fingerprint
 from fomo.data.importing.reference_info import Described, Info, read_info
 from fomo.data.sources import LeftOut, Location, is_inside, tar_members
 from fomo.data.stored_images import EXTENSIONS
@@ -37,10 +37,10 @@ class ReferenceEntry:
         """Its path in the dataset's folder."""
         return self.described.path
 
-    def read(self) -> Raw:
+    def read(self) -> RawSample:
         """The file and all its texts."""
         about = self.described
-        return Raw(self.location.read(), about.class_name, about.training_texts, about.texts)
+        return RawSample(self.location.read(), about.class_name, about.training_texts, about.texts)
 
 
 def reference_source(
@@ -50,7 +50,7 @@ def reference_source(
     resized: int | None = None,
     size: int | None = None,
     describe: Callable[[DatasetCard], DatasetCard] = lambda card: card,
-) -> Source:
+) -> ImportSource:
     """The dataset ``name`` of the reference. Whatever its JSON lacks or has too much is counted and listed.
 
     ``describe`` adds to the card what is known of the dataset from elsewhere, or refuses what contradicts it.
@@ -70,7 +70,7 @@ def reference_source(
     def planned(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         return plan
 
-    return Source(name, mark, planned, sum(len(split) for split in info.splits.values()), size)
+    return ImportSource(name, mark, planned, sum(len(split) for split in info.splits.values()), size)
 
 
 def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> ImportPlan:

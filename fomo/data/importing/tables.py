@@ -9,7 +9,7 @@ from fomo.data.importing.class_names import NameFile, check_told_apart, read_nam
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
 from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, check_any, check_tree, source_of
-from fomo.data.importing.job import Source
+from fomo.data.importing.job import ImportSource
 from fomo.data.importing.split_lists import find_image, index_of
 from fomo.data.importing.splits import named_split
 from fomo.data.importing.tree import Tree, find
@@ -43,7 +43,7 @@ def table_source(
     size: int | None = None,
     options: ImportOptions = AS_FOUND,
     columns: Mapping[str, str] | None = None,
-) -> Source:
+) -> ImportSource:
     """The images that tables name, each relative to ``folder``.
 
     Args:

@@ -18,7 +18,7 @@ from pathlib import Path
 from fomo.data.card import DatasetCard, is_class_name
 from fomo.data.importing.class_names import check_told_apart
 from fomo.data.importing.gathered import TEMPLATES
-from fomo.data.importing.job import ImportPlan, Listed, Raw, Source, Tick, check_size, fingerprint
+from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, Tick, check_size, fingerprint
 from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.sources import MAX_TEXT_BYTES, Unusable
@@ -38,7 +38,7 @@ class TarEntry:
     sample: TarSample
     layout: Layout
 
-    def read(self) -> Raw:
+    def read(self) -> RawSample:
         """The image, and what the other members say of it."""
         texts = {kind: w.read(MAX_TEXT_BYTES) for kind, w in self.sample.others.items() if kind in TEXTS}
         if self.layout.ours:
@@ -47,15 +47,15 @@ class TarEntry:
         captions = sample_texts(texts, by_line=self.layout.kind == "retrieval")
         if not captions and class_name is None:
             raise Unusable("no caption")
-        return Raw(self.sample.image.read(), class_name, captions)
+        return RawSample(self.sample.image.read(), class_name, captions)
 
-    def _read_ours(self, data: bytes) -> Raw:
+    def _read_ours(self, data: bytes) -> RawSample:
         about = parsed(data)
         class_name = about.get("class")
         if class_name is not None and class_name not in self.layout.names:
             raise Unusable(UNNAMED)
         kinds = {kind: found for kind in CAPTION_KINDS if (found := json_captions(about, kind))}
-        return Raw(
+        return RawSample(
             self.sample.image.read(), class_name, json_captions(about), kinds if "caption_kinds" in about else None
         )
 
@@ -75,7 +75,7 @@ class TarEntry:
         return said
 
 
-def webdataset_source(root: Path, name: str, size: int | None = None, class_file: Path | None = None) -> Source:
+def webdataset_source(root: Path, name: str, size: int | None = None, class_file: Path | None = None) -> ImportSource:
     """The shards in ``root``, of whichever layout.
 
     Args:
@@ -101,7 +101,7 @@ def webdataset_source(root: Path, name: str, size: int | None = None, class_file
     about = shards.card.to_json() if shards.card is not None else shards.origin
     splits = {split: [str(path) for path in paths] for split, paths in shards.tars.items()}
     mark = fingerprint("webdataset", name, size, about, splits, files=[*every, *shards.files])
-    return Source(name, mark, plan, size=size)
+    return ImportSource(name, mark, plan, size=size)
 
 
 def _card_of_named(shards: ShardSet, name: str, run: Run) -> DatasetCard:

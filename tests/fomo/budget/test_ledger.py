@@ -11,7 +11,7 @@ from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import Flops, unmetered
 from fomo.budget.ledger import Ledger
-from fomo.budget.plan import Memory, Plan
+from fomo.budget.plan import Memory, StepPlan
 from fomo.errors import FomoError
 
 WORK = 2 * 4 * 5 * 6
@@ -34,15 +34,15 @@ def take(ledger: Ledger, task: int, step: int, rows: int = 4, counts: tuple[int,
     return meter is not unmetered
 
 
-def planned(steps: tuple[int, ...], refresh_every: int | None = None) -> Plan:
+def planned(steps: tuple[int, ...], refresh_every: int | None = None) -> StepPlan:
     one = {"forward": Flops(WORK, 0)}
     more = {"forward": Flops(2 * WORK, 0)} if refresh_every else one
     cost = Cost({}, (TaskCost({}, more, one, {}),) * len(steps), refresh_every, 100, 0, False, True)
-    return Plan(Budget(total_mafs=1.0), steps, cost, Memory(100, 200))
+    return StepPlan(Budget(total_mafs=1.0), steps, cost, Memory(100, 200))
 
 
 def test_a_ledger_adds_up() -> None:
-    ledger = Ledger(Plan(Budget(steps=5), (2, 3)), seed=0)
+    ledger = Ledger(StepPlan(Budget(steps=5), (2, 3)), seed=0)
     for task, step, counts in ((1, 0, (5, 5, 0)), (1, 1, (5, 5, 0)), (2, 0, (4, 3, 3))):
         take(ledger, task, step, counts=counts)
     content: dict[str, Any] = json.loads(json.dumps(ledger.to_file().to_json()))
@@ -54,7 +54,7 @@ def test_a_ledger_adds_up() -> None:
 
 
 def test_a_task_cannot_overspend_nor_borrow_from_the_next() -> None:
-    ledger = Ledger(Plan(Budget(steps=10), (1, 9)), seed=0)
+    ledger = Ledger(StepPlan(Budget(steps=10), (1, 9)), seed=0)
     take(ledger, 1, 0)
     with pytest.raises(FomoError, match=r"task 1: the 1 steps that the budget affords are spent"):
         take(ledger, 1, 1)
@@ -89,7 +89,7 @@ def test_another_cost_is_an_error_that_names_the_phase(step: int) -> None:
 
 
 def test_without_a_plan_the_first_of_a_kind_is_the_measure() -> None:
-    ledger = Ledger(Plan(Budget(steps=10), (10,)), seed=0)
+    ledger = Ledger(StepPlan(Budget(steps=10), (10,)), seed=0)
     take(ledger, 1, 0, rows=9)  # the first step may do more
     for step in range(1, 9):
         take(ledger, 1, step)
@@ -108,7 +108,7 @@ def test_steps_that_refresh_cost_what_the_first_one_does() -> None:
 def test_the_first_step_of_another_size_is_counted_and_held_to_its_own_cost() -> None:
     one, small = {"forward": Flops(WORK, 0)}, {"forward": Flops(WORK // 2, 0)}
     cost = Cost({}, (TaskCost({}, one, one, {}, {4: (small, small)}),), None, 100, 0, False, True)
-    ledger, sizes = Ledger(Plan(Budget(total_mafs=1.0), (60,), cost), seed=0), ((2, 3, 1), (2, 1, 1))
+    ledger, sizes = Ledger(StepPlan(Budget(total_mafs=1.0), (60,), cost), seed=0), ((2, 3, 1), (2, 1, 1))
     counted = [take(ledger, 1, step, rows=4 - 2 * (step > 40), counts=sizes[step > 40]) for step in range(50)]
     assert counted[41] and not all(counted[42:]) and ledger.charged_flops == 41 * WORK + 9 * WORK // 2
     other = Ledger(ledger.plan, seed=0)
@@ -127,14 +127,14 @@ def test_hooks_are_always_counted_and_held_to_the_plan() -> None:
         meter("merging.end_task"),
     ):
         product()
-    free = Ledger(Plan(Budget(steps=2), (1, 1)), seed=0)
+    free = Ledger(StepPlan(Budget(steps=2), (1, 1)), seed=0)
     with free.hooks(2, "end") as meter, meter("merging.end_task"):
         product()
     assert free.to_file().to_json()["tasks"]["2"]["phases"] == {"merging.end_task": WORK}
 
 
 def test_two_ledgers_share_nothing() -> None:
-    one, other = (Ledger(Plan(Budget(steps=1), (1,)), seed=0) for _ in range(2))
+    one, other = (Ledger(StepPlan(Budget(steps=1), (1,)), seed=0) for _ in range(2))
     take(one, 1, 0)
     assert other.charged_flops == 0 and set(other.samples.values()) == {0}
 
@@ -147,11 +147,11 @@ def lost_step(ledger: Ledger, step: int, num_lost: int, rows: int = 4) -> None:
     ledger.charge(1, step, batch(), meter, num_lost)
 
 
-def with_optimizer(steps: int) -> Plan:
+def with_optimizer(steps: int) -> StepPlan:
     first = {"forward": Flops(WORK, 0), "optimizer": Flops(5 * WORK, 0)}
     other = {"forward": Flops(WORK, 0), "optimizer": Flops(WORK, 0)}
     cost = Cost({}, (TaskCost({}, first, other, {}),), 3, 100, 0, False, True)
-    return Plan(Budget(total_gflops=1.0), (steps,), cost)
+    return StepPlan(Budget(total_gflops=1.0), (steps,), cost)
 
 
 def update(ledger: Ledger, step: int, times: int) -> None:
@@ -177,7 +177,7 @@ def test_a_lost_step_is_charged_without_its_update_and_the_next_one_takes_its_pl
 
 
 def test_a_lost_step_is_no_measure_of_its_kind_and_held_to_it_all_the_same() -> None:
-    ledger = Ledger(Plan(Budget(steps=4), (4,)), seed=0)
+    ledger = Ledger(StepPlan(Budget(steps=4), (4,)), seed=0)
     lost_step(ledger, 0, 1)
     for step in (1, 2):
         update(ledger, step, 1)

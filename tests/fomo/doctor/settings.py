@@ -6,8 +6,8 @@ from fomo.doctor.facts import (
     Cpu,
     Disk,
     Driver,
-    Facts,
     JobFacts,
+    MachineFacts,
     Network,
     Package,
     ProcessLimits,
@@ -43,7 +43,7 @@ H100 = Compute(
 )
 CPU = Compute("cpu", "CPU", "fp32", {"fp32": Rate(2e11), "bf16": Rate(1e12)}, Rate(2e10), native_bf16=True)
 NOW = 1.8e9
-FACTS = Facts(
+FACTS = MachineFacts(
     packages=(Package("python", "3.12.1", ">=3.10"), Package("torch", "2.9.1", ">=2.6")),
     driver=Driver("auto", "12.8", "12.8", 1, 1),
     cpu=Cpu(num_threads=16, num_allowed=16, quota=None, load=0.2),

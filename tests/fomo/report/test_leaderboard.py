@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo.report.leaderboard import Entry, leaderboard
+from fomo.report.leaderboard import BoardEntry, leaderboard
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
 BASE = (evaluation(0, 10, 20, 64), evaluation(1, 30, 20, 60))
@@ -17,7 +17,7 @@ def made(folder: Path, ka: float, zs: float, seed: int = 0, label: str = "finetu
     return run_folder(folder, *BASE, evaluation(2, ka - 2, ka + 2, zs), seed=seed, label=label, lr=lr)
 
 
-def entries(*folders: Path) -> list[Entry]:
+def entries(*folders: Path) -> list[BoardEntry]:
     board = leaderboard(folders)
     assert not board.refused
     return list(board.entries)

@@ -13,7 +13,7 @@ from torch import Tensor
 from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import Flops
-from fomo.budget.plan import Plan
+from fomo.budget.plan import StepPlan
 from fomo.cli.leaderboard import main as show_board
 from fomo.config import factory
 from fomo.errors import FomoError
@@ -192,7 +192,7 @@ def test_rewinding_what_would_be_paid_twice_is_refused() -> None:
     dear, cheap = {"optimizer": Flops(9, 0)}, {"optimizer": Flops(1, 0)}
     for first, refused in ((dear, True), (cheap, False)):
         cost = Cost({}, (TaskCost({}, first, cheap, {}),), 3, 1, 0, False, True)
-        plan = Plan(Budget(total_gflops=1), (3,), cost)
+        plan = StepPlan(Budget(total_gflops=1), (3,), cost)
         if refused:
             with pytest.raises(FomoError, match=r"on_nan=rewind: .*overspend.*on_nan=skip"):
                 check_rewindable(plan)

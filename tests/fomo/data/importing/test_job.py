@@ -14,7 +14,7 @@ import pytest
 
 from fomo.data.importing import split_writer
 from fomo.data.importing.folder import folder_source
-from fomo.data.importing.job import LEFT_OUT_FILE, Source, bring_in, fingerprint, resumed
+from fomo.data.importing.job import LEFT_OUT_FILE, ImportSource, bring_in, fingerprint, resumed
 from fomo.data.importing.reference import reference_source
 from fomo.data.importing.webdataset import webdataset_source
 from fomo.data.shards import open_dataset, present
@@ -138,7 +138,7 @@ def test_an_interrupted_import_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     assert [path.stat().st_mtime_ns for path in unchanged] == list(kept.values())
 
 
-def reference(folder: Path) -> Source:
+def reference(folder: Path) -> ImportSource:
     """Forty pictures in a tar, every seventh missing."""
     paths = [f"{number}.png" for number in range(40)]
     members = [(f"SETS/{path}", encoded(picture(n, (20, 16)))) for n, path in enumerate(paths) if n % 7]
@@ -148,7 +148,7 @@ def reference(folder: Path) -> Source:
     return reference_source(folder / "raw", folder / "info", "SETS")
 
 
-def foreign(folder: Path) -> Source:
+def foreign(folder: Path) -> ImportSource:
     """Forty pictures in four tars, every seventh without a text."""
     for shard in range(4):
         numbers = range(10 * shard, 10 * shard + 10)
@@ -159,7 +159,9 @@ def foreign(folder: Path) -> Source:
 
 @pytest.mark.parametrize("make", [reference, foreign])
 @pytest.mark.parametrize("step", range(1, 40, 4))
-def test_every_kind_goes_on_wherever_it_stopped(tmp_path: Path, make: Callable[[Path], Source], step: int) -> None:
+def test_every_kind_goes_on_wherever_it_stopped(
+    tmp_path: Path, make: Callable[[Path], ImportSource], step: int
+) -> None:
     source = make(tmp_path)
     card = bring_in(source, tmp_path / "whole")
     assert sum(card.num_samples.values()) == 34 and sum(card.counts.values()) == 6

@@ -7,7 +7,7 @@ from typing import Any
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing.folder import folder_source
 from fomo.data.importing.gathered import ImportOptions
-from fomo.data.importing.job import Source, bring_in
+from fomo.data.importing.job import ImportSource, bring_in
 from fomo.data.importing.planning import Rules
 from fomo.data.shards import open_dataset
 from tests.fomo.helpers import picture, put
@@ -32,7 +32,7 @@ def options(**given: Any) -> ImportOptions:
     return ImportOptions(Rules(**rules), **given)
 
 
-def brought_in(source: Source, out: Path) -> DatasetCard:
+def brought_in(source: ImportSource, out: Path) -> DatasetCard:
     """The card of an import."""
     return bring_in(source, out)
 
