@@ -13,7 +13,8 @@ class NotFinite(FomoError):
 
     def __init__(self, task: int, step: int, what: str) -> None:
         super().__init__(f"task {task}, step {step}: {what}. Lower optimizer.lr, or see events.jsonl.")
-        self.task, self.step = task, step
+        self.task = task
+        self.step = step
 
 
 class WorkerDied(FomoError):
@@ -32,7 +33,8 @@ class Stopped(BaseException):
 
     def __init__(self, by: str, status: int, saved: str = "nothing more was to be saved") -> None:
         super().__init__(f"stopped by {by}: {saved}. The same command goes on.")
-        self.by, self.status = by, status
+        self.by = by
+        self.status = status
 
 
 def close_to(value: str, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:

@@ -61,7 +61,8 @@ def of_all_sizes(costs: Mapping[int, Cost]) -> Cost:
         same = {size: cost.tasks[number] for size, cost in costs.items() if cost is not first}
         ramped = {size: (each.first, each.ordinary) for size, each in same.items() if each.first and each.ordinary}
         tasks.append(replace(task, ramped=ramped))
-    peak, steady = max(cost.peak_bytes for cost in costs.values()), all(cost.steady for cost in costs.values())
+    peak = max(cost.peak_bytes for cost in costs.values())
+    steady = all(cost.steady for cost in costs.values())
     return replace(first, tasks=tuple(tasks), peak_bytes=peak, steady=steady)
 
 

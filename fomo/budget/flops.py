@@ -112,7 +112,8 @@ class FlopMeter:
         self._repeated = NOTHING
         with _Counter() as self._counter:
             yield
-        flops, self._counter = self.so_far(), None
+        flops = self.so_far()
+        self._counter = None
         total = self.phases.get(name, NOTHING).plus(flops)
         if total.charged:
             self.phases[name] = total

@@ -57,7 +57,8 @@ def _solve(matrix: Shape, right: Shape, *rest: Any, **kwargs: Any) -> int:
 
 def _triangular(num_systems: int, matrix_at: int) -> Formula:
     def of_shapes(*shapes: Any, **kwargs: Any) -> int:
-        matrix, right = shapes[matrix_at], shapes[1 - matrix_at]
+        matrix = shapes[matrix_at]
+        right = shapes[1 - matrix_at]
         return num_systems * prod(right) * int(matrix[-1])
 
     return of_shapes

@@ -26,7 +26,8 @@ class Ledger:
     """FLOPs planned and charged, by phase and task, and samples seen per pool. Nothing depends on time or machine."""
 
     def __init__(self, plan: StepPlan, seed: int, begin_run: Phases | None = None) -> None:
-        self.plan, self._seed = plan, seed
+        self.plan = plan
+        self._seed = seed
         self.steps = [0] * len(plan.steps)
         self.lost = [0] * len(plan.steps)
         self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
@@ -127,7 +128,9 @@ class Ledger:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        self.steps, self.lost, self.samples = state["steps"], state["lost"], state["samples"]
+        self.steps = state["steps"]
+        self.lost = state["lost"]
+        self.samples = state["samples"]
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
 

@@ -90,7 +90,8 @@ def host_memory() -> Iterator[None]:
         FomoError: on a GPU, its memory has grown.
     """
     global _on_host
-    before, outer = _allocated(), _on_host
+    before = _allocated()
+    outer = _on_host
     _on_host = True
     try:
         yield

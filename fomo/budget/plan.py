@@ -64,7 +64,8 @@ class StepPlan:
 
 def task_flops(cost: TaskCost, stretches: Sequence[Stretch], refresh_every: int | None) -> int:
     """Charged FLOPs of a task of such steps, hooks included."""
-    total, made = charged(cost.begin) + charged(cost.end), 0
+    total = charged(cost.begin) + charged(cost.end)
+    made = 0
     for num_steps, size in stretches:
         refreshes = _refreshes(made + num_steps, refresh_every) - _refreshes(made, refresh_every)
         first, ordinary = (charged(cost.step(size, first)) for first in (True, False))
@@ -80,14 +81,16 @@ def _refreshes(steps: int, every: int | None) -> int:
 
 def affordable(price: Callable[[int], float], share: Fraction | float, rounding: str = "floor") -> int:
     """The most steps n whose ``price(n)`` the ``share`` pays; ``"nearest"`` takes one more from half a step on."""
-    low, high = -1, 1
+    low = -1
+    high = 1
     while price(high) <= share:
         high *= 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if price(middle) <= share else (low, middle)
     steps = max(low, 0)
-    paid, next_one = price(steps), price(steps + 1)
+    paid = price(steps)
+    next_one = price(steps + 1)
     return steps + (rounding == "nearest" and 2 * (share - paid) >= next_one - paid)
 
 

@@ -25,7 +25,8 @@ from fomo.system.reading import parse_json
 from fomo.system.writing import folder_beside
 
 SCHEMA = "fomo.checkpoint/2"
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS = "tensors.safetensors"
+STATE = "state.json"
 MAX_STATE_BYTES = 256 * 2**20
 _log = logging.getLogger(__name__)
 

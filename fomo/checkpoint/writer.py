@@ -44,11 +44,14 @@ class CheckpointWriter:
     def __init__(
         self, folder: Path, identity: Mapping[str, Any], config: CheckpointConfig, good: Path | None = None
     ) -> None:
-        self._folder, self._identity, self._config = folder, identity, config
+        self._folder = folder
+        self._identity = identity
+        self._config = config
         self._number = max(numbered(folder), default=0)
         self._good = [good] if good else []
         self._writing: Future[None] | None = None
-        self._steps, self._since = 0, time.monotonic()
+        self._steps = 0
+        self._since = time.monotonic()
         remove_scratch(folder)
 
     @property
@@ -59,7 +62,8 @@ class CheckpointWriter:
     def is_due(self) -> bool:
         """Called after each step: whether to save now. What is saved when depends on the clock, no result does."""
         self._steps += 1
-        every, minutes = self._config.every_steps, self._config.every_minutes
+        every = self._config.every_steps
+        minutes = self._config.every_minutes
         by_clock = minutes is not None and time.monotonic() - self._since >= 60 * minutes
         return by_clock or (every is not None and self._steps >= every)
 
@@ -67,7 +71,8 @@ class CheckpointWriter:
         """Copy the state and have it written; returns as soon as it is copied."""
         self.wait()
         self._number += 1
-        self._steps, self._since = 0, time.monotonic()
+        self._steps = 0
+        self._since = time.monotonic()
         path = self._folder / f"{self._number:06d}"
         self._writing = Future()
         # A daemon: Python would wait at its end for a thread that is stuck in a write.

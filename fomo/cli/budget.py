@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        screen, shown = Console(), table(found)
+        screen = Console()
+        shown = table(found)
         screen.width = max(screen.width, screen.measure(shown, options=screen.options.update_width(400)).maximum)
         screen.print(shown)  # a line that wraps is easier to read than digits that are cut off
 

@@ -50,7 +50,8 @@ def verify_data(options: argparse.Namespace) -> None:
 def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
     from fomo.data.inspect.verify import verify
 
-    console, decode = Console(), not options.no_decode
+    console = Console()
+    decode = not options.no_decode
     total = sum(read_card(folder / "dataset.json").num_samples.values())
     with progress_bar() as progress, runner(options.workers) as run:
         bar = progress.add_task(escape(f"verifying {folder.name}"), total=total)

@@ -31,7 +31,8 @@ def prepare(options: argparse.Namespace) -> None:
 
     check_preparable(options.name)
     check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
-    recipe, declared = RECIPES[options.name], catalogue.load()[options.name]
+    recipe = RECIPES[options.name]
+    declared = catalogue.load()[options.name]
     root = options.source or options.out / ".sources" / options.name
     written = recipe.name if options.info is None else options.name
     if options.info is None:

@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the job, as `fomo run` takes it")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_intermixed_args(arguments)
-    facts, verdicts = None, [versions(packages())]
+    facts = None
+    verdicts = [versions(packages())]
     if verdicts[0].level is not Level.RED:  # without its libraries there is nothing that can be measured
         with offline():
             facts, verdicts = examined(options.overrides)

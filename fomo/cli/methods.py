@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fomo methods", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
-    made, options_of, plugged = presets(), parts(), plugins()
+    made = presets()
+    options_of = parts()
+    plugged = plugins()
     if options.json:
         print(json.dumps({"presets": made, "parts": options_of, "plugins": plugged}, indent=1, ensure_ascii=False))
         return
@@ -53,7 +55,8 @@ def plugins() -> list[dict[str, Any]]:
     """Every entry point, the package that brings it, how it is used, and what is wrong with it."""
     rows = []
     for plugin in installed():
-        use, problem = "", ""
+        use = ""
+        problem = ""
         try:
             use = _use(plugin.kind, plugin.name, plugin.load())
         except FomoError as error:

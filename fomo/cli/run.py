@@ -116,7 +116,8 @@ class ProgressBars(Progress):
 
     def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
         """Set the lengths of the bars."""
-        self._num_tasks, self._num_datasets = num_tasks, num_datasets
+        self._num_tasks = num_tasks
+        self._num_datasets = num_datasets
         self.update(self._steps, total=num_steps)
 
     def step(self, task: int, step: int, loss: float) -> None:

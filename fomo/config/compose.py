@@ -231,7 +231,8 @@ def _register_stored(file: Path, overrides: Sequence[str]) -> str:
 def _refuse_trust(file: Path, values: Mapping[str, Any], given: Collection[str]) -> None:
     """What a file cannot decide for the user: whose code runs, and that files are written to any place."""
     runtime, run = (value if isinstance(value := values.get(key), dict) else {} for key in ("runtime", "run"))
-    packages, place = runtime.get("allow_targets"), run.get("dir")
+    packages = runtime.get("allow_targets")
+    place = run.get("dir")
     if packages and "runtime.allow_targets" not in given:
         listed = ",".join(map(str, packages)) if isinstance(packages, list) else packages
         way_out = f"If you trust it, say so: runtime.allow_targets=[{listed}]."

@@ -119,7 +119,8 @@ def check_method(found: Any, origin: str) -> None:
 
 
 def _check_hook(found: type, hook: str, arguments: tuple[str, ...], origin: str) -> None:
-    function, called = getattr(found, hook), f"{hook}({', '.join(arguments)})"
+    function = getattr(found, hook)
+    called = f"{hook}({', '.join(arguments)})"
     try:
         inspect.signature(function).bind(None, *arguments)
     except TypeError as error:

@@ -8,7 +8,9 @@ at, and a wrong guess turns images black.
 import numpy as np
 from PIL import Image
 
-BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+BITS_PER_SAMPLE = 258
+PHOTOMETRIC = 262
+SAMPLE_FORMAT = 339
 SIGNED = 2
 ROUNDING = 1e-6
 
@@ -76,7 +78,8 @@ def _of_integers(values: np.ndarray, image: Image.Image) -> np.ndarray:
     if bits == 32 and not signed:
         values = values.view(np.uint32)
     bits -= signed
-    highest, lowest = int(values.max()), int(values.min())
+    highest = int(values.max())
+    lowest = int(values.min())
     holds_depth = bits not in (15, 16, 31, 32) or highest >= 2 ** (bits - 2) or highest == 0
     if lowest < 0 or not holds_depth:
         raise UnknownRange

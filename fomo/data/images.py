@@ -142,7 +142,8 @@ def crop_box(
     heights = np.rint(np.sqrt(width * height * shares / aspects)).astype(int)
     for w, h, u, v in zip(widths, heights, uniforms[:, 2], uniforms[:, 3], strict=True):
         if 0 < w <= width and 0 < h <= height:
-            left, upper = int(u * (width - w + 1)), int(v * (height - h + 1))
+            left = int(u * (width - w + 1))
+            upper = int(v * (height - h + 1))
             return left, upper, left + w, upper + h
     return _central_box(size, ratio)
 
@@ -151,7 +152,8 @@ def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int
     width, height = size
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
-    left, upper = (width - w) // 2, (height - h) // 2
+    left = (width - w) // 2
+    upper = (height - h) // 2
     return left, upper, left + w, upper + h
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 ORIENTATION = 0x0112
 MAX_PROFILE_BYTES = 2**20
-JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
 WEBP_KEPT = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 WEBP_METADATA_BITS = 0x2C
@@ -75,9 +76,13 @@ def _orientation(exif: bytes, xmp: bytes) -> int:
 
 def _jpeg(data: bytes) -> Bare:
     """Of the application segments only those of JFIF and Adobe stay: they say how colours are stored."""
-    kept, exif, place, xmp = [data[:2]], list[bytes](), 2, b""
+    kept = [data[:2]]
+    exif = list[bytes]()
+    place = 2
+    xmp = b""
     while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
-        marker, stop = data[place + 1], place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        marker = data[place + 1]
+        stop = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
         if marker == 0xFF:  # a fill byte
             place += 1
             continue
@@ -104,7 +109,10 @@ def _tells_colours(marker: int, body: bytes) -> bool:
 
 def _png(data: bytes) -> Bare:
     """Critical chunks and transparency. Checksums are compared where pixels depend on them."""
-    kept, exif, xmp, stop = [PNG_START], b"", b"", len(PNG_START)
+    kept = [PNG_START]
+    exif = b""
+    xmp = b""
+    stop = len(PNG_START)
     for kind, body, check in _png_chunks(data):
         stop += 12 + len(body)
         if kind in PNG_KEPT:
@@ -152,7 +160,8 @@ def _webp(data: bytes) -> Bare:
     about = {b"EXIF": b"", b"XMP ": b""}
     place = 12
     while place + 8 <= len(data):
-        kind, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        kind = data[place : place + 4]
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
         stop = place + 8 + size + size % 2
         body = data[place + 8 : place + 8 + size]
         if kind in about:

@@ -149,7 +149,8 @@ def _cut(dataset: Dataset, config: EvaluationConfig, tokenize: Tokenize) -> int:
         texts = [text for row in range(len(samples)) for text in samples.captions(row)]
     else:
         texts = [text for prompts in prompts_in_use(card, config.templates) for text in prompts]
-    count, length = num_cut(texts, tokenize), tokenize([""]).shape[1]
+    count = num_cut(texts, tokenize)
+    length = tokenize([""]).shape[1]
     if count:
         _log.warning("%s: %d of %d evaluation texts are cut at %d tokens", card.name, count, len(texts), length)
     return count

@@ -219,7 +219,8 @@ def evaluate(
     samples_per_task = np.zeros(len(stream.tasks) + 1)
     for name, scored in scored_datasets(model, stream.datasets, config, runtime):
         on_dataset(name)
-        scores[name], num_samples[name] = scored.score, len(scored.values)
+        scores[name] = scored.score
+        num_samples[name] = len(scored.values)
         if name in stream.adaptation:
             classed = scored.targets >= 0
             tasks = stream.class_tasks[name][scored.targets[classed]]

@@ -69,7 +69,8 @@ def check_state(name: str, network: CLIP, state: State, origin: Origin, options:
 
 def _differences(config: Values, stored: Values, options: Options) -> str:
     """The first three properties in which two model configurations differ, the options of the user aside."""
-    here, there = _properties(config), _properties(stored)
+    here = _properties(config)
+    there = _properties(stored)
     for key, value in (("vision.image_size", options.image_size), ("text.context_length", options.context_length)):
         if value is not None:
             here[key] = there[key] = value
@@ -80,7 +81,8 @@ def _differences(config: Values, stored: Values, options: Options) -> str:
 def _properties(config: Values) -> dict[str, Any]:
     """Everything that a model computes by, flat, with open_clip's defaults; the activation is checked on its own."""
     try:
-        vision, text = asdict(CLIPVisionCfg(**config["vision_cfg"])), asdict(CLIPTextCfg(**config["text_cfg"]))
+        vision = asdict(CLIPVisionCfg(**config["vision_cfg"]))
+        text = asdict(CLIPTextCfg(**config["text_cfg"]))
     except TypeError as error:
         raise FomoError(f"a configuration that this open_clip does not know ({first_line(error)}).") from None
     vision["image_size"] = _side(vision["image_size"])

@@ -4,7 +4,8 @@ import importlib.util
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "bases"
-LOCAL, HUB = "local-dir:", "hf-hub:"
+LOCAL = "local-dir:"
+HUB = "hf-hub:"
 """What stands before the folder, or the repository of the Hugging Face hub, that holds a model of open_clip's form."""
 QUICK = "-quickgelu"
 """What the names of models with OpenAI's activation end with, where open_clip has both."""

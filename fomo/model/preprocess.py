@@ -86,7 +86,8 @@ def _central_part(image: Image.Image, ratio: float) -> Image.Image:
     if max(image.size) <= longest:
         return image
     width, height = (min(side, int(longest)) for side in image.size)
-    left, upper = (image.width - width) // 2, (image.height - height) // 2
+    left = (image.width - width) // 2
+    upper = (image.height - height) // 2
     return image.crop((left, upper, left + width, upper + height))
 
 

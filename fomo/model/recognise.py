@@ -56,7 +56,8 @@ def context_length_of(state: Mapping[str, Tensor]) -> int | None:
 
 
 def _traits(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-    vision, text = _vision(state), _text(state)
+    vision = _vision(state)
+    text = _text(state)
     projection = state.get("text_projection", state.get("text.text_projection"))
     if vision is None or text is None or projection is None:
         return None
@@ -72,10 +73,12 @@ def _vision(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     grid = math.isqrt(max(0, position.shape[0] - 1))
     if "visual.class_embedding" in state:
         layers: Any = _count(state, r"visual\.transformer\.resblocks\.(\d+)\.")
-        width, patch = first.shape[0], first.shape[-1]
+        width = first.shape[0]
+        patch = first.shape[-1]
     else:
         layers = [_count(state, rf"visual\.layer{stage}\.(\d+)\.") for stage in range(1, 5)]
-        width, patch = 2 * first.shape[0], 32
+        width = 2 * first.shape[0]
+        patch = 32
     return {"width": width, "layers": layers, "patch": patch, "image_size": grid * patch}
 
 
@@ -100,7 +103,8 @@ def _count(names: Collection[str], pattern: str) -> int:
 def _declared(name: str) -> dict[str, Any] | None:
     """What :func:`_traits` would find in the weights of an open_clip model."""
     config = open_clip.get_model_config(name)
-    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+    vision = CLIPVisionCfg(**config["vision_cfg"])
+    text = CLIPTextCfg(**config["text_cfg"])
     if vision.timm_model_name or text.hf_model_name or "multimodal_cfg" in config:
         return None
     return {

@@ -71,7 +71,9 @@ def swapped(network: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]
     finally:
         for module, (kind, parameters, buffers, children) in zip(modules, before, strict=True):
             module.__class__ = kind
-            module._parameters, module._buffers, module._modules = parameters, buffers, children
+            module._parameters = parameters
+            module._buffers = buffers
+            module._modules = children
 
 
 def _take_off(module: nn.Module) -> None:

@@ -58,7 +58,8 @@ class _Rehearsed(Methods):
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """Run the hook; one that declares its FLOPs is not run."""
-        part, task = self.parts[name], next((each for each in arguments if isinstance(each, Task)), None)
+        part = self.parts[name]
+        task = next((each for each in arguments if isinstance(each, Task)), None)
         declared = part.flops(hook, arguments[0], task)
         if declared is not None:
             self.declare(f"{name}.{hook}", declared)

@@ -44,7 +44,8 @@ class BudgetRow:
     @property
     def step(self) -> dict[str, Flops]:
         """An optimizer step by phase, the mean over a period where some steps do more."""
-        first, ordinary = self.typical.first or {}, self.typical.ordinary or {}
+        first = self.typical.first or {}
+        ordinary = self.typical.ordinary or {}
         every = self.cost.refresh_every
         if not every:
             return dict(ordinary)
@@ -54,7 +55,8 @@ class BudgetRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; GFLOPs, GiB; maps by the number of tasks."""
-        step, extra = self.step, [self.typical.begin, self.typical.end]
+        step = self.step
+        extra = [self.typical.begin, self.typical.end]
         other = sum(flops.decomposed for phases in [step, *extra] for flops in phases.values())
         measured = self.measured_bytes
         timed = self.plans[min(self.plans)].budget.unit == "wall_seconds"

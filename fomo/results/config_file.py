@@ -44,7 +44,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     """``key: old → new`` for every key of two nested mappings that differs."""
     lines: list[str] = []
     for key in [*old, *(key for key in new if key not in old)]:
-        before, after = old.get(key), new.get(key)
+        before = old.get(key)
+        after = new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:

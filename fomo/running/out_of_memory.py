@@ -120,7 +120,8 @@ def fitting_batch(config: Config, num_samples: Sequence[int], there: int) -> int
 def largest(fits: Callable[[int], bool], below: int) -> int:
     """The largest multiple of ``below`` ÷ 64 below ``below`` that fits, by bisection; 0 if none does."""
     grain = max(1, below // GRAIN)
-    low, high = 0, -(-below // grain)
+    low = 0
+    high = -(-below // grain)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle * grain) else (low, middle)

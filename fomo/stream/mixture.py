@@ -82,7 +82,8 @@ def batches_per_pool(tasks: Sequence[Sequence[Stretch]], weights: MixtureWeights
     """
     parts = [Fraction(str(weight)) for weight in weights.values]
     shares = tuple(part / sum(parts) for part in parts)
-    due, planned = [Fraction(0)] * 3, [list[Counts]() for _ in tasks]
+    due = [Fraction(0)] * 3
+    planned = [list[Counts]() for _ in tasks]
     for task, num_steps, size in ((task, *stretch) for task, each in enumerate(tasks) for stretch in each):
         exact = [share * num_steps for share in (shares if task else first_task_shares(shares))]
         counts = [floor(amount) for amount in exact]
@@ -142,7 +143,8 @@ class Mixture:
     @cached_property
     def _before(self) -> list[list[Counts]]:
         """Samples of P (in the run), D_t and B (in the task) drawn before each stretch, and at the end of each task."""
-        drawn, before = (0, 0, 0), []
+        drawn = (0, 0, 0)
+        before = []
         for task, stretches in enumerate(self._stretches, start=1):
             before.append([drawn := (drawn[0], 0, 0)])
             for number, stretch in enumerate(stretches):

@@ -83,7 +83,8 @@ def _report(
     parts: Callable[[Config], dict[str, Method]],
     seen: Seen,
 ) -> Report:
-    config, findings = config_of(overrides), dict[str, Finding]()
+    config = config_of(overrides)
+    findings = dict[str, Finding]()
     of_model = tuple(each for each in overrides if each.split("=")[0].split(".")[0] == "model")
     with tempfile.TemporaryDirectory() as folder, settings_kept():
         kit = Kit(contract, config, of_model, partial(parts, config), Path(folder))

@@ -38,7 +38,8 @@ def require_alike(base: State, state: State, where: str, shapes: bool = True) ->
     """The same names and types, and shapes where they are asked for."""
     require_none(sorted(set(base) ^ set(state)), f"{where} is another set of tensors:")
     for name, value in base.items():
-        shape, dtype = (list(state[name].shape) if shapes else list(value.shape)), state[name].dtype
+        shape = list(state[name].shape) if shapes else list(value.shape)
+        dtype = state[name].dtype
         if (shape, dtype) != (list(value.shape), value.dtype):
             raise CheckFailed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
 

@@ -13,7 +13,8 @@ from fomo.config.schema import Config, resolve
 from fomo.model.clip import ClipModel
 from fomo.training.loader import Batches
 
-NUM_TASKS, NUM_STEPS = 2, 3
+NUM_TASKS = 2
+NUM_STEPS = 3
 SETTING = (
     "stream.adaptation=[pocket_flags,pocket_solids]",
     "stream.retention=[pocket_counting]",

@@ -27,7 +27,9 @@ class Batches:
     """All batches of a run, task by task, on the device."""
 
     def __init__(self, maker: BatchMaker, model: ClipModel, runtime: Runtime) -> None:
-        self._maker, self._model, self._runtime = maker, model, runtime
+        self._maker = maker
+        self._model = model
+        self._runtime = runtime
         self.skipped: dict[Skipped, None] = {}
         self._feed = self._new_feed()
 

@@ -121,7 +121,8 @@ def stock(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out
     """
     count = 0
     total_weight = 0.0
-    total, directions = None, None
+    total = None
+    directions = None
     for vector, weight in zip(vectors, weights, strict=True):
         length = norm(vector)
         total = torch.zeros_like(vector) if total is None else total

@@ -120,7 +120,8 @@ def _check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], optio
         name = classes[parts]
         twin = known.setdefault((split, name), folder)
         if placed[twin][1] != parts or (twin != folder and options.depth is None and not split):
-            here, there = tree.root.joinpath(*twin), tree.root.joinpath(*folder)
+            here = tree.root.joinpath(*twin)
+            there = tree.root.joinpath(*folder)
             raise FomoError(f"folders '{here}' and '{there}' both give the class '{name}': rename one of them.")
         places.setdefault(name, "/".join(folder) or ".")
     check_told_apart(places)

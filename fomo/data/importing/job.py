@@ -156,7 +156,8 @@ def scratch_folder(out: Path, source: ImportSource) -> Iterator[Path]:
 
     A refusal removes it; an interruption leaves it, so that the same command goes on.
     """
-    folder, lock = out / f".{source.name}.partial", out / f".{source.name}.lock"
+    folder = out / f".{source.name}.partial"
+    lock = out / f".{source.name}.lock"
     try:
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=0):

@@ -18,10 +18,16 @@ from fomo.data.sources import LeftOut
 from fomo.errors import FomoError, unknown
 from fomo.system.workers import Run
 
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
-GIVEN, STRATIFIED, HASH, IGNORE = "given", "stratified", "hash", "ignore"
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.1
+GIVEN = "given"
+STRATIFIED = "stratified"
+HASH = "hash"
+IGNORE = "ignore"
 SPLIT_RULES = (GIVEN, STRATIFIED, HASH, IGNORE)
-DROP, FIRST, REFUSE = "drop", "first", "refuse"
+DROP = "drop"
+FIRST = "first"
+REFUSE = "refuse"
 CONFLICT_RULES = (DROP, FIRST, REFUSE)
 DUPLICATE = "exact duplicate"
 DUPLICATE_ACROSS = "exact duplicate of an image in another split"

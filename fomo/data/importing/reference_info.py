@@ -126,7 +126,8 @@ def _described(
     texts = {kind: _texts(file, path, about.get(f"{kind}_caption")) for kind in CAPTION_KINDS}
     texts = {kind: found for kind, found in texts.items() if found}
     path = PurePosixPath(path).as_posix()
-    target, class_name = about["target"], about.get("classname")
+    target = about["target"]
+    class_name = about.get("classname")
     if listed is None:
         return Described(path, None, texts)
     if not 0 <= target < len(listed):

@@ -45,7 +45,8 @@ def _of_classes(card: DatasetCard, counts: Mapping[str, np.ndarray]) -> Iterator
     train = counts["train"]
     some = np.flatnonzero(train)
     if len(some) and train.max() >= UNEQUAL * train[some].min():
-        largest, smallest = card.classes[int(train.argmax())], card.classes[int(some[train[some].argmin()])]
+        largest = card.classes[int(train.argmax())]
+        smallest = card.classes[int(some[train[some].argmin()])]
         yield f"very unequal classes: {train.max()} training images of '{largest}', {train[some].min()} of '{smallest}'"
 
 

@@ -81,7 +81,8 @@ def _classification(
         return ShardSet(tars, Layout("classification"), origin, None)
     listed = read_names(files[0], plain=files[0].parent == root).numbered()
     check_told_apart({each: f"'{each}' in {files[0].name}" for each in dict.fromkeys(listed)})
-    classes, templates = distinct(listed), _templates(root)
+    classes = distinct(listed)
+    templates = _templates(root)
     twice = {made: said for made, said in zip(classes, listed, strict=True) if made != said}
     primers = {made: templates[0].replace("{}", said) for made, said in twice.items()}
     card = DatasetCard(name, classes, templates, {}, source=origin, primers=primers)
@@ -106,7 +107,8 @@ def _first_classes(tars: Mapping[str, Sequence[Path]]) -> list[str]:
 
 def said_class(sample: TarSample) -> str:
     """The class that a sample names in its JSON or its ``cls``, the number of one, or nothing."""
-    name, number = _class_in_json(sample.others), _text_of(sample.others, "cls")
+    name = _class_in_json(sample.others)
+    number = _text_of(sample.others, "cls")
     return name if name and not name.isdecimal() else number or name
 
 
@@ -146,7 +148,8 @@ def _tars_by_split(root: Path) -> tuple[dict[str, list[Path]], str]:
     named = by_folder if any(by_folder.values()) else {path: _split_of((path.stem,)) for path in paths}
     splits = {path: split for path, split in named.items() if split}
     if splits and len(splits) < len(paths):
-        with_split, without = next(iter(splits)), next(path for path in paths if path not in splits)
+        with_split = next(iter(splits))
+        without = next(path for path in paths if path not in splits)
         raise FomoError(
             f"'{with_split}' names a split and '{without}' does not: put each into the folder of its split."
         )

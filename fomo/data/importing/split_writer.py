@@ -38,7 +38,8 @@ class SplitWriter:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        self._folder, self._split = folder, split
+        self._folder = folder
+        self._split = split
         self._record = ShardRecord()
         self._shard: ShardWriter | None = None
         self.num_consumed = 0
@@ -92,7 +93,8 @@ class SplitWriter:
             self._record.sha256 = file_digest(shard_path(self._folder, self._split, number))
         self._store(number)
         self._note(self._record)
-        self._record, self._shard = ShardRecord(), None
+        self._record = ShardRecord()
+        self._shard = None
 
     def _note(self, record: ShardRecord) -> None:
         """Remember of a finished shard what the card needs."""
@@ -121,7 +123,8 @@ class SplitWriter:
         """Records of shards that are whole, up to the first that is not."""
         number = 0
         while self._record_path(number).is_file():
-            record, shard = self._read(number), shard_path(self._folder, self._split, number)
+            record = self._read(number)
+            shard = shard_path(self._folder, self._split, number)
             if record.sha256 and (not shard.is_file() or file_digest(shard) != record.sha256):
                 return
             yield record

@@ -82,11 +82,14 @@ class SplitFolders:
 
     def place(self, folder: Parts) -> tuple[str, Parts] | None:
         """The split of a folder and the names that make its class; ``None`` where it lies in no split folder."""
-        split, names, below = "", list[str](), -2
+        split = ""
+        names = list[str]()
+        below = -2
         for level, name in enumerate(folder):
             named = self.parents.get(folder[:level], {}).get(name)
             if named is not None and not split:
-                split, below = named.split, level
+                split = named.split
+                below = level
                 names += named.rest
             elif named is not None and named.split == split and below == level - 1:
                 below = level  # the same name once more, as archives unpack
