@@ -1,5 +1,6 @@
 """Is a stream sound? Every concept has training samples, and nothing held out is ever trained on."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -9,6 +10,7 @@ import numpy as np
 
 from fomo.data.card import DatasetCard
 from fomo.data.inspect.duplicates import Signature, near_duplicates, signatures
+from fomo.data.inspect.remarks import remarks
 from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
 from fomo.data.scanned_tar import ScannedTar
@@ -35,6 +37,9 @@ FAULTS = {
 NOTES = {
     "left out": "classes without a training sample, left out of the stream",
     "alike, as published": "classes of the reference whose prompts the model reads as the same",
+    "dataset": "datasets with something unusual as a whole",
+    "labels disagree": "images that stand under two classes of their dataset",
+    "cut texts": "datasets whose prompts are longer than the model's context",
     "no pool": "streams without a pretraining pool",
     "skipped": "images of the pool that cannot be read, which training steps over",
     "plain": "images too plain for a perceptual hash",
@@ -87,6 +92,8 @@ class ComparedRows(NamedTuple):
     name: str
     samples: Samples
     rows: np.ndarray
+    labelled: bool = False
+    """Whether the classes are those of one dataset."""
 
 
 @lru_cache(maxsize=64)
@@ -106,6 +113,7 @@ def verify(
     radius: int | None = None,
     progress: Progress = lambda done, total: None,
     alike: Callable[[DatasetCard], Sequence[Alike]] = lambda card: (),
+    num_cut: Callable[[DatasetCard], int] = lambda card: 0,
 ) -> SoundnessReport:
     """Look at every concept and every image of a stream.
 
@@ -114,6 +122,7 @@ def verify(
         radius: bits of the perceptual hash that may differ; ``None`` compares pixels alone.
         progress: is told how many images were compared.
         alike: the classes of a dataset that the model of a run cannot tell apart.
+        num_cut: how many prompts of a dataset the context of that model cuts.
     """
     absent = plan.absent()
     adapted = plan.datasets(plan.adaptation)
@@ -125,7 +134,11 @@ def verify(
     }
     here = _check_classes(plan.concepts, adapted, findings)
     held_out = plan.datasets(plan.retention)
-    findings |= _alike([dataset.card for dataset in (*adapted.values(), *held_out.values())], alike)
+    cards = [dataset.card for dataset in (*adapted.values(), *held_out.values())]
+    findings |= _alike(cards, alike)
+    cut = {card.name: num_cut(card) for card in cards}
+    findings["cut texts"] = [f"{name}: {count} prompts" for name, count in cut.items() if count]
+    findings["dataset"] = [*_remarks(adapted, learned=True), *_remarks(held_out, learned=False)]
     pool = None if set(plan.pool_datasets) & set(absent) else plan.open_pool()
     findings["no pool"] = ["there is none: mixture.pretraining has to be 0"] if pool is None else []
     trained = [*_trained(here, adapted), *([] if pool is None else _pool_rows(pool))]
@@ -146,6 +159,12 @@ def _alike(cards: Sequence[DatasetCard], alike: Callable[[DatasetCard], Sequence
         "alike classes": [text for published, text in found if not published],
         "alike, as published": [text for published, text in found if published],
     }
+
+
+def _remarks(datasets: Mapping[str, Dataset], learned: bool) -> Iterator[str]:
+    """What is unusual about each dataset."""
+    for name, dataset in datasets.items():
+        yield from (f"{name}: {remark}" for remark in remarks(dataset, learned))
 
 
 def _num_rows(compared: Iterable[ComparedRows]) -> int:
@@ -172,7 +191,7 @@ def _trained(concepts: Sequence[Concept], adapted: Mapping[str, Dataset]) -> Ite
             samples = dataset.split("train")
             mask = np.array([label in used for label in dataset.card.classes])
             targets = samples.targets
-            yield ComparedRows(f"{name} train", samples, np.flatnonzero((targets >= 0) & mask[targets]))
+            yield ComparedRows(f"{name} train", samples, np.flatnonzero((targets >= 0) & mask[targets]), labelled=True)
 
 
 def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
@@ -197,6 +216,33 @@ def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
                 yield ComparedRows(f"{name} {split}", samples, np.arange(len(samples)))
 
 
+class Labelled:
+    """Hashes and classes of samples that are trained on, in a few bytes each."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._pixels = array("q")
+        self._places = array("q")
+
+    def add(self, compared: ComparedRows, row: int, signature: Signature) -> None:
+        """Take in a sample; one without a class is passed over."""
+        target = int(compared.samples.targets[row])
+        if target >= 0:
+            self._pixels.append(signature.pixels)
+            self._places.extend((self._names.setdefault(compared.name, len(self._names)), target, row))
+
+    def disagreements(self) -> Iterator[str]:
+        """A line for each image that stands under two classes of one dataset."""
+        pixels = np.frombuffer(self._pixels, dtype=np.int64)
+        names, targets, rows = np.frombuffer(self._places, dtype=np.int64).reshape(-1, 3).T
+        known = list(self._names)
+        order = np.lexsort((rows, pixels, names))
+        one, other = order[:-1], order[1:]
+        same = (names[one] == names[other]) & (pixels[one] == pixels[other]) & (targets[one] != targets[other])
+        for first, second in zip(one[same], other[same], strict=True):
+            yield f"{known[names[first]]} {rows[first]} and {rows[second]} are one image in two classes"
+
+
 class _Comparison:
     """Compares images that are trained on with hashes of the held-out ones, which it keeps in memory.
 
@@ -218,6 +264,7 @@ class _Comparison:
         self._total = total
         self._done = 0
         self._num_plain = 0
+        self._labelled = Labelled()
         self._findings |= {"unreadable picture": [], "skipped": [], "exact duplicate": [], "near duplicate": []}
 
     def compare(self, kept: Sequence[ComparedRows], trained: Sequence[ComparedRows]) -> None:
@@ -235,6 +282,7 @@ class _Comparison:
             ]
             if self._radius is not None:
                 self._findings["near duplicate"] += _near(near, others, self._radius)
+        self._findings["labels disagree"] = list(self._labelled.disagreements())
         self._findings["plain"] = [f"{self._num_plain} images"] if self._num_plain else []
 
     def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
@@ -252,6 +300,8 @@ class _Comparison:
                     skipped = isinstance(job.samples, ScannedTar)  # training steps over them
                     self._findings["skipped" if skipped else "unreadable picture"].append(signature)
                     continue
+                if job.labelled:
+                    self._labelled.add(job, int(row), signature)
                 self._num_plain += perceptual and signature.perceptual is None
                 yield f"{job.name} {row}", signature
             self._done += len(job.rows)

@@ -161,7 +161,8 @@ def progress_bar() -> Progress:
 def show_import(card: DatasetCard, out: Path) -> None:
     """What came in and what did not, and what to know of it."""
     from fomo.data.importing.job import LEFT_OUT_FILE
-    from fomo.data.importing.remarks import remarks
+    from fomo.data.inspect.remarks import remarks
+    from fomo.data.shards import open_dataset
 
     table = Table(show_header=False)
     for split in SPLITS:
@@ -174,7 +175,7 @@ def show_import(card: DatasetCard, out: Path) -> None:
     console.print(printable(f"{card.name}: {len(card.classes)} classes in {folder}"), markup=False, soft_wrap=True)
     console.print(table)
     console.print(printable(f"source: {card.source or 'unknown'}"), markup=False, soft_wrap=True)
-    for remark in remarks(folder, card):
+    for remark in remarks(open_dataset(folder)):
         console.print(printable(f"note: {remark}"), markup=False, soft_wrap=True)
     if LEFT_OUT_FILE in card.hashes:
         console.print(printable(f"listed in {folder / LEFT_OUT_FILE}"), markup=False, soft_wrap=True)

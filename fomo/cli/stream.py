@@ -143,7 +143,7 @@ def show(options: argparse.Namespace) -> None:
 def verify(options: argparse.Namespace) -> None:
     """Print whether a stream is sound; status 2 if there is a fault."""
     from fomo.config import factory
-    from fomo.evaluation.prompts import alike_classes
+    from fomo.evaluation.prompts import alike_classes, num_cut_prompts
     from streams.verify import HELD_OUT_SPLITS, refuse_unsound
     from streams.verify import verify as examine
 
@@ -152,6 +152,7 @@ def verify(options: argparse.Namespace) -> None:
     config, plan = configured(options.overrides)
     tokenize = factory.model_shapes(config).tokenize
     alike = partial(alike_classes, templates=config.evaluation.templates, tokenize=tokenize)
+    num_cut = partial(num_cut_prompts, templates=config.evaluation.templates, tokenize=tokenize)
     console = Console(stderr=options.json)
     with console.status("drawing images (once, then cached)"):
         plan.draw_ahead(("train",), HELD_OUT_SPLITS)
@@ -161,7 +162,7 @@ def verify(options: argparse.Namespace) -> None:
         def moved(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
-        report = examine(plan, radius if options.perceptual else None, moved, alike)
+        report = examine(plan, radius if options.perceptual else None, moved, alike, num_cut)
     if options.json:
         print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:

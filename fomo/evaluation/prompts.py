@@ -7,7 +7,7 @@ differ in their last words are one class then.
 
 import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -17,14 +17,10 @@ from fomo.data.importing.reference import SOURCE
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
 from fomo.evaluation.zero_shot import EvaluationConfig, prompts_in_use
-from fomo.model.clip import LONGEST_TEXT, ClipModel
-from fomo.stream.batches import Tokenize
+from fomo.model.clip import ClipModel
+from fomo.stream.cut_texts import Tokenize, num_cut
 from fomo.stream.definition import Stream
 from fomo.system.text import first_line
-
-EXAMINED = 100
-"""Training samples of a dataset whose captions are looked at, evenly spread."""
-AT_A_TIME = 4096
 
 _log = logging.getLogger(__name__)
 
@@ -88,25 +84,6 @@ def _groups(tokens: Sequence[Tensor]) -> list[list[int]]:
     return [same for same in rows.values() if len(same) > 1]
 
 
-def num_cut(texts: Sequence[str], tokenize: Tokenize) -> int:
-    """How many strings have more tokens than the context holds: with one token more they would fill it too."""
-    length = tokenize([""]).shape[1]
-    count = 0
-    for start in range(0, len(texts), AT_A_TIME):
-        some = texts[start : start + AT_A_TIME]
-        own, longer = (_num_tokens(some, tokenize, each) for each in (length, length + 1))
-        too_long = [len(text) > LONGEST_TEXT for text in some]
-        count += sum(a < b or c for a, b, c in zip(own, longer, too_long, strict=True))
-    return count
-
-
-def _num_tokens(texts: Sequence[str], tokenize: Tokenize, context_length: int) -> list[int]:
-    """Positions of each string that are not padding."""
-    padding = tokenize([""], context_length=context_length)[0].mode().values
-    counts: list[int] = (tokenize(texts, context_length=context_length) != padding).sum(dim=1).tolist()
-    return counts
-
-
 def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConfig) -> ClipModel:
     """The model with a caveat for classes that it cannot tell apart and for texts that it reads in part.
 
@@ -122,7 +99,6 @@ def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConf
             raise FomoError(f"{found[0]}: {others}the second is never right. {way_out(found[0])}")
         alike += found
         cut += _cut(dataset, config, model.tokenize)
-    _mention_cut_captions(stream.adaptation, model.tokenize)
     classes = sum(len(each.classes) for each in alike)
     caveats = [f"{classes} classes alike"] if alike else []
     caveats += [f"{cut} evaluation {'text' if cut == 1 else 'texts'} cut"] if cut else []
@@ -141,8 +117,13 @@ def way_out(alike: Alike) -> str:
     return "Join or rename the classes and import the dataset again, or give each a prompt of its own (primers)."
 
 
+def num_cut_prompts(card: DatasetCard, templates: str, tokenize: Tokenize) -> int:
+    """How many prompts of a dataset's classes are longer than the context; ``templates`` is "first" or "all"."""
+    return num_cut([text for prompts in prompts_in_use(card, templates) for text in prompts], tokenize)
+
+
 def _cut(dataset: Dataset, config: EvaluationConfig, tokenize: Tokenize) -> int:
-    """Evaluation texts of a dataset that are cut; those of training are looked at by samples, and only mentioned."""
+    """Evaluation texts of a dataset that are cut; captions of training are counted as they are drawn."""
     card = dataset.card
     if card.kind == "retrieval":
         samples = dataset.split(config.split)
@@ -154,22 +135,3 @@ def _cut(dataset: Dataset, config: EvaluationConfig, tokenize: Tokenize) -> int:
     if count:
         _log.warning("%s: %d of %d evaluation texts are cut at %d tokens", card.name, count, len(texts), length)
     return count
-
-
-def _mention_cut_captions(datasets: Mapping[str, Dataset], tokenize: Tokenize) -> None:
-    """Log the share of training captions that are longer than the context, of some samples of each dataset."""
-    for dataset in datasets.values():
-        if not dataset.card.num_samples.get("train"):
-            continue
-        samples = dataset.split("train")
-        rows = range(0, len(samples), max(1, len(samples) // EXAMINED))
-        texts = [text for row in rows for text in samples.captions(row)]
-        count = num_cut(texts, tokenize) if texts else 0
-        if count:
-            _log.warning(
-                "%s: %d of %d training captions looked at are cut at %d tokens",
-                dataset.name,
-                count,
-                len(texts),
-                tokenize([""]).shape[1],
-            )

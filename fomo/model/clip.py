@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fomo.model.preprocess import Preprocess
-from fomo.stream.batches import Tokenize
-
-LONGEST_TEXT = 2_000
-"""Characters of a string that are looked at; the 77 tokens of a context rarely take 400."""
+from fomo.stream.cut_texts import LONGEST_TEXT, Tokenize
 
 RANDOM_BASE = "random base"
 """The caveat of a result whose base model was never pretrained."""

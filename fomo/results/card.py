@@ -22,7 +22,8 @@ class RunCard:
     The hashes are SHA-256: of configuration, stream, its data, base model, deployed weights, ledger and
     scores; ``code`` are those of parts that are not ours, by target. ``weight_decay`` says how
     strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where nothing was trained);
-    ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used.
+    ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
+    ``num_cut_captions`` the training rows whose caption the context has cut.
     """
 
     scores_sha256: str
@@ -45,6 +46,7 @@ class RunCard:
     python: str = ""
     caveats: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    num_cut_captions: int = 0
 
     def write(self, run: Path) -> None:
         """Write the file into a run folder, which is finished with it."""

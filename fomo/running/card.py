@@ -45,6 +45,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         python=platform.python_version(),
         caveats=live.record.scores.caveats,
         left_out=live.batches.left_out,
+        num_cut_captions=live.batches.num_cut,
     )
 
 

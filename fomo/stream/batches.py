@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,19 +13,13 @@ from fomo import rng
 from fomo.data.drawn import Skipped
 from fomo.data.images import random_crop
 from fomo.errors import check_allowed
+from fomo.stream.cut_texts import Tokenize, num_cut
 from fomo.stream.mixture import Counts, Mixture
 from fomo.stream.pools import POOLS, AnyPool, StreamPools
 
 CROP_ATTEMPTS = 10
-MAX_CACHED_TOKENS = 100_000
+MAX_CACHED_CAPTIONS = 100_000
 """Captions whose tokens are kept."""
-
-
-class Tokenize(Protocol):
-    """Maps strings to tokens, int64 [n, context]; ``context_length`` is the model's own unless it is given."""
-
-    def __call__(self, texts: Sequence[str], context_length: int | None = None) -> Tensor:
-        """The tokens of each string, cut or padded to the context length."""
 
 
 class RawBatch(NamedTuple):
@@ -38,6 +33,15 @@ class RawBatch(NamedTuple):
     """Samples of P, D_t and B."""
     skipped: tuple[Skipped, ...] = ()
     """What was left out."""
+    num_cut: int = 0
+    """Rows whose caption has more tokens than the context holds."""
+
+
+class EncodedCaption(NamedTuple):
+    """The tokens of a caption, int64 [context], and whether it has more than the context holds."""
+
+    tokens: Tensor
+    is_cut: bool
 
 
 class PassKey(NamedTuple):
@@ -91,9 +95,14 @@ class BatchMaker:
     """Pixels of a side."""
     augmentation: Augmentation
     """What an image is cropped to before it is scaled."""
-    _tokens: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _encodings: dict[str, EncodedCaption] = field(default_factory=dict, init=False, repr=False)
     _task: int = field(default=0, init=False, repr=False)
     _task_pools: dict[str, AnyPool] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def _padding(self) -> int:
+        """The token behind the end of a text."""
+        return int(self.tokenize([""])[0, -1])
 
     def __reduce__(self) -> tuple[type["BatchMaker"], tuple[Any, ...]]:
         return BatchMaker, (self.mixture, self.pools, self.tokenize, self.image_size, self.augmentation)
@@ -123,7 +132,7 @@ class BatchMaker:
     def _made(self, rows: Sequence[tuple[AnyPool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
         """The batch of the samples ``rows``, each a pool and a number in it; ``keys`` seed its crops and captions."""
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
-        tokens: list[Tensor] = []
+        encoded: list[EncodedCaption] = []
         skipped: dict[Skipped, None] = {}
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
         crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
@@ -131,13 +140,21 @@ class BatchMaker:
         for row, (pool, index) in enumerate(rows):
             image, captions, left_out = pool.draw(index)
             images[row] = random_crop(image, self.image_size, crops[row], self.augmentation.scale)
-            tokens.append(self._encoded(captions[int(choices[row] * len(captions))]))
+            encoded.append(self._encoded(captions[int(choices[row] * len(captions))]))
             skipped |= dict.fromkeys(left_out)
-        return RawBatch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.stack(tokens), counts, tuple(skipped))
+        return RawBatch(
+            images=torch.from_numpy(images).permute(0, 3, 1, 2),
+            tokens=torch.stack([each.tokens for each in encoded]),
+            counts=counts,
+            skipped=tuple(skipped),
+            num_cut=sum(each.is_cut for each in encoded),
+        )
 
-    def _encoded(self, caption: str) -> Tensor:
-        if caption not in self._tokens:
-            if len(self._tokens) >= MAX_CACHED_TOKENS:
-                self._tokens.clear()
-            self._tokens[caption] = self.tokenize([caption])[0]
-        return self._tokens[caption]
+    def _encoded(self, caption: str) -> EncodedCaption:
+        if caption not in self._encodings:
+            if len(self._encodings) >= MAX_CACHED_CAPTIONS:
+                self._encodings.clear()
+            tokens = self.tokenize([caption])[0]
+            is_full = int(tokens[-1]) != self._padding  # else it ends within the context
+            self._encodings[caption] = EncodedCaption(tokens, is_full and num_cut([caption], self.tokenize) > 0)
+        return self._encodings[caption]

@@ -31,6 +31,7 @@ class Batches:
         self._model = model
         self._runtime = runtime
         self.skipped: dict[Skipped, None] = {}
+        self.num_cut = 0
         self._feed = self._new_feed()
 
     def _new_feed(self) -> Feed[BatchKey, RawBatch]:
@@ -39,22 +40,28 @@ class Batches:
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a task from step ``start`` on, in order.
 
-        What cannot be used is remembered in ``skipped`` as it is met, and logged once a task.
+        What cannot be used is remembered in ``skipped`` as it is met, and captions that the context cuts are counted in
+        ``num_cut``; both are logged once a task.
         """
         num_known = len(self.skipped)
+        cut_before = self.num_cut
         for raw in self._feed([(task, step) for step in range(start, num_steps)]):
             self.skipped |= dict.fromkeys(raw.skipped)
+            self.num_cut += raw.num_cut
             yield self._on_device(raw)
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
+        if self.num_cut > cut_before:
+            _log.warning("task %d: %d captions are longer than the context and cut", task, self.num_cut - cut_before)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know: all else is a function of the position."""
-        return {"skipped": [tuple(each) for each in self.skipped]}
+        return {"skipped": [tuple(each) for each in self.skipped], "num_cut": self.num_cut}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
         self.skipped = {Skipped(*each): None for each in state["skipped"]}
+        self.num_cut = state["num_cut"]
 
     @property
     def left_out(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fomo.data.card import DatasetCard, is_class_name
 from fomo.data.importing.captions import words
 from fomo.data.importing.class_names import separated
-from fomo.model.clip import LONGEST_TEXT, tokens_of
+from fomo.model.clip import tokens_of
+from fomo.stream.cut_texts import LONGEST_TEXT
 from fomo.stream.definition import Concept
 from fomo.system.text import escape, printable
 from streams.orderings.captions import count_captions

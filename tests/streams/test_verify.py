@@ -32,7 +32,8 @@ def planned(root: Path, new: Images = NEW, old: Images = OLD, pool: Images = (),
 
 
 def found(plan: NamedPlan, radius: int | None = None) -> dict[str, list[str]]:
-    return {kind: list(texts) for kind, texts in verify(plan, radius).findings.items()}
+    """Findings by kind, without what is said of a dataset as a whole."""
+    return {kind: list(texts) for kind, texts in verify(plan, radius).findings.items() if kind != "dataset"}
 
 
 NO_POOL = {"no pool": ["there is none: mixture.pretraining has to be 0"]}
@@ -95,7 +96,7 @@ def test_a_concept_without_training_samples_is_a_fault_where_it_is_named(tmp_pat
     names = ["new+++owl", "new+++kiwi", "new+++moa", "gone+++x", "old+++red"]
     path = put(tmp_path / "s.json", json.dumps(names))
     report = verify(file_stream("file", str(path), str(tmp_path), ["pocket_counting", "lost"]))
-    assert report.findings == NO_POOL | {
+    assert {kind: texts for kind, texts in report.findings.items() if kind != "dataset"} == NO_POOL | {
         "absent dataset": ["gone", "lost"],
         "absent class": ["new+++moa"],
         "no training sample": ["new+++kiwi", "old+++red"],
@@ -163,3 +164,18 @@ def test_every_kind_of_finding_has_words() -> None:
     assert not set(FAULTS) & set(NOTES)
     report = SoundnessReport(1, {}, None, {"left out": ["a+++b"], "absent class": [str(Concept("a", "c"))]})
     assert list(report.faults) == ["absent class"]
+
+
+def test_an_image_under_two_classes_is_noted(tmp_path: Path) -> None:
+    noted = found(planned(tmp_path, new=[("owl", 1), ("emu", 1), ("owl", 2)]))
+    assert noted["labels disagree"] == ["new train 0 and 1 are one image in two classes"]
+
+
+def test_what_concerns_a_dataset_as_a_whole_is_noted(tmp_path: Path) -> None:
+    noted = verify(planned(tmp_path, new=[("owl", 1)] + [("emu", number) for number in range(40, 145)])).findings
+    assert [text.split(":")[0] for text in noted["dataset"]] == ["new"] and "very unequal" in noted["dataset"][0]
+
+
+def test_prompts_that_the_context_cuts_are_noted(tmp_path: Path) -> None:
+    noted = verify(planned(tmp_path), num_cut=lambda card: 3 if card.name == "old" else 0).findings
+    assert noted["cut texts"] == ["old: 3 prompts"]

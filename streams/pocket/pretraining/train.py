@@ -23,7 +23,7 @@ from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import pocket
-from fomo.stream.batches import Tokenize
+from fomo.stream.cut_texts import Tokenize
 from streams.pocket import datasets
 
 MAX_LOGIT_SCALE = math.log(100)

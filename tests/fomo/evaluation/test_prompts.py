@@ -9,9 +9,10 @@ import pytest
 from fomo.data.card import DatasetCard
 from fomo.data.importing.reference import SOURCE
 from fomo.errors import FomoError
-from fomo.evaluation.prompts import alike_classes, num_cut, with_prompt_caveats
+from fomo.evaluation.prompts import alike_classes, with_prompt_caveats
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.model.shipped import pocket
+from fomo.stream.cut_texts import num_cut
 from fomo.stream.definition import Stream
 from streams import build_stream
 from streams.opening import open_all
@@ -116,7 +117,6 @@ def test_texts_that_are_cut_are_counted_and_said(tmp_path: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert with_prompt_caveats(MODEL, made, EvaluationConfig()).caveats == ("1 evaluation text cut",)
     assert "mine: 1 of 2 evaluation texts are cut at 16 tokens" in caplog.text
-    assert "mine: 1 of 2 training captions looked at are cut at 16 tokens" in caplog.text
 
 
 def test_a_run_on_the_pocket_has_no_such_caveat() -> None:

@@ -70,7 +70,7 @@ def test_edited_code_of_a_part_is_another_run(pull: Path, tmp_path: Path, capsys
 
 def test_an_interrupted_run_goes_on_with_the_contents_that_it_began_with(pull: Path, tmp_path: Path) -> None:
     with pytest.raises(Cut):
-        execute(tiny.prepared(*PULL, OFTEN), tmp_path / "run", Cutting(3))
+        execute(tiny.prepared(*PULL, OFTEN), tmp_path / "run", Cutting(6))
     pull.write_text("STRENGTH = 5.0\n")
     with pytest.raises(FomoError, match=r"checkpoint of another run \(contents\.code\.pull_of_mine\.Pull"):
         tiny.run(tmp_path / "run", *PULL, OFTEN)

@@ -18,7 +18,9 @@ def maker() -> BatchMaker:
 
 def same(one: BatchMaker, other: BatchMaker) -> bool:
     return all(
-        torch.equal(a.images, b.images) and torch.equal(a.tokens, b.tokens) and (a.counts, a.skipped) == b[2:]
+        torch.equal(a.images, b.images)
+        and torch.equal(a.tokens, b.tokens)
+        and (a.counts, a.skipped, a.num_cut) == b[2:]
         for a, b in ((one[key], other[key]) for key in KEYS)
     )
 
@@ -34,7 +36,7 @@ def test_it_travels_to_workers_without_what_it_keeps_and_makes_the_same_there() 
 
 
 def test_forgetting_tokens_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MAX_CACHED_TOKENS", 3)
+    monkeypatch.setattr(batches, "MAX_CACHED_CAPTIONS", 3)
     assert same(maker(), maker())
     forgetful = maker()
     made = {key: forgetful[key].tokens for key in KEYS}
@@ -45,3 +47,14 @@ def test_forgetting_tokens_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pass_ends_with_its_total() -> None:
     sizes = [len(maker()[PassKey(2, number, 16, 40)].images) for number in range(3)]
     assert sizes == [16, 16, 8]
+
+
+def test_captions_that_the_context_cuts_are_counted() -> None:
+    """By the tokens of the whole context, which is long enough here."""
+    whole = maker()
+    short = maker()
+    short.tokenize = lambda texts, context_length=None: whole.tokenize(texts, context_length or 6)
+    for key in KEYS:
+        lengths = (whole[key].tokens != 0).sum(dim=1)
+        assert whole[key].num_cut == 0 and short[key].num_cut == int((lengths > 6).sum())
+    assert any(short[key].num_cut for key in KEYS)

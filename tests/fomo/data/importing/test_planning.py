@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from fomo.data.importing.planning import stratified
-from fomo.data.importing.remarks import remarks
+from fomo.data.inspect.remarks import remarks
+from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
 from tests.fomo.data.importing.trees import fill, import_folder, samples, sizes
 from tests.fomo.helpers import encoded, error_of, picture, put, status
@@ -57,7 +58,7 @@ def test_labels_disagree_across_splits_too(tmp_path: Path) -> None:
 def test_sixty_classes_of_five_images_all_have_a_test_image(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", {f"class {number:02d}": 5 for number in range(60)})
     card = import_folder(root)
-    assert sizes(card) == (240, 0, 60) and remarks(tmp_path / "out" / "mine", card) == []
+    assert sizes(card) == (240, 0, 60) and remarks(open_dataset(tmp_path / "out" / "mine")) == []
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,8 @@ def test_grey_of_an_unknown_range_is_counted_and_never_a_black_duplicate(tmp_pat
     ],
 )
 def test_what_concerns_the_whole_dataset_is_said(tmp_path: Path, spec: dict[str, int], said: list[str]) -> None:
-    card = import_folder(fill(tmp_path / "root", spec))
-    found = remarks(tmp_path / "out" / "mine", card)
+    import_folder(fill(tmp_path / "root", spec))
+    found = remarks(open_dataset(tmp_path / "out" / "mine"))
     assert len(found) == len(said) and all(part in sentence for part, sentence in zip(said, found, strict=True)), found
 
 
