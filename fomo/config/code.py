@@ -44,7 +44,7 @@ def _strings(value: Any) -> Iterator[str]:
 def code_sha256(target: str) -> str:
     """SHA-256 of the module that holds ``target``, of the modules beside it that it imports, and of its version.
 
-    Beside it is what lies in the same folder; of an installed package, the package alone, whose version counts too.
+    Beside it is what lies in the same folder and is not ours; of an installed package, the package alone.
     """
     top = target.split(".")[0]
     root = _root(_spec(top))
@@ -80,8 +80,11 @@ def _root(spec: ModuleSpec | None) -> Path | None:
 def _is_beside(spec: ModuleSpec, root: Path | None, top: str) -> bool:
     if root is None or spec.origin is None or not spec.origin.endswith(".py"):
         return False
+    package = spec.name.split(".")[0]
+    if package in OWN_PACKAGES:  # in a clone of the repository they lie beside everything
+        return False
     alone = root.name in INSTALLED
-    return spec.name.split(".")[0] == top if alone else Path(spec.origin).resolve().is_relative_to(root)
+    return package == top if alone else Path(spec.origin).resolve().is_relative_to(root)
 
 
 def _imported(source: bytes, package: str) -> list[str]:

@@ -141,3 +141,11 @@ def test_a_tar_of_other_bytes_and_the_same_size_is_another_pool(tmp_path: Path) 
 def test_the_weights_of_a_run_are_not_those_of_its_base(tmp_path: Path) -> None:
     run = tiny.run(tmp_path / "run")
     assert card(run)["base_sha256"] != card(run)["weights_sha256"]
+
+
+def test_our_own_modules_beside_a_part_are_no_part_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "lone_part.py", "import fomo\nfrom fomo import rng\n\nclass Part: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    alone = code_sha256("lone_part.Part")
+    monkeypatch.setattr("fomo.config.code._root", lambda spec: Path("/"))
+    assert code_sha256("lone_part.Part") == alone
