@@ -100,8 +100,7 @@ def methods(config: Config) -> Methods:
 
 def make_optimizer(config: Config) -> MakeOptimizer:
     """What makes a fresh optimizer over named parameters."""
-    make: MakeOptimizer = _build(config, "optimizer")
-    return make
+    return _build(config, "optimizer")
 
 
 def try_optimizer(config: Config, network: nn.Module) -> None:

@@ -30,8 +30,7 @@ def read_config(name: str, folder: str | Path | None = None) -> dict[str, Any]:
     """
     if folder is None and name not in pocket_names():
         raise unknown("pocket model", name, pocket_names())
-    config: dict[str, Any] = read_json(_place(name, folder) / "config.json")
-    return config
+    return read_json(_place(name, folder) / "config.json")
 
 
 def _place(name: str, folder: str | Path | None) -> Path:

@@ -32,5 +32,4 @@ def num_cut(texts: Sequence[str], tokenize: Tokenize) -> int:
 def _num_tokens(texts: Sequence[str], tokenize: Tokenize, context_length: int) -> list[int]:
     """Positions of each string that are not padding."""
     padding = tokenize([""], context_length=context_length)[0].mode().values
-    counts: list[int] = (tokenize(texts, context_length=context_length) != padding).sum(dim=1).tolist()
-    return counts
+    return (tokenize(texts, context_length=context_length) != padding).sum(dim=1).tolist()

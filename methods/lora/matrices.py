@@ -46,8 +46,7 @@ class Matrix(NamedTuple):
     @property
     def value(self) -> Tensor:
         """The weight as it is used now, adapted or not, in the shape that it is stored in."""
-        value: Tensor = getattr(self.module, self.weight)
-        return value
+        return getattr(self.module, self.weight)
 
     @property
     def stacked(self) -> Tensor:
