@@ -61,7 +61,8 @@ RUN = (
 def way(path: Path, start: str) -> set[str]:
     """The modules on the way of a function, its own included."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = dict(_imports(tree))
+    top = next((folder for folder in path.parents if (folder / "fomo").is_dir()), path.parent)
+    imported = dict(_imports(tree, top))
     defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     waiting = [start]
     reached: set[str] = set()
@@ -76,12 +77,14 @@ def way(path: Path, start: str) -> set[str]:
     return modules
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Each imported name of ours, and the module that it is of."""
+def _imports(tree: ast.Module, top: Path) -> Iterator[tuple[str, str]]:
+    """Each imported name of ours, and the module that it is of, or is."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
             for alias in node.names:
-                yield alias.asname or alias.name, node.module
+                inner = f"{node.module}.{alias.name}"
+                is_module = (top / inner.replace(".", "/")).with_suffix(".py").is_file()
+                yield alias.asname or alias.name, inner if is_module else node.module
 
 
 def files_of_a_method(top: Path) -> list[str]:
