@@ -91,14 +91,14 @@ def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
     prepared = tiny.prepared("method=lora_ema", "model=pocket_vit")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
-    methods.begin_task(network, fomo.Task(1, 2, 1, seed=0))
+    methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))
     module = network.get_submodule(ADAPTED)
     module.parametrizations.weight[0].B.data.fill_(0.1)  # type: ignore[union-attr, index]
     trained = weights.folded(network)[f"{ADAPTED}.weight"]
     assert not torch.equal(trained, base[f"{ADAPTED}.weight"])
-    methods.end_task(network, fomo.Task(1, 2, 1, seed=0))
+    methods.each("end_task", network, fomo.Task(1, 2, 1, seed=0))
     torch.testing.assert_close(network.state_dict()[f"{ADAPTED}.weight"], (base[f"{ADAPTED}.weight"] + trained) / 2)
-    methods.begin_task(network, fomo.Task(2, 2, 1, seed=0))
+    methods.each("begin_task", network, fomo.Task(2, 2, 1, seed=0))
     assert not module.parametrizations.weight[0].B.any()  # type: ignore[union-attr, index]
 
 
@@ -106,11 +106,11 @@ def test_adapters_are_kept_where_training_goes_on_and_come_back_from_deployment_
     prepared = tiny.prepared("method=ft_merge", "trainable=lora", "model=pocket_vit")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
-    methods.begin_task(network, fomo.Task(1, 2, 1, seed=0))
+    methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))
     adapter = network.get_submodule(ADAPTED).parametrizations.weight[0]  # type: ignore[union-attr, index]
     adapter.B.data.fill_(0.1)  # type: ignore[union-attr, operator]
     trained = weights.folded(network)
-    methods.end_task(network, fomo.Task(1, 2, 1, seed=0))
+    methods.each("end_task", network, fomo.Task(1, 2, 1, seed=0))
     before, identities = tiny.snapshot(network), [id(p) for p in network.parameters()]
     with methods.deployed(network):
         assert not any(parametrize.is_parametrized(module) for module in network.modules())

@@ -361,11 +361,11 @@ def test_regularisers_stand_on_any_trainable(name: str, trainable: str) -> None:
         (prepared := tiny.prepared(f"method={name}", f"trainable={trainable}")).model.network,
         (prepared.methods),
     )
-    methods.begin_task(network, task())
+    methods.each("begin_task", network, task())
     trained = {n for n, p in network.named_parameters() if p.requires_grad}
     move(network, 1)
     step(network, methods, torch.optim.SGD([p for p in network.parameters() if p.requires_grad]), batch(6, 1, pool=3))
-    methods.end_task(network, task(1, (4, 4)))
+    methods.each("end_task", network, task(1, (4, 4)))
     kept = {key.split("/", 1)[1] for key in methods.state_dict() if "/" in key}
     assert kept <= trained  # nothing is kept of what is frozen
 
@@ -404,10 +404,10 @@ def test_an_anchor_in_adapters_that_somebody_folded_is_refused(method: fomo.Meth
     network = base()
     methods = Methods({"trainable": LoRA(), "method": method, "merging": Folding()})
     methods.begin_run(network, 0)
-    methods.begin_task(network, task(1))
-    methods.end_task(network, task(1, (4,)))
+    methods.each("begin_task", network, task(1))
+    methods.each("end_task", network, task(1, (4,)))
     with pytest.raises(fomo.FomoError, match="the merge folds the adapters"):
-        methods.begin_task(network, task(2))
+        methods.each("begin_task", network, task(2))
 
 
 def test_l2_to_the_tasks_start_goes_with_adapters_that_start_anew() -> None:
@@ -415,8 +415,8 @@ def test_l2_to_the_tasks_start_goes_with_adapters_that_start_anew() -> None:
     methods = Methods({"lora": LoRA(), "l2": L2(anchor="task"), "merging": ema_merge()})
     methods.begin_run(network, 0)
     for number in (1, 2):
-        methods.begin_task(network, task(number))
-        methods.end_task(network, task(number))
+        methods.each("begin_task", network, task(number))
+        methods.each("end_task", network, task(number))
         assert network.get_parameter("ln_final.weight") is not None
 
 

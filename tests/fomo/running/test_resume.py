@@ -239,7 +239,7 @@ def test_the_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path: 
     assert saved is not None
     identity = tiny.prepared("seed=1").identity
     refuse_other(saved, identity)
-    for key, change in (("stream", {"data_sha256": "0"}), ("code", {"major version": "9"}), ("plan", {"steps": [1]})):
+    for key, change in (("contents", {"data": "0"}), ("code", {"major version": "9"}), ("plan", {"steps": [1]})):
         with pytest.raises(FomoError, match=rf"{key}\."):
             refuse_other(saved, identity | {key: {**identity[key], **change}})
 

@@ -36,7 +36,7 @@ def gradients(size: int | None, *overrides: str, rows: int = 10) -> dict[str, Te
     network = prepared.model.network.double()
     methods = Methods({**prepared.methods.parts, "distant": Distant()})
     methods.begin_run(network, 0)
-    methods.begin_task(network, Task(1, 2, 3, 0))
+    methods.each("begin_task", network, Task(1, 2, 3, 0))
     network.double()
     random = torch.Generator().manual_seed(0)
     for parameter in network.parameters():  # adapters start at 0, where one factor has no gradient
