@@ -88,7 +88,8 @@ class Distillation(fomo.Method):
         return loss + self.strength * both_ways(similarities(*base), logits, self.temperature)
 
     def _check(self, network: nn.Module) -> None:
-        if self.teacher_texts and not any(name.startswith("visual.") for name in trained(network)):
+        names = trained(network)  # an error if there are none
+        if self.teacher_texts and not any(name.startswith("visual.") for name in names):
             raise fomo.FomoError("regularizer: it distils the image tower alone, and that is frozen. Take lwf.")
 
 
