@@ -67,6 +67,8 @@ def test_files_of_names(root: Path, data: bytes, suffix: str) -> None:
 @given(
     data=spoilt(b"cat/1\ndog/2.png 7\n./cat/3.png,1\n") | json_bytes({"train": [["cat/1.png", 0]], "val": ["dog/2"]})
 )
+@example(b"\rcat/1\ndog/2.png 7\n./cat/3.png,1\n")  # lines that end in two ways
+@example(b"file,split\n" + b"a" * 140_000 + b",train\n")  # a field beyond the limit of Python's reader
 def test_lists_of_splits(root: Path, data: bytes) -> None:
     paths = [put(root / name, data) for name in ("train.txt", "split.json", "split.csv")]
     images = ["cat/1.png", "dog/2.png", "cat/3.png"]

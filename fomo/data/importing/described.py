@@ -57,14 +57,18 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[Des
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
         rows = _json_lines(text, path)
     else:
-        rows = _csv_rows(text)
+        rows = _csv_rows(text, path)
     return _merged(rows, _chosen(rows, columns or {}, path), path)
 
 
-def _csv_rows(text: str) -> list[dict[str, Any]]:
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t|", key=head.count)
-    lines = [[value.strip() for value in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+def _csv_rows(text: str, path: Path) -> list[dict[str, Any]]:
+    table = io.StringIO(text, newline=None)  # lines may end as on any system
+    delimiter = max(",;\t|", key=table.readline().count)
+    table.seek(0)
+    try:
+        lines = [[value.strip() for value in row] for row in csv.reader(table, delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise FomoError(f"'{path}': not a table: {error}.") from None
     if not lines:
         return []
     named = not any(value.lower().endswith(EXTENSIONS) for value in lines[0])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fomo.data.card import DatasetCard
+from fomo.data.importing.described import read_table
 from fomo.data.importing.folder import folder_source, pairs_source
 from fomo.data.importing.job import bring_in
 from fomo.data.importing.tables import table_source
@@ -227,3 +228,14 @@ def test_the_commands_take_tables_and_pairs(root: Path, tmp_path: Path, capsys: 
     assert "is not a file" in error_of(capsys, "data", "import", "table", str(root / "x.csv"), *out, "b")
     assert status("data", "import", "pairs", str(img2dataset(tmp_path / "pairs")), *out, "pairs") == 0
     assert "pairs: 0 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    table = put(tmp_path / "t.csv", end.join(["file,class", "a.png,cat", "b.png,dog", ""]).encode())
+    assert [(row.file, row.class_name) for row in read_table(table)] == [("a.png", "cat"), ("b.png", "dog")]
+
+
+def test_a_field_that_never_ends_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=r"t\.csv': not a table: field larger than field limit"):
+        read_table(put(tmp_path / "t.csv", "file,class\n" + "a" * 140_000))
