@@ -42,10 +42,10 @@ def config_dir() -> Path:
 
 
 def register_models(parsed: Sequence[Override]) -> None:
-    """Every open_clip model, and each place of one that an override names, becomes an option of the group ``model``."""
+    """An open_clip model that an override names, or a place of one, becomes an option of the group ``model``."""
     store = ConfigStore.instance()
-    chosen = [name for each in parsed if each.key_or_group == "model" for name in _chosen(each)]
-    for name in [*open_clip_names(), *filter(brings_weights, chosen)]:
+    chosen = {name for each in parsed if each.key_or_group == "model" for name in _chosen(each)}
+    for name in chosen.intersection(open_clip_names()).union(filter(brings_weights, chosen)):
         folder, _, last = f"model/{name}".rpartition("/")  # Hydra seeks an option with slashes in folders
         node = {"_target_": OPEN_CLIP, **open_clip_option(name)}
         store.store(group=folder, name=last, node=node, package="model")
