@@ -121,6 +121,28 @@ def test_relative_imports_of_a_package_count(tmp_path: Path, monkeypatch: pytest
     assert code_sha256("guests.Part") != before
 
 
+def test_what_a_part_imports_is_read_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that another system alone can import, with a name taken from it."""
+    put(tmp_path / "reader" / "__init__.py", "if False:\n    from reader.console import Console\n\nclass Part: ...\n")
+    console = put(tmp_path / "reader" / "console.py", "assert False\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_sha256("reader.Part")
+    assert "reader" not in sys.modules
+    console.write_text("assert None\n")
+    assert code_sha256("reader.Part") != before
+
+
+def test_an_environment_beside_a_part_is_no_part_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "with_venv.py", "import installed_one\n\nclass Part: ...\n")
+    packages = tmp_path / ".venv" / "lib" / "site-packages"
+    installed = put(packages / "installed_one.py", "X = 1\n")
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_sha256("with_venv.Part")
+    installed.write_text("X = 2\n")
+    assert code_sha256("with_venv.Part") == before
+
+
 def test_our_own_parts_have_no_hash_of_their_own() -> None:
     assert code_hashes(dict(tiny.resolved("method=ema_merge").values)) == {}
 
