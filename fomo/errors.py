@@ -9,10 +9,12 @@ class FomoError(Exception):
 
 
 class NotFinite(FomoError):
-    """A loss or a gradient norm that is NaN or infinite, and where."""
+    """Something that is NaN or infinite, and where: in a step of a task, or beside its steps (``step=None``)."""
 
-    def __init__(self, task: int, step: int, what: str) -> None:
-        super().__init__(f"task {task}, step {step}: {what}. Lower optimizer.lr, or see events.jsonl.")
+    def __init__(self, task: int, step: int | None, what: str) -> None:
+        where = "" if step is None else f", step {step}"
+        way_out = "Look at that part first" if "(" in what else "Lower optimizer.lr, or see events.jsonl"
+        super().__init__(f"task {task}{where}: {what}. {way_out}.")
         self.task = task
         self.step = step
 

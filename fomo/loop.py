@@ -15,6 +15,7 @@ from fomo.method import Task
 from fomo.model.clip import train_mode
 from fomo.results.record import Record
 from fomo.system.memory_fault import during
+from fomo.training.finite import check_weights
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import StepAt, StopRun
 from fomo.training.step import Learner, seed_layers
@@ -105,7 +106,7 @@ def run(experiment: Experiment) -> None:
             checkpointer.save(RunProgress(task.number, task.num_steps), optimizer)
         with experiment.ledger.hooks(task.number, "end") as meter, during("hook", task.number):
             end(experiment, task, meter)
-            with methods.deployed(network, meter):
+            with methods.deployed(network, meter, partial(check_weights, network, task.number)):
                 experiment.evaluate(task.number)
         checkpointer.save(RunProgress(task.number))
 
@@ -118,15 +119,8 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
     for number, num_steps in enumerate(planned, start=1):
         if number < start.task or (number == start.task and start.steps is None):
             continue
-        yield Task(
-            number=number,
-            num_tasks=len(planned),
-            num_steps=num_steps,
-            seed=experiment.seed,
-            num_update_samples=batches.num_update_samples(number),
-            update_batches=partial(batches.once, number),
-            autocast=experiment.learner.autocast,
-        )
+        samples = (batches.num_update_samples(number), partial(batches.once, number))
+        yield experiment.learner.task(number, len(planned), num_steps, experiment.seed, samples)
 
 
 def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | None, int]:
@@ -137,14 +131,22 @@ def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | N
         return experiment.checkpointer.resume(task), start.steps
     seed_layers(experiment.seed, task.number, "begin")
     with experiment.ledger.hooks(task.number, "begin") as meter, during("hook", task.number):
-        learner.methods.each("begin_task", learner.network, task, meter=meter)
+        _hooks(experiment, "begin", task, meter)
         return learner.optimizer(meter), 0
 
 
 def end(experiment: Experiment, task: Task, meter: Meter) -> None:
     """The hooks of every part at the end of a task: estimate importances, merge."""
     seed_layers(experiment.seed, task.number, "end")
-    experiment.learner.methods.each("end_task", experiment.learner.network, task, meter=meter)
+    _hooks(experiment, "end", task, meter)
+
+
+def _hooks(experiment: Experiment, when: str, task: Task, meter: Meter) -> None:
+    """Call a task's hook of every part, each of which has to leave finite weights, and write what they log."""
+    learner = experiment.learner
+    check = partial(check_weights, learner.network, task.number)
+    learner.methods.each(f"{when}_task", learner.network, task, meter=meter, after=check)
+    experiment.record.hooks(task.number, when, learner.logged())
 
 
 def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, start: int = 0) -> None:
@@ -180,8 +182,8 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     meter = ledger.meter(task.number, step, batch)
     result = learner.step(optimizer, batch, meter)
     lost = experiment.nonfinite.lost(at, result)
-    ledger.charge(task.number, step, batch, meter, lost.steps)
+    ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
     measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": len(batch.images)}
-    experiment.record.step(task.number, step, measured, lost.to_json())
-    if not result.applied:
+    experiment.record.step(task.number, step, {**measured, **result.logged}, lost.to_json())
+    if result.fault:
         experiment.nonfinite.recover(at, result, learner, optimizer)

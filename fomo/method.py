@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fomo.batch import Batch
+from fomo.errors import FomoError
 
 
 class UpdateBatches(Protocol):
@@ -26,6 +27,11 @@ def no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
     return iter(())
 
 
+def no_backward(batch: Batch) -> Tensor:
+    """The whole loss of a task that nobody trains."""
+    raise FomoError("task.backward: there is no step of this task that it could be part of.")
+
+
 @dataclass(frozen=True)
 class Task:
     """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``.
@@ -34,7 +40,11 @@ class Task:
     ``num_update_samples`` once, or ``max_samples`` of them, in a seeded order, augmented as in training, ``counts``
     (0, n, 0); the last may be smaller. Every call returns the same. Take all batches: the rehearsal returns equal
     batches once and charges them as often as they come. ``with autocast():`` computes in the run's precision, as
-    ``loss`` already does.
+    ``loss`` already does. ``max_grad_norm`` is what the gradient is scaled down to before the optimizer takes it.
+
+    ``backward(batch)`` computes the whole loss of a batch as the step does, every part's term in it, at the weights
+    that the network holds now, adds its gradient to ``parameter.grad``, and returns it. It is for ``after_backward`` of
+    a method that looks at other weights, and costs a forward and a backward pass.
     """
 
     number: int
@@ -44,22 +54,44 @@ class Task:
     num_update_samples: int = 0
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
+    max_grad_norm: float = float("inf")
+    backward: Callable[[Batch], Tensor] = field(default=no_backward, repr=False, compare=False)
 
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
-def _during(when: str) -> Callable[[Hook], Hook]:
-    """Mark a hook that is called in every step; ``when`` is "loss" or, once gradients are there, "update"."""
-
-    def mark(hook: Hook) -> Hook:
-        hook.__dict__["during"] = when
-        return hook
-
-    return mark
+def _in_step(hook: Hook) -> Hook:
+    """Mark a hook that is called in every step."""
+    hook.__dict__["in_step"] = True
+    return hook
 
 
-class Method:
+class Logging:
+    """What a part has to say of a step or a task beside what the benchmark writes."""
+
+    def log(self, name: str, value: Tensor | float) -> None:
+        """Have a scalar written to ``events.jsonl``, as ``PART.NAME``: in a step's hook to the event of the step.
+
+        Args:
+            name: Of the value; the last value of a name counts.
+            value: A number, or a tensor without dimensions, which is not waited for.
+
+        Raises:
+            FomoError: the value is neither.
+        """
+        scalar = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        if scalar.dim():
+            raise FomoError(f"log('{name}'): a tensor of shape {list(scalar.shape)}: give a number, as value.mean().")
+        self.__dict__.setdefault("_logged", {})[name] = scalar
+
+    def take_logged(self) -> dict[str, Tensor]:
+        """What was logged since this was asked last."""
+        logged: dict[str, Tensor] = self.__dict__.pop("_logged", {})
+        return logged
+
+
+class Method(Logging):
     """A part of a continual learner: what is trained, a regulariser, a merge. Subclass it, override what you need.
 
     A run holds an ordered list of parts; at every hook they are called in that order::
@@ -72,9 +104,9 @@ class Method:
             for step in range(task.num_steps):
                 loss = contrastive(network, batch)
                 for method in methods: loss = method.loss(network, batch, loss)
-                loss.backward(); clip the gradient norm
+                loss.backward()
                 for method in methods: method.after_backward(network)
-                optimizer.step()
+                clip the gradient norm; optimizer.step()
                 for method in methods: method.after_step(network)
             for method in methods: method.end_task(network, task)
             with method.deployed(network) of every method: evaluate(network)
@@ -93,8 +125,11 @@ class Method:
         for method in methods: method.load_state_dict(network, state)
         network.load_state_dict(…); optimizer.load_state_dict(…)
 
-    With ``on_nan=skip`` or ``rewind`` a step whose loss or gradient is not finite ends before ``after_backward``, and
-    what ``loss`` has changed stays; a rewind then loads an earlier state of the task into the same objects.
+    Everything has to be finite: the loss after every part's term, the gradient after the backward pass and after every
+    part's ``after_backward``, the weights after the optimizer and after every other hook, and what a checkpoint keeps.
+    With ``on_nan=skip`` or ``rewind`` a step ends where it is not: what its hooks have changed until then stays. A step
+    whose weights are not finite can be rewound and not skipped; a rewind loads an earlier state of the task into the
+    same objects.
     """
 
     group = "regularizer"
@@ -122,18 +157,18 @@ class Method:
     def begin_task(self, network: nn.Module, task: Task) -> None:
         """Set what is trainable, attach adapters."""
 
-    @_during("loss")
+    @_in_step
     def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
         """The loss so far, with this part's term added. Default: unchanged."""
         return loss
 
-    @_during("update")
+    @_in_step
     def after_backward(self, network: nn.Module) -> None:
-        """Gradients are there, clipped; the optimizer has not moved yet."""
+        """The gradient is there and finite. What this makes of it is clipped, judged and taken by the optimizer."""
 
-    @_during("update")
+    @_in_step
     def after_step(self, network: nn.Module) -> None:
-        """The optimizer has moved."""
+        """The optimizer has moved; the gradient that it was given is still there."""
 
     def end_task(self, network: nn.Module, task: Task) -> None:
         """The task is trained: estimate importances, merge, set the weights that the next task starts from."""
@@ -167,9 +202,8 @@ HOOKS: dict[str, tuple[str, ...]] = {
 """What the benchmark calls of a method, and the names of the arguments; derived, so that the class is the only list."""
 
 
-def hooks_during(*when: str) -> frozenset[str]:
-    """The hooks of a step that are called ``when``: for the "loss", for the "update", or both."""
-    return frozenset(name for name in HOOKS if getattr(getattr(Method, name), "during", None) in when)
+HOOKS_IN_STEP = frozenset(name for name in HOOKS if hasattr(getattr(Method, name), "in_step"))
+"""The hooks that are called in every step."""
 
 
 class PeriodicOptimizer(torch.optim.Optimizer):

@@ -5,7 +5,7 @@ or later step), at each task's first, second and last step, and at seeded steps 
 their kind costs. Hooks outside of steps are always counted. Another cost than the known one is an error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,6 @@ from fomo.batch import Batch
 from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged, unmetered
 from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
-from fomo.method import hooks_during
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
 from fomo.stream.pools import POOLS
 
@@ -58,7 +57,15 @@ class Ledger:
             self._known[kind] = self.plan.cost.tasks[task - 1].step(len(batch.images), first=kind[1])
         return FlopMeter() if counting else unmetered
 
-    def charge(self, task: int, step: int, batch: Batch, meter: Meter, num_lost: int = 0) -> None:
+    def charge(
+        self,
+        task: int,
+        step: int,
+        batch: Batch,
+        meter: Meter,
+        num_lost: int = 0,
+        left_out: Sequence[str] = (),
+    ) -> None:
         """Charge a step that was taken.
 
         Args:
@@ -66,15 +73,16 @@ class Ledger:
             step: The step of the task, from 0.
             batch: The step's batch; its rows are counted by pool.
             meter: What :meth:`meter` returned for the step, and the step was taken under.
-            num_lost: Steps without effect, since this one was not finite and has ended before its update; 0 if applied.
+            num_lost: Steps without effect, since this one was not finite; 0 if it was.
+            left_out: Phases that it has ended before: names of hooks, and ``optimizer``.
 
         Raises:
             FomoError: the step costs something else than its kind is known to cost.
         """
         kind = self._kind(task, step, batch)
         known = self._known.get(kind)
-        if num_lost and known:
-            known = before_update(known)
+        if known:
+            known = without(known, left_out)
         if isinstance(meter, FlopMeter):
             self._settle(task, f"in step {step}{', which is lost' if num_lost else ''}", meter.phases, known)
             if not num_lost:  # a step that has ended early is no measure of its kind
@@ -192,10 +200,9 @@ class Ledger:
         return {name: sum(p.get(name, NOTHING).charged for p in self.phases) for name in names}
 
 
-def before_update(phases: Phases) -> Phases:
-    """What a step spends until its gradients are there: without the optimizer, and without the hooks after it."""
-    after = hooks_during("update")
-    return {name: flops for name, flops in phases.items() if name != "optimizer" and name.split(".")[-1] not in after}
+def without(phases: Phases, left_out: Sequence[str]) -> Phases:
+    """What a step spends that has ended before some of its phases: names of hooks, and ``optimizer``."""
+    return {name: flops for name, flops in phases.items() if name.split(".")[-1] not in left_out}
 
 
 def _flops_of(phases: Mapping[str, tuple[int, int]]) -> dict[str, Flops]:

@@ -1,10 +1,12 @@
 """What a step changes, network, method and optimizer, as a tree to keep; and back into the same objects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from fomo.errors import NotFinite
 
 
 class Stateful(Protocol):
@@ -34,6 +36,26 @@ def training_state(network: nn.Module, method: MethodState, optimizer: torch.opt
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict() if optimizer else None,
     }
+
+
+def check_state(state: Mapping[str, Any], task: int, step: int | None) -> None:
+    """Refuse a state that nobody could go on from.
+
+    Raises:
+        NotFinite: an entry is NaN or infinite; it is named as the state has it, ``method.PART.KEY``.
+    """
+    for name, tensor in _tensors(state):
+        if tensor.is_floating_point() and not bool(tensor.detach().isfinite().all()):
+            raise NotFinite(task, step, f"in the state, {name} is not finite")
+
+
+def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a tree of mappings and sequences, and the way to each, with points."""
+    if isinstance(tree, Tensor):
+        yield name, tree
+    keyed = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
+    for key, value in keyed:
+        yield from _tensors(value, f"{name}.{key}" if name else str(key))
 
 
 def load_model(network: nn.Module, method: MethodState, state: Mapping[str, Any]) -> None:

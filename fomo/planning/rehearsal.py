@@ -90,7 +90,7 @@ class _Rehearsal:
             network=fake_copy(learner.network, fake),
             methods=self.methods,
             autocast=gpu_precision if mixed else nullcontext,
-            fetch=lambda loss, norm: (0.0, 0.0),  # fake tensors have no values: every step is taken as finite
+            fetch=lambda scalars: [0.0] * len(scalars),  # fake tensors have no values: all is taken as finite
         )
 
     @contextmanager
@@ -110,7 +110,7 @@ class _Rehearsal:
         network = self.learner.network
         size = self.shape.num_samples[number - 1]
         once = self._update_batches(size)
-        task = Task(number, self.shape.num_tasks, 2, self.shape.seed, size, once, self.learner.autocast)
+        task = self.learner.task(number, self.shape.num_tasks, 2, self.shape.seed, (size, once))
         with self.phases() as begin:
             self.methods.each("begin_task", network, task, meter=self.meter)
             made = self.learner.optimizer(self.meter)

@@ -52,14 +52,18 @@ class Record:
         Args:
             task: The task's number, from 1.
             step: The step of the task, from 0.
-            measured: Loss, gradient norm, learning rate and batch size; what is not finite is written as ``null``.
+            measured: Loss, gradient norm, learning rate, batch size, and what parts have logged.
             lost: What had no effect, as events have it; empty for a step that was applied.
         """
         if lost:
             self._note_lost([*self.scores.not_finite, {"task": task, "step": step, **lost}])
-        finite = {name: value if math.isfinite(value) else None for name, value in measured.items()}
-        self.event("step", task=task, step=step, **finite, **lost)
+        self.event("step", task=task, step=step, **_finite(measured), **lost)
         self._on_step(task, step, measured["loss"])
+
+    def hooks(self, task: int, when: str, logged: Mapping[str, float]) -> None:
+        """Write what parts have logged at the "begin" or "end" of a task, if they have."""
+        if logged:
+            self.event(f"{when}_task", task=task, **_finite(logged))
 
     def _note_lost(self, not_finite: Sequence[Mapping[str, int]]) -> None:
         caveats = (*self._caveats, *lost_caveats(not_finite))
@@ -79,6 +83,11 @@ class Record:
     def close(self) -> None:
         """Close the event file."""
         self._events.close()
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """The values as JSON can hold them: what is not finite is ``null``."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def lost_caveats(not_finite: Sequence[Mapping[str, int]]) -> list[str]:

@@ -39,6 +39,8 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         checkpointer.writer.wait()
         raise checkpointer.explain(stopped) from None
     except NotFinite as error:
+        if error.step is None:
+            raise
         path = _save_batch(prepared, folder, error.task, error.step)
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     except MemoryFault as fault:

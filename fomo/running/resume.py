@@ -13,7 +13,7 @@ import torch
 
 from fomo.batch import Batch
 from fomo.checkpoint.files import Checkpoint, Damaged, as_written, numbered, read_identity
-from fomo.checkpoint.state import Stateful, load_model, load_optimizer, training_state
+from fomo.checkpoint.state import Stateful, check_state, load_model, load_optimizer, training_state
 from fomo.checkpoint.writer import CheckpointWriter
 from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loop import Checkpointer, RunProgress
@@ -87,11 +87,17 @@ class DiskCheckpointer(Checkpointer):
         return optimizer
 
     def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Have the state written."""
+        """Have the state written.
+
+        Raises:
+            NotFinite: the state is none to go on from.
+        """
+        state = training_state(self._learner.network, self._learner.methods, optimizer)
+        check_state(state, progress.task, progress.steps and progress.steps - 1)
         self.writer.save(
             {
                 "place": progress._asdict(),
-                **training_state(self._learner.network, self._learner.methods, optimizer),
+                **state,
                 **{name: part.state_dict() for name, part in self._parts.items()},
             }
         )

@@ -1,5 +1,6 @@
 """One experiment: prepared, which writes nothing, then executed, from its configuration to its folder."""
 
+from functools import partial
 from pathlib import Path
 
 from fomo import loop
@@ -15,6 +16,7 @@ from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import start_or_resume
 from fomo.system.signals import Stop
+from fomo.training.finite import check_weights
 
 
 def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Prepared:
@@ -38,7 +40,8 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     learning_rate = factory.learning_rate(config, rate, plan.steps)
     maker = factory.batch_maker(config, model, pools, plan.steps)
     meter = FlopMeter()
-    methods.begin_run(model.network, config.seed, meter)  # here, so that a part can refuse before anything is written
+    check = partial(check_weights, model.network, 1)
+    methods.begin_run(model.network, config.seed, meter, check)  # may refuse, before anything is written
     return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate, base)
 
 

@@ -186,7 +186,9 @@ class Kit:
     def check_training(self) -> None:
         """Losses and weights are finite, and something moves if it is trained."""
         run = self.unbroken
-        require_finite(run.trial.losses, run.deployed)
+        if run.trial.fault:
+            raise CheckFailed(run.trial.fault)
+        require_finite(run.trial.losses, {**run.deployed, **run.trial.methods.state_dict()})
         if run.trial.optimizer and not run.trial.losses:
             raise CheckFailed("no step was taken")
 

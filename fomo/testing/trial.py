@@ -88,6 +88,7 @@ class Trial:
     seed: int | None = None
     draws: dict[str, None] | None = None
     losses: list[float] = field(default_factory=list)
+    fault: str = ""
     faults: dict[str, None] = field(default_factory=dict)
     free: dict[str, None] = field(default_factory=dict)
     altered: dict[str, None] = field(default_factory=dict)
@@ -115,8 +116,8 @@ class Trial:
             return map(self.lender.lend, self.world.once(data, size, max_samples))
 
         assert self.seed is not None
-        num_samples = self.world.num_samples[data - 1]
-        return Task(number, self.num_tasks, self.num_steps, self.seed, num_samples, once, self.autocast)
+        samples = (self.world.num_samples[data - 1], once)
+        return self.learner.task(number, self.num_tasks, self.num_steps, self.seed, samples)
 
     @contextmanager
     def _hooks(self, number: int, when: str) -> Iterator[Meter]:
@@ -148,8 +149,10 @@ class Trial:
         meter = self.ledger.meter(number, step, batch) if self.ledger else unmetered
         result = self.learner.step(self.optimizer, batch, meter)
         if self.ledger:
-            self.ledger.charge(number, step, batch, meter)
+            self.ledger.charge(number, step, batch, meter, left_out=result.left_out)
         self.losses.append(result.loss)
+        if result.fault and not self.fault:
+            self.fault = f"task {number}, step {step}: {result.fault}"
 
     def end(self, number: int) -> weights.Weights:
         """The end of a task; the weights that are deployed."""

@@ -15,10 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fomo import rng
 from fomo.budget.flops import FlopMeter, Meter, charged, unmetered
-from fomo.method import Method, hooks_during
-from fomo.training.methods import Methods
+from fomo.method import HOOKS_IN_STEP, Method
+from fomo.training.methods import After, Methods, nobody
 
-IN_STEP = hooks_during("loss", "update")
 MAKERS = ((np.random, "default_rng"), (rng, "generator"))
 """What makes generators that torch knows nothing of."""
 
@@ -158,16 +157,16 @@ class Watched(Methods):
         self.free = free
         self.draws = draws
 
-    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
+    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered, after: After = nobody) -> None:
         """Begin the run, each part in turn."""
         for name, part in self.parts.items():
             with uncharged(self.faults, self.free, f"{name}.beside"):
                 part.beside(tuple(self.parts.values()))
-        self.each("begin_run", network, seed, meter=meter)
+        self.each("begin_run", network, seed, meter=meter, after=after)
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """One hook of one part."""
-        modules = arguments[0] if hook in IN_STEP else None
+        modules = arguments[0] if hook in HOOKS_IN_STEP else None
         before = _modes(modules)
         noting = nullcontext() if self.draws is None else noting_draws(self.draws)
         try:

@@ -1,6 +1,6 @@
 """The parts of a run, called hook by hook in their order, each metered under its name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,50 +12,98 @@ from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
 
+After = Callable[[str], None]
+"""Hears of a part's hook that has run, as ``NAME.HOOK (CLASS)``; not of hooks that a part leaves as they are."""
+
+
+def nobody(part: str) -> None:
+    """Hears of a hook, and does nothing."""
+
 
 class Methods:
     """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``."""
 
     def __init__(self, parts: Mapping[str, Method]) -> None:
         self.parts = dict(parts)
+        self.computing_loss = False
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """Call one hook of one part."""
         with meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
 
-    def each(self, hook: str, *arguments: Any, meter: Meter = unmetered) -> None:
+    def each(self, hook: str, *arguments: Any, meter: Meter = unmetered, after: After = nobody) -> None:
         """Call a hook of every part in turn."""
         for name in self.parts:
             self.call(name, hook, *arguments, meter=meter)
+            if self.overrides(name, hook):
+                after(self.described(name, hook))
+
+    def overrides(self, name: str, hook: str) -> bool:
+        """Whether a part has a hook of its own."""
+        return getattr(getattr(self.parts[name], hook), "__func__", None) is not getattr(Method, hook)
+
+    def any_overrides(self, hook: str) -> bool:
+        """Whether any part has a hook of its own."""
+        return any(self.overrides(name, hook) for name in self.parts)
+
+    def described(self, name: str, hook: str) -> str:
+        """A hook with the class that it is of, for messages."""
+        return f"{name}.{hook} ({type(self.parts[name]).__qualname__})"
+
+    def logged(self) -> dict[str, Tensor]:
+        """What parts have logged since this was asked last, by ``PART.NAME``."""
+        return {
+            f"{name}.{key}": value for name, part in self.parts.items() for key, value in part.take_logged().items()
+        }
 
     def work_in(self, folder: Path) -> None:
         """Give each part its own folder below ``folder``."""
         for name, part in self.parts.items():
             part.workdir = folder / name
 
-    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered) -> None:
+    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered, after: After = nobody) -> None:
         """Begin the run on the base model, once all parts agree to run together."""
         for part in self.parts.values():
             part.beside(tuple(self.parts.values()))
-        self.each("begin_run", network, seed, meter=meter)
+        self.each("begin_run", network, seed, meter=meter, after=after)
 
-    def loss(self, network: nn.Module, batch: Batch, loss: Tensor, meter: Meter = unmetered) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        loss: Tensor,
+        meter: Meter = unmetered,
+        after: Callable[[str, Tensor], None] = lambda part, loss: None,
+    ) -> Tensor:
         """The loss with every part's term: each part gets what the parts before it returned.
+
+        Args:
+            network: The network at the weights at hand.
+            batch: With the features that the loss rests on.
+            loss: The contrastive loss.
+            meter: Hears what each part does.
+            after: Hears of each part that has a term, and of the loss with it.
 
         Raises:
             FomoError: a part returns something else than a tensor without dimensions, with its gradient.
         """
         for name in self.parts:
-            loss = self.call(name, "loss", network, batch, loss, meter=meter)
+            self.computing_loss = True
+            try:
+                loss = self.call(name, "loss", network, batch, loss, meter=meter)
+            finally:
+                self.computing_loss = False
             if not isinstance(loss, Tensor) or loss.shape or not loss.requires_grad:
                 raise FomoError(
                     f"{name}.loss returns {_described(loss)}: return a tensor without dimensions, with its gradient."
                 )
+            if self.overrides(name, "loss"):
+                after(self.described(name, "loss"), loss)
         return loss
 
     @contextmanager
-    def deployed(self, network: nn.Module, meter: Meter = unmetered) -> Iterator[None]:
+    def deployed(self, network: nn.Module, meter: Meter = unmetered, after: After = nobody) -> Iterator[None]:
         """Every part's deployed weights, entered in turn and left in reverse; what happens inside is not metered."""
         with ExitStack() as stack:
             for name in self.parts:
@@ -65,6 +113,8 @@ class Methods:
                         f"{name}.deployed returns {_described(entered)}: decorate it with contextlib.contextmanager."
                     )
                 stack.enter_context(_metered(entered, f"{name}.deployed", meter))
+                if self.overrides(name, "deployed"):
+                    after(self.described(name, "deployed"))
             yield
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,26 +1,26 @@
 """The exact contrastive step in little memory: GradCache (Gao et al. 2021, arXiv 2101.06983).
 
 The loss L of a batch depends on the parameters θ through the features f_i of all rows, dL/dθ = Σ_i dL/df_i · df_i/dθ,
-and directly (temperature, penalties). Features are computed without a graph, a few rows at once; the loss on all of
-them gives dL/df and the direct part; then each few rows are encoded again, with a graph, to take dL/df back to θ. So
+and directly (temperature, penalties). Features are computed a few rows at once, without activations kept, as one node
+of the graph; whoever asks for a gradient through it has each few rows encoded again, to take dL/df back to θ. So
 activations are kept for ``size`` rows, and the sum differs from the whole batch's gradient by rounding alone.
 
 Rows must be encoded independently of each other and twice alike: BatchNorm is fixed in training, dropout is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import timm.layers
 import torch
 from open_clip.transformer import PatchDropout
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.utils import parametrize
 
 from fomo.batch import Batch, Features
-from fomo.budget.flops import Meter
 from fomo.errors import FomoError
 
 DROPOUT = {
@@ -41,36 +41,92 @@ def pieces(batch: Batch, size: int) -> list[Batch]:
 
 @dataclass(frozen=True)
 class MicroBatches:
-    """``encode`` on ``size`` rows at once. A pass has its own caches: what one pass keeps belongs to its graph."""
+    """``encode`` on ``size`` rows at once, in the precision that ``autocast`` opens."""
 
     size: int
     encode: Callable[[nn.Module, Batch], Features]
     autocast: Callable[[], AbstractContextManager[None]]
 
-    def features(self, network: nn.Module, batch: Batch, meter: Meter) -> Features:
-        """Of all rows, without a graph behind them; to be completed by :func:`with_scale`."""
-        with torch.no_grad(), parametrize.cached(), self.autocast(), meter("forward"):
-            found = [self.encode(network, piece) for piece in pieces(batch, self.size)]
-        images, texts = (torch.cat(side).requires_grad_() for side in zip(*(each[:2] for each in found), strict=True))
-        return Features(images, texts, found[0].scale)
+    def features(self, network: nn.Module, batch: Batch) -> Features:
+        """Of all rows, as the whole batch has them; their gradient reaches every parameter that is trained.
 
-    def backward(self, network: nn.Module, batch: Batch, features: Features, meter: Meter) -> None:
-        """Take the gradients that the loss left at ``features`` back to the parameters, and add them up there."""
-        assert features.images.grad is not None and features.texts.grad is not None
-        gradients = zip(features.images.grad.split(self.size), features.texts.grad.split(self.size), strict=True)
-        for piece, gradient in zip(pieces(batch, self.size), gradients, strict=True):
-            with meter("backward"), parametrize.cached():
-                with self.autocast():
-                    again = self.encode(network, piece)
-                # A tower may be locked.
-                trained = [(side, its) for side, its in zip(again[:2], gradient, strict=True) if side.requires_grad]
-                if trained:
-                    torch.autograd.backward([side for side, _ in trained], [its for _, its in trained])
+        Raises:
+            FomoError: something is attached to the network that would see the gradients of pieces.
+        """
+        _refuse_hooks(network, self.size)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        images, texts = _Towers.apply(self, network, batch, *trained)
+        return Features(images, texts, network.get_parameter("logit_scale").exp())
 
 
-def with_scale(network: nn.Module, features: Features) -> Features:
-    """With a temperature that the loss reaches."""
-    return features._replace(scale=network.get_parameter("logit_scale").exp())
+class _Towers(torch.autograd.Function):
+    """Both towers on a batch, piece by piece; nothing but the parameters is kept for the backward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, small: MicroBatches, network: nn.Module, batch: Batch, *trained: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Unit features of images and texts, each [b, d]."""
+        ctx.small = small
+        ctx.network = network
+        ctx.batch = batch
+        ctx.save_for_backward(*trained)
+        with torch.no_grad():
+            found = [small.encode(network, piece)[:2] for piece in pieces(batch, small.size)]
+        images, texts = (torch.cat(side) for side in zip(*found, strict=True))
+        return images, texts
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of the parameters, summed over the pieces, from those of both features [b, d]."""
+        trained = ctx.saved_tensors  # refuses parameters that were changed in place since
+        totals: list[Tensor | None] = [None] * len(trained)
+        rows = (gradient.split(ctx.small.size) for gradient in gradients)
+        for piece, *of_piece in zip(pieces(ctx.batch, ctx.small.size), *rows, strict=True):
+            with torch.enable_grad(), ctx.small.autocast():
+                again = ctx.small.encode(ctx.network, piece)[:2]
+            _add(totals, _taken_back(again, of_piece, trained))
+        return None, None, None, *totals
+
+
+def _taken_back(
+    features: Sequence[Tensor], gradients: Sequence[Tensor], trained: Sequence[Tensor]
+) -> Sequence[Tensor | None]:
+    """The gradients of the parameters ``trained`` from those of features; a tower that is locked has none."""
+    reached = [(side, its) for side, its in zip(features, gradients, strict=True) if side.requires_grad]
+    if not reached:
+        return [None] * len(trained)
+    outputs, of_outputs = zip(*reached, strict=True)
+    return torch.autograd.grad(outputs, trained, of_outputs, allow_unused=True)
+
+
+def _add(totals: list[Tensor | None], gradients: Sequence[Tensor | None]) -> None:
+    """Add gradients to their totals, in place."""
+    for number, gradient in enumerate(gradients):
+        total = totals[number]
+        if total is None:
+            totals[number] = gradient
+        elif gradient is not None:
+            total.add_(gradient)
+
+
+def _refuse_hooks(network: nn.Module, size: int) -> None:
+    """Refuse what would be called with the gradient of every piece in place of the batch's.
+
+    Raises:
+        FomoError: a parameter has a tensor hook, or a module a backward hook.
+    """
+    hooked = [f"parameter '{name}'" for name, parameter in network.named_parameters() if parameter._backward_hooks]
+    for name, module in network.named_modules():
+        if module._backward_hooks or module._backward_pre_hooks:
+            hooked.append(f"module '{name}'")
+    if hooked:
+        raise FomoError(
+            f"runtime.micro_batch={size}: the {hooked[0]} has a hook on its gradient, which would be called with the "
+            "gradient of every few rows in place of the batch's. Change gradients in after_backward, or take "
+            "runtime.micro_batch=null, with runtime.grad_checkpointing=true for less memory."
+        )
 
 
 def check_deterministic(network: nn.Module, size: int | None) -> None:

@@ -1,16 +1,16 @@
-"""``on_nan``: what becomes of a step whose loss or gradient norm is NaN or infinite.
+"""``on_nan``: what becomes of a step in which a loss, a gradient or a weight is NaN or infinite.
 
 - ``stop``: the run ends there, with the batch of the step.
 - ``skip``: the step changes nothing.
 - ``rewind``: what is trained goes back to where it was ``rewind_every`` steps ago at most, and on with the next batch,
   as PaLM was trained past its spikes (Chowdhery et al. 2022, arXiv 2204.02311, section 5.1).
 
-In all of them the step itself changes neither weights nor optimizer. Position, learning rate and ledger go on: what was
-spent stays spent, no batch comes twice, and a task takes the steps that it was planned to. Where to go back to depends
-on the position alone, never on the clock.
+A step ends where it is not finite, so that neither weights nor optimizer change; where the update itself has spoilt the
+weights, a rewind alone can make it good, and ``skip`` stops as ``stop`` does. Position, learning rate and ledger go on:
+what was spent stays spent, no batch comes twice, and a task takes the steps that it was planned to. Where to go back to
+depends on the position alone, never on the clock.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ import torch
 from fomo.budget.flops import charged
 from fomo.budget.plan import StepPlan
 from fomo.checkpoint.files import Packed, snapshot
-from fomo.checkpoint.state import load_model, load_optimizer, training_state
+from fomo.checkpoint.state import check_state, load_model, load_optimizer, training_state
 from fomo.checkpoint.tree import unpack
 from fomo.errors import FomoError, NotFinite
 from fomo.training.step import Learner, StepResult
@@ -58,8 +58,8 @@ class StopRun:
         """Keep what a later step may have to go back to."""
 
     def lost(self, at: StepAt, result: StepResult) -> Lost:
-        """What the step at ``at`` leaves without effect, itself included; nothing where it was applied."""
-        return Lost() if result.applied else Lost(1)
+        """What the step at ``at`` leaves without effect, itself included; nothing where it was finite."""
+        return Lost(1) if result.fault else Lost()
 
     def recover(self, at: StepAt, result: StepResult, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
         """Make good what a step was that had no effect.
@@ -67,8 +67,7 @@ class StopRun:
         Raises:
             NotFinite: the run cannot go on.
         """
-        name, value = ("gradient norm", result.norm) if math.isfinite(result.loss) else ("loss", result.loss)
-        raise NotFinite(at.task, at.step, f"the {name} is {value}")
+        raise NotFinite(at.task, at.step, result.fault)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know."""
@@ -87,18 +86,26 @@ class SkipStep(StopRun):
         self.in_row = 0
 
     def lost(self, at: StepAt, result: StepResult) -> Lost:
-        """The step itself, where it was not applied."""
-        self.in_row = 0 if result.applied else self.in_row + 1
+        """The step itself, where it was not finite."""
+        self.in_row = self.in_row + 1 if result.fault else 0
         return super().lost(at, result)
 
     def recover(self, at: StepAt, result: StepResult, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
         """Nothing is to be made good.
 
         Raises:
-            NotFinite: :data:`LIMIT` in a row.
+            NotFinite: :data:`LIMIT` in a row, or the step has moved the weights.
         """
+        self._check_limit(at, result)
+        if result.has_spoilt:
+            super().recover(at, result, learner, optimizer)
+
+    def _check_limit(self, at: StepAt, result: StepResult) -> None:
         if self.in_row >= LIMIT:
-            raise NotFinite(at.task, at.step, f"{LIMIT} steps without a finite loss and gradient (on_nan={self.name})")
+            what = (
+                f"{LIMIT} steps were not finite, one after the other (on_nan={self.name}); of the last, {result.fault}"
+            )
+            raise NotFinite(at.task, at.step, what)
 
     def state_dict(self) -> dict[str, Any]:
         """How many in a row."""
@@ -129,18 +136,23 @@ class Rewind(SkipStep):
         self._kept: KeptState | None = None
 
     def before_step(self, at: StepAt, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
-        """Keep the state, if it is its turn. Going back to one place counts on until the kept state has moved on."""
+        """Keep the state, if it is its turn. Going back to one place counts on until the kept state has moved on.
+
+        Raises:
+            NotFinite: the state is none to go back to.
+        """
         before = self._kept
         if at.step % self._every and before and before.task == at.task:
             return
         if before is None or before.task != at.task or at.applied > before.applied:
             self.in_row = 0
         state = training_state(learner.network, learner.methods, optimizer)
+        check_state(state, at.task, at.step)
         self._kept = KeptState(at.task, at.step, at.applied, snapshot(state))
 
     def lost(self, at: StepAt, result: StepResult) -> Lost:
         """The step and all that are not in the kept state. One good step after a rewind proves nothing."""
-        if result.applied:
+        if not result.fault:
             return Lost()
         assert self._kept
         self.in_row += 1
@@ -152,7 +164,7 @@ class Rewind(SkipStep):
         Raises:
             NotFinite: :data:`LIMIT` times to one place.
         """
-        super().recover(at, result, learner, optimizer)
+        self._check_limit(at, result)
         assert self._kept
         device = next(learner.network.parameters()).device
         state = unpack(self._kept.packed.state, self._kept.packed.tensors, device)

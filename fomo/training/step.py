@@ -1,37 +1,50 @@
 """One optimizer step: encode, loss, backward, clip, update. The same code runs in the rehearsal that plans it."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from fomo import rng
 from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
+from fomo.errors import FomoError
+from fomo.method import Task, UpdateBatches
+from fomo.training.finite import Fetch, Scalars, fetched, largest
+from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
-from fomo.training.micro_batches import MicroBatches, with_scale
+from fomo.training.micro_batches import MicroBatches
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 
 
 class StepResult(NamedTuple):
-    """Loss and gradient norm of a step, before clipping; ``applied``: both are finite, so the optimizer has moved."""
+    """What a step was.
+
+    ``loss`` and the gradient's ``norm`` before it is clipped; ``fault`` says what was not finite, empty where all was.
+    ``left_out`` are the phases that a fault has kept from being reached; where there are none, the weights have moved.
+    ``logged`` holds what parts have logged, by ``PART.NAME``.
+    """
 
     loss: float
     norm: float
-    applied: bool
+    fault: str = ""
+    left_out: tuple[str, ...] = ()
+    logged: Mapping[str, float] = {}
+
+    @property
+    def has_spoilt(self) -> bool:
+        """Whether the weights are no longer those from before the step, and not finite."""
+        return bool(self.fault) and not self.left_out
 
 
-def fetched(loss: Tensor, norm: Tensor) -> tuple[float, float]:
-    """Loss and norm on the host, in one transfer."""
-    loss_value, norm_value = torch.stack([loss.detach().float(), norm.detach().float()]).tolist()
-    return loss_value, norm_value
+UPDATE = ("optimizer", "after_step")
+"""The phases of a step that change weights."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Learner:
         max_logit_scale: exp(logit_scale) is kept at this at most; ``None`` leaves it free, as the reference does.
         autocast: Opens the precision that the forward pass is computed in.
         micro_batch: Rows that are encoded at once; ``None``: the whole batch.
-        fetch: Reads loss and norm; on fake tensors, which have no values, something else has to stand in.
+        fetch: Reads scalars; on fake tensors, which have no values, something else has to stand in.
     """
 
     network: nn.Module
@@ -56,7 +69,7 @@ class Learner:
     max_logit_scale: float | None
     autocast: Callable[[], AbstractContextManager[None]]
     micro_batch: int | None = None
-    fetch: Callable[[Tensor, Tensor], tuple[float, float]] = fetched
+    fetch: Fetch = fetched
 
     def optimizer(self, meter: Meter = unmetered) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
@@ -64,59 +77,128 @@ class Learner:
         with meter("optimizer"):
             return self.make_optimizer(named) if named else None
 
+    def task(self, number: int, num_tasks: int, num_steps: int, seed: int, samples: tuple[int, UpdateBatches]) -> Task:
+        """A task as its hooks see it.
+
+        Args:
+            number: From 1.
+            num_tasks: Of the stream.
+            num_steps: Of the task.
+            seed: The run's.
+            samples: |D_t|, and what goes through them.
+        """
+        num_samples, update_batches = samples
+        return Task(
+            number=number,
+            num_tasks=num_tasks,
+            num_steps=num_steps,
+            seed=seed,
+            num_update_samples=num_samples,
+            max_grad_norm=self.max_grad_norm,
+            update_batches=update_batches,
+            autocast=self.autocast,
+            backward=self.backward,
+        )
+
     def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter = unmetered) -> StepResult:
-        """Take a step. One whose loss or gradient norm is not finite changes neither weights nor optimizer."""
-        network = self.network
+        """Take a step. Where something is not finite it ends there: nothing that comes after it is done."""
+        scalars = Scalars(self.fetch)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
         with meter("optimizer"):
             optimizer.zero_grad()
-        loss = self._gradients(batch, meter)
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        loss_value, norm_value = self.fetch(loss, nn.utils.clip_grad_norm_(trained, self.max_grad_norm))
-        applied = math.isfinite(loss_value) and math.isfinite(norm_value)
-        if applied:
-            self.methods.each("after_backward", network, meter=meter)
-            with meter("optimizer"):
-                optimizer.step()
-            clamp_temperature(network, self.max_logit_scale)
-            self.methods.each("after_step", network, meter=meter)
-        return StepResult(loss_value, norm_value, applied)
+        self._gradients(batch, meter, scalars)
+        if self.methods.any_overrides("after_backward"):  # which a gradient that is not finite would spoil
+            scalars.note("the gradient norm", gradient_norm(trained))
+            fault = scalars.fault()
+            if fault:
+                return self._result(scalars, fault, ("after_backward", *UPDATE))
+            self._after_backward(trained, meter, scalars)
+        scalars.note("the gradient norm", nn.utils.clip_grad_norm_(trained, self.max_grad_norm))
+        fault = scalars.fault()
+        if fault:
+            return self._result(scalars, fault, UPDATE)
+        self._update(optimizer, trained, meter, scalars)
+        return self._result(scalars, scalars.fault())
 
-    def _gradients(self, batch: Batch, meter: Meter) -> Tensor:
-        """The loss of a batch; its gradients are then at the parameters."""
+    def _result(self, scalars: Scalars, fault: str = "", left_out: tuple[str, ...] = ()) -> StepResult:
+        """The result of a step, from scalars that are read."""
+        values = scalars.values
+        losses = [value for name, value in values.items() if name.startswith("the loss")]
+        return StepResult(losses[-1], values["the gradient norm"], fault, left_out, self.logged())
+
+    def logged(self) -> dict[str, float]:
+        """What parts have logged since this was asked last."""
+        noted = self.methods.logged()
+        return dict(zip(noted, self.fetch(list(noted.values())), strict=True)) if noted else {}
+
+    def _after_backward(self, trained: list[nn.Parameter], meter: Meter, scalars: Scalars) -> None:
+        """Let every part change the gradient, and note who did what to it."""
+
+        def note(part: str) -> None:
+            scalars.note(f"the gradient norm after {part}", gradient_norm(trained))
+
+        self.methods.each("after_backward", self.network, meter=meter, after=note)
+
+    def _update(
+        self, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], meter: Meter, scalars: Scalars
+    ) -> None:
+        """Move the weights, and note what they are after whom."""
+
+        def note(whom: str) -> None:
+            scalars.note(f"the largest weight after {whom}", largest(trained))
+
+        with meter("optimizer"):
+            optimizer.step()
+        clamp_temperature(self.network, self.max_logit_scale)
+        note("the optimizer's step")
+        self.methods.each("after_step", self.network, meter=meter, after=note)
+
+    def backward(self, batch: Batch) -> Tensor:
+        """The whole loss of a batch at the weights at hand; its gradient is added to the parameters'.
+
+        Raises:
+            FomoError: it is asked for in a part's ``loss``, which it computes.
+        """
+        if self.methods.computing_loss:
+            raise FomoError("task.backward: called in a part's loss, which it computes. Call it in after_backward.")
+        return self._gradients(batch, unmetered, Scalars(self.fetch))
+
+    def _gradients(self, batch: Batch, meter: Meter, scalars: Scalars) -> Tensor:
+        """The loss of a batch, noted as every part makes it; its gradients are then at the parameters."""
         network = self.network
-        small = self._micro_batches(batch)
-        before = small.features(network, batch, meter) if small else None
-        with parametrize.cached():
+        encoded = self._encoded(batch)
+        with folded_once_a_call(network):
             with self.autocast():
                 with meter("forward"):
-                    compute_parametrizations(network)
-                    features = with_scale(network, before) if before else encode(network, batch)
+                    features = encoded(network, batch)
                     loss = symmetric_loss(features)
-                loss = self.methods.loss(network, replace(batch, features=features), loss, meter)
+                scalars.note("the loss", loss)
+                loss = self.methods.loss(
+                    network, replace(batch, features=features), loss, meter, partial(_note_loss, scalars)
+                )
             with meter("backward"):
                 loss.backward()
-        if small:
-            small.backward(network, batch, features, meter)
         return loss
 
-    def _micro_batches(self, batch: Batch) -> MicroBatches | None:
-        """How to encode a batch that is larger than ``micro_batch``."""
+    def _encoded(self, batch: Batch) -> Callable[[nn.Module, Batch], Features]:
+        """What encodes a batch: in pieces where it is larger than ``micro_batch``."""
         if self.micro_batch is None or len(batch.images) <= self.micro_batch:
-            return None
-        return MicroBatches(self.micro_batch, encode_computed, self.autocast)
+            return encode
+        return MicroBatches(self.micro_batch, encode, self.autocast).features
+
+
+def _note_loss(scalars: Scalars, part: str, loss: Tensor) -> None:
+    scalars.note(f"the loss after {part}", loss)
+
+
+def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
+    """The norm of the gradient of all parameters, a tensor without dimensions."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def seed_layers(*keys: rng.Key) -> None:
     """Dropout and stochastic depth draw from torch's own generator: each step and hook has a stream of its own."""
     torch.manual_seed(rng.fold("layers", *keys) % 2**63)
-
-
-def compute_parametrizations(network: nn.Module) -> None:
-    """Fill the cache before the layers do: a checkpointed layer must find the same in its second computation."""
-    for module in network.modules():
-        if parametrize.is_parametrized(module):
-            for name in module.parametrizations:  # type: ignore[union-attr]
-                getattr(module, name)
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:
@@ -125,12 +207,6 @@ def encode(network: nn.Module, batch: Batch) -> Features:
     They are taken in the precision and mode that the network is in.
     """
     return Features(*network(batch.images, batch.tokens)[:3])
-
-
-def encode_computed(network: nn.Module, batch: Batch) -> Features:
-    """Both towers on a batch, after the adapted weights are computed."""
-    compute_parametrizations(network)
-    return encode(network, batch)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

@@ -3,9 +3,10 @@
 In each step ω ← ω − g·Δθ; after task t Ω ← Ω + ω / (Δ_t² + ξ), θ* ← θ, ω ← 0; loss: L + c · Σ Ω (θ − θ*)².
 Δ_t is what the task moved a parameter by.
 
-Differs from the paper: g is the gradient that the optimizer gets, clipped and with the penalty's part in it; Δθ is the
-displacement of the step as it was made, weight decay included. (The reference code of Roth et al. 2024 takes lr·g²,
-which is this for plain SGD alone.) As in the formula, and unlike some code, a negative ω is not cut off.
+Differs from the paper: g is the gradient that the optimizer gets, clipped and with the penalty's part in it (not with
+what a later part's ``after_backward`` makes of it); Δθ is the displacement of the step as it was made, weight decay
+included. (The reference code of Roth et al. 2024 takes lr·g², which is this for plain SGD alone.) As in the formula,
+and unlike some code, a negative ω is not cut off.
 """
 
 import torch
@@ -14,6 +15,9 @@ from torch import nn
 import fomo
 from fomo import Weights
 from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
+
+CLIP_EPSILON = 1e-6
+"""What torch adds to the norm that it clips by."""
 
 
 @torch.no_grad()
@@ -52,10 +56,12 @@ class SI(Quadratic):
         self.damping = damping
         self._before: Weights = {}
         self._gradient: Weights = {}
+        self._max_norm = float("inf")
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Set ω to 0 and keep the weights that the task starts from."""
         super().begin_task(network, task)
+        self._max_norm = task.max_grad_norm
         self.kept["start"] = copies(network)
         self.kept["path"] = {name: torch.zeros_like(value) for name, value in self.kept["start"].items()}
 
@@ -63,7 +69,10 @@ class SI(Quadratic):
         """Copy the gradients, which an optimizer may change, and the weights that the step starts from."""
         moving = {name: p for name, p in trained(network).items() if p.grad is not None}
         self._before = {name: p.detach().clone() for name, p in moving.items()}
-        self._gradient = {name: p.grad.clone() for name, p in moving.items() if p.grad is not None}
+        gradient = {name: p.grad for name, p in moving.items() if p.grad is not None}
+        norm = nn.utils.get_total_norm(list(gradient.values()))
+        factor = (self._max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
+        self._gradient = {name: g * factor for name, g in gradient.items()}
 
     def after_step(self, network: nn.Module) -> None:
         """Add the step to the path integral: ω ← ω − g·Δθ."""

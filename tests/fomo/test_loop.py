@@ -95,7 +95,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_it_unfinished(tmp_pa
 
     prepared = tiny.prepared()
     broken = replace(prepared, methods=Methods({**prepared.methods.parts, "spoiler": Spoiler()}))
-    with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss is nan.*bad_batch"):
+    with pytest.raises(fomo.FomoError, match=r"task 1, step 0: the loss after spoiler.loss .* is nan.*bad_batch"):
         execute(broken, tmp_path / "run", tiny.Silent())
     assert not (tmp_path / "run" / "card.json").exists()
     assert not read_scores(tmp_path / "run").finished
