@@ -24,6 +24,7 @@ from fomo.testing.require import (
     CheckFailed,
     bytes_of,
     close,
+    distance,
     memory_taken_since,
     require_alike,
     require_finite,
@@ -46,10 +47,20 @@ CHECKS = {
     "budget": "is charged what was planned",
     "memory": "takes no more memory with every task",
     "precision": "works in bf16 autocast",
+    "pieces": "learns the same where a batch is encoded in pieces",
 }
-NEEDS = {"contract": (), "training": ("contract",), "resume": ("training", "determinism")}
+NEEDS = {
+    "contract": (),
+    "training": ("contract",),
+    "resume": ("training", "determinism"),
+    "pieces": ("training", "determinism"),
+}
 """What a check takes for granted; without it, it is not run. By default that the method trains."""
 MANY_TASKS = 4
+PIECE = 5
+"""Rows that are encoded at once, of the batches' 12."""
+SAME = 0.05
+"""Share of the way that rounding may lead elsewhere, in three steps of an optimizer that divides by small numbers."""
 TOLERATED = {"its state": 0, "tensors alive": 0, "other memory": 2**18}
 """By how many bytes what is kept may grow over two tasks."""
 
@@ -292,6 +303,23 @@ class Kit:
         for (what, tolerated), grown in zip(TOLERATED.items(), zip(*sizes, strict=True), strict=True):
             if grown[2] - grown[0] > tolerated and grown[3] - grown[1] > tolerated:
                 raise CheckFailed(f"{what} grew from task to task: {' → '.join(f'{size:,}' for size in grown)} bytes")
+
+    def check_pieces(self) -> None:
+        """The first task with ``runtime.micro_batch``; a method that is refused there with the reason is right too."""
+        trial = self.trial(micro_batch=PIECE)
+        try:
+            deployed = trial.whole(1)
+        except FomoError as refused:
+            if "runtime.micro_batch" in str(refused):
+                return
+            raise
+        base = weights.folded(self.world().model.network)
+        apart, moved = (distance(self.unbroken.first, other) for other in (deployed, base))
+        if apart > SAME * moved:
+            raise CheckFailed(
+                f"with runtime.micro_batch={PIECE} it ends {apart:.2g} beside where it ends without, {moved:.2g} from "
+                "the start: take features from batch.features, not from layers, which see a few rows at once"
+            )
 
     def check_precision(self) -> None:
         """A step of each task in bf16."""

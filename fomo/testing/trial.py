@@ -84,6 +84,7 @@ class Trial:
     num_tasks: int = NUM_TASKS
     num_steps: int = NUM_STEPS
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+    micro_batch: int | None = None
     ledger: Ledger | None = None
     seed: int | None = None
     draws: dict[str, None] | None = None
@@ -100,7 +101,8 @@ class Trial:
             parts = self.make_parts()
         self.methods = Watched(parts, self.faults, self.free, self.draws)
         self.lender = Lender()
-        self.learner = Learner(self.network, self.methods, self.make_optimizer, 1.0, None, self.autocast)
+        settings = (self.make_optimizer, 1.0, None, self.autocast, self.micro_batch)
+        self.learner = Learner(self.network, self.methods, *settings)
         self.optimizer: torch.optim.Optimizer | None = None
         self.methods.work_in(self.folder)
         self.seed = self.world.config.seed if self.seed is None else self.seed

@@ -144,7 +144,7 @@ def lost_step(ledger: Ledger, step: int, num_lost: int, rows: int = 4) -> None:
     meter = ledger.meter(1, step, batch())
     with meter("forward"):
         product(rows)
-    ledger.charge(1, step, batch(), meter, num_lost)
+    ledger.charge(1, step, batch(), meter, num_lost, ("optimizer", "after_step"))
 
 
 def with_optimizer(steps: int) -> StepPlan:

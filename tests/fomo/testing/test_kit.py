@@ -3,7 +3,7 @@
 import importlib
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,6 +90,37 @@ class MovesStatistics(Method):
                 value.mul_(0.9)
 
 
+class Listens(Method):
+    """Takes the features from a layer, which sees a few rows at once where a batch is encoded in pieces."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        network.visual.register_forward_hook(self._keep)  # type: ignore[operator]
+
+    def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.kept = output
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss + 100 * self.kept.mean(0).square().sum()
+
+
+class SpoilsGradients(Method):
+    """Makes a gradient that is not finite, once."""
+
+    num_steps = 0
+
+    def after_backward(self, network: nn.Module) -> None:
+        self.num_steps += 1
+        for parameter in network.parameters():
+            if parameter.grad is not None and self.num_steps == 2:
+                parameter.grad.mul_(float("nan"))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"num_steps": torch.tensor(self.num_steps)}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        self.num_steps = int(state["num_steps"])
+
+
 class Dice(Method):
     """Draws from a source that no seed determines."""
 
@@ -148,7 +179,8 @@ class SinglePrecision(Method):
 
 BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
-    ("training", NoNumber, "the loss is nan in step 0"),
+    ("training", NoNumber, r"task 1, step 0: the loss after regularizer.loss \(NoNumber\) is nan"),
+    ("training", SpoilsGradients, r"task 1, step 1: the gradient norm after regularizer.after_backward .* is nan"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
@@ -160,6 +192,7 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("budget", Asks, "regularizer.loss.*fake tensors.*`flops`"),
     ("memory", Hoards, "tensors alive grew from task to task"),
     ("precision", SinglePrecision, "RuntimeError.*dtype"),
+    ("pieces", Listens, "with runtime.micro_batch=5 it ends .* beside where it ends without"),
 )
 
 
