@@ -120,6 +120,8 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     except OmegaConfBaseException as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
     assert isinstance(merged, DictConfig)
+    for key in ("precision", "planned_precision"):  # what `auto` means here: elsewhere it is another experiment
+        merged.runtime[key] = getattr(config.runtime, key)
     return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
 
 

@@ -27,6 +27,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         label=prepared.resolved.config.label,
         config_sha256=prepared.resolved.sha256,
         stream_sha256=prepared.stream_hashes["sha256"],
+        stream_listing_sha256=prepared.stream.listing_sha256,
         stream_data_sha256=prepared.stream_hashes["data_sha256"],
         base_sha256=prepared.base_sha256,
         code=prepared.contents["code"],
