@@ -1,7 +1,7 @@
 """A run's configuration: composed once, checked, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
-RESUME = ("auto", "must", "never")
+RESUME = ("auto", "must", "never", "again")
 Part = dict[str, Any]
 
 
@@ -101,6 +101,11 @@ class Resolved:
     def sha256(self) -> str:
         """Hash of everything that the result depends on."""
         return json_digest(comparable(self.values))
+
+    def begun_in(self, folder: Path) -> "Resolved":
+        """The same run, begun in ``folder``: whatever is typed later, it goes on there."""
+        config = replace(self.config, run=RunConfig(str(folder)), resume="auto")
+        return Resolved(config, {**self.values, "run": {"dir": str(folder)}, "resume": "auto"})
 
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""
