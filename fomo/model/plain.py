@@ -81,7 +81,7 @@ def unlike(one: Tensor, other: Tensor) -> str:
 @torch.no_grad()
 def nudged(network: nn.Module) -> Iterator[None]:
     """While open, every parameter is another, so that the base model beside the network shows; then all are back."""
-    before = {parameter: parameter.clone() for parameter in network.parameters()}
+    before = {parameter: parameter.clone() for parameter in network.parameters() if parameter.is_floating_point()}
     try:
         for parameter in before:
             wave = torch.arange(parameter.numel(), device=parameter.device).sin().view_as(parameter)

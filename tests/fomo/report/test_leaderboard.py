@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fomo.config.compose import compose
 from fomo.report.leaderboard import BoardEntry, leaderboard
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
@@ -143,6 +144,34 @@ def test_what_cannot_be_compared_is_another_track(key: str, one: Any, other: Any
 def test_where_it_runs_and_what_a_method_chooses_is_no_other_track(key: str, tmp_path: Path) -> None:
     common = {"stream.ordering": "random"}
     assert len(set(tracks_of(tmp_path, common | {key: 1}, common | {key: 2}))) == 1
+
+
+def leaves(values: Any, prefix: str = "") -> list[str]:
+    """Dotted keys of nested values."""
+    if not isinstance(values, dict):
+        return [prefix]
+    return [leaf for key, value in values.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: Path) -> None:
+    """Of two runs that differ in one key, entries are never alike; a key that is in neither makes them one entry."""
+    whole = compose([])
+    runs = [made(tmp_path / name, 36, 36) for name in ("a", "b")]
+    neither = set()
+    for leaf in leaves(whole):
+        other = json.loads(json.dumps(whole))
+        *sections, last = leaf.split(".")
+        node = other
+        for section in sections:
+            node = node[section]
+        node[last] = "another" if leaf != "seed" else 1
+        for run, values in zip(runs, (whole, other), strict=True):
+            put(run / "config.yaml", json.dumps({**values, "label": "x"}))
+        ranked = entries(*runs)
+        assert len({(entry.track, entry.label) for entry in ranked}) == len(ranked)
+        neither |= {leaf.replace("checkpoint.", "")} if len(ranked) == 1 else set()
+    same = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "allow_targets")}
+    assert neither == {"seed", "run.dir", "resume", "label", "every_steps", "every_minutes", *same}
 
 
 def test_entries_of_one_label_are_told_apart_by_what_differs(tmp_path: Path) -> None:

@@ -243,6 +243,14 @@ def test_plug_ins_that_only_a_stream_file_or_a_reversed_ordering_names_have_a_ha
     assert list(code_hashes({"stream": {"ordering": "reverse_mine"}})) == ["pull_of_mine.Pull"]
 
 
+def test_a_listing_is_the_same_for_every_seed_and_not_for_every_order() -> None:
+    one, other, turned = (
+        factory.stream(tiny.resolved(*each).config)
+        for each in (["seed=0"], ["seed=1"], ["stream.adaptation=[pocket_solids,pocket_flags]"])
+    )
+    assert one.listing_sha256 == other.listing_sha256 != turned.listing_sha256 and one.sha256 != other.sha256
+
+
 def test_a_tar_of_other_bytes_and_the_same_size_is_another_pool(tmp_path: Path) -> None:
     content = os.urandom(BLOCK * BLOCKS * 2)
     file = tmp_path / "a.tar"
