@@ -138,6 +138,13 @@ class Method(Logging):
     grows_with_tasks = False
     """Whether it needs memory for every task by definition; then say so. Files in ``workdir`` do not count."""
 
+    plain_weights = True
+    """Whether what it deploys is the model at other weights and nothing else, so that those stored are those scored.
+
+    This is checked. ``False``: an ensemble of outputs, hooks, modules of its own. The result then has the caveat "no
+    plain weights", and ``network.safetensors`` instead of ``final.safetensors``, for it is not what was scored.
+    """
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 
@@ -152,7 +159,7 @@ class Method(Logging):
         """Refuse, with the reason, to be one of these ``parts`` of a run. Called before anything else."""
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
-        """Called once, with the base model θ₀. Copy what you want to keep of it."""
+        """Called once, with the base model θ₀, which is scored as task 0. Copy what you want to keep of it."""
 
     def begin_task(self, network: nn.Module, task: Task) -> None:
         """Set what is trainable, attach adapters."""
@@ -175,7 +182,10 @@ class Method(Logging):
 
     @contextmanager
     def deployed(self, network: nn.Module) -> Iterator[None]:
-        """While open, the network holds the weights to evaluate. Default: those that end_task left."""
+        """While open, the network holds the weights to evaluate. Default: those that end_task left.
+
+        It is tried before the first step too, and may raise there: nothing has to be there to deploy yet.
+        """
         yield
 
     def flops(self, hook: str, network: nn.Module, task: Task | None) -> int | None:

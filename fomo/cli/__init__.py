@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
-        end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *arguments])}"))
+        goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
+        end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *goes_on])}"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -21,11 +21,13 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     board = leaderboard([run for folder in options.folders for run in expand(folder)])
     if options.json:
-        print(json.dumps({"entries": [e.to_json() for e in board.entries], "refused": board.refused}, indent=1))
+        entries = [entry.to_json() for entry in board.entries]
+        print(json.dumps({"entries": entries, "refused": board.refused, "notes": board.notes}, indent=1))
     else:
         show(board, Console())
     if not board.entries:
-        raise FomoError(f"nothing to rank: {'; '.join(board.refused.values()) or 'there is no run folder'}")
+        reasons = dict.fromkeys(board.refused.values()) or ["there is no run folder"]
+        raise FomoError(f"nothing to rank: {'; '.join(reasons)}")
 
 
 def expand(folder: Path) -> list[Path]:
@@ -37,7 +39,7 @@ def expand(folder: Path) -> list[Path]:
 
 
 def show(board: Board, console: Console) -> None:
-    """A table per track, then what was refused and why."""
+    """A table per track, then what was refused and why, and notes."""
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
         rank, *numbers = (Column(name, justify="right") for name in ("rank", "seeds", "KA", "ZS", "GM"))
         caption = "means over seeds, in percent; GM = √(KA·ZS)"
@@ -45,8 +47,9 @@ def show(board: Board, console: Console) -> None:
         for entry in entries:
             table.add_row(*row(entry))
         console.print(table)
-    for reason in board.refused.values():
-        console.print(f"not ranked: {printable(reason)}", soft_wrap=True, highlight=False, markup=False)
+    said = [f"not ranked: {reason}" for reason in dict.fromkeys(board.refused.values())]
+    for line in [*said, *(f"note: {note}" for note in board.notes)]:
+        console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
 
 
 def row(entry: BoardEntry) -> list[str]:

@@ -22,6 +22,7 @@ EPILOG = """examples:
   fomo run method=ema_merge trainable=lora       a preset with one part changed
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
   fomo run experiment=study/methods              a study: a sweep that ends with a table and a figure
+  fomo run run.dir=out resume=again              anew, beside what is there: in out.again-2
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
 
 
@@ -50,16 +51,20 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
     """Check every job before the first one starts, then run them one after the other; their folders."""
     composed = [compose(job, file) for job in jobs]
     from fomo.config.schema import resolve  # imports torch: what Hydra refuses is refused without it
-    from fomo.running.folder import run_folder
+    from fomo.running.folder import begun_again, run_folder
 
     resolved = [resolve(values) for values in composed]
     if show:
         print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
     console = Console()
+    again = [each.config.resume == "again" for each in resolved]
+    resolved = [begun_again(each, reserve=len(jobs) > 1) for each in resolved]
     for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
             console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
+        if again[number - 1]:
+            console.print(printable(f"resume=again: a new run, in {run_folder(each)}"), markup=False, soft_wrap=True)
         run_one(each, console, stop)
     return [run_folder(each) for each in resolved]
 

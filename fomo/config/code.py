@@ -21,7 +21,7 @@ def code_hashes(values: Mapping[str, Any]) -> dict[str, str]:
 
     Parts are those that a ``_target_`` names, and plug-ins that are named as a dataset, an ordering or a merge.
     """
-    strings = set(_strings(values))
+    strings = {text.removeprefix("reverse_") for text in _strings(values)}
     targets = {target for node in _nodes(values) for target in [str(node.get("_target_", ""))] if target}
     targets |= {plugin.target for plugin in installed() if plugin.name in strings}
     return {target: code_sha256(target) for target in sorted(targets) if target.split(".")[0] not in OWN_PACKAGES}

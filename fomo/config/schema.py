@@ -1,7 +1,7 @@
 """A run's configuration: composed once, checked, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
-RESUME = ("auto", "must", "never")
+RESUME = ("auto", "must", "never", "again")
 Part = dict[str, Any]
 
 
@@ -102,6 +102,11 @@ class Resolved:
         """Hash of everything that the result depends on."""
         return json_digest(comparable(self.values))
 
+    def begun_in(self, folder: Path) -> "Resolved":
+        """The same run, begun in ``folder``: whatever is typed later, it goes on there."""
+        config = replace(self.config, run=RunConfig(str(folder)), resume="auto")
+        return Resolved(config, {**self.values, "run": {"dir": str(folder)}, "resume": "auto"})
+
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""
         return yaml.safe_dump(dict(self.values), sort_keys=False, allow_unicode=True)
@@ -120,6 +125,8 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     except OmegaConfBaseException as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
     assert isinstance(merged, DictConfig)
+    for key in ("precision", "planned_precision"):  # what `auto` means here: elsewhere it is another experiment
+        merged.runtime[key] = getattr(config.runtime, key)
     return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
 
 

@@ -87,9 +87,9 @@ def _take_off(module: nn.Module) -> None:
 
 
 def state_sha256(network: nn.Module) -> str:
-    """SHA-256 of a network's state: names, types, shapes and values of all its tensors."""
+    """SHA-256 of a network's folded state: names, types, shapes and values of all its tensors."""
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(folded(network, copy=False).items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

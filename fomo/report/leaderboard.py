@@ -2,15 +2,14 @@
 
 import hashlib
 import statistics
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
-from fomo.results.config_file import read_config, sha256_without_seed
+from fomo.results.config_file import comparable, read_config, sha256_without_seed
 from fomo.results.layout import CARD
 from fomo.results.ledger import read_ledger
 from fomo.results.scores import Point, Scores, read_scores
@@ -18,14 +17,16 @@ from fomo.system.digest import json_digest
 
 NEAREST = "rounded to nearest"
 """The caveat of a budget whose last step may overspend by half."""
+CONTENTS = ("name", "root", "path", "pool", "pool_size", "adaptation", "retention")
+"""Keys of the stream that say where the data is, or which: the track has that by its contents, wherever it lies."""
 
 
 @dataclass(frozen=True)
 class BoardEntry:
     """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
-    ``track`` names what may be compared: stream, data, number of updates, budget. Ranks count within it. ``folders``
-    are the runs behind the means, in the order of ``seeds``.
+    ``track`` names what may be compared (:func:`track`, and the budget). Ranks count within it; equal GMs share one.
+    ``folders`` are the runs behind the means, in the order of ``seeds``.
     """
 
     label: str
@@ -49,15 +50,16 @@ class BoardEntry:
 
 @dataclass(frozen=True)
 class Board:
-    """Entries from best to worst, and why other folders are not among them."""
+    """Entries from best to worst; why other folders are not among them; what else there is to say, a line each."""
 
     entries: tuple[BoardEntry, ...]
     refused: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 class _Run(NamedTuple):
     seed: int
-    label: str
+    values: Mapping[str, Any]
     scores: Scores
     folder: Path
 
@@ -66,7 +68,8 @@ def leaderboard(folders: Sequence[Path]) -> Board:
     """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason."""
     groups: dict[tuple[str, str, str], list[_Run]] = {}
     refused: dict[str, str] = {}
-    for folder in dict.fromkeys(folders):
+    notes: list[str] = []
+    for folder in {each.resolve(): each for each in sorted(folders, reverse=True)}.values():
         try:
             scores = _ranked(folder)
             card = read_card(folder)
@@ -76,37 +79,95 @@ def leaderboard(folders: Sequence[Path]) -> Board:
             refused[str(folder)] = str(error)
             continue
         code = json_digest(card.code)[:6] if card.code else ""
-        key = (f"{track(scores, card)}, {budget}", sha256_without_seed(values), code)
-        groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
-    made = _told_apart([(code, _entry(name, runs)) for (name, _, code), runs in groups.items()])
-    best_first = sorted(made, key=lambda entry: (entry.track, -entry.gm))
-    return Board(tuple(_with_ranks(best_first)), refused)
+        key = (f"{track(scores, card, values)}, {budget}", sha256_without_seed(values), code)
+        groups.setdefault(key, []).append(_Run(values["seed"], values, scores, folder))
+    counted = {key: _one_of_each_seed(runs, refused, notes) for key, runs in groups.items()}
+    entries = _told_apart({key: _entry(key[0], runs) for key, runs in counted.items() if runs}, counted)
+    best_first = sorted(entries, key=lambda entry: (entry.track, -entry.gm, entry.label, entry.folders))
+    return Board(tuple(_with_ranks(best_first)), dict(sorted(refused.items())), tuple(sorted(notes)))
+
+
+def _one_of_each_seed(runs: Sequence[_Run], refused: dict[str, str], notes: list[str]) -> list[_Run]:
+    """A run for each seed: of equal ones the first by folder, of ones that differ none; both are said."""
+    by_seed: dict[int, list[_Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, str(run.folder))):
+        by_seed.setdefault(run.seed, []).append(run)
+    for seed, same in by_seed.items():
+        names = " and ".join(str(run.folder) for run in same)
+        if any(run.scores.evaluations != same[0].scores.evaluations for run in same):
+            gms = " and ".join(f"{run.scores.final.gm:.9g}" for run in same)
+            reason = f"seed {seed} more than once, with other scores (GM {gms}): {names}. None counts: keep one."
+            refused |= {str(run.folder): reason for run in same}
+        elif len(same) > 1:
+            notes.append(f"seed {seed} more than once, with equal scores: {names}. The first counts, once.")
+    return [same[0] for same in by_seed.values() if str(same[0].folder) not in refused]
 
 
 def _with_ranks(entries: Sequence[BoardEntry]) -> Iterator[BoardEntry]:
-    """Entries, best first, with their rank in their track."""
-    place: Counter[str] = Counter()
+    """Entries, best first, with their rank in their track: one more than how many are better, so equals share it."""
     for entry in entries:
-        place[entry.track] += 1
-        yield replace(entry, rank=place[entry.track])
+        better = sum(other.track == entry.track and other.gm > entry.gm for other in entries)
+        yield replace(entry, rank=better + 1)
 
 
-def _told_apart(entries: Sequence[tuple[str, BoardEntry]]) -> Iterator[BoardEntry]:
-    """The entries; where two of one label differ by the code of a part that is not ours, its hash is in the label."""
-    codes: dict[tuple[str, str], set[str]] = {}
-    for code, entry in entries:
-        codes.setdefault((entry.track, entry.label), set()).add(code)
-    for code, entry in entries:
-        several = len(codes[entry.track, entry.label]) > 1
-        yield replace(entry, label=f"{entry.label} (code {code or 'unknown'})") if several else entry
+Key = tuple[str, str, str]
 
 
-def track(scores: Scores, card: RunCard) -> str:
-    """What runs of one track share: stream, number of updates, datasets, the data in them, and the base model."""
+def _told_apart(entries: Mapping[Key, BoardEntry], runs: Mapping[Key, Sequence[_Run]]) -> Iterator[BoardEntry]:
+    """The entries; to a label that others of the track have too, what tells them apart is added: settings, or code."""
+    settings = {key: _flat(comparable(runs[key][0].values)) for key in entries}
+    for key, entry in entries.items():
+        alike = [other for other, each in entries.items() if (each.track, each.label) == (entry.track, entry.label)]
+        added = [f"{name}={settings[key].get(name)}" for name in _differing([settings[other] for other in alike])]
+        added += [f"code {key[2] or 'unknown'}"] if len({code for _, _, code in alike}) > 1 else []
+        yield replace(entry, label=f"{entry.label} ({', '.join(added)})") if added else entry
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys, apart from the seed, that do not have one value in all."""
+    names = {name for each in settings for name in each} - {"seed"}
+    return sorted(name for name in names if any(each.get(name) != settings[0].get(name) for each in settings))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
+    """What runs of one track share: the stream and its order, number of updates, datasets and the data in them, base
+    model, precision, and the prompts of the evaluation.
+
+    Whatever else differs is a choice of the method, and in the label. What an older run does not say is left out.
+    """
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
-    data = f", data {scores.stream.data_sha256[:6]}" if scores.stream.data_sha256 else ""
-    base = f", base {card.base_sha256[:6]}" if card.base_sha256 else ""
-    return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}{base}"
+    parts = [scores.stream.name, f"{scores.num_tasks} updates", *_setting(card, values.get("stream", {}))]
+    parts += [f"datasets {names}"]
+    parts += [f"data {scores.stream.data_sha256[:6]}"] if scores.stream.data_sha256 else []
+    parts += [f"base {card.base_sha256[:6]}"] if card.base_sha256 else []
+    parts += _precision(values["runtime"])
+    templates = values.get("evaluation", {}).get("templates")
+    return ", ".join(parts + ([f"prompts {templates}"] if templates else []))
+
+
+def _setting(card: RunCard, stream: Mapping[str, Any]) -> list[str]:
+    """The ordering, and a hash of all that decides order and use of the data beside the seed."""
+    if not stream:
+        return []
+    kept = {key: value for key, value in stream.items() if key not in CONTENTS}
+    digest = json_digest([kept, card.stream_listing_sha256])[:6]
+    return [f"ordering {stream.get('ordering', 'own')}", f"setting {digest}"]
+
+
+def _precision(runtime: Mapping[str, Any]) -> list[str]:
+    """What is computed in and, where that is something else, what the budget is planned for."""
+    precision, planned = (runtime.get(key, "auto") for key in ("precision", "planned_precision"))
+    if precision == "auto":
+        return []
+    return [precision if planned in ("auto", precision) else f"{precision} planned as {planned}"]
 
 
 def _ranked(folder: Path) -> Scores:
@@ -129,25 +190,24 @@ def _budget(folder: Path) -> str:
     return f"{ledger.unit} {ledger.total:,.9g}"
 
 
-def _entry(name: str, runs: list[_Run]) -> BoardEntry:
-    by_seed = {run.seed: run for run in sorted(runs, key=lambda run: run.seed)}
-    points: list[Point] = [run.scores.final for run in by_seed.values()]
+def _entry(name: str, runs: Sequence[_Run]) -> BoardEntry:
+    points: list[Point] = [run.scores.final for run in runs]
     ka, ka_deviation = _mean_and_deviation([point.ka for point in points])
     zs, zs_deviation = _mean_and_deviation([point.zs for point in points])
     gm, gm_deviation = _mean_and_deviation([point.gm for point in points])
     return BoardEntry(
-        label=runs[0].label,
+        label=runs[0].values.get("label", ""),
         track=name,
         rank=0,
-        seeds=tuple(by_seed),
+        seeds=tuple(run.seed for run in runs),
         ka=ka,
         zs=zs,
         gm=gm,
         ka_deviation=ka_deviation,
         zs_deviation=zs_deviation,
         gm_deviation=gm_deviation,
-        folders=tuple(str(run.folder) for run in by_seed.values()),
-        caveats=tuple(dict.fromkeys(caveat for run in by_seed.values() for caveat in run.scores.caveats)),
+        folders=tuple(str(run.folder) for run in runs),
+        caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.scores.caveats)),
     )
 
 

@@ -31,7 +31,7 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     """
     board = leaderboard(folders)
     if board.refused:
-        raise FomoError(f"the study lacks a run. {'; '.join(board.refused.values())}")
+        raise FomoError(f"the study lacks a run. {'; '.join(dict.fromkeys(board.refused.values()))}")
     tracks = sorted({entry.track for entry in board.entries})
     if len(tracks) > 1:
         raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")

@@ -19,9 +19,11 @@ SCHEMA = "fomo.card/1"
 class RunCard:
     """The content of ``card.json``. Times are in seconds, memory in GiB.
 
-    The hashes are SHA-256: of configuration, stream, its data, base model, deployed weights, ledger and
-    scores; ``code`` are those of parts that are not ours, by target. ``weight_decay`` says how
-    strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where nothing was trained);
+    The hashes are SHA-256: of configuration, stream, its concepts as listed (before a seed orders them), its data, base
+    model, deployed weights (empty where what was scored is more than weights), ledger and scores; ``code`` are those of
+    parts that are not ours, by target.
+    ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where
+    nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
     ``num_cut_captions`` the training rows whose caption the context has cut.
     """
@@ -32,6 +34,7 @@ class RunCard:
     label: str = ""
     config_sha256: str = ""
     stream_sha256: str = ""
+    stream_listing_sha256: str = ""
     stream_data_sha256: str = ""
     base_sha256: str = ""
     code: Mapping[str, str] = field(default_factory=dict)

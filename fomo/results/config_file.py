@@ -10,7 +10,7 @@ from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
-UNCOMPARED_RUNTIME = ("num_workers", "worker_timeout")
+UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 
 

@@ -18,6 +18,9 @@ CARD = "card.json"
 FILES = (CONFIG, STREAM, SCORES, LEDGER, EVENTS, REPORT, CARD)
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
+"""What was scored after the last update, as the weights of the configured model."""
+NETWORK = CHECKPOINTS / "network.safetensors"
+"""In place of these where what was scored is more than weights: those of the network."""
 BAD_BATCH = Path("bad_batch.safetensors")
 """The batch whose loss or gradient was not finite."""
 WORK = Path("work")

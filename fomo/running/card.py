@@ -27,10 +27,11 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         label=prepared.resolved.config.label,
         config_sha256=prepared.resolved.sha256,
         stream_sha256=prepared.stream_hashes["sha256"],
+        stream_listing_sha256=prepared.stream.listing_sha256,
         stream_data_sha256=prepared.stream_hashes["data_sha256"],
         base_sha256=prepared.base_sha256,
         code=prepared.contents["code"],
-        weights_sha256=file_digest(folder / WEIGHTS),
+        weights_sha256=file_digest(folder / WEIGHTS) if prepared.is_plain else "",
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),
         # How strong it is, and what it reaches: the papers' setting and the pocket's differ.

@@ -29,7 +29,7 @@ def contents_of(resolved: Resolved, base: str, stream: Stream) -> dict[str, Any]
         "base model": base,
         "stream": stream.sha256,
         "data": data,
-        "code": code_hashes(resolved.values),
+        "code": code_hashes({**resolved.values, "datasets": list(stream.datasets)}),  # a stream file names some
     }
 
 
@@ -50,7 +50,8 @@ def check_unchanged(run: Path, resolved: Resolved) -> str:
     if changed:
         raise FomoError(
             f"{run} is finished, but what it was made with is not what is there now ({'; '.join(changed)}). "
-            "`fomo score` and `fomo report` show its result; to run it with what is there now, choose another run.dir."
+            "`fomo score` and `fomo report` show its result; to run it with what is there now, choose another run.dir, "
+            "or resume=again, which starts anew beside it."
         )
     return ""
 

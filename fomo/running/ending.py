@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from fomo.errors import FomoError, NotFinite, Stopped
 from fomo.model import weights
 from fomo.report.page import write_report
-from fomo.results.layout import BAD_BATCH, WEIGHTS
+from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
 from fomo.running.card import run_card
+from fomo.running.deployment import Deployment
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -51,11 +52,11 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         live.record.close()
 
 
-def finish(prepared: Prepared, folder: Path, live: Live) -> None:
+def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment) -> None:
     """Write the last files; the card, which says that the run is finished, after all others."""
     live.usage.stop()
     live.ledger.to_file().write(folder)
-    _save_weights(prepared, folder / WEIGHTS)
+    _save_weights(prepared, folder, deployment)
     write_report(folder)
     run_card(prepared, folder, live).write(folder)
 
@@ -68,9 +69,12 @@ def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
     return path
 
 
-def _save_weights(prepared: Prepared, path: Path) -> None:
+def _save_weights(prepared: Prepared, folder: Path, deployment: Deployment) -> None:
+    path = folder / (WEIGHTS if prepared.is_plain else NETWORK)
     path.parent.mkdir(parents=True, exist_ok=True)
     with prepared.methods.deployed(prepared.model.network):
         final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
+        if prepared.is_plain:
+            deployment.check_stored(final)
     with file_beside(path) as scratch:
         save_file(final, scratch)

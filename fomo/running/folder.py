@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,61 @@ class FolderState(Enum):
     FINISHED = "finished"
 
 
+AGAIN = re.compile(r"(.+)\.again-([1-9]\d*)")
+"""The folders that ``resume=again`` makes beside DIR: ``DIR.again-2``, ``DIR.again-3``, …."""
+
+
 def run_folder(resolved: Resolved) -> Path:
-    """The folder that the user chose, or ``runs/`` and the hash of the configuration."""
+    """The folder of a run: DIR, which the user chose, or ``runs/`` and the hash of the configuration.
+
+    With ``resume=again`` a new one: DIR, or the next of ``DIR.again-2``, ``DIR.again-3``, …. Otherwise the newest of
+    these that holds a run of this configuration, if one does.
+    """
     chosen = resolved.config.run.dir
-    return Path(chosen) if chosen else Path("runs") / resolved.sha256[:12]
+    first = Path(chosen) if chosen else Path("runs") / resolved.sha256[:12]
+    if resolved.config.resume == "again":
+        return _next_of(first)
+    if resolved.config.resume == "never":
+        return first
+    newest_first = [folder for _, folder in sorted(_again(first).items(), reverse=True)]
+    same = (folder for folder in newest_first if (folder / CONFIG).is_file() and not _changed(folder, resolved))
+    return next(same, first)
+
+
+def begun_again(resolved: Resolved, reserve: bool) -> Resolved:
+    """The run in its new folder, where ``resume=again`` asks for one; ``reserve``: the folder is made at once."""
+    if resolved.config.resume != "again":
+        return resolved
+    folder = run_folder(resolved)
+    begun = resolved.begun_in(folder)
+    state_of(folder, begun)
+    if reserve:
+        start(folder, begun)
+    return begun
+
+
+def _next_of(first: Path) -> Path:
+    first = first if first.name.strip(".") else first.resolve()
+    named = AGAIN.fullmatch(first.name)
+    first = first.with_name(named[1]) if named else first
+    number = max(_again(first), default=1 if first.is_dir() and not _is_new(first) else 0) + 1
+    return first.with_name(f"{first.name}.again-{number}") if number > 1 else first
+
+
+def _again(first: Path) -> dict[int, Path]:
+    """The folders that ``resume=again`` has made beside ``first``, by number."""
+    beside = first.parent.iterdir() if first.parent.is_dir() else ()
+    named = ((AGAIN.fullmatch(path.name), path) for path in beside)
+    return {int(found[2]): first.with_name(path.name) for found, path in named if found and found[1] == first.name}
+
+
+def _is_new(folder: Path) -> bool:
+    return not {path.name for path in folder.iterdir()} - {LOCK, scratch_of(folder / CONFIG).name}
+
+
+def _changed(folder: Path, resolved: Resolved) -> list[str]:
+    """What makes the run in ``folder`` another experiment."""
+    return differences(comparable(read_config(folder)), comparable(resolved.values))
 
 
 def state_of(folder: Path, resolved: Resolved) -> FolderState:
@@ -45,16 +97,17 @@ def state_of(folder: Path, resolved: Resolved) -> FolderState:
     if folder.is_file():
         raise FomoError(f"run.dir={folder} is a file: choose a folder.")
     refuse_odd_files(folder)
-    if not folder.is_dir() or not {path.name for path in folder.iterdir()} - {LOCK, scratch_of(folder / CONFIG).name}:
+    if not folder.is_dir() or _is_new(folder):
         return FolderState.NEW
     if resolved.config.resume == "never":
-        raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, or resume=auto.")
+        raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, resume=auto or again.")
     if not (folder / CONFIG).is_file():
         raise FomoError(f"run.dir={folder} is not empty and holds no run: choose another folder.")
-    changed = differences(comparable(read_config(folder)), comparable(resolved.values))
+    changed = _changed(folder, resolved)
     if changed:
         shown = "; ".join(changed[:5]) + ("; …" if len(changed) > 5 else "")
-        raise FomoError(f"run.dir={folder} holds another experiment ({shown}). Choose another run.dir.")
+        way_out = "Choose another run.dir, or resume=again, which starts anew beside it."
+        raise FomoError(f"run.dir={folder} holds another experiment ({shown}). {way_out}")
     return FolderState.FINISHED if (folder / CARD).is_file() else FolderState.UNFINISHED
 
 

@@ -10,6 +10,7 @@ from fomo.checkpoint.state import Stateful
 from fomo.evaluation.zero_shot import evaluate
 from fomo.results.record import Record
 from fomo.results.scores import ScoredDataset, ScoredStream, Scores
+from fomo.running.deployment import Deployment
 from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import during
 from fomo.system.usage import Usage
@@ -51,11 +52,19 @@ class Live:
             "guard": self.nonfinite,
         }
 
-    def score(self, prepared: Prepared, task: int, seen: Callable[[str], None]) -> None:
-        """Evaluate the model at hand after ``task`` updates, and write the scores; ``seen`` hears of each dataset."""
+    def score(self, prepared: Prepared, deployment: Deployment, task: int, seen: Callable[[str], None]) -> None:
+        """Evaluate what is deployed after ``task`` updates, and write the scores.
+
+        Args:
+            prepared: The run.
+            deployment: Has the model to score.
+            task: How many updates came before.
+            seen: Hears of each dataset.
+        """
         config = prepared.resolved.config
         with self.usage.paused(), during("evaluation", task):
-            result = evaluate(prepared.model, prepared.stream, task, config.evaluation, config.runtime, seen)
+            model = deployment.scored(task)
+            result = evaluate(model, prepared.stream, task, config.evaluation, config.runtime, seen)
             self.record.evaluation(result)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from torch import nn
+
 from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
@@ -15,6 +17,9 @@ from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.training.methods import Methods
 from fomo.version import __version__
+
+NO_PLAIN_WEIGHTS = "no plain weights"
+"""The caveat of a result whose model is more than weights: those that are stored are not what was scored."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Prepared:
         maker: Makes the batch of every step.
         learning_rate: The rate of every step.
         base_sha256: Hash of the base model before the method has begun.
+        blank: The modules of the base model before that, without weights.
     """
 
     resolved: Resolved
@@ -42,12 +48,19 @@ class Prepared:
     maker: BatchMaker
     learning_rate: LearningRate
     base_sha256: str
+    blank: nn.Module
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every part says that its weights are all there is to what it deploys."""
+        return all(part.plain_weights for part in self.methods.parts.values())
 
     @property
     def caveats(self) -> tuple[str, ...]:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
-        return (*self.plan.budget.caveats, *validation, *self.model.caveats)
+        deployed = [] if self.is_plain else [NO_PLAIN_WEIGHTS]
+        return (*self.plan.budget.caveats, *validation, *self.model.caveats, *deployed)
 
     @cached_property
     def contents(self) -> dict[str, Any]:

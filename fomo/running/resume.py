@@ -171,8 +171,8 @@ def refuse_other(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
         lines = (line if len(line) <= 200 else f"{line[:200]}…" for line in changed[:5])
         shown = "; ".join(lines) + ("; …" if len(changed) > 5 else "")
         raise FomoError(
-            f"{checkpoint.path} is the checkpoint of another run ({shown}). Go on with what it was made with, or "
-            "choose another run.dir."
+            f"{checkpoint.path} is the checkpoint of another run ({shown}). Go on with what it was made with, "
+            "choose another run.dir, or resume=again, which starts anew beside it."
         )
 
 

@@ -8,13 +8,16 @@ from fomo.budget.flops import FlopMeter
 from fomo.config import factory
 from fomo.config.schema import Resolved
 from fomo.evaluation.prompts import with_prompt_caveats
+from fomo.model.plain import blank
 from fomo.planning.planner import plan_run
 from fomo.running.contents import base_sha256
+from fomo.running.deployment import Deployment
 from fomo.running.ending import explained, finish
 from fomo.running.folder import FolderState, enter, holding, state_of
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import start_or_resume
+from fomo.system.memory_fault import during
 from fomo.system.signals import Stop
 from fomo.training.finite import check_weights
 
@@ -32,6 +35,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     methods = factory.methods(config)
     model = factory.model(config)
     base = base_sha256(model)
+    untouched = blank(model.network)
     factory.try_optimizer(config, model.network)
     stream = factory.stream(config)
     model = with_prompt_caveats(model, stream, config.evaluation)
@@ -42,7 +46,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     meter = FlopMeter()
     check = partial(check_weights, model.network, 1)
     methods.begin_run(model.network, config.seed, meter, check)  # may refuse, before anything is written
-    return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate, base)
+    return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate, base, untouched)
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:
@@ -70,13 +74,14 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     learner = factory.learner(config, prepared.model.network, prepared.methods)
     checkpointer = start_or_resume(prepared, folder, stop, learner, live, found)
     del found  # and with it a copy of all tensors
+    deployment = Deployment(prepared)
 
     def score(task: int) -> None:
         def seen(dataset: str) -> None:
             stop.raise_if_asked()  # what a signal raised may have been lost in a finaliser
             progress.evaluating(task, dataset)
 
-        live.score(prepared, task, seen)
+        live.score(prepared, deployment, task, seen)
 
     experiment = loop.Experiment(
         seed=config.seed,
@@ -92,6 +97,9 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     left = sum(prepared.plan.steps) - sum(live.ledger.steps)
     progress.planned(len(prepared.plan.steps), left, len(prepared.stream.datasets))
     with explained(prepared, folder, live, checkpointer):
+        if checkpointer.start is None:
+            with during("evaluation", 0):
+                deployment.try_early()
         loop.run(experiment)
-    finish(prepared, folder, live)
+    finish(prepared, folder, live, deployment)
     checkpointer.writer.discard()

@@ -114,6 +114,8 @@ class Stream:
     """The held-out datasets, by name."""
     pool: Samples | Shards | None
     """The pretraining pool P, indexed or read in sequence; ``None``: none."""
+    listing: tuple[Concept, ...] = ()
+    """The concepts as they were listed, before a seed ordered them."""
 
     def __post_init__(self) -> None:
         both = set(self.adaptation) & set(self.retention)
@@ -155,3 +157,8 @@ class Stream:
     def sha256(self) -> str:
         """Hash of the definition; the data has :func:`fomo.stream.fingerprint.stream_data_sha256`."""
         return json_digest(self.definition())
+
+    @property
+    def listing_sha256(self) -> str:
+        """Hash of what the stream is for every seed: its concepts as they were listed."""
+        return json_digest(list(map(str, self.listing)))

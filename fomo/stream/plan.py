@@ -85,7 +85,8 @@ class StreamPlan(ABC):
             FomoError: the stream cannot be run.
         """
         adapted = self._scored(self.adaptation, split)
-        return Stream(self.name, self.tasks(num_tasks, seed), adapted, self._scored(self.retention, split), None)
+        held_out = self._scored(self.retention, split)
+        return Stream(self.name, self.tasks(num_tasks, seed), adapted, held_out, None, tuple(self.concepts))
 
     def _scored(self, names: Iterable[str], split: str) -> dict[str, Dataset]:
         """Datasets for a run that is scored on ``split``: where that is validation, all hold out some samples."""

@@ -22,6 +22,8 @@ class Runtime:
     """As torch names it; ``auto``: CUDA where there is a GPU, else the CPU."""
     precision: str = "auto"
     """One of :data:`PRECISIONS`; ``auto``: bf16 on a GPU, fp32 on a CPU."""
+    planned_precision: str = "auto"
+    """What the budget is planned for, whatever runs here; ``auto``: bf16, unless fp32 is asked for."""
     num_workers: int = 0
     """Processes that load data; 0: the process of the run does."""
     worker_timeout: float = 300.0
@@ -33,11 +35,9 @@ class Runtime:
     allow_targets: tuple[str, ...] = field(default=())
     """Further packages whose classes a configuration may build."""
 
-    mixed_on_gpu: bool = field(init=False)
-    """Whether a GPU would compute in mixed precision: the budget is planned for one, whatever runs here."""
-
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mixed_on_gpu", self.precision != "fp32")
+        if self.planned_precision == "auto":
+            object.__setattr__(self, "planned_precision", "fp32" if self.precision == "fp32" else "bf16")
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
         if self.precision == "auto":
@@ -45,7 +45,8 @@ class Runtime:
         self._check()
 
     def _check(self) -> None:
-        check_choice("value of runtime.precision", self.precision, (*PRECISIONS, "auto"))
+        for name in ("precision", "planned_precision"):
+            check_choice(f"value of runtime.{name}", getattr(self, name), (*PRECISIONS, "auto"))
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -56,6 +57,11 @@ class Runtime:
         check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")
         timeout = f"runtime.worker_timeout={self.worker_timeout}"
         check_allowed(self.worker_timeout > 0, timeout, "numbers above 0, in seconds")
+
+    @property
+    def mixed_on_gpu(self) -> bool:
+        """Whether the budget is planned for a GPU in mixed precision."""
+        return self.planned_precision != "fp32"
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context in which a forward pass has the precision."""

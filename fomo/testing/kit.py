@@ -16,7 +16,7 @@ from fomo.config.plugins import check_method, described
 from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.method import Method
-from fomo.model import weights
+from fomo.model import plain, weights
 from fomo.planning.planner import stream_shape
 from fomo.planning.rehearsal import rehearse
 from fomo.testing.report import Finding, Report
@@ -44,6 +44,7 @@ CHECKS = {
     "determinism": "gives the same bits again",
     "seed": "moves with the seed, and draws from it alone",
     "resume": "goes on from a checkpoint bit for bit",
+    "deployment": "deploys weights: those that are stored give what is scored",
     "budget": "is charged what was planned",
     "memory": "takes no more memory with every task",
     "precision": "works in bf16 autocast",
@@ -53,6 +54,7 @@ NEEDS = {
     "contract": (),
     "training": ("contract",),
     "resume": ("training", "determinism"),
+    "deployment": ("training", "scalars"),
     "pieces": ("training", "determinism"),
 }
 """What a check takes for granted; without it, it is not run. By default that the method trains."""
@@ -268,6 +270,18 @@ class Kit:
         trial.load(saved)
         trial.steps(2, NUM_STEPS - 1)
         return trial.final(trial.end(2))
+
+    def check_deployment(self) -> None:
+        """A fresh model at the deployed weights computes what is scored, if the method does not say otherwise."""
+        trial, here = self.unbroken.trial, self.world()
+        if not all(part.plain_weights for part in trial.methods.parts.values()):
+            return
+        probe = plain.Probe(here.of_task[0][0].images, here.of_task[0][0].tokens)
+        with trial.methods.deployed(trial.network), plain.nudged(trial.network):
+            fault = plain.difference(trial.network, plain.blank(here.model.network), probe)
+        if fault:
+            way_out = "Deploy weights alone, or set plain_weights = False"
+            raise CheckFailed(f"what is scored is not what would be stored: {fault}. {way_out}")
 
     def check_budget(self) -> None:
         """The rehearsal's plan, and the real run under the ledger; nothing is computed past it."""

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,31 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
         if Resolved(made.config, changed(dict(made.values), key, other(value))).sha256 == made.sha256
     }
     saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume"}
-    assert ignored == {"run.dir", "label", "runtime.num_workers", "runtime.worker_timeout", *saving}
+    where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "allow_targets")}
+    assert ignored == {"run.dir", "label", *where, *saving}
+
+
+def test_auto_precision_is_hashed_as_what_it_means_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU fp32, planned for a GPU's bf16; on a GPU bf16: two experiments, each with a name of its own."""
+    here = resolved()
+    assert here.values["runtime"]["precision"] == "fp32" and here.values["runtime"]["planned_precision"] == "bf16"
+    assert here.sha256 == resolved("runtime.precision=fp32", "runtime.planned_precision=bf16").sha256
+    assert resolve(here.values).sha256 == here.sha256 != resolved("runtime.precision=fp32").sha256
+    on_gpu = replace(here.config.runtime, device="meta", precision="auto", planned_precision="auto")
+    assert (on_gpu.precision, on_gpu.planned_precision, on_gpu.mixed_on_gpu) == ("bf16", "bf16", True)
+
+
+def test_a_configuration_of_before_replays(tmp_path: Path) -> None:
+    """One that knows no planned precision, and says auto."""
+    old = changed(dict(resolved("seed=3").values), "runtime.precision", "auto")
+    del old["runtime"]["planned_precision"]
+    put(tmp_path / "config.yaml", yaml.safe_dump(old))
+    assert resolve(compose([], tmp_path / "config.yaml")).sha256 == resolved("seed=3").sha256
+
+
+def test_what_a_method_pays_for_is_in_its_label_wherever_it_is_set() -> None:
+    made = resolved("runtime.micro_batch=8", "runtime.grad_checkpointing=true", "runtime.num_workers=1")
+    assert made.config.label == "finetune runtime.micro_batch=8 runtime.grad_checkpointing=true"
 
 
 def test_the_hash_without_the_seed_ignores_the_seed_too() -> None:

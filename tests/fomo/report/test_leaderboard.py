@@ -3,9 +3,12 @@
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from fomo.config.compose import compose
 from fomo.report.leaderboard import BoardEntry, leaderboard
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
@@ -43,8 +46,12 @@ def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
 
 def test_the_same_run_counts_once(tmp_path: Path) -> None:
     folder, copy = made(tmp_path / "a", 36, 36), made(tmp_path / "b", 36, 36)
-    (entry,) = entries(folder, copy, folder)
-    assert entry.seeds == (0,) and entry.gm_deviation is None
+    assert not leaderboard([folder, tmp_path / "b" / ".." / "a"]).notes
+    for order in ([folder, copy, folder], [copy, folder]):
+        board = leaderboard(order)
+        assert [(e.seeds, e.gm_deviation, e.folders) for e in board.entries] == [((0,), None, (str(folder),))]
+        (note,) = board.notes
+        assert str(folder) in note and str(copy) in note and "seed 0 more than once" in note and "counts, once" in note
 
 
 def test_better_gm_ranks_first_and_other_settings_are_other_entries(tmp_path: Path) -> None:
@@ -93,7 +100,103 @@ def test_runs_on_other_data_are_another_track(tmp_path: Path) -> None:
     ]
     ranked = entries(*folders)
     assert len({entry.track for entry in ranked}) == 3
-    assert sorted(entry.rank for entry in ranked) == [1, 1, 1, 2]
+    assert [entry.rank for entry in ranked] == [1, 1, 1, 1]  # of equal GM
+
+
+def tracks_of(tmp_path: Path, *changes: dict[str, Any]) -> list[str]:
+    """The tracks of runs whose configurations and cards differ so, by dotted key, in the order given."""
+    found = []
+    for number, change in enumerate(changes):
+        folder = made(tmp_path / str(number), 36, 36)
+        for file in ("config.yaml", "card.json"):
+            values = yaml.safe_load((folder / file).read_text())
+            for key, value in change.items():
+                section, _, name = key.rpartition(".")
+                if (section == "card") == (file == "card.json"):
+                    (values if section in ("", "card") else values.setdefault(section, {}))[name] = value
+            put(folder / file, json.dumps(values))
+        found += [entry.track for entry in entries(folder)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other"),
+    [
+        ("evaluation.templates", "first", "all"),
+        ("runtime.precision", "fp32", "bf16"),
+        ("runtime.planned_precision", "fp32", "bf16"),
+        ("stream.ordering", "random", "similarity"),
+        ("stream.chunks", "equal", "dataset"),
+        ("stream.pool_window", 10000, 10),
+        ("stream.seed", 0, 1),
+        ("card.stream_listing_sha256", "a", "b"),
+    ],
+)
+def test_what_cannot_be_compared_is_another_track(key: str, one: Any, other: Any, tmp_path: Path) -> None:
+    common = {"stream.ordering": "random", "runtime.precision": "fp32"}
+    first, second, again = tracks_of(tmp_path, common | {key: one}, common | {key: other}, common | {key: one})
+    assert first == again != second
+
+
+@pytest.mark.parametrize(
+    "key", ["stream.root", "stream.path", "runtime.device", "runtime.num_workers", "mixture.update"]
+)
+def test_where_it_runs_and_what_a_method_chooses_is_no_other_track(key: str, tmp_path: Path) -> None:
+    common = {"stream.ordering": "random"}
+    assert len(set(tracks_of(tmp_path, common | {key: 1}, common | {key: 2}))) == 1
+
+
+def leaves(values: Any, prefix: str = "") -> list[str]:
+    """Dotted keys of nested values."""
+    if not isinstance(values, dict):
+        return [prefix]
+    return [leaf for key, value in values.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: Path) -> None:
+    """Of two runs that differ in one key, entries are never alike; a key that is in neither makes them one entry."""
+    whole = compose([])
+    runs = [made(tmp_path / name, 36, 36) for name in ("a", "b")]
+    neither = set()
+    for leaf in leaves(whole):
+        other = json.loads(json.dumps(whole))
+        *sections, last = leaf.split(".")
+        node = other
+        for section in sections:
+            node = node[section]
+        node[last] = "another" if leaf != "seed" else 1
+        for run, values in zip(runs, (whole, other), strict=True):
+            put(run / "config.yaml", json.dumps({**values, "label": "x"}))
+        ranked = entries(*runs)
+        assert len({(entry.track, entry.label) for entry in ranked}) == len(ranked)
+        neither |= {leaf.replace("checkpoint.", "")} if len(ranked) == 1 else set()
+    same = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "allow_targets")}
+    assert neither == {"seed", "run.dir", "resume", "label", "every_steps", "every_minutes", *same}
+
+
+def test_entries_of_one_label_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    runs = [made(tmp_path / "a", 36, 36, lr=1), made(tmp_path / "b", 49, 49, lr=2)]
+    assert [entry.label for entry in entries(*runs)] == ["finetune (optimizer.lr=2)", "finetune (optimizer.lr=1)"]
+
+
+def test_equal_scores_share_a_rank_whatever_their_folders_are_called(tmp_path: Path) -> None:
+    gms = {"z": 36, "a": 49, "m": 49, "b": 25}
+    runs = [made(tmp_path / name, gm, gm, label=name, lr=number) for number, (name, gm) in enumerate(gms.items())]
+    for order in (runs, runs[::-1]):
+        assert [(e.rank, e.label) for e in entries(*order)] == [(1, "a"), (1, "m"), (3, "z"), (4, "b")]
+
+
+def test_two_results_of_one_seed_are_named_and_neither_counts(tmp_path: Path) -> None:
+    first, second, other = (
+        made(tmp_path / n, gm, gm, seed=s) for n, gm, s in (("a", 36, 0), ("b", 49, 0), ("c", 25, 1))
+    )
+    for order in ([first, second, other], [other, second, first]):
+        board = leaderboard(order)
+        assert [entry.seeds for entry in board.entries] == [(1,)] and board.entries[0].gm == 25
+        assert list(board.refused) == [str(first), str(second)]
+        for reason in board.refused.values():
+            assert all(text in reason for text in (str(first), str(second), "seed 0 more than once", "36", "49"))
+    assert not leaderboard([first, second]).entries
 
 
 def test_runs_that_may_not_be_ranked_are_refused_with_the_reason(tmp_path: Path) -> None:

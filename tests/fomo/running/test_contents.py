@@ -3,15 +3,23 @@
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
+from fomo.config import factory
 from fomo.config.code import code_hashes, code_sha256
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.report.leaderboard import leaderboard
-from fomo.running.run import execute
+from fomo.running.contents import contents_of
+from fomo.running.folder import begun_again, run_folder, start
+from fomo.running.run import execute, prepare
 from fomo.stream.fingerprint import BLOCK, BLOCKS, sampled_sha256
 from tests import tiny
 from tests.fomo.helpers import error_of, put, status
@@ -76,6 +84,77 @@ def test_an_interrupted_run_goes_on_with_the_contents_that_it_began_with(pull: P
         tiny.run(tmp_path / "run", *PULL, OFTEN)
 
 
+def test_again_starts_anew_beside_a_run_of_older_code(
+    pull: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old folder stays as it is; later commands find the newest run of their configuration."""
+    command = ["run", *tiny.TINY, *PULL, f"run.dir={tmp_path / 'run'}"]
+    with pytest.raises(Cut):
+        execute(tiny.prepared(*PULL, OFTEN), tmp_path / "run", Cutting(6))
+    before = contents(tmp_path / "run")
+    pull.write_text("STRENGTH = 5.0\n")
+    assert "resume=again" in error_of(capsys, *command)
+    new = tmp_path / "run.again-2"
+    assert status(*command, "resume=again") == 0
+    assert f"a new run, in {new}" in "".join(capsys.readouterr().out.splitlines())
+    assert contents(tmp_path / "run") == before and (new / "card.json").is_file()
+    assert status(*command) == 0
+    assert f"{new} is finished: nothing to do" in " ".join(capsys.readouterr().out.split())
+    pull.write_text("STRENGTH = 6.0\n")
+    assert f"{new} is finished" in (error := error_of(capsys, *command)) and "resume=again" in error
+    replayed = yaml.safe_load((new / "config.yaml").read_text())
+    assert replayed["run"]["dir"] == str(new) and replayed["resume"] == "auto"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_folders_of_again_are_numbered_and_found_by_their_configuration(tmp_path: Path) -> None:
+    def placed(*overrides: str) -> str:
+        made = tiny.resolved(f"run.dir={tmp_path / 'run'}", *overrides)
+        begun = begun_again(made, reserve="resume=again" in overrides)
+        return run_folder(begun).name
+
+    assert placed("resume=again") == "run"
+    assert placed("resume=again") == "run.again-2"
+    assert placed("resume=again", "seed=1") == "run.again-3"
+    assert placed() == "run.again-2" and placed("seed=1") == "run.again-3" and placed("seed=2") == "run"
+    assert placed("resume=never") == "run"
+    (tmp_path / "run.again-9").mkdir()
+    assert placed("resume=again", f"run.dir={tmp_path / 'run.again-2'}") == "run.again-10"
+    assert placed(f"run.dir={tmp_path / 'run.again-2'}") == "run.again-2"
+
+
+def test_a_sweep_begun_again_has_all_its_folders_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that the plain command goes on with every one of them, wherever it was stopped."""
+    sweep = ["run", "-m", *tiny.TINY, "seed=0,1", f"run.dir={tmp_path}"]
+    for seed in (0, 1):
+        start(tmp_path / f"seed={seed}", tiny.resolved(f"seed={seed}"))
+    ran: list[Path] = []
+    monkeypatch.setattr("fomo.cli.run.run_one", lambda resolved, *rest: ran.append(run_folder(resolved)))
+    assert status(*sweep, "resume=again") == 0 and status(*sweep) == 0
+    assert [path.name for path in ran] == ["seed=0.again-2", "seed=1.again-2"] * 2
+    assert all((path / "config.yaml").is_file() for path in ran)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_an_edited_stream_file_is_another_run(
+    finished: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    concepts = [f"pocket_solids+++{name}" for name in ("cube", "sphere", "dome", "cylinder")]
+    file = put(tmp_path / "stream.json", json.dumps(concepts))
+    used = ["stream=file", f"stream.path={file}", *tiny.TINY[1:], OFTEN]
+    command = ["run", *used, f"run.dir={tmp_path / 'run'}"]
+    with nullcontext() if finished else pytest.raises(Cut):
+        execute(prepare(resolve(compose(used))), tmp_path / "run", tiny.Silent() if finished else Cutting(6))
+    file.write_text(json.dumps(concepts[::-1]))
+    error = error_of(capsys, *command)
+    assert "stream" in error and "resume=again" in error
+
+
 def test_seeds_of_other_code_are_not_one_entry(pull: Path, tmp_path: Path) -> None:
     runs = [tiny.run(tmp_path / "0", *PULL)]
     pull.write_text("STRENGTH = 5.0\n")
@@ -85,12 +164,16 @@ def test_seeds_of_other_code_are_not_one_entry(pull: Path, tmp_path: Path) -> No
     assert len({entry.label for entry in entries}) == 2 and all("code" in entry.label for entry in entries)
 
 
+def base_of(track: str) -> str:
+    return next(part for part in track.split(", ") if part.startswith("base "))
+
+
 def test_the_base_model_belongs_to_card_and_track(tmp_path: Path) -> None:
     runs = [tiny.run(tmp_path / name, f"model={name}") for name in ("pocket", "pocket_vit")]
     bases = [str(card(run)["base_sha256"]) for run in runs]
     assert len(set(bases)) == 2 and all(len(base) == 64 for base in bases)
     tracks = [entry.track for entry in leaderboard(runs).entries]
-    assert {f"base {base[:6]}" for base in bases} == {track.split(", ")[4] for track in tracks}
+    assert {f"base {base[:6]}" for base in bases} == {base_of(track) for track in tracks}
 
 
 def test_a_run_of_before_says_that_it_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +228,27 @@ def test_an_environment_beside_a_part_is_no_part_of_its_code(tmp_path: Path, mon
 
 def test_our_own_parts_have_no_hash_of_their_own() -> None:
     assert code_hashes(dict(tiny.resolved("method=ema_merge").values)) == {}
+
+
+def test_plug_ins_that_only_a_stream_file_or_a_reversed_ordering_names_have_a_hash(
+    pull: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged = [SimpleNamespace(name=name, target="pull_of_mine.Pull") for name in ("pocket_solids", "mine")]
+    monkeypatch.setattr("fomo.config.code.installed", lambda: plugged[:1])
+    file = put(tmp_path / "stream.json", json.dumps(["pocket_solids+++cube", "pocket_solids+++dome"]))
+    made = resolve(compose(["stream=file", f"stream.path={file}", *tiny.TINY[1:]]))
+    assert code_hashes(made.values) == {}
+    assert list(contents_of(made, "", factory.stream(made.config))["code"]) == ["pull_of_mine.Pull"]
+    monkeypatch.setattr("fomo.config.code.installed", lambda: plugged[1:])
+    assert list(code_hashes({"stream": {"ordering": "reverse_mine"}})) == ["pull_of_mine.Pull"]
+
+
+def test_a_listing_is_the_same_for_every_seed_and_not_for_every_order() -> None:
+    one, other, turned = (
+        factory.stream(tiny.resolved(*each).config)
+        for each in (["seed=0"], ["seed=1"], ["stream.adaptation=[pocket_solids,pocket_flags]"])
+    )
+    assert one.listing_sha256 == other.listing_sha256 != turned.listing_sha256 and one.sha256 != other.sha256
 
 
 def test_a_tar_of_other_bytes_and_the_same_size_is_another_pool(tmp_path: Path) -> None:

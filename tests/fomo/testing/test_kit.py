@@ -6,10 +6,12 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import fomo
 from fomo.cli import main
@@ -17,6 +19,7 @@ from fomo.method import Method
 from fomo.testing import CHECKS, conformance
 from fomo.testing.trial import differing
 from fomo.testing.world import plain_name
+from methods.regularizers.distillation import frozen_copy
 from tests.fomo.helpers import put
 
 QUICK = "trainable=lnfit"
@@ -151,6 +154,21 @@ class Counts(Method):
             parameter.data.mul_(1 + 1e-4 * self.num_steps * parameter.requires_grad)
 
 
+class OutputEnsemble(Method):
+    """Scores the mean of the features of the base model and of the trained one."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self.base = frozen_copy(network)
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        own: Any = network
+        one, other = own.encode_image, self.base.encode_image
+        own.encode_image = lambda images, normalize: F.normalize(one(images, True) + other(images, True), dim=-1)
+        yield
+        del own.encode_image
+
+
 class Asks(Method):
     """Wants to know the loss, which a rehearsal does not."""
 
@@ -189,6 +207,7 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("determinism", Dice, "differs when it is run again"),
     ("seed", Forgets, "training has no effect"),
     ("resume", Counts, "resumed between tasks, it ends elsewhere"),
+    ("deployment", OutputEnsemble, r"features differ by up to 0\.\d+, .*or set plain_weights = False"),
     ("budget", Asks, "regularizer.loss.*fake tensors.*`flops`"),
     ("memory", Hoards, "tensors alive grew from task to task"),
     ("precision", SinglePrecision, "RuntimeError.*dtype"),

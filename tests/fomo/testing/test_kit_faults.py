@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import fomo
 from fomo.method import Method
 from fomo.testing import conformance
+from tests.fomo.testing.test_kit import OutputEnsemble
 
 
 def work() -> None:
@@ -56,6 +57,12 @@ class LosesAverages(Averages):
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         pass
+
+
+class SaidEnsemble(OutputEnsemble):
+    """Nothing is wrong with one that says so."""
+
+    plain_weights = False
 
 
 class Noise(Method):
@@ -197,7 +204,7 @@ class Leaves(Method):
         raise SystemExit(0)
 
 
-@pytest.mark.parametrize("method", [Averages, Noise])
+@pytest.mark.parametrize("method", [Averages, Noise, SaidEnsemble])
 def test_what_is_right_passes(method: type[Method]) -> None:
     conformance(method, "trainable=lnfit").require()
 
