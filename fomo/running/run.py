@@ -1,10 +1,8 @@
 """One experiment: prepared, which writes nothing, then executed, from its configuration to its folder."""
 
-from functools import partial
 from pathlib import Path
 
 from fomo import loop
-from fomo.budget.flops import FlopMeter
 from fomo.config import factory
 from fomo.config.schema import Resolved
 from fomo.evaluation.prompts import with_prompt_caveats
@@ -19,7 +17,6 @@ from fomo.running.prepared import Prepared
 from fomo.running.resume import start_or_resume
 from fomo.system.memory_fault import during
 from fomo.system.signals import Stop
-from fomo.training.finite import check_weights
 
 
 def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Prepared:
@@ -43,10 +40,8 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     plan = plan_run(config, model, pools.update_sizes, kept_steps)
     learning_rate = factory.learning_rate(config, rate, plan.steps)
     maker = factory.batch_maker(config, model, pools, plan.steps)
-    meter = FlopMeter()
-    check = partial(check_weights, model.network, 1)
-    methods.begin_run(model.network, config.seed, meter, check)  # may refuse, before anything is written
-    return Prepared(resolved, stream, model, methods, plan, meter.phases, maker, learning_rate, base, untouched)
+    begun = methods.begun(model.network, config.seed)  # here, so that a part can refuse before anything is written
+    return Prepared(resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched)
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from fomo.batch import Batch
-from fomo.budget.flops import Meter, unmetered
+from fomo.budget.flops import FlopMeter, Meter, Phases, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
+from fomo.training.finite import check_weights
 
 After = Callable[[str], None]
 """Hears of a part's hook that has run, as ``NAME.HOOK (CLASS)``; not of hooks that a part leaves as they are."""
@@ -67,6 +69,16 @@ class Methods:
         for part in self.parts.values():
             part.beside(tuple(self.parts.values()))
         self.each("begin_run", network, seed, meter=meter, after=after)
+
+    def begun(self, network: nn.Module, seed: int) -> Phases:
+        """Begin the run, and return what that has cost.
+
+        Raises:
+            NotFinite: a part has left weights that are not finite.
+        """
+        meter = FlopMeter()
+        self.begin_run(network, seed, meter, partial(check_weights, network, 1))
+        return meter.phases
 
     def loss(
         self,

@@ -89,7 +89,7 @@ FAULTS = {
     "after_step": r"task 1, step 1: the largest weight after late.after_step \(Late\) is nan\..*bad_batch",
     "begin_task": r"task 2: 'ln_final.bias' is not finite after late.begin_task \(Late\)",
     "end_task": r"task 2: 'ln_final.bias' is not finite after late.end_task \(Late\)",
-    "deployed": r"task 2: 'ln_final.bias' is not finite after late.deployed \(Late\)",
+    "deployed": r"task 1: 'ln_final.bias' is not finite after late.deployed \(Late\)",
     "state_dict": r"in the state, method.late.mean is not finite",
 }
 
