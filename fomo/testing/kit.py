@@ -251,8 +251,7 @@ class Kit:
             again = "evaluated after a resume, it is another model (what is missing in state_dict?):"
             require_none(differing(self.unbroken.first, trial.deployed()), again)
             return trial.final(trial.whole(2))
-        trial.begin(2)
-        trial.load(saved)
+        trial.load(saved, inside=2)
         trial.steps(2, NUM_STEPS - 1)
         return trial.final(trial.end(2))
 

@@ -80,10 +80,21 @@ class Methods:
         return state
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Give each part its own keys of the state, without the prefix."""
+        """Give each part its own keys of the state, without the prefix.
+
+        Raises:
+            FomoError: a part's code fails; the part is named.
+        """
         for name, part in self.parts.items():
             prefix = f"{name}."
-            part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+            own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            try:
+                part.load_state_dict(network, own)
+            except FomoError:
+                raise
+            except Exception as error:  # whatever a plug-in's code raises
+                what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                raise FomoError(f"{name}.load_state_dict ({type(part).__name__}) failed: {what}.") from error
 
 
 def _described(value: object) -> str:
