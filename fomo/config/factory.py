@@ -9,6 +9,7 @@ from torch import nn
 
 from fomo.config.plugins import PARTS, check_method, described
 from fomo.config.schema import Config
+from fomo.config.several import parts_of
 from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
@@ -94,9 +95,10 @@ def methods(config: Config) -> Methods:
     Raises:
         FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
     """
-    parts: dict[str, Method] = {part: _build(config, part) for part in PARTS}
+    nodes = {name: node for group in PARTS for name, node in parts_of(group, getattr(config, group)).items()}
+    parts: dict[str, Method] = {name: build(name, node, config.runtime.allow_targets) for name, node in nodes.items()}
     for name, part in parts.items():
-        check_method(type(part), f"{name}._target_ = {getattr(config, name)['_target_']}")
+        check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")
     return Methods(parts)
 
 

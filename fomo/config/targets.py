@@ -75,9 +75,10 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
 @cache
 def own_targets(section: str) -> frozenset[str]:
     """What the options of a group name."""
-    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / section).glob("*.yaml"))
+    group = section.split(".")[0]  # of several parts, each is a section below its group
+    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / group).glob("*.yaml"))
     named = {target for text in texts for target in TARGET.findall(text)}
-    return frozenset(named | ({OPEN_CLIP} if section == "model" else set()))
+    return frozenset(named | ({OPEN_CLIP} if group == "model" else set()))
 
 
 def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:

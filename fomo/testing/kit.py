@@ -14,6 +14,7 @@ from fomo.budget.plan import StepPlan
 from fomo.config import factory
 from fomo.config.plugins import check_method, described
 from fomo.config.schema import Config
+from fomo.config.several import with_one_more
 from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.model import weights
@@ -67,7 +68,8 @@ def conformance(
     """
 
     def parts(config: Config) -> dict[str, Method]:
-        return factory.methods(config).parts | {method.group: method(**(settings or {}))}
+        made = method(**(settings or {}))
+        return with_one_more(factory.methods(config).parts, method.group, method.__name__, made)
 
     return _report(partial(check_method, method, getattr(method, "__qualname__", repr(method))), overrides, parts, seen)
 
