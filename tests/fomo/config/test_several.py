@@ -30,7 +30,7 @@ def test_each_has_its_settings_and_its_name() -> None:
     parts: dict[str, Any] = dict(factory.methods(made.config).parts)
     assert list(parts) == ["trainable", "regularizer.zscl", "regularizer.l2", "merging"]
     assert [type(part).__name__ for part in parts.values()][1:3] == ["ZSCL", "L2"]
-    assert parts["regularizer.l2"].factor == 4
+    assert parts["regularizer.l2"].factor == 4 / 2
 
 
 def test_the_order_is_that_of_the_list_and_makes_another_experiment() -> None:
