@@ -7,7 +7,7 @@ that is theirs.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -45,7 +45,7 @@ def bound(
     except ValueError as error:  # of a few built-in types
         raise FomoError(f"{section}._target_ = {node['_target_']}: {error}.") from None
     added = {**given, **{name: value for name, value in optional.items() if name in taken}}
-    _check_arguments(section, target, keys, added, bool(node.get("_partial_")))
+    check_arguments(section, target, keys, added, bool(node.get("_partial_")))
     return partial(target, **keys, **added)
 
 
@@ -96,9 +96,21 @@ def _check_name(section: str, name: str, allow: tuple[str, ...]) -> None:
         raise unknown(f"target in {section}._target_ = {name}: target", name, own_targets(section), way_out)
 
 
-def _check_arguments(
-    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Mapping[str, Any], lazy: bool
+def check_arguments(
+    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Collection[str], lazy: bool = False
 ) -> None:
+    """Refuse settings that a function or class does not take, or cannot use, and one that it lacks.
+
+    Args:
+        section: Where the settings stand, for messages.
+        target: What takes them as arguments.
+        keys: The settings.
+        given: Names of the arguments that the program gives.
+        lazy: Whether what is lacking may come later.
+
+    Raises:
+        FomoError: the key is named, and the nearest one.
+    """
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
