@@ -18,6 +18,8 @@ CARD = "card.json"
 FILES = (CONFIG, STREAM, SCORES, LEDGER, EVENTS, REPORT, CARD)
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
+PARTS = CHECKPOINTS / "parts.safetensors"
+"""Parameters that parts keep in themselves, as ``PART.ATTRIBUTE``; only where there are some."""
 BAD_BATCH = Path("bad_batch.safetensors")
 """The batch whose loss or gradient was not finite."""
 WORK = Path("work")

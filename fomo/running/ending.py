@@ -11,6 +11,7 @@ from fomo.model import weights
 from fomo.report.page import write_report
 from fomo.results.layout import BAD_BATCH, WEIGHTS
 from fomo.running.card import run_card
+from fomo.running.extras import save_kept_inside
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -54,6 +55,7 @@ def finish(prepared: Prepared, folder: Path, live: Live) -> None:
     live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder / WEIGHTS)
+    save_kept_inside(prepared, folder)
     write_report(folder)
     run_card(prepared, folder, live).write(folder)
 

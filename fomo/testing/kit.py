@@ -177,10 +177,10 @@ class Kit:
     def _unbroken(self) -> Unbroken:
         trial = self.trial()
         first = trial.whole(1)
-        boundary = trial.save(self.folder / f"boundary_{self._number}")
+        boundary = trial.save(self.folder / f"boundary_{self._number}", inside=False)
         trial.begin(2)
         trial.steps(2, 0, NUM_STEPS - 1)
-        middle = trial.save(self.folder / f"middle_{self._number}")
+        middle = trial.save(self.folder / f"middle_{self._number}", inside=True)
         trial.steps(2, NUM_STEPS - 1)
         deployed = trial.end(2)
         return Unbroken(trial, first, boundary, middle, trial.final(deployed), deployed)
@@ -191,6 +191,11 @@ class Kit:
         require_finite(run.trial.losses, run.deployed)
         if run.trial.optimizer and not run.trial.losses:
             raise CheckFailed("no step was taken")
+        own = run.trial.methods.added.items()
+        idle = [name for name, added in own if added.trained and name not in run.trial.trained]
+        require_none(
+            idle, "registered to be trained, yet frozen when tasks begin (require the gradient in begin_task):"
+        )
 
     def check_scalars(self) -> None:
         """Shapes and types of the network's state are what they were."""

@@ -174,11 +174,11 @@ class Trial:
         self.steps(number)
         return self.end(number)
 
-    def save(self, place: Path) -> Saved:
-        """All that a checkpoint keeps."""
+    def save(self, place: Path, inside: bool) -> Saved:
+        """All that a checkpoint keeps: the optimizer ``inside`` of a task alone."""
         if self.folder.is_dir():
             shutil.copytree(self.folder, place)
-        return Saved(snapshot(training_state(self.network, self.methods, self.optimizer)), place)
+        return Saved(snapshot(training_state(self.network, self.methods, self.optimizer if inside else None)), place)
 
     def load(self, saved: Saved, inside: int | None = None) -> None:
         """Go on as a run does; ``inside`` of a task, if the state was kept between two of its steps."""

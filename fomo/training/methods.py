@@ -1,7 +1,7 @@
 """The parts of a run, called hook by hook in their order, each metered under its name."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,23 @@ from fomo.batch import Batch
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
+from fomo.training.added import SETTING_UP, Added, noting
 
 
 class Methods:
-    """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``."""
+    """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``.
+
+    ``added`` names what the network has from a part: parameters and buffers that the base model lacks.
+    """
 
     def __init__(self, parts: Mapping[str, Method]) -> None:
         self.parts = dict(parts)
+        self.added: dict[str, Added] = {}
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """Call one hook of one part."""
-        with meter(f"{name}.{hook}"):
+        sets_up = noting(self.added, name, arguments[0]) if hook in SETTING_UP else nullcontext()
+        with sets_up, meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
 
     def each(self, hook: str, *arguments: Any, meter: Meter = unmetered) -> None:
@@ -89,7 +95,8 @@ class Methods:
             prefix = f"{name}."
             own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             try:
-                part.load_state_dict(network, own)
+                with noting(self.added, name, network):
+                    part.load_state_dict(network, own)
             except FomoError:
                 raise
             except Exception as error:  # whatever a plug-in's code raises

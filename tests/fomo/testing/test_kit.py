@@ -47,6 +47,13 @@ class NoNumber(Method):
         return loss * float("nan")
 
 
+class Untrained(Method):
+    """Registers a parameter to be trained, which what is trained freezes again, and leaves it so."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        network.register_parameter("prompt", nn.Parameter(torch.zeros(3)))
+
+
 class Matrices(Method):
     """Takes every parameter for an array that has rows."""
 
@@ -149,6 +156,7 @@ class SinglePrecision(Method):
 BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
     ("training", NoNumber, "the loss is nan in step 0"),
+    ("training", Untrained, r"registered to be trained, yet frozen when tasks begin.*begin_task\): prompt"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
