@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fomo.batch import Batch, Features
     from fomo.budget.memory import host_memory
     from fomo.config.plugins import named as plugins
+    from fomo.config.targets import check_arguments
     from fomo.method import Method, PeriodicOptimizer, Task
     from fomo.model import weights
     from fomo.model.weights import Weights
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "Weights",
     "__version__",
+    "check_arguments",
     "contrastive",
     "encode",
     "file_beside",
@@ -49,6 +51,7 @@ _LAZY = {
     "Position": "fomo.position:Position",
     "Task": "fomo.method:Task",
     "Weights": "fomo.model.weights:Weights",
+    "check_arguments": "fomo.config.targets:check_arguments",
     "contrastive": "fomo.training.step:contrastive",
     "encode": "fomo.training.step:encode",
     "file_beside": "fomo.system.writing:file_beside",

@@ -18,6 +18,7 @@ from fomo.system.memory_fault import during
 from fomo.training.finite import check_weights
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import StepAt, StopRun
+from fomo.training.rates import set_rate
 from fomo.training.step import Learner, seed_layers
 
 LearningRate = Callable[[int, int, int], float]
@@ -175,8 +176,7 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     ledger = experiment.ledger
     at = StepAt(task.number, step, ledger.applied(task.number, step))
     rate = experiment.learning_rate(task.number, step, task.num_steps)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     seed_layers(experiment.seed, task.number, step)
     experiment.nonfinite.before_step(at, learner, optimizer)
     meter = ledger.meter(task.number, step, batch)

@@ -118,12 +118,15 @@ class Method(Logging):
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
 
-    A run may stop at any moment and go on in another process. Then, on the base model::
+    A run may stop at any moment and go on in another process. Then, on the base model, in this order (the function
+    ``go_on`` of ``fomo/training/resuming.py``, for runs and for ``fomo check``)::
 
         for method in methods: method.begin_run(network, seed)
         for method in methods: method.begin_task(network, task)    # only inside of a task
         for method in methods: method.load_state_dict(network, state)
-        network.load_state_dict(…); optimizer.load_state_dict(…)
+        network.load_state_dict(…)
+        optimizer = a fresh one over the parameters that require a gradient now    # only inside of a task
+        optimizer.load_state_dict(…)
 
     Everything has to be finite: the loss after every part's term, the gradient after the backward pass and after every
     part's ``after_backward``, the weights after the optimizer and after every other hook, and what a checkpoint keeps.

@@ -4,6 +4,7 @@ One switch for all of them says what weight decay reaches: every parameter (``de
 ``matrices``: no norm, bias, embedding or temperature.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,6 +30,25 @@ SPARED = (
 )
 """Parts of names of tables, tokens and layer scales that open_clip's, timm's and Hugging Face's towers keep in two or
 more dimensions."""
+WAYS_OUT = {
+    **dict.fromkeys(
+        ("layer_decay", "layer_decay_min_scale", "layer_decay_no_opt_scale", "param_group_fn"),
+        "timm reads it from a model alone, and an optimizer gets parameters here. For rates by layer give "
+        "optimizer._target_ a function of yours that returns groups, each with an `lr` or `lr_scale` of its own",
+    ),
+    **dict.fromkeys(
+        ("filter_bias_and_bn", "weight_decay_exclude_1d", "no_weight_decay", "no_weight_decay_list"),
+        "what weight decay reaches is optimizer.decay, here as with every optimizer",
+    ),
+    **dict.fromkeys(
+        ("fallback_list", "fallback_no_weight_decay"),
+        "timm reads it from a model alone, and an optimizer gets parameters here. Give optimizer._target_ a function "
+        "of yours that returns groups, with `use_fallback` where the fallback is to act",
+    ),
+    **dict.fromkeys(("lr", "weight_decay"), "it is a setting of every optimizer. Set optimizer.KEY itself"),
+    "opt": "the optimizer's name is optimizer.name",
+}
+"""Why an option that timm's own factory knows is none of an optimizer's, and what to do instead."""
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 """The parameters to be trained, each with its name in the network."""
 
@@ -167,10 +187,24 @@ def from_timm(
     options = dict(options or {})
     if about.second_order:
         raise fomo.FomoError(f"optimizer.name={name}: it needs second derivatives, which the loop does not give.")
-    if "momentum" in options and not about.has_momentum:
-        raise fomo.FomoError(f"optimizer.options.momentum={options['momentum']}: {name} has no momentum.")
     decayed = groups(parameters, weight_decay, decay)
     try:
+        _check_options(name, options)
         return timm.optim.create_optimizer_v2(decayed, opt=name, lr=lr, filter_bias_and_bn=False, **options)
     except (AssertionError, ImportError, TypeError, ValueError) as error:
         raise fomo.FomoError(f"optimizer.name={name}, optimizer.options={options}: {error}.") from error
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that timm would drop, or that its factory acts on only where it is given a whole model."""
+    about = timm.optim.get_optimizer_info(name)
+    taken = list(inspect.signature(timm.optim.get_optimizer_class(name, bind_defaults=False)).parameters)[1:]
+    dropped = {"eps": about.has_eps, "betas": about.has_betas, "momentum": about.has_momentum}
+    allowed = [key for key in taken if key not in ("lr", "weight_decay") and dropped.get(key, True)]
+    for key, value in options.items():
+        if key in WAYS_OUT and key not in allowed:
+            raise fomo.FomoError(f"optimizer.options.{key}={value}: {WAYS_OUT[key].replace('KEY', key)}.")
+        if key in dropped and key not in allowed:
+            raise fomo.FomoError(f"optimizer.options.{key}={value}: {name} has no {key}. Leave it out.")
+        if key not in allowed:
+            raise fomo.unknown(f"option optimizer.options of {name}", key, allowed)

@@ -54,6 +54,8 @@ def test_the_merging_rule_leaves_out_what_is_opposed() -> None:
     vectors = [torch.tensor([1.0, -1.0, 2.0, 0.0]), torch.tensor([3.0, 1.0, 0.0, -4.0])]
     merged = agree(iter(vectors), [0.25, 0.75], (), torch.empty(4))  # type: ignore[operator]
     assert merged.tolist() == [2.5, 0.0, 0.5, -3.0]
+    merged = agree(iter(vectors), [0.25, 0.75], (), torch.empty(4), share=0.5)  # type: ignore[operator]
+    assert merged.tolist() == [2.5, 0.25, 0.5, -3.0]
 
 
 def test_the_ordering_takes_datasets_in_turn() -> None:
@@ -65,7 +67,14 @@ def test_the_ordering_takes_datasets_in_turn() -> None:
 def test_all_that_is_named_takes_part_in_one_run(installed: None, tmp_path: Path) -> None:
     run = tiny.run(
         tmp_path / "run",
-        *("method=pull", "merging=offline", "merging.technique=agree", "schedule=linear", "meta_schedule=dynamic"),
+        *(
+            "method=pull",
+            "merging=offline",
+            "merging.technique=agree",
+            "+merging.options.share=0.5",
+            "schedule=linear",
+            "meta_schedule=dynamic",
+        ),
         *("stream.adaptation=[swatches,pocket_solids]", "stream.ordering=interleaved"),
     )
     config = (run / "config.yaml").read_text()

@@ -36,8 +36,8 @@ class Damaged(Exception):
 
 
 @contextmanager
-def as_written(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a state whose hashes are right is said of the state: somebody else wrote it.
+def as_written(path: Path, part: str = "state") -> Iterator[None]:
+    """Whatever goes wrong with a ``part`` of a state whose hashes are right is said of it: somebody else wrote it.
 
     Raises:
         FomoError: instead of any other error of Python or torch.
@@ -46,7 +46,10 @@ def as_written(path: Path) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise FomoError(f"{path}: its state is not one that this run writes ({what}). Remove it.") from error
+        raise FomoError(
+            f"{path}: its {part} is not one that this run writes ({what}). Moved out of the way it is kept, and the "
+            "same command goes on from the one before it, or starts again."
+        ) from error
 
 
 @dataclass(frozen=True)

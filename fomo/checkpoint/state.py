@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fomo.errors import NotFinite
+from fomo.errors import FomoError, NotFinite
 
 
 class Stateful(Protocol):
@@ -65,15 +65,49 @@ def load_model(network: nn.Module, method: MethodState, state: Mapping[str, Any]
 
 
 def load_network(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """The values, and the order of dimensions in memory: a folded adapter may leave a weight transposed."""
+    """The values, and the order of dimensions in memory: a folded adapter may leave a weight transposed.
+
+    Raises:
+        FomoError: the network has other tensors than the state.
+    """
+    _check_names(network.state_dict(), state)
     network.load_state_dict(dict(state))
     for name, value in network.state_dict(keep_vars=True).items():
         if value.stride() != state[name].stride():
             value.data = state[name].to(value.device)
 
 
+def _check_names(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Refuse a network that is not made as the kept one was: parts attach what they add, however a run goes on."""
+    lines = [f"the state has {name}, the network lacks it" for name in state if name not in own]
+    lines += [f"the network has {name}, the state lacks it" for name in own if name not in state]
+    lines += [
+        f"{name} is {list(value.shape)} in the state, {list(own[name].shape)} in the network"
+        for name, value in state.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if lines:
+        more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+        raise FomoError(
+            f"the network is made in another way than when it was kept: {lines[0]}{more}. What a part attaches, its "
+            "begin_run, begin_task and load_state_dict have to attach again."
+        )
+
+
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load, and undo what torch's own loading casts to the type of the parameter."""
+    """Load, and undo what torch's own loading casts to the type of the parameter.
+
+    Raises:
+        FomoError: the optimizer has other groups than the state.
+    """
+    sizes, kept = (
+        [len(group["params"]) for group in groups] for groups in (optimizer.param_groups, state["param_groups"])
+    )
+    if sizes != kept:
+        raise FomoError(
+            f"the optimizer is over {sizes} parameters by group, its state over {kept}: after load_state_dict that has "
+            "to require a gradient which did when the state was kept."
+        )
     optimizer.load_state_dict(dict(state))
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, values in state["state"].items():

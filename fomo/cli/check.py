@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fomo.config.compose import parse
+from fomo.config.several import GROUPS, names_in
 from fomo.errors import FomoError, nearest
 from fomo.system.text import escape
 
@@ -21,6 +22,7 @@ MARKS = {"ok": "green", "failed": "red", "not run": "yellow"}
 EPILOG = """examples:
   fomo check pull:Pull strength=0.1         class Pull of pull.py, here or installed; settings of its constructor
   fomo check pull:Pull trainable=lora       the same beside another part
+  fomo check pull:Pull regularizer=[ewc]    and beside another regulariser
   fomo check ema_merge                      what method=ema_merge is"""
 
 
@@ -60,6 +62,11 @@ def checked(method: str, overrides: list[str], seen: Any) -> Any:
     from fomo.testing import conformance
 
     others = [line for each, line in parsed if _beside(each.key_or_group)]
+    group = getattr(found, "group", "")
+    for each, line in parsed:
+        if each.key_or_group == group and names_in(each) is None:
+            beside = f" To have both: {group}=[{each.value()}]." if group in GROUPS else ""
+            raise FomoError(f"{line}: {method} is a {group} itself and would take its place. Leave it out.{beside}")
     return conformance(found, *others, seen=seen, settings=settings)
 
 

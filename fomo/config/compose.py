@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fomo.config import plugins
+from fomo.config import plugins, several
 from fomo.data.sources import is_inside
 from fomo.errors import FomoError, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
@@ -138,8 +138,12 @@ def _refuse_several(parsed: Sequence[Override]) -> None:
 
 
 def _chosen(override: Override) -> list[str]:
-    swept = override.is_discrete_sweep()
-    return list(map(str, override.sweep_string_iterator() if swept else [override.value()]))
+    if not override.is_discrete_sweep():
+        return several.names_in(override) or [str(override.value())]
+    values = list(map(str, override.sweep_string_iterator()))
+    if override.key_or_group not in several.GROUPS:
+        return values
+    return [name for value in values for name in _chosen(_parsed(f"{override.key_or_group}={value}"))]
 
 
 def study(overrides: Sequence[str]) -> str:
@@ -186,20 +190,21 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         FomoError: an unknown group, option or key.
     """
     name = "config"
-    overrides = [at_home(override) for override in overrides]
+    given = overrides = [at_home(override) for override in overrides]
     if file is None:
         parsed = parse(overrides)
         _refuse_several(parsed)
         register_models(parsed)
         register_plugins(parsed)
+        overrides = list(map(several.registered, parsed))
     else:
         name = _register_stored(file, overrides)
     try:
         values: dict[str, Any] = OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error, overrides) from None
-    values["label"] = label(overrides, str(values.get("label", "")))
-    return values
+    values["label"] = label(given, str(values.get("label", "")))
+    return several.ordered(values)
 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import nn
 
-from fomo.config.plugins import PARTS, check_method
+from fomo.config.plugins import PARTS, check_method, described
 from fomo.config.schema import Config
+from fomo.config.several import parts_of
 from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
@@ -21,6 +23,7 @@ from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
+from fomo.training.rates import with_scales
 from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
@@ -92,15 +95,40 @@ def methods(config: Config) -> Methods:
     Raises:
         FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
     """
-    parts: dict[str, Method] = {part: _build(config, part) for part in PARTS}
+    nodes = {name: node for group in PARTS for name, node in parts_of(group, getattr(config, group)).items()}
+    parts: dict[str, Method] = {name: build(name, node, config.runtime.allow_targets) for name, node in nodes.items()}
     for name, part in parts.items():
-        check_method(type(part), f"{name}._target_ = {getattr(config, name)['_target_']}")
+        check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")
     return Methods(parts)
 
 
 def make_optimizer(config: Config) -> MakeOptimizer:
-    """What makes a fresh optimizer over named parameters."""
-    return _build(config, "optimizer")
+    """What makes a fresh optimizer over named parameters, whose groups keep the ratio of their rates to the peak."""
+    make = _build(config, "optimizer")
+    rate = _peak(config)
+
+    def made(named: list[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+        optimizer = make(named)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise FomoError(
+                f"optimizer._target_ = {config.optimizer['_target_']} returned a {type(optimizer).__name__}: expected "
+                "is a torch.optim.Optimizer over the parameters that it is given."
+            )
+        return with_scales(optimizer, rate)
+
+    return made
+
+
+def _peak(config: Config) -> float:
+    """The peak of the learning rate.
+
+    Raises:
+        FomoError: it is not a finite number above 0.
+    """
+    rate = config.optimizer.get("lr")
+    is_rate = isinstance(rate, (int, float)) and 0 < rate < float("inf")
+    check_allowed(is_rate, f"optimizer.lr={rate}", "finite numbers above 0")
+    return float(rate)  # type: ignore[arg-type]  # None is refused
 
 
 def try_optimizer(config: Config, network: nn.Module) -> None:
@@ -111,8 +139,10 @@ def try_optimizer(config: Config, network: nn.Module) -> None:
     """
     try:
         make_optimizer(config)(list(network.named_parameters()))
-    except (TypeError, ValueError) as error:
-        raise FomoError(f"optimizer: {error}.") from error
+    except FomoError:
+        raise
+    except Exception as error:  # whatever a guest's code raises
+        raise FomoError(f"optimizer: {described(error)}.") from error
 
 
 def learner(config: Config, network: nn.Module, parts: Methods | None = None) -> Learner:
@@ -134,9 +164,7 @@ def schedule(config: Config) -> Callable[[Position], float]:
     Raises:
         FomoError: ``optimizer.lr`` is not a finite number above 0.
     """
-    base = config.optimizer.get("lr")
-    is_rate = isinstance(base, (int, float)) and 0 < base < float("inf")
-    check_allowed(is_rate, f"optimizer.lr={base}", "finite numbers above 0")
+    _peak(config)
     within_task = _build(config, "schedule")
     across_tasks = _build(config, "meta_schedule")
     return lambda at: float(across_tasks(within_task, at))

@@ -7,7 +7,7 @@ that is theirs.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -45,7 +45,7 @@ def bound(
     except ValueError as error:  # of a few built-in types
         raise FomoError(f"{section}._target_ = {node['_target_']}: {error}.") from None
     added = {**given, **{name: value for name, value in optional.items() if name in taken}}
-    _check_arguments(section, target, keys, added, bool(node.get("_partial_")))
+    check_arguments(section, target, keys, added, bool(node.get("_partial_")))
     return partial(target, **keys, **added)
 
 
@@ -75,9 +75,10 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
 @cache
 def own_targets(section: str) -> frozenset[str]:
     """What the options of a group name."""
-    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / section).glob("*.yaml"))
+    group = section.split(".")[0]  # of several parts, each is a section below its group
+    texts = (file.read_text(encoding="utf-8") for file in (config_dir() / group).glob("*.yaml"))
     named = {target for text in texts for target in TARGET.findall(text)}
-    return frozenset(named | ({OPEN_CLIP} if section == "model" else set()))
+    return frozenset(named | ({OPEN_CLIP} if group == "model" else set()))
 
 
 def _check_package(section: str, name: str, package: str, allow: tuple[str, ...]) -> None:
@@ -95,9 +96,21 @@ def _check_name(section: str, name: str, allow: tuple[str, ...]) -> None:
         raise unknown(f"target in {section}._target_ = {name}: target", name, own_targets(section), way_out)
 
 
-def _check_arguments(
-    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Mapping[str, Any], lazy: bool
+def check_arguments(
+    section: str, target: Callable[..., Any], keys: Mapping[str, Any], given: Collection[str], lazy: bool = False
 ) -> None:
+    """Refuse settings that a function or class does not take, or cannot use, and one that it lacks.
+
+    Args:
+        section: Where the settings stand, for messages.
+        target: What takes them as arguments.
+        keys: The settings.
+        given: Names of the arguments that the program gives.
+        lazy: Whether what is lacking may come later.
+
+    Raises:
+        FomoError: the key is named, and the nearest one.
+    """
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

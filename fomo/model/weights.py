@@ -20,17 +20,28 @@ def folded(network: nn.Module, copy: bool = True) -> Weights:
 
     ``copy=False`` returns views, to be read before the network changes.
     """
-    weights: Weights = {}
+    plain = {f"{prefix}.{name}".lstrip("."): getattr(module, name) for prefix, module, name in _plain(network)}
+    return {name: value.detach().clone() if copy else value.detach() for name, value in plain.items()}
+
+
+def plain_names(network: nn.Module) -> set[str]:
+    """The names that :func:`folded` gives, with nothing computed."""
+    return {f"{prefix}.{name}".lstrip(".") for prefix, _, name in _plain(network)}
+
+
+def _plain(network: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Every tensor of a network's plain state: its module's name, the module, its name there."""
     for prefix, module in network.named_modules():
         if isinstance(module, parametrize.ParametrizationList) or ".parametrizations" in f".{prefix}":
             continue
-        own = dict(module._parameters)
-        own |= {k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set}
-        if parametrize.is_parametrized(module):
-            own |= {name: getattr(module, name) for name in module.parametrizations}
-        dot = f"{prefix}." if prefix else ""
-        weights |= {dot + name: value.detach() for name, value in own.items() if value is not None}
-    return {name: value.clone() for name, value in weights.items()} if copy else weights
+        names = [name for name, value in module._parameters.items() if value is not None]
+        names += [
+            name
+            for name, value in module._buffers.items()
+            if value is not None and name not in module._non_persistent_buffers_set
+        ]
+        names += list(module.parametrizations) if parametrize.is_parametrized(module) else []
+        yield from ((prefix, module, name) for name in names)
 
 
 def on_host(network: nn.Module) -> Weights:

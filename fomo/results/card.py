@@ -25,7 +25,8 @@ class RunCard:
     ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where
     nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
-    ``num_cut_captions`` the training rows whose caption the context has cut.
+    ``num_cut_captions`` the training rows whose caption the context has cut. ``extra_parameters`` are tensors that a
+    plain model lacks, each with the part that makes it, its class and the file that it is in.
     """
 
     scores_sha256: str
@@ -39,6 +40,7 @@ class RunCard:
     base_sha256: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
+    extra_parameters: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: Mapping[str, Any] = field(default_factory=dict)
     device: str = ""
     num_threads: int = 0

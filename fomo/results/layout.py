@@ -21,6 +21,8 @@ WEIGHTS = CHECKPOINTS / "final.safetensors"
 """What was scored after the last update, as the weights of the configured model."""
 NETWORK = CHECKPOINTS / "network.safetensors"
 """In place of these where what was scored is more than weights: those of the network."""
+PARTS = CHECKPOINTS / "parts.safetensors"
+"""Parameters that parts keep in themselves, as ``PART.ATTRIBUTE``; only where there are some."""
 BAD_BATCH = Path("bad_batch.safetensors")
 """The batch whose loss or gradient was not finite."""
 WORK = Path("work")

@@ -11,6 +11,7 @@ import torch
 from fomo.planning.planner import without_recomputation
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
+from fomo.running.extras import extra_parameters
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.devices import peak
@@ -31,6 +32,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         stream_data_sha256=prepared.stream_hashes["data_sha256"],
         base_sha256=prepared.base_sha256,
         code=prepared.contents["code"],
+        extra_parameters=extra_parameters(prepared),
         weights_sha256=file_digest(folder / WEIGHTS) if prepared.is_plain else "",
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),

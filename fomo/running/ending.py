@@ -12,6 +12,7 @@ from fomo.report.page import write_report
 from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
 from fomo.running.card import run_card
 from fomo.running.deployment import Deployment
+from fomo.running.extras import save_kept_inside
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -57,6 +58,7 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment)
     live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
+    save_kept_inside(prepared, folder)
     write_report(folder)
     run_card(prepared, folder, live).write(folder)
 

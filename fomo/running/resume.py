@@ -13,7 +13,7 @@ import torch
 
 from fomo.batch import Batch
 from fomo.checkpoint.files import Checkpoint, Damaged, as_written, numbered, read_identity
-from fomo.checkpoint.state import Stateful, check_state, load_model, load_optimizer, training_state
+from fomo.checkpoint.state import Stateful, check_state, training_state
 from fomo.checkpoint.writer import CheckpointWriter
 from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loop import Checkpointer, RunProgress
@@ -24,6 +24,7 @@ from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
 from fomo.system.signals import Stop
+from fomo.training.resuming import go_on
 from fomo.training.step import Learner
 
 
@@ -62,29 +63,31 @@ class DiskCheckpointer(Checkpointer):
     def _start_from(self, found: Checkpoint) -> None:
         device = next(self._learner.network.parameters()).device
         self._found = found.path
-        with as_written(self._found):
-            self._state = state = found.tree(device)
+        self._state = state = found.tree(device)
+        with as_written(self._found, "place"):
             self.start = self._saved = RunProgress(**state["place"])
-            for name, part in self._parts.items():
+        for name, part in self._parts.items():
+            with as_written(self._found, name):
                 part.load_state_dict(state[name])
         if self.start.steps is None:
             self._load()
 
     def resume(self, task: Task) -> torch.optim.Optimizer | None:
         """As the contract of methods has it: begin the task on the base model, then load."""
-        self._learner.methods.each("begin_task", self._learner.network, task)
-        return self._load()
+        return self._load(task)
 
-    def _load(self) -> torch.optim.Optimizer | None:
+    def _load(self, task: Task | None = None) -> torch.optim.Optimizer | None:
         assert self._state is not None
         state = self._state
         self._state = None
-        with as_written(self._found):
-            load_model(self._learner.network, self._learner.methods, state)
-            optimizer = self._learner.optimizer() if state["optimizer"] else None
-            if optimizer:
-                load_optimizer(optimizer, state["optimizer"])
-        return optimizer
+        try:
+            with as_written(self._found, "training state"):
+                return go_on(self._learner, state, task)
+        except FomoError as error:
+            raise FomoError(
+                f"{self._found} stays as it is, but cannot be gone on from: {error} `fomo check` stops and resumes a "
+                "method beforehand. A run of a mended one is another run: take resume=again."
+            ) from error
 
     def save(self, progress: RunProgress, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Have the state written.

@@ -14,6 +14,7 @@ from fomo.budget.plan import StepPlan
 from fomo.config import factory
 from fomo.config.plugins import check_method, described
 from fomo.config.schema import Config
+from fomo.config.several import with_one_more
 from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.model import plain, weights
@@ -80,7 +81,8 @@ def conformance(
     """
 
     def parts(config: Config) -> dict[str, Method]:
-        return factory.methods(config).parts | {method.group: method(**(settings or {}))}
+        made = method(**(settings or {}))
+        return with_one_more(factory.methods(config).parts, method.group, method.__name__, made)
 
     return _report(partial(check_method, method, getattr(method, "__qualname__", repr(method))), overrides, parts, seen)
 
@@ -188,10 +190,10 @@ class Kit:
     def _unbroken(self) -> Unbroken:
         trial = self.trial()
         first = trial.whole(1)
-        boundary = trial.save(self.folder / f"boundary_{self._number}")
+        boundary = trial.save(self.folder / f"boundary_{self._number}", inside=False)
         trial.begin(2)
         trial.steps(2, 0, NUM_STEPS - 1)
-        middle = trial.save(self.folder / f"middle_{self._number}")
+        middle = trial.save(self.folder / f"middle_{self._number}", inside=True)
         trial.steps(2, NUM_STEPS - 1)
         deployed = trial.end(2)
         return Unbroken(trial, first, boundary, middle, trial.final(deployed), deployed)
@@ -204,6 +206,11 @@ class Kit:
         require_finite(run.trial.losses, {**run.deployed, **run.trial.methods.state_dict()})
         if run.trial.optimizer and not run.trial.losses:
             raise CheckFailed("no step was taken")
+        own = run.trial.methods.added.items()
+        idle = [name for name, added in own if added.trained and name not in run.trial.trained]
+        require_none(
+            idle, "registered to be trained, yet frozen when tasks begin (require the gradient in begin_task):"
+        )
 
     def check_scalars(self) -> None:
         """Shapes and types of the network's state are what they were."""
@@ -266,8 +273,7 @@ class Kit:
             again = "evaluated after a resume, it is another model (what is missing in state_dict?):"
             require_none(differing(self.unbroken.first, trial.deployed()), again)
             return trial.final(trial.whole(2))
-        trial.begin(2)
-        trial.load(saved)
+        trial.load(saved, inside=2)
         trial.steps(2, NUM_STEPS - 1)
         return trial.final(trial.end(2))
 

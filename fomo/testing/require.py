@@ -35,8 +35,8 @@ def require_finite(losses: Sequence[float], state: State) -> None:
 
 
 def require_alike(base: State, state: State, where: str, shapes: bool = True) -> None:
-    """The same names and types, and shapes where they are asked for."""
-    require_none(sorted(set(base) ^ set(state)), f"{where} is another set of tensors:")
+    """Everything that was there, of the same types, and shapes where they are asked for; a part may add its own."""
+    require_none(sorted(set(base) - set(state)), f"{where} lacks tensors:")
     for name, value in base.items():
         shape = list(state[name].shape) if shapes else list(value.shape)
         dtype = state[name].dtype

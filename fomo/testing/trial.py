@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,11 +14,15 @@ from torch import Tensor, nn
 from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, unmetered
 from fomo.budget.ledger import Ledger
+from fomo.checkpoint.files import Packed, snapshot
+from fomo.checkpoint.state import training_state
+from fomo.checkpoint.tree import unpack
 from fomo.method import Method, Task
 from fomo.model import weights
 from fomo.model.clip import train_mode
 from fomo.testing.watch import Watched, uncharged, watching
 from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, trained_names
+from fomo.training.resuming import go_on
 from fomo.training.step import Learner, MakeOptimizer
 
 State = dict[str, Tensor]
@@ -62,11 +65,9 @@ def without_temperature(make_parts: MakeParts) -> dict[str, Method]:
 
 @dataclass
 class Saved:
-    """A run that was stopped: the states of network and parts, the optimizer's, and a copy of the working folder."""
+    """A run that was stopped: what a checkpoint keeps of it, and a copy of the working folder."""
 
-    network: State
-    method: State
-    optimizer: dict[str, Any] | None
+    packed: Packed
     folder: Path
 
 
@@ -178,19 +179,18 @@ class Trial:
         self.steps(number)
         return self.end(number)
 
-    def save(self, place: Path) -> Saved:
-        """All that a checkpoint keeps, as files give it back."""
+    def save(self, place: Path, inside: bool) -> Saved:
+        """All that a checkpoint keeps: the optimizer ``inside`` of a task alone."""
         if self.folder.is_dir():
             shutil.copytree(self.folder, place)
-        optimizer = copy.deepcopy(self.optimizer.state_dict()) if self.optimizer else None
-        return Saved(stored(self.network.state_dict()), stored(self.methods.state_dict()), optimizer, place)
+        return Saved(snapshot(training_state(self.network, self.methods, self.optimizer if inside else None)), place)
 
-    def load(self, saved: Saved) -> None:
-        """In the documented order."""
-        self.methods.load_state_dict(self.network, saved.method)
-        self.network.load_state_dict(saved.network)
-        if self.optimizer and saved.optimizer:
-            self.optimizer.load_state_dict(copy.deepcopy(saved.optimizer))
+    def load(self, saved: Saved, inside: int | None = None) -> None:
+        """Go on as a run does; ``inside`` of a task, if the state was kept between two of its steps."""
+        state = unpack(saved.packed.state, saved.packed.tensors, "cpu")
+        self.optimizer = go_on(self.learner, state, self.task(inside) if inside else None)
+        if inside:
+            train_mode(self.network)
 
     def final(self, deployed: State) -> State:
         """Everything that a later task depends on, and what is deployed."""

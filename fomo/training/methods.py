@@ -1,7 +1,7 @@
 """The parts of a run, called hook by hook in their order, each metered under its name."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, Phases, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
+from fomo.training.added import SETTING_UP, Added, noting
 from fomo.training.finite import check_weights
 
 After = Callable[[str], None]
@@ -23,15 +24,20 @@ def nobody(part: str) -> None:
 
 
 class Methods:
-    """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``."""
+    """Named parts of a run in order. A ``meter`` hears what each part does, as ``NAME.HOOK``.
+
+    ``added`` names what the network has from a part: parameters and buffers that the base model lacks.
+    """
 
     def __init__(self, parts: Mapping[str, Method]) -> None:
         self.parts = dict(parts)
         self.computing_loss = False
+        self.added: dict[str, Added] = {}
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """Call one hook of one part."""
-        with meter(f"{name}.{hook}"):
+        sets_up = noting(self.added, name, arguments[0]) if hook in SETTING_UP else nullcontext()
+        with sets_up, meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
 
     def each(self, hook: str, *arguments: Any, meter: Meter = unmetered, after: After = nobody) -> None:
@@ -142,10 +148,22 @@ class Methods:
         return state
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Give each part its own keys of the state, without the prefix."""
+        """Give each part its own keys of the state, without the prefix.
+
+        Raises:
+            FomoError: a part's code fails; the part is named.
+        """
         for name, part in self.parts.items():
             prefix = f"{name}."
-            part.load_state_dict(network, {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+            own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            try:
+                with noting(self.added, name, network):
+                    part.load_state_dict(network, own)
+            except FomoError:
+                raise
+            except Exception as error:  # whatever a plug-in's code raises
+                what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                raise FomoError(f"{name}.load_state_dict ({type(part).__name__}) failed: {what}.") from error
 
 
 def _described(value: object) -> str:

@@ -6,9 +6,10 @@ result has the type of the first model. Task vectors are θ − θ₀, and the m
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from fomo import FomoError, Weights, rng
 from methods.merging import rules
 from methods.merging.lines import factors
 from methods.merging.reading import Model, check_finite, dtype_of, floating, parts, read, shape_of
-from methods.merging.techniques import Technique, check_density, check_factors, technique_of
+from methods.merging.techniques import Technique, check_density, check_factors, technique_of, with_options
 from methods.merging.thresholds import magnitudes
 
 SAMPLED = 64
@@ -41,6 +42,7 @@ def merge(
     scale: float = 1.0,
     lines: Sequence[float] | None = None,
     keys: Sequence[Keys] | None = None,
+    options: Mapping[str, Any] | None = None,
     out: Weights | None = None,
 ) -> Weights:
     """One model of several, tensor by tensor.
@@ -55,12 +57,13 @@ def merge(
         lines: LiNeS' (α, β), a factor by layer of the merged task vector on top of ``scale``.
         keys: what the random draws for each model are folded from, a tensor's name being added; by default
             the model's number in the merge.
+        options: settings of the rule's own.
         out: the tensors that the result is written to; may be those of the first model. New ones by default.
 
     Raises:
         FomoError: models of different architectures, an entry that is not finite, weights that do not sum to 1.
     """
-    row = technique_of(technique)
+    row = with_options(technique, options)
     if not models:
         raise FomoError("there is no model to merge: give one at least.")
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)

@@ -6,13 +6,19 @@ too); DARE (Yu et al. 2024, arXiv 2311.03099) keeps at random and divides by ``d
 Belilovsky 2024, arXiv 2312.06795, there per layer) first leaves out the largest ``outliers``. No rescaling but DARE's.
 """
 
+import inspect
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import fomo
 from methods.merging import rules
 from methods.papers import PAPERS, Papers
+
+ARGUMENTS = ("values", "weights", "draws", "out")
+"""What every rule is called with; what more it takes are settings of its own."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,25 @@ def technique_of(name: str) -> Technique:
             f"{plugged[name]} is of type {type(found).__name__}: give a rule, or a Technique with its needs."
         )
     return found if isinstance(found, Technique) else Technique(found)
+
+
+def with_options(name: str, options: Mapping[str, Any] | None) -> Technique:
+    """The technique of that name, its rule bound to settings of its own.
+
+    Raises:
+        FomoError: the rule cannot be called as rules are, or does not take, or lacks, one of the settings.
+    """
+    row = technique_of(name)
+    options = dict(options or {})
+    given = list(inspect.signature(row.rule).parameters)[: len(ARGUMENTS)]
+    fomo.check_arguments("merging.options", row.rule, options, given)
+    try:
+        inspect.signature(row.rule).bind(*ARGUMENTS, **options)
+    except TypeError as error:
+        raise fomo.FomoError(
+            f"merging.technique={name}: the rule cannot be called as rule({', '.join(ARGUMENTS)}, SETTING=…): {error}."
+        ) from None
+    return replace(row, rule=partial(row.rule, **options)) if options else row
 
 
 def check_factors(technique: str, scale: float, lines: Sequence[float] | None) -> None:

@@ -13,6 +13,7 @@ goes on from, and an expert's mask is the same in every merge.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from fomo import Weights
 from methods.merging.lines import positions
 from methods.merging.merge import Keys, merge
 from methods.merging.reading import Model, Stored, store
-from methods.merging.techniques import check_density, check_factors, technique_of
+from methods.merging.techniques import check_density, check_factors, technique_of, with_options
 
 INITS = {
     "zero_shot": "θ₀",
@@ -54,6 +55,7 @@ class TemporalMerge(fomo.Method):
             ``deploy="all"`` 0.8.
         scale: factor of the merged task vector.
         lines: LiNeS' (α, β), a factor by layer on top of ``scale``; ``None`` leaves it out.
+        options: settings of the technique's rule, for one of a plug-in that has some.
 
     Raises:
         FomoError: an unknown name, a value out of range, a setting without meaning for the rest.
@@ -70,6 +72,7 @@ class TemporalMerge(fomo.Method):
         density: float | None = None,
         scale: float = 1.0,
         lines: Sequence[float] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.init = init
         self.deploy = deploy
@@ -78,6 +81,7 @@ class TemporalMerge(fomo.Method):
         self.weight = weight
         self.scale = scale
         self.lines = lines
+        self.options = options
         default = OFFLINE_DENSITY if deploy == "all" else DENSITY
         self.density = default if density is None else density
         self._check(density)
@@ -88,14 +92,15 @@ class TemporalMerge(fomo.Method):
         for key, value, allowed in (("init", self.init, INITS), ("deploy", self.deploy, DEPLOYS)):
             if value not in allowed:
                 raise fomo.unknown(f"value of merging.{key}", value, allowed)
-        row = technique_of(self.technique)
+        row = with_options(self.technique, self.options)
         if not 0 <= self.weight <= 1:
             raise fomo.FomoError(f"merging.weight={self.weight}: allowed are 0 to 1, the share of the old model.")
         check_factors(self.technique, self.scale, self.lines)
         if self.init == "merged" and self.deploy == "latest":
             raise fomo.FomoError("merging.init=merged: merging.deploy=latest merges nothing. Take deploy=running.")
         without = f"has no meaning for merging.technique={self.technique}"
-        for key, idle in (("density", density is not None), ("scale", self.scale != 1), ("lines", bool(self.lines))):
+        given = {"density": density is not None, "scale": self.scale != 1}
+        for key, idle in (given | {"lines": bool(self.lines), "options": bool(self.options)}).items():
             if idle and self.deploy == "latest":
                 raise fomo.FomoError(f"merging.{key}: merging.deploy=latest merges nothing. Leave it out.")
         if row.trim is None and density is not None:
@@ -156,6 +161,7 @@ class TemporalMerge(fomo.Method):
                 scale=self.scale,
                 lines=self.lines,
                 keys=keys,
+                options=self.options,
                 out=None if self._merged is self._base else self._merged,
             )
 

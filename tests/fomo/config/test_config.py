@@ -26,6 +26,7 @@ NEEDED = {
     ("stream", "images"): ["stream.adaptation=[mine]"],
     ("stream", "file"): ["stream.path=stream.json"],
     ("stream", "own"): ["stream._target_=birds.plan"],
+    ("optimizer", "own"): ["optimizer._target_=birds.optimizer"],
 }
 
 

@@ -50,6 +50,13 @@ class NoNumber(Method):
         return loss * float("nan")
 
 
+class Untrained(Method):
+    """Registers a parameter to be trained, which what is trained freezes again, and leaves it so."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        network.register_parameter("prompt", nn.Parameter(torch.zeros(3)))
+
+
 class Matrices(Method):
     """Takes every parameter for an array that has rows."""
 
@@ -199,6 +206,7 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
     ("training", NoNumber, r"task 1, step 0: the loss after regularizer.loss \(NoNumber\) is nan"),
     ("training", SpoilsGradients, r"task 1, step 1: the gradient norm after regularizer.after_backward .* is nan"),
+    ("training", Untrained, r"registered to be trained, yet frozen when tasks begin.*begin_task\): prompt"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),

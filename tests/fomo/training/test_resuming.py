@@ -1,0 +1,146 @@
+"""One order to go on in, for runs and the kit; what does not take its state is named, and nothing is to be removed."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import fomo
+from fomo.checkpoint.files import as_written
+from fomo.checkpoint.state import load_network, load_optimizer
+from fomo.config import factory
+from fomo.errors import FomoError
+from fomo.running.run import execute
+from fomo.testing.kit import Kit
+from fomo.testing.world import config_of
+from fomo.training.methods import Methods
+from tests import tiny
+from tests.fomo.helpers import put
+from tests.fomo.running.test_resume import OFTEN, Cut, Cutting
+
+
+class Shift(nn.Module):
+    """Adds a vector for every task so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_task = nn.ParameterList()
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + sum(self.of_task)
+
+
+class Shifts(fomo.Method):
+    """A vector per task, attached where the state says how many there are; the last alone is trained."""
+
+    group = "trainable"
+    grows_with_tasks = True
+    count = 0
+
+    def _attach(self, network: nn.Module, count: int) -> None:
+        if not parametrize.is_parametrized(network, "positional_embedding"):
+            parametrize.register_parametrization(network, "positional_embedding", Shift())
+        added = network.parametrizations.positional_embedding[0].of_task  # type: ignore[union-attr,index]
+        while self.count < count:
+            added.append(nn.Parameter(torch.zeros(network.positional_embedding.shape[1])))  # type: ignore[index,union-attr]
+            self.count += 1
+        network.requires_grad_(False)
+        added[-1].requires_grad_(True)
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self._attach(network, self.count + (self.count < task.number))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"count": torch.tensor(self.count)}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        if state["count"]:
+            self._attach(network, int(state["count"]))
+
+
+def test_the_kit_makes_the_optimizer_when_a_run_does(tmp_path: Path) -> None:
+    """What ``load_state_dict`` attaches is what the optimizer is over."""
+    config = config_of(())
+    parts = factory.methods(config).parts
+    kit = Kit(lambda: None, config, (), lambda: {**parts, "trainable": Shifts()}, tmp_path)
+    assert kit.run("resume").why == ""
+
+
+class Broken(fomo.Method):
+    """Asks its state for a key that it never put there."""
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        state["number"].item()
+
+
+def test_a_part_that_does_not_take_its_state_is_named() -> None:
+    with pytest.raises(FomoError, match=r"second\.load_state_dict \(Broken\) failed: KeyError: 'number'\."):
+        Methods({"first": fomo.Method(), "second": Broken()}).load_state_dict(
+            nn.Linear(1, 1), {"first.number": torch.ones(1)}
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ({"weight": (1, 2)}, "the network has bias, the state lacks it"),
+        (
+            {"weight": (1, 2), "bias": (1,), "prompt": (3,), "router": ()},
+            "state has prompt, the network lacks it and 1 more",
+        ),
+        ({"weight": (1, 3), "bias": (1,)}, r"weight is \[1, 3\] in the state, \[1, 2\] in the network"),
+    ],
+)
+def test_a_network_that_is_made_in_another_way_is_refused_by_name(state: dict[str, tuple[int, ...]], why: str) -> None:
+    with pytest.raises(FomoError, match=f"{why}.*load_state_dict have to attach again"):
+        load_network(nn.Linear(2, 1), {name: torch.zeros(shape) for name, shape in state.items()})
+
+
+def test_an_optimizer_over_other_parameters_is_refused() -> None:
+    make = partial(torch.optim.SGD, lr=0.1)
+    kept = make(nn.Linear(2, 1).parameters()).state_dict()
+    with pytest.raises(FomoError, match=r"over \[1\] parameters by group, its state over \[2\]: after load_state_dict"):
+        load_optimizer(make([nn.Parameter(torch.ones(1))]), kept)
+
+
+def test_an_odd_state_is_moved_and_not_removed(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FomoError, match=r"its ledger is not one.*Moved out of the way it is kept") as raised,
+        as_written(tmp_path, "ledger"),
+    ):
+        raise KeyError("steps")
+    assert "emove" not in str(raised.value) and "elete" not in str(raised.value)
+
+
+SOURCE = '''
+import torch
+
+import fomo
+
+
+class Forgetful(fomo.Method):
+    """Attaches a parameter in its second task, and not when it goes on."""
+
+    def begin_task(self, network, task):
+        if task.number == 1:
+            network.register_buffer("mark", torch.ones(1))
+'''
+
+
+def test_a_run_that_cannot_go_on_says_what_is_wrong_and_keeps_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "forgetful_part.py", SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    part = ("regularizer._target_=forgetful_part.Forgetful", "runtime.allow_targets=[forgetful_part]")
+    overrides = (*part, "budget.steps=2", OFTEN)
+    with pytest.raises(Cut):
+        execute(tiny.prepared(*overrides), tmp_path / "run", Cutting(8))  # the second task's step
+    text = r"000\d+ stays as it is, but cannot be gone on from: .*state has mark, the network lacks it.*fomo check"
+    for _ in range(2):
+        with pytest.raises(FomoError, match=text):
+            execute(tiny.prepared(*overrides), tmp_path / "run", tiny.Silent())
