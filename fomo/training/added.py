@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.model.weights import plain_names
 
@@ -21,13 +22,29 @@ class Added(NamedTuple):
 
 
 @contextmanager
-def noting(added: dict[str, Added], part: str, network: nn.Module) -> Iterator[None]:
-    """Note, by its plain name, what the network has afterwards and had not before. Adapters have no plain name."""
+def noting(added: dict[str, Added], name: str, part: Method, network: nn.Module) -> Iterator[None]:
+    """Note, by its plain name, what the network has afterwards and had not before. Adapters have no plain name.
+
+    Args:
+        added: What the network has from parts, by plain name; added to.
+        name: The part's.
+        part: Who is called inside.
+        network: What it may register something on.
+
+    Raises:
+        FomoError: a part registers something, and does not say that it deploys more than plain weights.
+    """
     before = plain_names(network)
     yield
     trained = dict(network.named_parameters())
-    for name in sorted(plain_names(network) - before):
-        added.setdefault(name, Added(part, name in trained and trained[name].requires_grad))
+    new = sorted(plain_names(network) - before)
+    if new and part.plain_weights:
+        raise FomoError(
+            f"{name} ({type(part).__qualname__}) registers '{new[0]}' on the network, for which a plain model has no "
+            "place: set plain_weights = False in the class, and the result is marked so."
+        )
+    for each in new:
+        added.setdefault(each, Added(name, each in trained and trained[each].requires_grad))
 
 
 def kept_inside(part: Method, network: nn.Module) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ class Methods:
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """Call one hook of one part."""
-        sets_up = noting(self.added, name, arguments[0]) if hook in SETTING_UP else nullcontext()
+        sets_up = noting(self.added, name, self.parts[name], arguments[0]) if hook in SETTING_UP else nullcontext()
         with sets_up, meter(f"{name}.{hook}"):
             return getattr(self.parts[name], hook)(*arguments)
 

@@ -125,6 +125,8 @@ import fomo
 class Forgetful(fomo.Method):
     """Attaches a parameter in its second task, and not when it goes on."""
 
+    plain_weights = False
+
     def begin_task(self, network, task):
         if task.number == 1:
             network.register_buffer("mark", torch.ones(1))
