@@ -10,6 +10,7 @@ import torch
 
 from fomo.batch import Batch
 from fomo.budget.flops import Meter
+from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.model.clip import train_mode
@@ -124,6 +125,8 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
             num_steps=num_steps,
             seed=experiment.seed,
             num_update_samples=batches.num_update_samples(number),
+            datasets=batches.names.datasets,
+            concepts=batches.names.until(number),
             update_batches=partial(batches.once, number),
             autocast=experiment.learner.autocast,
         )
@@ -138,13 +141,17 @@ def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | N
     seed_layers(experiment.seed, task.number, "begin")
     with experiment.ledger.hooks(task.number, "begin") as meter, during("hook", task.number):
         learner.methods.each("begin_task", learner.network, task, meter=meter)
-        return learner.optimizer(meter), 0
+        optimizer = learner.optimizer(meter)
+    experiment.ledger.check_memory(task.number, "begin", held(learner.methods.parts, learner.network))
+    return optimizer, 0
 
 
 def end(experiment: Experiment, task: Task, meter: Meter) -> None:
     """The hooks of every part at the end of a task: estimate importances, merge."""
     seed_layers(experiment.seed, task.number, "end")
-    experiment.learner.methods.each("end_task", experiment.learner.network, task, meter=meter)
+    learner = experiment.learner
+    learner.methods.each("end_task", learner.network, task, meter=meter)
+    experiment.ledger.check_memory(task.number, "end", held(learner.methods.parts, learner.network))
 
 
 def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, start: int = 0) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fomo.batch import Batch
+from fomo.stream.definition import Concept
 
 
 class UpdateBatches(Protocol):
@@ -35,6 +36,9 @@ class Task:
     (0, n, 0); the last may be smaller. Every call returns the same. Take all batches: the rehearsal returns equal
     batches once and charges them as often as they come. ``with autocast():`` computes in the run's precision, as
     ``loss`` already does.
+
+    ``datasets`` are the names that ``batch.datasets`` numbers, ``concepts`` the concepts (``dataset``, ``name``) of the
+    tasks up to this one, in the order of the stream, that ``batch.labels`` numbers.
     """
 
     number: int
@@ -42,6 +46,8 @@ class Task:
     num_steps: int
     seed: int
     num_update_samples: int = 0
+    datasets: tuple[str, ...] = field(default=(), repr=False)
+    concepts: tuple[Concept, ...] = field(default=(), repr=False)
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
 
@@ -81,7 +87,7 @@ class Method:
 
     Every hook is charged to the budget for the FLOPs it computes, whatever they are for. They are planned by
     rehearsing the hooks on fake tensors, which have shapes and no content: a hook that reads values, masks by them or
-    uses files cannot be rehearsed and says in :meth:`flops` what it costs.
+    uses files cannot be rehearsed and says in :meth:`flops` what it costs, in :meth:`memory` what is held after it.
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
@@ -148,6 +154,15 @@ class Method:
 
         ``task`` is ``None`` for ``begin_run``. The run counts the hook all the same, and another figure than this one
         is an error. Default: ``None``, rehearse it.
+        """
+        return None
+
+    def memory(self, hook: str, network: nn.Module, task: Task | None) -> int | None:
+        """Bytes that this part holds on the device after ``hook``, in all: for what a rehearsal cannot see.
+
+        Say it for a hook that :meth:`flops` answers for, if it makes tensors that stay; the network's own do not count,
+        nor do those made under ``fomo.host_memory()``. A run in which the part holds more is an error. Default:
+        ``None``, as much as the rehearsal has found until then.
         """
         return None
 

@@ -3,14 +3,14 @@
 import hashlib
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
-from fomo.results.config_file import read_config, sha256_without_seed
+from fomo.results.config_file import read_config, sha256_without_seed, stream_seed
 from fomo.results.layout import CARD
 from fomo.results.ledger import read_ledger
 from fomo.results.scores import Point, Scores, read_scores
@@ -76,7 +76,7 @@ def leaderboard(folders: Sequence[Path]) -> Board:
             refused[str(folder)] = str(error)
             continue
         code = json_digest(card.code)[:6] if card.code else ""
-        key = (f"{track(scores, card)}, {budget}", sha256_without_seed(values), code)
+        key = (f"{track(scores, card)}{_stream_seed(values)}, {budget}", sha256_without_seed(values), code)
         groups.setdefault(key, []).append(_Run(values["seed"], values.get("label", ""), scores, folder))
     made = _told_apart([(code, _entry(name, runs)) for (name, _, code), runs in groups.items()])
     best_first = sorted(made, key=lambda entry: (entry.track, -entry.gm))
@@ -107,6 +107,12 @@ def track(scores: Scores, card: RunCard) -> str:
     data = f", data {scores.stream.data_sha256[:6]}" if scores.stream.data_sha256 else ""
     base = f", base {card.base_sha256[:6]}" if card.base_sha256 else ""
     return f"{scores.stream.name}, {scores.num_tasks} updates, datasets {names}{data}{base}"
+
+
+def _stream_seed(values: Mapping[str, Any]) -> str:
+    """What tells runs over one order of the stream from runs that each have the order of their own seed."""
+    seed = stream_seed(values)
+    return "" if seed is None else f", stream seed {seed}"
 
 
 def _ranked(folder: Path) -> Scores:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, unmetered
+from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Method, Task
 from fomo.model import weights
@@ -116,7 +117,18 @@ class Trial:
 
         assert self.seed is not None
         num_samples = self.world.num_samples[data - 1]
-        return Task(number, self.num_tasks, self.num_steps, self.seed, num_samples, once, self.autocast)
+        names = self.world.names
+        return Task(
+            number,
+            self.num_tasks,
+            self.num_steps,
+            self.seed,
+            num_samples,
+            datasets=names.datasets,
+            concepts=names.until(data),
+            update_batches=once,
+            autocast=self.autocast,
+        )
 
     @contextmanager
     def _hooks(self, number: int, when: str) -> Iterator[Meter]:
@@ -125,6 +137,10 @@ class Trial:
             yield meter
         self._look(f"at the {when} of a task")
 
+    def _check_memory(self, number: int, when: Literal["begin", "end"]) -> None:
+        if self.ledger:
+            self.ledger.check_memory(number, when, held(self.methods.parts, self.network))
+
     def _look(self, when: str) -> None:
         self.altered |= dict.fromkeys(f"{name} of a batch, {when}" for name in self.lender.altered())
 
@@ -132,6 +148,7 @@ class Trial:
         """The start of a task: the method, then a fresh optimizer."""
         with self._hooks(number, "begin") as meter:
             self.methods.each("begin_task", self.network, self.task(number), meter=meter)
+        self._check_memory(number, "begin")
         self.trained |= trained_names(self.network)
         self.optimizer = self.learner.optimizer()
         train_mode(self.network)
@@ -155,6 +172,7 @@ class Trial:
         """The end of a task; the weights that are deployed."""
         with self._hooks(number, "end") as meter:
             self.methods.each("end_task", self.network, self.task(number), meter=meter)
+            self._check_memory(number, "end")
             return self.deployed(meter)
 
     def deployed(self, meter: Meter = unmetered) -> weights.Weights:

@@ -47,6 +47,14 @@ class NoNumber(Method):
         return loss * float("nan")
 
 
+class Divides(Method):
+    """Weighs the rows of P by how many there are."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        assert batch.features is not None
+        return loss + 0.1 * batch.features.images[: batch.counts[0]].square().mean()
+
+
 class Matrices(Method):
     """Takes every parameter for an array that has rows."""
 
@@ -149,6 +157,7 @@ class SinglePrecision(Method):
 BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
     ("training", NoNumber, "the loss is nan in step 0"),
+    ("pools", Divides, "the loss is nan in step 1"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
