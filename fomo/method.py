@@ -87,7 +87,7 @@ class Method:
 
     Every hook is charged to the budget for the FLOPs it computes, whatever they are for. They are planned by
     rehearsing the hooks on fake tensors, which have shapes and no content: a hook that reads values, masks by them or
-    uses files cannot be rehearsed and says in :meth:`flops` what it costs, in :meth:`memory` what is held after it.
+    uses files cannot be rehearsed and says in :meth:`flops` what it costs, in :meth:`held_bytes` what is held after it.
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
@@ -157,7 +157,7 @@ class Method:
         """
         return None
 
-    def memory(self, hook: str, network: nn.Module, task: Task | None) -> int | None:
+    def held_bytes(self, hook: str, network: nn.Module, task: Task | None) -> int | None:
         """Bytes that this part holds on the device after ``hook``, in all: for what a rehearsal cannot see.
 
         Say it for a hook that :meth:`flops` answers for, if it makes tensors that stay; the network's own do not count,

@@ -66,7 +66,7 @@ class Ledger:
             if found[name] > planned + TOLERATED * cost.peak_bytes:
                 raise FomoError(
                     f"task {task}, after the hooks at its {when}: {name} holds {found[name]:,} bytes on the device, "
-                    f"planned were {planned:,}. Let `memory` give what a part holds after a hook that declares its "
+                    f"planned were {planned:,}. Let `held_bytes` give what a part holds after a hook that declares its "
                     f"`flops`; set `grows_with_tasks` if it holds more with every task; make what is to lie in the "
                     f"host's memory under fomo.host_memory()."
                 )
@@ -74,7 +74,7 @@ class Ledger:
         if cost.declared and peak is not None and peak > DRIVER_SHARE * cost.peak_bytes + DRIVER_BYTES:
             raise FomoError(
                 f"task {task}: {peak:,} bytes were allocated on the GPU at the peak, planned were {cost.peak_bytes:,}. "
-                f"Let `memory` give what {', '.join(sorted(cost.declared))} takes."
+                f"Let `held_bytes` give what {', '.join(sorted(cost.declared))} takes."
             )
         self._begun = task if when == "begin" else 0
         forget_allocator_peak()

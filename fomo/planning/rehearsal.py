@@ -6,10 +6,10 @@ does and leaves as much memory, else every task is rehearsed: its hooks, where s
 counts the real steps again, looks at what the parts hold, and refuses any other cost.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -19,17 +19,16 @@ from torch.optim import AdamW
 from fomo.batch import UNKNOWN, Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, TaskCost
-from fomo.budget.flops import FlopMeter, Flops, Meter, Phases
-from fomo.budget.held import held, reachable
+from fomo.budget.flops import FlopMeter, Flops, Phases
 from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision, not_counted
 from fomo.budget.memory import mixed_precision as gpu_precision
 from fomo.data.drawn import Source
 from fomo.errors import FomoError
 from fomo.method import Method, PeriodicOptimizer, Task, UpdateBatches
 from fomo.model.clip import train_mode
+from fomo.planning.rehearsed import RehearsedParts
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
-from fomo.system.checks import is_count
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 
@@ -58,67 +57,6 @@ class StreamShape:
         return len(self.num_samples)
 
 
-class _Rehearsed(Methods):
-    """Parts whose hooks run on fake tensors, or are declared."""
-
-    def __init__(self, parts: Mapping[str, Method], memory: PeakMemory) -> None:
-        super().__init__(parts)
-        self.memory = memory
-        self.declare: Callable[[str, int], None]
-        self.unseen = dict.fromkeys(parts, 0)
-        """Bytes that each part says that it holds, beyond those that its hooks made here."""
-        self.declared: set[str] = set()
-
-    def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
-        """Run the hook; one that declares its FLOPs is not run."""
-        part = self.parts[name]
-        network = arguments[0]
-        task = next((each for each in arguments if isinstance(each, Task)), None)
-        flops = _whole(f"{name}.flops({hook!r}, …)", part.flops(hook, network, task))
-        if flops is None:
-            result = self._run(name, hook, *arguments, meter=meter)
-        else:
-            self.declare(f"{name}.{hook}", flops)
-            self.declared.add(f"{name}.{hook}")
-            result = {"loss": arguments[-1], "deployed": nullcontext()}.get(hook)
-        self._hold(name, network, _whole(f"{name}.memory({hook!r}, …)", part.memory(hook, network, task)))
-        return result
-
-    def _run(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
-        try:
-            return super().call(name, hook, *arguments, meter=meter)
-        except FomoError:
-            raise
-        except Exception as error:  # whatever a plug-in's code raises
-            raise FomoError(
-                f"{name}.{hook} ({type(self.parts[name]).__name__}) failed while it was rehearsed on fake tensors, to "
-                f"count its FLOPs: {type(error).__name__}: {error}. If it reads values, masks by them or uses files, "
-                f"let its methods `flops` and `memory` give what it costs and then holds."
-            ) from error
-
-    def _hold(self, name: str, network: nn.Module, num_bytes: int | None) -> None:
-        """From here on, a part holds so many bytes in all; those that were not made here live from now on."""
-        if num_bytes is not None:
-            unseen = max(0, num_bytes - held({name: self.parts[name]}, network)[name])
-            self.memory.take(unseen - self.unseen[name])
-            self.unseen[name] = unseen
-
-    def held(self, network: nn.Module) -> dict[str, int]:
-        """Bytes that the parts hold and the network has; what no operation made is followed from here on."""
-        for part in self.parts.values():
-            for tensor in reachable(part):
-                self.memory.add(tensor)
-        found = held(self.parts, network)
-        return {name: num_bytes + self.unseen.get(name, 0) for name, num_bytes in found.items()}
-
-
-def _whole(what: str, number: int | None) -> int | None:
-    """A number that a part declares."""
-    if number is not None and not is_count(number):
-        raise FomoError(f"{what} returned {number!r}: integers from 0 are allowed, and None to have it rehearsed.")
-    return number
-
-
 class _Trace(NamedTuple):
     """The bytes of a rehearsed task: alive when its hooks have begun it, more at the peak of its first step and of both
     steps, alive at its end; ``keeps``: the parts hold more after the steps than before."""
@@ -142,7 +80,7 @@ class _Rehearsal:
         self._went_through = False
         self.by_size: dict[int, TaskCost] = {}
         self.traces: list[_Trace] = []
-        self.methods = _Rehearsed(learner.methods.parts, memory)
+        self.methods = RehearsedParts(learner.methods.parts, memory)
         self.learner = replace(
             learner,
             network=fake_copy(learner.network, fake),
@@ -237,7 +175,7 @@ class _Rehearsal:
             if self.by_size and size not in self.by_size:
                 self.task(number, hooks_only=True)
             hooks = self.by_size.get(size, third)
-            return replace(third, begin=hooks.begin, end=hooks.end)
+            return replace(third, begin=hooks.begin, end=hooks.end, held=hooks.held)
         if not self._steps_are_alike(second, third):
             return self.task(number)
         is_last = number == self.shape.num_tasks
