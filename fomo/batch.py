@@ -1,9 +1,16 @@
 """What a step is made from: a batch, and the features that the network returns for it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from fomo.data.drawn import Source
+
+UNKNOWN = -1
 
 
 class Features(NamedTuple):
@@ -20,9 +27,63 @@ class Batch:
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
+
+    Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
+    device, views of ``sources`` [b, 4]; -1 is what a row does not have. They are the same for a sample throughout the
+    run, in whatever task, worker or process; the pair of dataset and sample names it.
     """
 
     images: Tensor
     tokens: Tensor
     counts: tuple[int, int, int]
     features: Features | None = None
+    sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
+
+    def __post_init__(self) -> None:
+        if self.sources is None:
+            shape = (len(self.images), len(Source._fields))
+            object.__setattr__(self, "sources", torch.full(shape, UNKNOWN, device=self.images.device))
+
+    @property
+    def labels(self) -> Tensor:
+        """The concept of each row, an index into ``task.concepts``; -1 for rows of P."""
+        return self.sources[:, 0]
+
+    @property
+    def tasks(self) -> Tensor:
+        """The task (from 1) that each row was new in; -1 for rows of P."""
+        return self.sources[:, 1]
+
+    @property
+    def datasets(self) -> Tensor:
+        """The dataset of each row, an index into ``task.datasets``."""
+        return self.sources[:, 2]
+
+    @property
+    def samples(self) -> Tensor:
+        """The number of each row's sample in its dataset."""
+        return self.sources[:, 3]
+
+    def split(self, size: int) -> Iterator["Batch"]:
+        """The rows ``size`` at a time, each piece with its own counts, and features where there are any."""
+        for start in range(0, len(self.images), size):
+            rows = slice(start, start + size)
+            features = self.features and self.features._replace(
+                images=self.features.images[rows], texts=self.features.texts[rows]
+            )
+            yield replace(
+                self,
+                images=self.images[rows],
+                tokens=self.tokens[rows],
+                counts=self._counts_of(start, start + size),
+                features=features,
+                sources=self.sources[rows],
+            )
+
+    def _counts_of(self, start: int, stop: int) -> tuple[int, int, int]:
+        """The rows of P, D_t and B among those from ``start`` to ``stop``."""
+        ends = accumulate(self.counts)
+        p, d, b = (
+            max(0, min(stop, end) - max(start, end - count)) for end, count in zip(ends, self.counts, strict=True)
+        )
+        return p, d, b

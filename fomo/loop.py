@@ -10,6 +10,7 @@ import torch
 
 from fomo.batch import Batch
 from fomo.budget.flops import Meter
+from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.model.clip import train_mode
@@ -120,8 +121,16 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
     for number, num_steps in enumerate(planned, start=1):
         if number < start.task or (number == start.task and start.steps is None):
             continue
-        samples = (batches.num_update_samples(number), partial(batches.once, number))
-        yield experiment.learner.task(number, len(planned), num_steps, experiment.seed, samples)
+        yield experiment.learner.task(
+            number,
+            len(planned),
+            num_steps,
+            experiment.seed,
+            num_update_samples=batches.num_update_samples(number),
+            datasets=batches.names.datasets,
+            concepts=batches.names.until(number),
+            update_batches=partial(batches.once, number),
+        )
 
 
 def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | None, int]:
@@ -133,13 +142,17 @@ def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | N
     seed_layers(experiment.seed, task.number, "begin")
     with experiment.ledger.hooks(task.number, "begin") as meter, during("hook", task.number):
         _hooks(experiment, "begin", task, meter)
-        return learner.optimizer(meter), 0
+        optimizer = learner.optimizer(meter)
+    experiment.ledger.check_memory(task.number, "begin", held(learner.methods.parts, learner.network))
+    return optimizer, 0
 
 
 def end(experiment: Experiment, task: Task, meter: Meter) -> None:
     """The hooks of every part at the end of a task: estimate importances, merge."""
     seed_layers(experiment.seed, task.number, "end")
     _hooks(experiment, "end", task, meter)
+    learner = experiment.learner
+    experiment.ledger.check_memory(task.number, "end", held(learner.methods.parts, learner.network))
 
 
 def _hooks(experiment: Experiment, when: str, task: Task, meter: Meter) -> None:

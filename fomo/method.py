@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fomo.batch import Batch
 from fomo.errors import FomoError
+from fomo.stream.definition import Concept
 
 
 class UpdateBatches(Protocol):
@@ -45,6 +46,9 @@ class Task:
     ``backward(batch)`` computes the whole loss of a batch as the step does, every part's term in it, at the weights
     that the network holds now, adds its gradient to ``parameter.grad``, and returns it. It is for ``after_backward`` of
     a method that looks at other weights, and costs a forward and a backward pass.
+
+    ``datasets`` are the names that ``batch.datasets`` numbers, ``concepts`` the concepts (``dataset``, ``name``) of the
+    tasks up to this one, in the order of the stream, that ``batch.labels`` numbers.
     """
 
     number: int
@@ -52,6 +56,8 @@ class Task:
     num_steps: int
     seed: int
     num_update_samples: int = 0
+    datasets: tuple[str, ...] = field(default=(), repr=False)
+    concepts: tuple[Concept, ...] = field(default=(), repr=False)
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
     max_grad_norm: float = float("inf")
@@ -113,7 +119,7 @@ class Method(Logging):
 
     Every hook is charged to the budget for the FLOPs it computes, whatever they are for. They are planned by
     rehearsing the hooks on fake tensors, which have shapes and no content: a hook that reads values, masks by them or
-    uses files cannot be rehearsed and says in :meth:`flops` what it costs.
+    uses files cannot be rehearsed and says in :meth:`flops` what it costs, in :meth:`held_bytes` what is held after it.
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.
@@ -196,6 +202,15 @@ class Method(Logging):
 
         ``task`` is ``None`` for ``begin_run``. The run counts the hook all the same, and another figure than this one
         is an error. Default: ``None``, rehearse it.
+        """
+        return None
+
+    def held_bytes(self, hook: str, network: nn.Module, task: Task | None) -> int | None:
+        """Bytes that this part holds on the device after ``hook``, in all: for what a rehearsal cannot see.
+
+        Say it for a hook that :meth:`flops` answers for, if it makes tensors that stay; the network's own do not count,
+        nor do those made under ``fomo.host_memory()``. A run in which the part holds more is an error. Default:
+        ``None``, as much as the rehearsal has found until then.
         """
         return None
 

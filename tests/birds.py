@@ -70,3 +70,8 @@ def opened(size: int = 40) -> object:
 def described(size: int = 40) -> object:
     """A description that nobody can open."""
     return {"size": size}
+
+
+def seeded(seed: object = "none") -> object:
+    """The seed, as it was given."""
+    return seed

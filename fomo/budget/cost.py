@@ -1,6 +1,6 @@
 """What a method costs on a model, as the rehearsal finds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fomo.budget.flops import Phases
@@ -12,7 +12,8 @@ class TaskCost:
     """One task: hooks before, the first step (and those that refresh), every other step, hooks after.
 
     Steps are ``None`` where the method trains nothing. They are those of the run's first batch size; ``ramped`` has the
-    same two of each other size of a ramp.
+    same two of each other size of a ramp. ``held`` has the bytes that each part holds on the device, and the network,
+    after the hooks at the "begin" and at the "end".
     """
 
     begin: Phases
@@ -20,6 +21,7 @@ class TaskCost:
     ordinary: Phases | None
     end: Phases
     ramped: Mapping[int, tuple[Phases, Phases]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def step(self, size: int, first: bool) -> Phases:
         """A step on a batch of ``size``: one that costs what the first one does, or an ordinary one."""
@@ -32,7 +34,7 @@ class Cost:
 
     ``refresh_every`` is the period of steps that cost what the first one does; ``None`` if only the first one does.
     ``depends_on_samples`` says that hooks went through D_t; ``steady``, that beyond its size all tasks after the first
-    cost the same.
+    cost the same. ``declared`` are the hooks, as ``PART.HOOK``, whose cost is what the part says.
     """
 
     begin_run: Phases
@@ -42,6 +44,7 @@ class Cost:
     optimizer_arithmetic: int
     depends_on_samples: bool
     steady: bool
+    declared: frozenset[str] = frozenset()
 
 
 def of_all_sizes(costs: Mapping[int, Cost]) -> Cost:
@@ -60,10 +63,18 @@ def of_all_sizes(costs: Mapping[int, Cost]) -> Cost:
     for number, task in enumerate(first.tasks):
         same = {size: cost.tasks[number] for size, cost in costs.items() if cost is not first}
         ramped = {size: (each.first, each.ordinary) for size, each in same.items() if each.first and each.ordinary}
-        tasks.append(replace(task, ramped=ramped))
+        held = _most([task.held, *(each.held for each in same.values())])
+        tasks.append(replace(task, ramped=ramped, held=held))
     peak = max(cost.peak_bytes for cost in costs.values())
     steady = all(cost.steady for cost in costs.values())
     return replace(first, tasks=tuple(tasks), peak_bytes=peak, steady=steady)
+
+
+def _most(held: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """The most that each part holds."""
+    return {
+        when: {name: max(each[when][name] for each in held) for name in of_first} for when, of_first in held[0].items()
+    }
 
 
 def _hooks(cost: Cost) -> list[Phases]:

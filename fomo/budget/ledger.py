@@ -7,11 +7,12 @@ their kind costs. Hooks outside of steps are always counted. Another cost than t
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fomo import rng
 from fomo.batch import Batch
 from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged, unmetered
+from fomo.budget.memory import allocator_peak, forget_allocator_peak
 from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
@@ -19,6 +20,11 @@ from fomo.stream.pools import POOLS
 
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
+TOLERATED = 0.001
+"""Share of the planned peak that a part may hold beyond its plan: scalars and the like."""
+DRIVER_SHARE = 1.25
+DRIVER_BYTES = 2**30
+"""What the allocator's peak may be of the planned one, and beyond it: workspaces inside kernels are not planned."""
 
 
 class Ledger:
@@ -32,6 +38,7 @@ class Ledger:
         self.phases: list[dict[str, Flops]] = [{} for _ in plan.steps]
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
+        self._begun = 0
         self._settle(1, "at the start of the run", begin_run or {}, plan.cost.begin_run if plan.cost else None)
 
     @contextmanager
@@ -42,6 +49,34 @@ class Ledger:
         cost = self.plan.cost
         planned = getattr(cost.tasks[task - 1], when) if cost else None
         self._settle(task, f"at the {when} of the task", meter.phases, planned)
+
+    def check_memory(self, task: int, when: Literal["begin", "end"], found: Mapping[str, int]) -> None:
+        """Compare the bytes that parts hold and the network has after the hooks ``when`` of a task with the plan.
+
+        On a GPU the allocator's peak since the task's begin is compared too, where a part has declared what it costs.
+
+        Raises:
+            FomoError: a part holds more than it pays for; less is no fault.
+        """
+        cost = self.plan.cost
+        if cost is None:
+            return
+        for name, planned in cost.tasks[task - 1].held.get(when, {}).items():
+            if found[name] > planned + TOLERATED * cost.peak_bytes:
+                raise FomoError(
+                    f"task {task}, after the hooks at its {when}: {name} holds {found[name]:,} bytes on the device, "
+                    f"planned were {planned:,}. Let `held_bytes` give what a part holds after a hook that declares its "
+                    f"`flops`; set `grows_with_tasks` if it holds more with every task; make what is to lie in the "
+                    f"host's memory under fomo.host_memory()."
+                )
+        peak = allocator_peak() if when == "end" and task == self._begun else None
+        if cost.declared and peak is not None and peak > DRIVER_SHARE * cost.peak_bytes + DRIVER_BYTES:
+            raise FomoError(
+                f"task {task}: {peak:,} bytes were allocated on the GPU at the peak, planned were {cost.peak_bytes:,}. "
+                f"Let `held_bytes` give what {', '.join(sorted(cost.declared))} takes."
+            )
+        self._begun = task if when == "begin" else 0
+        forget_allocator_peak()
 
     def meter(self, task: int, step: int, batch: Batch) -> Meter:
         """The meter of a step about to be taken (tasks from 1, steps from 0). It counts if the kind is to be counted.

@@ -26,11 +26,14 @@ BLOCK = 512
 
 
 class PeakMemory(TorchDispatchMode):
-    """While active, follows the bytes of all storages that operations make; ``peak`` is the most that lived at once."""
+    """While active, follows the bytes of all storages that operations make; ``peak`` is the most that lived at once.
+
+    ``recent`` is the most since it was last set, which is for whoever wants to know of a stretch.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = 0
+        self.live = self.peak = self.recent = 0
         self._seen = WeakIdKeyDictionary()
 
     def add(self, tensor: Tensor) -> None:
@@ -40,12 +43,14 @@ class PeakMemory(TorchDispatchMode):
             return
         num_bytes = 0 if _on_host else -(-storage.nbytes() // BLOCK) * BLOCK
         self._seen[storage] = num_bytes
-        self.live += num_bytes
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._free, num_bytes)
+        self.take(num_bytes)
+        weakref.finalize(storage, self.take, -num_bytes)
 
-    def _free(self, num_bytes: int) -> None:
-        self.live -= num_bytes
+    def take(self, num_bytes: int) -> None:
+        """Add bytes that live from here on, or, below 0, that live no more."""
+        self.live += num_bytes
+        self.recent = max(self.recent, self.live)
+        self.peak = max(self.peak, self.live)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and follow its results."""
@@ -78,31 +83,69 @@ def norm_in_full_precision() -> Iterator[None]:
 
 
 _on_host = False
+_host_storages = WeakIdKeyDictionary()
+
+
+def is_on_host(storage: torch.UntypedStorage) -> bool:
+    """Whether a storage was made under :func:`host_memory`."""
+    return storage in _host_storages
+
+
+class _OnHost(TorchDispatchMode):
+    """While active, remembers the storages that operations make, so that they are known on a CPU too."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and remember its results; what shares a storage with an argument stays what it was."""
+        result = func(*args, **(kwargs or {}))
+        given = {each.untyped_storage()._cdata for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor) and each.untyped_storage()._cdata not in given:
+                _host_storages[each.untyped_storage()] = None
+        return result
 
 
 @contextmanager
-def host_memory() -> Iterator[None]:
-    """What is made inside is kept in the host's memory, and not counted as the device's.
-
-    Move tensors off the device with ``tensor.to("cpu", copy=True)``.
-
-    Raises:
-        FomoError: on a GPU, its memory has grown.
-    """
+def not_counted() -> Iterator[None]:
+    """What is made inside takes no memory of the device."""
     global _on_host
-    before = _allocated()
     outer = _on_host
     _on_host = True
     try:
         yield
     finally:
         _on_host = outer
+
+
+@contextmanager
+def host_memory() -> Iterator[None]:
+    """What is made inside is kept in the host's memory, and not counted as the device's.
+
+    Move tensors off the device with ``tensor.to("cpu", copy=True)``; what no operation of torch makes (NumPy, files) is
+    to be copied so too.
+
+    Raises:
+        FomoError: on a GPU, its memory has grown.
+    """
+    before = _allocated()
+    with not_counted(), _OnHost():
+        yield
     if _allocated() > before:
         raise FomoError(f"fomo.host_memory(): {_allocated() - before} bytes more lie on the GPU after it than before.")
 
 
 def _allocated() -> int:
     return torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
+
+
+def allocator_peak() -> int | None:
+    """Bytes that were allocated on the GPU at once since :func:`forget_allocator_peak`; ``None`` without one."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+
+
+def forget_allocator_peak() -> None:
+    """Begin anew with what is allocated now."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def mixed_precision() -> AbstractContextManager[None]:

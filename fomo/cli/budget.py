@@ -72,11 +72,14 @@ def count(values: Mapping[str, Any]) -> dict[str, Any]:
     from fomo.config.factory import stream_plan
     from fomo.config.schema import resolve
     from fomo.planning.table import row
+    from fomo.stream.definition import StreamNames
 
     config = resolve(values).config
-    num_samples = stream_plan(config).num_training_samples()
+    plan = stream_plan(config)
+    num_samples = plan.num_training_samples()
     # |D_t| is taken as equal for all tasks: a run plans with the real sizes.
-    return row(config, lambda num_tasks: max(1, round(num_samples / num_tasks))).to_json()
+    names = StreamNames((*plan.adaptation, *plan.pool_datasets), (tuple(plan.concepts),))
+    return row(config, lambda num_tasks: max(1, round(num_samples / num_tasks)), names).to_json()
 
 
 def table(found: list[dict[str, Any]]) -> Table:

@@ -111,13 +111,13 @@ def build(options: argparse.Namespace) -> None:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         sources = (options.captions, options.time_groups, options.per_class)
         finder = FactFinder(config, plan, *sources, console, progress, progress.add_task("ordering", total=None))
-        concepts = plan.ordered(config.seed, finder.facts())
+        concepts = plan.ordered(config.stream_seed, finder.facts())
     if options.out is None:
         sys.stdout.write(as_text(concepts) + "\n")
         return
     write_concepts(options.out, concepts)
     about = f"{options.out}: {len(concepts)} concepts of {len(plan.adaptation)} datasets, ordering {plan.ordering}"
-    console.print(f"{about}, seed {config.seed}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{about}, seed {config.stream_seed}", soft_wrap=True, markup=False, highlight=False)
 
 
 def show(options: argparse.Namespace) -> None:
@@ -127,7 +127,7 @@ def show(options: argparse.Namespace) -> None:
     if options.plot is not None and not options.plot.parent.is_dir():
         raise FomoError(f"--plot '{options.plot}': the folder '{options.plot.parent}' is not there.")
     config, plan = configured(options.overrides)
-    shown = summary(plan, config.num_tasks, config.seed, config.evaluation.split)
+    shown = summary(plan, config.num_tasks, config.stream_seed, config.evaluation.split)
     if options.plot is not None:
         plot_domains(shown, options.plot)
     if options.json:

@@ -201,7 +201,9 @@ def stream_plan(config: Config) -> StreamPlan:
     Raises:
         FomoError: ``stream._target_`` returns something else.
     """
-    plan = _build(config, "stream")
+    seed = config.stream.get("seed")
+    node = {key: value for key, value in config.stream.items() if key != "seed"}
+    plan = build("stream", node, config.runtime.allow_targets, {} if seed is None else {"seed": seed})
     if not isinstance(plan, StreamPlan):
         raise FomoError(
             f"stream._target_ = {config.stream['_target_']} returned a {type(plan).__name__}: expected is a "
@@ -212,7 +214,7 @@ def stream_plan(config: Config) -> StreamPlan:
 
 def stream(config: Config) -> Stream:
     """The stream with its data. The pocket's images are drawn here if need be."""
-    return stream_plan(config).open(config.num_tasks, config.seed, config.evaluation.split)
+    return stream_plan(config).open(config.num_tasks, config.stream_seed, config.evaluation.split)
 
 
 def pools(config: Config, of: Stream) -> StreamPools:

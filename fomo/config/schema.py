@@ -20,6 +20,7 @@ from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
 from fomo.stream.mixture import MixtureWeights
 from fomo.stream.pools import Captions
+from fomo.system.checks import is_count
 from fomo.system.digest import json_digest
 from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
@@ -83,6 +84,15 @@ class Config:
             value = getattr(self, name)
             check_allowed(value is None or value > 0, f"{name}={value}", "numbers above 0")
         _ = self.sizes  # refuses a ramp that makes no sense
+        seed = self.stream.get("seed")
+        allowed = "integers from 0, and null: that of the run"
+        check_allowed(seed is None or is_count(seed), f"stream.seed={seed}", allowed)
+
+    @property
+    def stream_seed(self) -> int:
+        """What the order of the stream is drawn from: ``stream.seed``, else the run's seed."""
+        own: int | None = self.stream.get("seed")
+        return self.seed if own is None else own
 
     @cached_property
     def sizes(self) -> BatchSizes:

@@ -16,6 +16,19 @@ class Skipped(NamedTuple):
     """How many."""
 
 
+class Source(NamedTuple):
+    """Where a sample is from, in numbers that are the same throughout a run; -1 for what it does not have."""
+
+    label: int = -1
+    """Its concept: the number in the order of the stream. Samples of P have none."""
+    task: int = -1
+    """The task (from 1) that it was new in. Samples of P have none."""
+    dataset: int = -1
+    """The number of its dataset, :class:`fomo.stream.definition.StreamNames` has the names."""
+    sample: int = -1
+    """Its number in the dataset, unique there. In tar files read in sequence: file · 2⁴⁰ + where its image begins."""
+
+
 class Drawn(NamedTuple):
     """A sample to train on."""
 
@@ -25,3 +38,4 @@ class Drawn(NamedTuple):
     """At least one."""
     skipped: tuple[Skipped, ...] = ()
     """What had to be left out to come to this sample."""
+    source: Source = Source()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
+from fomo.data.drawn import Source
 from fomo.data.samples import Dataset, Samples
 
 
@@ -26,6 +27,12 @@ class SplitPart:
     """What is added to a target, so that the classes of several datasets are told apart."""
     card: DatasetCard | None = None
     """The card of the dataset, if the part is a whole split."""
+    dataset: int = -1
+    """The number of the dataset in the run; -1 where nobody asks."""
+    task: int = -1
+    """The task (from 1) that the samples belong to; -1 for none."""
+    labels: np.ndarray | None = None
+    """The concept of each class of the dataset: int64 [classes]; ``None`` where classes are no concepts."""
 
 
 def part_of(dataset: Dataset, split: str) -> SplitPart:
@@ -67,6 +74,13 @@ class Joined:
         number = bisect_right(self._edges, index) - 1
         part = self.parts[number]
         return part, int(part.rows[index - self._edges[number]])
+
+    def source(self, index: int) -> Source:
+        """Where a sample is from."""
+        part, row = self.locate(index)
+        target = -1 if part.labels is None else int(part.samples.targets[row])
+        label = -1 if part.labels is None or target < 0 else int(part.labels[target])
+        return Source(label, part.task, part.dataset, row)
 
     def image(self, index: int) -> Image.Image:
         """The image of a sample, RGB."""

@@ -19,7 +19,7 @@ from braceexpand import braceexpand
 from PIL import Image
 
 from fomo import rng
-from fomo.data.drawn import Drawn, Skipped
+from fomo.data.drawn import Drawn, Skipped, Source
 from fomo.data.images import BadImage, decode
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
 from fomo.errors import FomoError
@@ -29,6 +29,8 @@ from fomo.system.reading import read_json
 
 MAX_SHARDS = 1_000_000
 MAX_SKIPPED = 1_000
+LARGEST_SHARD = 2**40
+"""Bytes. With a million files, the number of a file and a place in it fit into 63 bits."""
 MAX_SIZES_BYTES = 2**27
 
 
@@ -206,6 +208,8 @@ class SequentialPool:
     seed: int
     kind: str | None = None
     """Of the captions; ``None``: those to train on."""
+    dataset: int = -1
+    """Its number among the datasets of the run."""
 
     @property
     def size(self) -> None:
@@ -216,7 +220,7 @@ class SequentialPool:
         return Walk(self.shards, self.seed)
 
     def __getstate__(self) -> dict[str, object]:
-        return {"shards": self.shards, "seed": self.seed, "kind": self.kind}
+        return {"shards": self.shards, "seed": self.seed, "kind": self.kind, "dataset": self.dataset}
 
     def draw(self, position: int) -> Drawn:
         """The sample at a position of the run.
@@ -226,11 +230,13 @@ class SequentialPool:
         """
         skipped: dict[Skipped, None] = {}
         for candidate in range(position, position + MAX_SKIPPED):
-            path, member, notes = self._at(candidate)
+            shard, member, notes = self._at(candidate)
+            path = self.shards.paths[shard]
             skipped |= dict.fromkeys(notes)
             try:
                 image, captions = self._decoded(path, member)
-                return Drawn(image, captions, tuple(skipped))
+                source = Source(dataset=self.dataset, sample=shard * LARGEST_SHARD + member.image.offset)
+                return Drawn(image, captions, tuple(skipped), source)
             except BadImage as error:
                 skipped[Skipped(f"{path}: {member.key}", str(error), 1)] = None
         last = list(skipped)[-1]
@@ -238,13 +244,13 @@ class SequentialPool:
             f"stream.pool: {MAX_SKIPPED} samples in a row cannot be used, at last {last.where}: {last.reason}."
         )
 
-    def _at(self, position: int) -> tuple[Path, Member, tuple[Skipped, ...]]:
+    def _at(self, position: int) -> tuple[int, Member, tuple[Skipped, ...]]:
         epoch, offset = self._walk.place(position)
         block, spot = divmod(offset, self.shards.window)
         samples, skipped = self._walk.window(epoch, block)
         shuffled = _shuffled(self.seed, f"window {epoch}", block, len(samples))
         shard, member = samples[int(shuffled[spot])]
-        return self.shards.paths[shard], member, skipped
+        return shard, member, skipped
 
     def _decoded(self, path: Path, member: Member) -> tuple[Image.Image, list[str]]:
         post(f"sample '{member.key}' of the pretraining pool in {path}")

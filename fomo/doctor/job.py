@@ -12,7 +12,7 @@ from fomo.batch import Batch
 from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
 from fomo.config import factory
-from fomo.config.schema import Config, Resolved, resolve
+from fomo.config.schema import Resolved, resolve
 from fomo.doctor.control_groups import process_bytes
 from fomo.doctor.facts import JobFacts
 from fomo.doctor.room import PREFETCHED
@@ -70,7 +70,7 @@ def _tried(prepared: Prepared, bounds: MachineBounds) -> JobFacts:
     if not sum(prepared.plan.steps):
         return job
     job = replace(job, loading_seconds=_loading_seconds(prepared))
-    return _stepped(job, prepared.resolved.config, model, cost, bounds)
+    return _stepped(job, prepared, model, cost, bounds)
 
 
 def _random_weights(resolved: Resolved) -> Resolved:
@@ -103,17 +103,18 @@ def _rehearsed(prepared: Prepared) -> tuple[Cost, ClipModel]:
     """The cost in the precision of this device (a budget is planned in a GPU's), and the model anew."""
     config = prepared.resolved.config
     model = factory.model(config, random=True)
-    shape = stream_shape(config, model, prepared.maker.pools.update_sizes)
+    pools = prepared.maker.pools
+    shape = stream_shape(config, model, pools.update_sizes, names=pools.names)
     make = partial(factory.learner, config, model.network)
     return rehearse(make, shape, mixed_precision=config.runtime.precision == "bf16"), model
 
 
-def _stepped(job: JobFacts, config: Config, model: ClipModel, cost: Cost, bounds: MachineBounds) -> JobFacts:
+def _stepped(job: JobFacts, prepared: Prepared, model: ClipModel, cost: Cost, bounds: MachineBounds) -> JobFacts:
     """The job with the seconds of a step: the fastest of a few, or what its FLOPs take at the rate of a matrix product.
 
     Args:
         job: what is known so far.
-        config: its configuration.
+        prepared: the same, built.
         model: a fresh one, which is trained.
         cost: of the job.
         bounds: what the machine has.
@@ -123,8 +124,10 @@ def _stepped(job: JobFacts, config: Config, model: ClipModel, cost: Cost, bounds
     by_flops = charged(cost.tasks[-1].ordinary or {}) / bounds.flops_per_second
     if by_flops > LONGEST_STEP:
         return replace(job, step_seconds=by_flops, estimated=True)
+    config = prepared.resolved.config
     try:
-        seconds = trial(config, model, [config.batch_size] * config.num_tasks, config.batch_size)
+        names = prepared.maker.pools.names
+        seconds = trial(config, model, [config.batch_size] * config.num_tasks, config.batch_size, names)
     except torch.OutOfMemoryError as error:
         return replace(job, untried=str(error).splitlines()[0])
     return replace(job, step_seconds=min(seconds, default=None))

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,6 +16,7 @@ from fomo.config.schema import Config
 from fomo.method import Task
 from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
+from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.system.devices import synchronize
 from fomo.training.nonfinite import check_rewindable
@@ -24,7 +25,13 @@ from fomo.training.step import Learner
 TRIED_STEPS = 4
 
 
-def stream_shape(config: Config, model: ClipModel, num_samples: Sequence[int], size: int | None = None) -> StreamShape:
+def stream_shape(
+    config: Config,
+    model: ClipModel,
+    num_samples: Sequence[int],
+    size: int | None = None,
+    names: StreamNames = NO_NAMES,
+) -> StreamShape:
     """What tasks and batches look like to a rehearsal.
 
     Args:
@@ -32,9 +39,10 @@ def stream_shape(config: Config, model: ClipModel, num_samples: Sequence[int], s
         model: Says how large images are.
         num_samples: |D_t| of every task.
         size: Rows of a batch; ``None``: ``batch_size``.
+        names: What a part may ask of a task: its datasets and concepts.
     """
     rows = size or config.batch_size
-    return StreamShape(model.image_size, lambda task: _kinds(config, rows, task), num_samples, config.seed)
+    return StreamShape(model.image_size, lambda task: _kinds(config, rows, task), num_samples, config.seed, names)
 
 
 def _kinds(config: Config, size: int, task: int) -> list[Counts]:
@@ -48,28 +56,34 @@ def _kinds(config: Config, size: int, task: int) -> list[Counts]:
     return [kind for kind, count in zip(whole, counts, strict=True) if count]
 
 
-def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int]) -> Cost:
+def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames = NO_NAMES) -> Cost:
     """What the configured method costs on a model: one cost for all batch sizes of the run.
 
     Args:
         config: Says which method, in whose precision on a GPU.
         model: Its network may be on the meta device; it is not changed.
         num_samples: |D_t| of every task.
+        names: Datasets and concepts of every task.
 
     Raises:
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
-    return _rehearsed(config, model, num_samples, lambda: factory.learner(config, model.network))
+    shapes = {size: stream_shape(config, model, num_samples, size, names) for size in config.sizes.distinct}
+    return _of_shapes(config, shapes, lambda: factory.learner(config, model.network))
 
 
-def _rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], make: Callable[[], Learner]) -> Cost:
+def _of_shapes(config: Config, shapes: Mapping[int, StreamShape], make: Callable[[], Learner]) -> Cost:
+    """One cost from the shape of the stream at every batch size."""
     mixed = config.runtime.mixed_on_gpu
-    sizes = config.sizes.distinct
-    return of_all_sizes({n: rehearse(make, stream_shape(config, model, num_samples, n), mixed) for n in sizes})
+    return of_all_sizes({size: rehearse(make, shape, mixed) for size, shape in shapes.items()})
 
 
 def plan_run(
-    config: Config, model: ClipModel, num_samples: Sequence[int], kept_steps: tuple[int, ...] | None = None
+    config: Config,
+    model: ClipModel,
+    num_samples: Sequence[int],
+    kept_steps: tuple[int, ...] | None = None,
+    names: StreamNames = NO_NAMES,
 ) -> StepPlan:
     """Steps of every task, and whether the configuration goes with them.
 
@@ -78,6 +92,7 @@ def plan_run(
         model: What is trained; it is not changed.
         num_samples: |D_t| of every task.
         kept_steps: The steps of a run that goes on: a budget of seconds would be timed anew without them.
+        names: Datasets and concepts of every task.
 
     Raises:
         FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs; a
@@ -86,20 +101,20 @@ def plan_run(
     if kept_steps is not None and config.budget.unit == "wall_seconds":
         planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
     else:
-        planned = _planned(config, model, num_samples)
+        planned = _planned(config, model, num_samples, names)
     if config.on_nan == "rewind":
         check_rewindable(planned)
     config.sizes.check_reached(sum(planned.steps))
     return planned
 
 
-def _planned(config: Config, model: ClipModel, num_samples: Sequence[int]) -> StepPlan:
+def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames) -> StepPlan:
     budget = config.budget
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
-        seconds = {size: _seconds_per_step(config, model, num_samples, size) for size in timed}
+        seconds = {size: _seconds_per_step(config, model, num_samples, size, names) for size in timed}
         return typed_in(budget, config.num_tasks, config.sizes, seconds)
-    cost = rehearsed(config, model, num_samples)
+    cost = rehearsed(config, model, num_samples, names)
     return plan(budget, cost, Memory(cost.peak_bytes, reference_bytes(config, model)), config.sizes)
 
 
@@ -109,10 +124,21 @@ def reference_bytes(config: Config, model: ClipModel) -> int:
     return full_fine_tuning(_keeping_activations(config, model.network), shape, config.runtime.mixed_on_gpu).peak_bytes
 
 
-def without_recomputation(config: Config, model: ClipModel, planned: StepPlan, num_samples: Sequence[int]) -> int:
-    """FLOPs of the run, had it kept every activation: what MFU counts."""
+def without_recomputation(
+    config: Config, model: ClipModel, planned: StepPlan, num_samples: Sequence[int], names: StreamNames
+) -> int:
+    """FLOPs of the run, had it kept every activation: what MFU counts.
+
+    Args:
+        config: Says which method.
+        model: What was trained.
+        planned: The run's steps.
+        num_samples: |D_t| of every task.
+        names: Datasets and concepts of every task.
+    """
     make = _keeping_activations(config, model.network)
-    unchecked = replace(planned, cost=_rehearsed(config, model, num_samples, make))
+    shapes = {size: stream_shape(config, model, num_samples, size, names) for size in config.sizes.distinct}
+    unchecked = replace(planned, cost=_of_shapes(config, shapes, make))
     return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
 
 
@@ -123,9 +149,11 @@ def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]
     return lambda: replace(factory.learner(config, copied), micro_batch=None)
 
 
-def _seconds_per_step(config: Config, model: ClipModel, num_samples: Sequence[int], size: int) -> float:
+def _seconds_per_step(
+    config: Config, model: ClipModel, num_samples: Sequence[int], size: int, names: StreamNames
+) -> float:
     """Time of a step on the device at hand: the fastest of a few on a copy of the model."""
-    seconds = trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples, size)
+    seconds = trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples, size, names)
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
@@ -138,7 +166,9 @@ def measure(config: Config) -> int:
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
-def trial(config: Config, model: ClipModel, num_samples: Sequence[int], size: int) -> list[float]:
+def trial(
+    config: Config, model: ClipModel, num_samples: Sequence[int], size: int, names: StreamNames = NO_NAMES
+) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
 
     Args:
@@ -146,10 +176,13 @@ def trial(config: Config, model: ClipModel, num_samples: Sequence[int], size: in
         model: What the steps are taken on.
         num_samples: |D_t| of every task; the first is the one tried.
         size: Rows of the batch.
+        names: Datasets and concepts of every task.
     """
     learner = factory.learner(config, model.network)
     learner.methods.begin_run(model.network, config.seed)
-    task = Task(1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0])
+    task = Task(
+        1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0], datasets=names.datasets, concepts=names.until(1)
+    )
     learner.methods.each("begin_task", model.network, task)
     optimizer = learner.optimizer()
     if optimizer is None:

@@ -2,28 +2,32 @@
 
 Two steps are rehearsed; the second is taken for all later ones of its task, except where the optimizer says that it
 refreshes something every so often. Three tasks are; the third is taken for all later ones if it costs what the second
-does, else every task is rehearsed. The ledger counts the real steps again and refuses any other cost.
+does and leaves as much memory, else every task is rehearsed: its hooks, where steps still cost the same. The ledger
+counts the real steps again, looks at what the parts hold, and refuses any other cost.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import AdamW
 
-from fomo.batch import Batch
+from fomo.batch import UNKNOWN, Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, TaskCost
-from fomo.budget.flops import FlopMeter, Flops, Meter, Phases
-from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision
+from fomo.budget.flops import FlopMeter, Flops, Phases
+from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision, not_counted
 from fomo.budget.memory import mixed_precision as gpu_precision
+from fomo.data.drawn import Source
 from fomo.errors import FomoError
 from fomo.method import Method, PeriodicOptimizer, Task, UpdateBatches
 from fomo.model.clip import train_mode
+from fomo.planning.rehearsed import RehearsedParts
+from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
@@ -38,12 +42,14 @@ class StreamShape:
         kinds: Of a task, the counts of P, D and B that a batch may have.
         num_samples: |D_t| of every task.
         seed: The run's seed, which hooks are called with.
+        names: Datasets and concepts of the tasks, by the numbers that rows have.
     """
 
     image_size: int
     kinds: Callable[[int], Sequence[Counts]]
     num_samples: Sequence[int]
     seed: int
+    names: StreamNames = NO_NAMES
 
     @property
     def num_tasks(self) -> int:
@@ -51,40 +57,30 @@ class StreamShape:
         return len(self.num_samples)
 
 
-class _Rehearsed(Methods):
-    """Parts whose hooks run on fake tensors, or are declared."""
+class _Trace(NamedTuple):
+    """The bytes of a rehearsed task: alive when its hooks have begun it, more at the peak of its first step and of both
+    steps, alive at its end; ``keeps``: the parts hold more after the steps than before."""
 
-    declare: Callable[[str, int], None]
-
-    def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
-        """Run the hook; one that declares its FLOPs is not run."""
-        part = self.parts[name]
-        task = next((each for each in arguments if isinstance(each, Task)), None)
-        declared = part.flops(hook, arguments[0], task)
-        if declared is not None:
-            self.declare(f"{name}.{hook}", declared)
-            return {"loss": arguments[-1], "deployed": nullcontext()}.get(hook)
-        try:
-            return super().call(name, hook, *arguments, meter=meter)
-        except FomoError:
-            raise
-        except Exception as error:  # whatever a plug-in's code raises
-            raise FomoError(
-                f"{name}.{hook} ({type(part).__name__}) failed while it was rehearsed on fake tensors, to count its "
-                f"FLOPs: {type(error).__name__}: {error}. If it reads values, masks by them or uses files, let its "
-                f"method `flops` give what it costs."
-            ) from error
+    begun: int
+    first: int
+    steps: int
+    left: int
+    keeps: bool
 
 
 class _Rehearsal:
-    def __init__(self, learner: Learner, shape: StreamShape, mixed: bool, fake: FakeTensorMode) -> None:
+    def __init__(
+        self, learner: Learner, shape: StreamShape, mixed: bool, fake: FakeTensorMode, memory: PeakMemory
+    ) -> None:
         self.shape = shape
+        self.memory = memory
         self.meter = FlopMeter()
         self.arithmetic = 0
         self.refresh_every: int | None = None
         self._went_through = False
         self.by_size: dict[int, TaskCost] = {}
-        self.methods = _Rehearsed(learner.methods.parts)
+        self.traces: list[_Trace] = []
+        self.methods = RehearsedParts(learner.methods.parts, memory)
         self.learner = replace(
             learner,
             network=fake_copy(learner.network, fake),
@@ -92,6 +88,8 @@ class _Rehearsal:
             autocast=gpu_precision if mixed else nullcontext,
             fetch=lambda scalars: [0.0] * len(scalars),  # fake tensors have no values: all is taken as finite
         )
+        for tensor in (*self.learner.network.parameters(), *self.learner.network.buffers()):
+            memory.add(tensor)
 
     @contextmanager
     def phases(self) -> Iterator[dict[str, Flops]]:
@@ -107,45 +105,89 @@ class _Rehearsal:
 
     def task(self, number: int, like: TaskCost | None = None, hooks_only: bool = False) -> TaskCost:
         """Hooks and two steps of a task; one step if it costs what the first one of the task ``like`` does."""
+        cost, trace = self._task(number, like, hooks_only)
+        self.traces.append(trace._replace(left=self.memory.live))  # its optimizer is gone
+        if self._went_through:
+            self.by_size[self.shape.num_samples[number - 1]] = cost
+        return cost
+
+    def _task(self, number: int, like: TaskCost | None, hooks_only: bool) -> tuple[TaskCost, _Trace]:
         network = self.learner.network
         size = self.shape.num_samples[number - 1]
-        once = self._update_batches(size)
-        task = self.learner.task(number, self.shape.num_tasks, 2, self.shape.seed, (size, once))
+        task = self.learner.task(
+            number,
+            self.shape.num_tasks,
+            2,
+            self.shape.seed,
+            num_update_samples=size,
+            datasets=self.shape.names.datasets,
+            concepts=self.shape.names.until(number),
+            update_batches=self._update_batches(size),
+        )
         with self.phases() as begin:
             self.methods.each("begin_task", network, task, meter=self.meter)
-            made = self.learner.optimizer(self.meter)
-        optimizer = None if hooks_only else made
-        first = ordinary = None
-        if optimizer:
-            first = self._step(optimizer, number)
-            ordinary = like.ordinary if like and like.first == first else self._step(optimizer, number)
-            self._same_for_all_kinds(optimizer, number, ordinary)
+            optimizer = self.learner.optimizer(self.meter)
+        at_begin = self.methods.held(network)
+        first, ordinary, trace = self._steps(None if hooks_only else optimizer, number, like)
+        trace = trace._replace(keeps=self.methods.held(network) != at_begin)
         with self.phases() as end:
             self.methods.each("end_task", network, task, meter=self.meter)
             with self.methods.deployed(network, self.meter):
                 pass
-        cost = TaskCost(begin, first, ordinary, end)
-        if self._went_through:
-            self.by_size[size] = cost
-        return cost
+        held = {"begin": at_begin, "end": self.methods.held(network)}
+        return TaskCost(begin, first, ordinary, end, held=held), trace
+
+    def _steps(
+        self, optimizer: torch.optim.Optimizer | None, number: int, like: TaskCost | None
+    ) -> tuple[Phases | None, Phases | None, _Trace]:
+        begun = self.memory.recent = self.memory.live
+        if optimizer is None:
+            return None, None, _Trace(begun, 0, 0, 0, False)
+        first = self._step(optimizer, number)
+        peak_of_first = self.memory.recent - begun
+        ordinary = like.ordinary if like and like.first == first else self._step(optimizer, number)
+        self._same_for_all_kinds(optimizer, number, ordinary)
+        return first, ordinary, _Trace(begun, peak_of_first, self.memory.recent - begun, 0, False)
 
     def steady(self, second: TaskCost, third: TaskCost) -> bool:
-        """Whether tasks cost the same, the hooks that go through D_t aside."""
-        alike = (second.first, second.ordinary) == (third.first, third.ordinary)
-        return alike and (bool(self.by_size) or second == third)
+        """Whether tasks cost the same and leave as much memory, the FLOPs of hooks that go through D_t aside."""
+        if any(part.grows_with_tasks for part in self.methods.parts.values()):
+            return False
+        same_hooks = bool(self.by_size) or (second.begin, second.end) == (third.begin, third.end)
+        same_memory = second.held == third.held and self._memory_of(2) == self._memory_of(3)
+        return same_hooks and same_memory and _same_steps(second, third)
+
+    def _memory_of(self, number: int) -> tuple[int, int, int]:
+        """What tasks share that cost the same memory; of later tasks, one step may be rehearsed."""
+        trace = self.traces[number - 1]
+        return trace.begun, trace.first, trace.left
 
     def later_task(self, number: int, second: TaskCost, third: TaskCost) -> TaskCost:
         """A task after the third: like the third if that was like the second, else rehearsed.
 
         Hooks that go through D_t cost what its size makes them cost: for a size not met yet they alone are rehearsed.
+        They alone are, too, where memory grows and steps do not change, but for the last task: a step takes as much
+        more than there was before it as those of the second and the third did.
         """
-        if not self.steady(second, third):
+        if self.steady(second, third):
+            size = self.shape.num_samples[number - 1]
+            if self.by_size and size not in self.by_size:
+                self.task(number, hooks_only=True)
+            hooks = self.by_size.get(size, third)
+            return replace(third, begin=hooks.begin, end=hooks.end, held=hooks.held)
+        if not self._steps_are_alike(second, third):
             return self.task(number)
-        size = self.shape.num_samples[number - 1]
-        if self.by_size and size not in self.by_size:
-            self.task(number, hooks_only=True)
-        hooks = self.by_size.get(size, third)
-        return replace(third, begin=hooks.begin, end=hooks.end)
+        is_last = number == self.shape.num_tasks
+        cost = self.task(number, like=third, hooks_only=not is_last)
+        most = max(trace.steps for trace in self.traces[1:3])
+        self.memory.peak = max(self.memory.peak, self.traces[-1].begun + most)
+        return cost if is_last else replace(cost, first=third.first, ordinary=third.ordinary)
+
+    def _steps_are_alike(self, second: TaskCost, third: TaskCost) -> bool:
+        """Whether steps of later tasks can be told from those of the second and the third."""
+        of_second, of_third = self.traces[1:3]
+        keeps = of_second.keeps or of_third.keeps
+        return _same_steps(second, third) and of_second.first == of_third.first and not keeps
 
     def _same_for_all_kinds(self, optimizer: torch.optim.Optimizer, task: int, ordinary: Phases | None) -> None:
         """Batches of one pool each have to cost the same, since the budget knows one cost of a step."""
@@ -183,7 +225,10 @@ class _Rehearsal:
         size = sum(counts)
         side = self.shape.image_size
         length: int = self.learner.network.context_length  # type: ignore[assignment]
-        return Batch(torch.empty(size, 3, side, side), torch.zeros(size, length, dtype=torch.long), counts)
+        with not_counted():  # 32 bytes a row, where an image has thousands
+            sources = torch.full((size, len(Source._fields)), UNKNOWN)
+        images = torch.empty(size, 3, side, side)
+        return Batch(images, torch.zeros(size, length, dtype=torch.long), counts, sources=sources)
 
     def _update_batches(self, num_samples: int) -> UpdateBatches:
         """Batches through D_t. Equal ones are given once, and what the hook does with it is charged for each."""
@@ -199,6 +244,10 @@ class _Rehearsal:
                 yield self._batch((0, rest, 0))
 
         return update_batches
+
+
+def _same_steps(one: TaskCost, other: TaskCost) -> bool:
+    return (one.first, one.ordinary) == (other.first, other.ordinary)
 
 
 def _period(optimizer: PeriodicOptimizer) -> int:
@@ -220,9 +269,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, norm_in_full_precision():
-        rehearsal = _Rehearsal(make_learner(), shape, mixed_precision, fake)
-        for tensor in (*rehearsal.learner.network.parameters(), *rehearsal.learner.network.buffers()):
-            memory.add(tensor)
+        rehearsal = _Rehearsal(make_learner(), shape, mixed_precision, fake, memory)
         begin_run = rehearsal.begin_run()
         tasks: list[TaskCost] = []
         for number in range(1, shape.num_tasks + 1):
@@ -238,6 +285,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         rehearsal.arithmetic,
         depends_on_samples=bool(rehearsal.by_size),
         steady=len(tasks) < 3 or rehearsal.steady(tasks[1], tasks[2]),
+        declared=frozenset(rehearsal.methods.declared),
     )
 
 

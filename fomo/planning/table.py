@@ -15,6 +15,7 @@ from fomo.config.schema import Config
 from fomo.planning.planner import measure, reference_bytes, rehearsed
 from fomo.results.ledger import GIGA
 from fomo.stream.batch_sizes import BatchSizes
+from fomo.stream.definition import NO_NAMES, StreamNames
 
 STREAM_LENGTHS = (20, 50, 100, 200)
 GIB = 2**30
@@ -24,7 +25,7 @@ GIB = 2**30
 class BudgetRow:
     """A method on a model: its cost, and its plan for every number of tasks.
 
-    Steps are those of the first batch size, memory that of the largest.
+    Steps are those of the first batch size, memory that of the largest, in a stream of the configured number of tasks.
     """
 
     label: str
@@ -86,25 +87,32 @@ def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
     return Flops(*((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True)))
 
 
-def row(config: Config, num_samples: Callable[[int], int]) -> BudgetRow:
-    """Count a method; ``num_samples(T)`` is |D_t| in a stream of T tasks. Never refuses a small budget."""
+def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = NO_NAMES) -> BudgetRow:
+    """Count a method. Never refuses a small budget.
+
+    Args:
+        config: Says which.
+        num_samples: Of the number of tasks, |D_t|.
+        names: Datasets and concepts; the tasks of a stream of any length have equal parts of them.
+    """
     model = factory.model_shapes(config)
     lengths = sorted({*STREAM_LENGTHS, config.num_tasks})
     # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.
     sizes = [num_samples(length) for length in lengths]
-    cost = rehearsed(config, model, [num_samples(config.num_tasks)] * 3 + sizes)
-    memory = Memory(cost.peak_bytes, _reference_bytes(config))
+    first = [num_samples(config.num_tasks)] * 3
+    cost = rehearsed(config, model, first + sizes, names.in_tasks(len(first + sizes)))
+    reference = _reference_bytes(config)
     plans = {}
     for length, late in zip(lengths, cost.tasks[3:], strict=True):
         if cost.steady:
             of_length = replace(cost, tasks=_stretched(cost, late, length))
         else:
-            of_length = rehearsed(config, model, [num_samples(length)] * length)
-        plans[length] = _plan(config, of_length, memory, length)
+            of_length = rehearsed(config, model, [num_samples(length)] * length, names.in_tasks(length))
+        plans[length] = _plan(config, of_length, Memory(of_length.peak_bytes, reference), length)
     measured = measure(config) if torch.cuda.is_available() else None
-    shown = plans[config.num_tasks].cost
-    assert shown is not None
-    return BudgetRow(config.label, model.name, config.sizes, shown, memory, plans, measured)
+    shown = plans[config.num_tasks]
+    assert shown.cost is not None and shown.memory is not None
+    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, plans, measured)
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:

@@ -157,9 +157,10 @@ def _setting(card: RunCard, stream: Mapping[str, Any]) -> list[str]:
     """The ordering, and a hash of all that decides order and use of the data beside the seed."""
     if not stream:
         return []
-    kept = {key: value for key, value in stream.items() if key not in CONTENTS}
+    kept = {key: value for key, value in stream.items() if key not in CONTENTS and value is not None}
     digest = json_digest([kept, card.stream_listing_sha256])[:6]
-    return [f"ordering {stream.get('ordering', 'own')}", f"setting {digest}"]
+    seed = [f"stream seed {stream['seed']}"] if stream.get("seed") is not None else []
+    return [f"ordering {stream.get('ordering', 'own')}", *seed, f"setting {digest}"]
 
 
 def _precision(runtime: Mapping[str, Any]) -> list[str]:

@@ -60,8 +60,8 @@ def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
         return None
     model_flops = charged
     if config.runtime.grad_checkpointing or config.runtime.micro_batch:
-        sizes = prepared.maker.pools.update_sizes
-        model_flops = without_recomputation(config, prepared.model, prepared.plan, sizes)
+        pools = prepared.maker.pools
+        model_flops = without_recomputation(config, prepared.model, prepared.plan, pools.update_sizes, pools.names)
     best = peak(config.runtime.device, config.runtime.precision)
     rates = utilisation(charged, model_flops, sum(live.ledger.samples.values()), live.usage.seconds, best)
     return {**rates, "energy_joules": live.usage.joules}

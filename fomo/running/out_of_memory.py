@@ -4,7 +4,7 @@ import gc
 import os
 import resource
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from fomo.errors import FomoError
 from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared
+from fomo.stream.pools import StreamPools
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
 
 GIB = 2**30
 TASKS = 3
-"""The rehearsal takes all later tasks to be like the third."""
+"""The rehearsal takes all later tasks to be like the third, where it is like the second."""
 GRAIN = 64
 """Sizes are sought in steps of this part of the one that failed."""
 
@@ -46,23 +47,23 @@ def explain(fault: MemoryFault, run: Prepared, newest: Path | None) -> FomoError
 def _of_step(run: Prepared) -> str:
     config = run.resolved.config
     config = replace(config, batch_size=max(config.sizes.distinct), batch_ramp=None)
-    num_samples = run.maker.pools.update_sizes
+    pools = run.maker.pools
     release(run)
     there = available(config.runtime.device)
-    needed = predicted(config, num_samples)
-    fitting = fitting_batch(config, num_samples, there)
+    needed = predicted(config, pools)
+    fitting = fitting_batch(config, pools, there)
     found = (
         f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
     )
-    saving = _saving(config, num_samples, fitting)
+    saving = _saving(config, pools, fitting)
     return f"batch_size={config.batch_size} does not fit.{_guide(needed, there)} {found}.{saving}"
 
 
-def _saving(config: Config, num_samples: Sequence[int], fitting: int | None) -> str:
+def _saving(config: Config, pools: StreamPools, fitting: int | None) -> str:
     """What takes less memory at the same batch."""
     runtime = config.runtime
     in_pieces = replace(config, runtime=replace(runtime, micro_batch=fitting))
-    if fitting and not runtime.micro_batch and _steps(in_pieces, num_samples):
+    if fitting and not runtime.micro_batch and _steps(in_pieces, pools):
         return f" runtime.micro_batch={fitting} fits too, and keeps the batch."
     return "" if runtime.grad_checkpointing else " runtime.grad_checkpointing=true takes less memory at the same batch."
 
@@ -86,35 +87,39 @@ def _of_evaluation(run: Prepared) -> str:
 
 def _of_hook(run: Prepared) -> str:
     config = run.resolved.config
-    guide = _guide(predicted(config, run.maker.pools.update_sizes), available(config.runtime.device))
+    guide = _guide(predicted(config, run.maker.pools), available(config.runtime.device))
     return f"It was in a hook of the method, outside of a step.{guide} Take smaller sizes for its parts."
 
 
-def predicted(config: Config, num_samples: Sequence[int], batch_size: int | None = None) -> int | None:
+def predicted(config: Config, pools: StreamPools, batch_size: int | None = None) -> int | None:
     """Bytes at the peak in the run's own precision, by the rehearsal; ``None`` where the method cannot be rehearsed."""
     sized = replace(config, batch_size=batch_size or config.batch_size)
     model = factory.model_shapes(sized)
     make = partial(factory.learner, sized, model.network)
     try:
-        shape = stream_shape(sized, model, num_samples[:TASKS])
-        return rehearse(make, shape, mixed_precision=config.runtime.precision != "fp32").peak_bytes
+        shape = stream_shape(sized, model, pools.update_sizes[:TASKS], names=pools.names)
+        mixed = config.runtime.precision != "fp32"
+        cost = rehearse(make, shape, mixed)
+        if not cost.steady:
+            cost = rehearse(make, replace(shape, num_samples=pools.update_sizes), mixed)
+        return cost.peak_bytes
     except FomoError:
         return None
 
 
-def fitting_batch(config: Config, num_samples: Sequence[int], there: int) -> int | None:
+def fitting_batch(config: Config, pools: StreamPools, there: int) -> int | None:
     """A batch size whose steps can be made here: the largest one predicted to fit into ``there`` bytes, else by halves.
 
     ``None`` if not even two rows fit.
     """
 
     def fits(batch_size: int) -> bool:
-        needed = predicted(config, num_samples, batch_size)
+        needed = predicted(config, pools, batch_size)
         return needed is not None and needed <= there
 
     size = config.batch_size
     start = size // 2 if fits(size) else largest(fits, size) or size // 2
-    return by_halves(start, lambda n: _steps(replace(config, batch_size=n), num_samples))
+    return by_halves(start, lambda n: _steps(replace(config, batch_size=n), pools))
 
 
 def largest(fits: Callable[[int], bool], below: int) -> int:
@@ -137,10 +142,10 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
     return None
 
 
-def _steps(config: Config, num_samples: Sequence[int]) -> bool:
+def _steps(config: Config, pools: StreamPools) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
     return _fits(
-        lambda: trial(config, factory.model(config, random=True), num_samples, config.batch_size),
+        lambda: trial(config, factory.model(config, random=True), pools.update_sizes, config.batch_size, pools.names),
         config.runtime.device,
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fomo import rng
-from fomo.data.drawn import Skipped
+from fomo.data.drawn import Skipped, Source
 from fomo.data.images import random_crop
 from fomo.errors import check_allowed
 from fomo.stream.cut_texts import Tokenize, num_cut
@@ -29,6 +29,8 @@ class RawBatch(NamedTuple):
     """uint8 [b, 3, h, w]."""
     tokens: Tensor
     """int64 [b, context]."""
+    sources: Tensor
+    """int64 [b, 4]: the :class:`fomo.data.drawn.Source` of each row."""
     counts: Counts
     """Samples of P, D_t and B."""
     skipped: tuple[Skipped, ...] = ()
@@ -132,19 +134,21 @@ class BatchMaker:
     def _made(self, rows: Sequence[tuple[AnyPool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
         """The batch of the samples ``rows``, each a pool and a number in it; ``keys`` seed its crops and captions."""
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
+        sources = np.empty((len(rows), len(Source._fields)), dtype=np.int64)
         encoded: list[EncodedCaption] = []
         skipped: dict[Skipped, None] = {}
         # Drawn for the whole batch, so that a process that makes a part of it draws the same.
         crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
         choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))
         for row, (pool, index) in enumerate(rows):
-            image, captions, left_out = pool.draw(index)
+            image, captions, left_out, sources[row] = pool.draw(index)
             images[row] = random_crop(image, self.image_size, crops[row], self.augmentation.scale)
             encoded.append(self._encoded(captions[int(choices[row] * len(captions))]))
             skipped |= dict.fromkeys(left_out)
         return RawBatch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
             tokens=torch.stack([each.tokens for each in encoded]),
+            sources=torch.from_numpy(sources),
             counts=counts,
             skipped=tuple(skipped),
             num_cut=sum(each.is_cut for each in encoded),

@@ -99,6 +99,30 @@ def definition(name: str, tasks: Sequence[Sequence[Concept]], retention: Iterabl
 
 
 @dataclass(frozen=True)
+class StreamNames:
+    """What the numbers of a sample's :class:`fomo.data.drawn.Source` stand for."""
+
+    datasets: tuple[str, ...] = ()
+    """Those that are adapted to, then those of the pretraining pool; ``pretraining`` where it has no name."""
+    tasks: tuple[tuple[Concept, ...], ...] = ()
+    """The concepts of every task; a label numbers them all in this order."""
+
+    def until(self, task: int) -> tuple[Concept, ...]:
+        """The concepts of the tasks up to ``task`` (from 1), by their number."""
+        return tuple(itertools.chain(*self.tasks[:task]))
+
+    def in_tasks(self, num_tasks: int) -> "StreamNames":
+        """The same names with all concepts in so many tasks of about one size; a task may have none."""
+        concepts = self.until(len(self.tasks))
+        edges = [len(concepts) * task // num_tasks for task in range(num_tasks + 1)]
+        return StreamNames(self.datasets, tuple(concepts[start:stop] for start, stop in itertools.pairwise(edges)))
+
+
+NO_NAMES = StreamNames()
+"""Where nothing is known."""
+
+
+@dataclass(frozen=True)
 class Stream:
     """What a run goes through.
 
@@ -148,6 +172,14 @@ class Stream:
             for concept in concepts:
                 tasks[concept.dataset][self._class_index[concept.dataset][concept.name]] = number
         return tasks
+
+    @cached_property
+    def class_labels(self) -> dict[str, np.ndarray]:
+        """Number of each class of each adaptation dataset among the stream's concepts, -1 where it is none."""
+        labels = {name: np.full(len(index), -1, dtype=np.int64) for name, index in self._class_index.items()}
+        for number, concept in enumerate(self.concepts):
+            labels[concept.dataset][self._class_index[concept.dataset][concept.name]] = number
+        return labels
 
     def definition(self) -> dict[str, Any]:
         """The definition as JSON: concepts in order, chunked, and the held-out datasets."""

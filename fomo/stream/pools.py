@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,14 +10,16 @@ import numpy as np
 from fomo.data.card import DatasetCard
 from fomo.data.drawn import Drawn
 from fomo.data.joined import Joined, SplitPart, primer_prompts
-from fomo.data.samples import CAPTION_KINDS, Dataset, Samples
+from fomo.data.samples import CAPTION_KINDS, Dataset
 from fomo.data.sequential import SequentialPool, Shards
 from fomo.errors import FomoError, unknown
 from fomo.stream.buffer import Buffer
-from fomo.stream.definition import Stream
+from fomo.stream.definition import Stream, StreamNames
 
 POOLS = ("pretraining", "update", "buffer")
 """Names of P, D_t and B, in the order in which a batch has their samples."""
+UNNAMED = "pretraining"
+"""The name of a pretraining pool that is no named dataset."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Captions:
 class Pool:
     """Some of ``samples``, by reference."""
 
-    samples: Samples
+    samples: Joined
     rows: np.ndarray | range
     """Numbers of those samples in ``samples``."""
     kind: str | None = None
@@ -72,7 +74,7 @@ class Pool:
         captions = self.samples.captions(row, self.kind)
         if not captions:
             raise FomoError(f"sample {row} has no {self.kind or 'training'} caption and no class prompt.")
-        return Drawn(image, captions)
+        return Drawn(image, captions, source=self.samples.source(row))
 
 
 AnyPool = Pool | SequentialPool
@@ -90,6 +92,8 @@ class StreamPools:
     seed: int
     buffer: Buffer
     captions: Captions
+    names: StreamNames
+    """What the numbers of a sample's source stand for."""
 
     @classmethod
     def of(cls, stream: Stream, seed: int, buffer: Buffer, captions: Captions) -> "StreamPools":
@@ -106,15 +110,17 @@ class StreamPools:
         """
         parts: list[list[SplitPart]] = [[] for _ in stream.tasks]
         first_class = 0
-        for name, dataset in stream.adaptation.items():
+        for number, (name, dataset) in enumerate(stream.adaptation.items()):
             _check_kind(dataset.card, "update", captions.update)
             for task, part in _parts(dataset, stream.class_tasks[name], first_class):
-                parts[task - 1].append(part)
+                parts[task - 1].append(replace(part, dataset=number, labels=stream.class_labels[name]))
             first_class += len(dataset.card.classes)
         _refuse_empty(stream, parts)
         line = Joined(tuple(part for task in parts for part in task))
         edges = np.cumsum([0] + [sum(len(part.rows) for part in task) for task in parts])
-        return cls(_pretraining(stream, seed, captions.pretraining), line, edges, seed, buffer, captions)
+        names = StreamNames(_dataset_names(stream), stream.tasks)
+        pretraining = _pretraining(stream, seed, captions.pretraining, names.datasets)
+        return cls(pretraining, line, edges, seed, buffer, captions, names)
 
     @cached_property
     def updates(self) -> tuple[Pool, ...]:
@@ -147,14 +153,31 @@ def _parts(dataset: Dataset, class_tasks: np.ndarray, first_class: int) -> Itera
     numbers, starts = np.unique(tasks[by_task], return_index=True)
     for task, rows in zip(numbers, np.split(by_task, starts[1:]), strict=True):
         if task > 0:
-            yield int(task), SplitPart(samples, rows, prompts, first_class)
+            yield int(task), SplitPart(samples, rows, prompts, first_class, task=int(task))
 
 
-def _pretraining(stream: Stream, seed: int, kind: str | None) -> AnyPool:
-    pool = Joined(()) if stream.pool is None else stream.pool
-    if isinstance(pool, Shards):
-        return SequentialPool(pool, seed, kind)
-    for part in pool.parts if isinstance(pool, Joined) else ():
+def _pool_parts(stream: Stream) -> tuple[SplitPart, ...]:
+    """The parts of a pretraining pool that is not read in sequence."""
+    pool = stream.pool
+    if pool is None or isinstance(pool, Shards):
+        return ()
+    return pool.parts if isinstance(pool, Joined) else (SplitPart(pool, range(len(pool))),)
+
+
+def _name_of(part: SplitPart) -> str:
+    return UNNAMED if part.card is None else part.card.name
+
+
+def _dataset_names(stream: Stream) -> tuple[str, ...]:
+    pool = [UNNAMED] if isinstance(stream.pool, Shards) else [_name_of(part) for part in _pool_parts(stream)]
+    return tuple(dict.fromkeys([*stream.adaptation, *pool]))
+
+
+def _pretraining(stream: Stream, seed: int, kind: str | None, datasets: Sequence[str]) -> AnyPool:
+    if isinstance(stream.pool, Shards):
+        return SequentialPool(stream.pool, seed, kind, datasets.index(UNNAMED))
+    pool = Joined(tuple(replace(part, dataset=datasets.index(_name_of(part))) for part in _pool_parts(stream)))
+    for part in pool.parts:
         if part.card is not None:
             _check_kind(part.card, "pretraining", kind)
     if kind is not None and len(pool) and not pool.captions(0, kind):

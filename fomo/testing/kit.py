@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from fomo.training.methods import Methods
 CHECKS = {
     "contract": "is a fomo.Method whose hooks can be called",
     "training": "trains on the pocket model: finite losses and weights",
+    "pools": "trains on batches without pretraining, new or buffer rows",
     "scalars": "handles the temperature and integer buffers",
     "inputs": "leaves batches as they are",
     "surroundings": "leaves random states, torch's settings and what is not trained as they are",
@@ -212,6 +214,16 @@ class Kit:
             idle, "registered to be trained, yet frozen when tasks begin (require the gradient in begin_task):"
         )
 
+    def check_pools(self) -> None:
+        """Losses and weights are finite on batches that have rows of one pool alone, or such a batch is refused."""
+        trial = self.trial()
+        trial.world = replace(trial.world, apart=True)
+        deployed: weights.Weights = {}
+        with suppress(FomoError):  # it says what it needs
+            trial.whole(1)
+            deployed = trial.whole(2)
+        require_finite(trial.losses, deployed)
+
     def check_scalars(self) -> None:
         """Shapes and types of the network's state are what they were."""
         if self.scalar_fault:
@@ -292,7 +304,7 @@ class Kit:
     def check_budget(self) -> None:
         """The rehearsal's plan, and the real run under the ledger; nothing is computed past it."""
         here = self.world()
-        shape = stream_shape(self.config, here.model, here.num_samples)
+        shape = stream_shape(self.config, here.model, here.num_samples, names=here.names)
         cost = rehearse(
             lambda: factory.learner(self.config, here.model.network, Methods(self.make_parts())),
             shape,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import safetensors.torch
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, unmetered
+from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.files import Packed, snapshot
 from fomo.checkpoint.state import training_state
@@ -119,8 +121,16 @@ class Trial:
             return map(self.lender.lend, self.world.once(data, size, max_samples))
 
         assert self.seed is not None
-        samples = (self.world.num_samples[data - 1], once)
-        return self.learner.task(number, self.num_tasks, self.num_steps, self.seed, samples)
+        return self.learner.task(
+            number,
+            self.num_tasks,
+            self.num_steps,
+            self.seed,
+            num_update_samples=self.world.num_samples[data - 1],
+            datasets=self.world.names.datasets,
+            concepts=self.world.names.until(data),
+            update_batches=once,
+        )
 
     @contextmanager
     def _hooks(self, number: int, when: str) -> Iterator[Meter]:
@@ -129,6 +139,10 @@ class Trial:
             yield meter
         self._look(f"at the {when} of a task")
 
+    def _check_memory(self, number: int, when: Literal["begin", "end"]) -> None:
+        if self.ledger:
+            self.ledger.check_memory(number, when, held(self.methods.parts, self.network))
+
     def _look(self, when: str) -> None:
         self.altered |= dict.fromkeys(f"{name} of a batch, {when}" for name in self.lender.altered())
 
@@ -136,6 +150,7 @@ class Trial:
         """The start of a task: the method, then a fresh optimizer."""
         with self._hooks(number, "begin") as meter:
             self.methods.each("begin_task", self.network, self.task(number), meter=meter)
+        self._check_memory(number, "begin")
         self.trained |= trained_names(self.network)
         self.optimizer = self.learner.optimizer()
         train_mode(self.network)
@@ -161,6 +176,7 @@ class Trial:
         """The end of a task; the weights that are deployed."""
         with self._hooks(number, "end") as meter:
             self.methods.each("end_task", self.network, self.task(number), meter=meter)
+            self._check_memory(number, "end")
             return self.deployed(meter)
 
     def deployed(self, meter: Meter = unmetered) -> weights.Weights:

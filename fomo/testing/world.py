@@ -11,10 +11,13 @@ from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import Config, resolve
 from fomo.model.clip import ClipModel
+from fomo.stream.definition import StreamNames
 from fomo.training.loader import Batches
 
 NUM_TASKS = 2
 NUM_STEPS = 3
+LENT = ("images", "tokens", "sources")
+"""The tensors of a batch."""
 SETTING = (
     "stream.adaptation=[pocket_flags,pocket_solids]",
     "stream.retention=[pocket_counting]",
@@ -41,12 +44,16 @@ class World:
     model: ClipModel
     batches: Batches
     num_samples: tuple[int, ...]
+    names: StreamNames
+    apart: bool = False
+    """Whether each batch has the rows of one pool alone."""
     _passes: dict[tuple[int, int, int | None], list[Batch]] = field(default_factory=dict)
 
     @cached_property
     def of_task(self) -> tuple[list[Batch], ...]:
         """The batches of the two tasks."""
-        return tuple(list(self.batches.of_task(number, NUM_STEPS)) for number in range(1, NUM_TASKS + 1))
+        made = [list(self.batches.of_task(number, NUM_STEPS)) for number in range(1, NUM_TASKS + 1)]
+        return tuple([one_pool(each, step) for step, each in enumerate(of)] if self.apart else of for of in made)
 
     def once(self, task: int, size: int, max_samples: int | None = None) -> list[Batch]:
         """D_t once."""
@@ -56,6 +63,16 @@ class World:
         return self._passes[key]
 
 
+def one_pool(batch: Batch, pool: int) -> Batch:
+    """The rows of P (0), D_t (1) or B (2) alone; those of D_t where the pool has none."""
+    pool = pool if batch.counts[pool] else 1
+    start = sum(batch.counts[:pool])
+    rows = slice(start, start + batch.counts[pool])
+    p, d, b = (count if number == pool else 0 for number, count in enumerate(batch.counts))
+    cut = {name: getattr(batch, name)[rows] for name in LENT}
+    return replace(batch, counts=(p, d, b), **cut)
+
+
 @cache
 def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
     """The world of a model, which ``overrides`` choose, and of a seed."""
@@ -63,7 +80,7 @@ def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
     model = factory.model(config)
     pools = factory.pools(config, factory.stream(config))
     maker = factory.batch_maker(config, model, pools, (NUM_STEPS,) * NUM_TASKS)
-    return World(config, model, Batches(maker, model, config.runtime), tuple(pools.update_sizes))
+    return World(config, model, Batches(maker, model, config.runtime), tuple(pools.update_sizes), pools.names)
 
 
 class Lender:
@@ -74,7 +91,7 @@ class Lender:
 
     def lend(self, batch: Batch) -> Batch:
         """A copy."""
-        copy = replace(batch, images=batch.images.clone(), tokens=batch.tokens.clone())
+        copy = replace(batch, **{name: getattr(batch, name).clone() for name in LENT})
         self._lent.append((batch, copy))
         return copy
 
@@ -83,7 +100,7 @@ class Lender:
         pairs, self._lent = self._lent, []
         return [
             name
-            for name in ("images", "tokens")
+            for name in LENT
             if any(not torch.equal(getattr(one, name), getattr(other, name)) for one, other in pairs)
         ]
 

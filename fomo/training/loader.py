@@ -11,6 +11,7 @@ from fomo.batch import Batch
 from fomo.data.drawn import Skipped
 from fomo.model.clip import ClipModel
 from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
+from fomo.stream.definition import StreamNames
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
 
@@ -72,6 +73,11 @@ class Batches:
         """|D_t|."""
         return self._maker.pools.update_sizes[task - 1]
 
+    @property
+    def names(self) -> StreamNames:
+        """What the numbers of rows stand for."""
+        return self._maker.pools.names
+
     def once(self, task: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
         """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
@@ -82,7 +88,9 @@ class Batches:
         device = self._runtime.device
         images = self._model.normalize(raw.images.to(device, non_blocking=True))
         pretraining, update, buffer = raw.counts  # pinning makes a list of it
-        return Batch(images, raw.tokens.to(device, non_blocking=True), (pretraining, update, buffer))
+        tokens = raw.tokens.to(device, non_blocking=True)
+        sources = raw.sources.to(device, non_blocking=True)
+        return Batch(images, tokens, (pretraining, update, buffer), sources=sources)
 
 
 def counted(skipped: Collection[Skipped]) -> dict[str, int]:

@@ -157,7 +157,7 @@ class Methods:
             prefix = f"{name}."
             own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             try:
-                with noting(self.added, name, network):
+                with noting(self.added, name, part, network):
                     part.load_state_dict(network, own)
             except FomoError:
                 raise

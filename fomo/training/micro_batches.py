@@ -10,7 +10,7 @@ Rows must be encoded independently of each other and twice alike: BatchNorm is f
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import timm.layers
@@ -31,12 +31,6 @@ DROPOUT = {
     nn.MultiheadAttention: "dropout",
 }
 """Modules that drop something at random, and the attribute that holds the share."""
-
-
-def pieces(batch: Batch, size: int) -> list[Batch]:
-    """The rows ``size`` at a time; ``counts`` stay those of the whole batch."""
-    rows = zip(batch.images.split(size), batch.tokens.split(size), strict=True)
-    return [replace(batch, images=images, tokens=tokens) for images, tokens in rows]
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class _Towers(torch.autograd.Function):
         ctx.batch = batch
         ctx.save_for_backward(*trained)
         with torch.no_grad():
-            found = [small.encode(network, piece)[:2] for piece in pieces(batch, small.size)]
+            found = [small.encode(network, piece)[:2] for piece in batch.split(small.size)]
         images, texts = (torch.cat(side) for side in zip(*found, strict=True))
         return images, texts
 
@@ -83,7 +77,7 @@ class _Towers(torch.autograd.Function):
         trained = ctx.saved_tensors  # refuses parameters that were changed in place since
         totals: list[Tensor | None] = [None] * len(trained)
         rows = (gradient.split(ctx.small.size) for gradient in gradients)
-        for piece, *of_piece in zip(pieces(ctx.batch, ctx.small.size), *rows, strict=True):
+        for piece, *of_piece in zip(ctx.batch.split(ctx.small.size), *rows, strict=True):
             with torch.enable_grad(), ctx.small.autocast():
                 again = ctx.small.encode(ctx.network, piece)[:2]
             _add(totals, _taken_back(again, of_piece, trained))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from fomo import rng
 from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
-from fomo.method import Task, UpdateBatches
+from fomo.method import Task
 from fomo.training.finite import Fetch, Scalars, fetched, largest
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
@@ -77,7 +77,7 @@ class Learner:
         with meter("optimizer"):
             return self.make_optimizer(named) if named else None
 
-    def task(self, number: int, num_tasks: int, num_steps: int, seed: int, samples: tuple[int, UpdateBatches]) -> Task:
+    def task(self, number: int, num_tasks: int, num_steps: int, seed: int, **data: Any) -> Task:
         """A task as its hooks see it.
 
         Args:
@@ -85,19 +85,17 @@ class Learner:
             num_tasks: Of the stream.
             num_steps: Of the task.
             seed: The run's.
-            samples: |D_t|, and what goes through them.
+            data: What :class:`fomo.Task` says of the data, by its names.
         """
-        num_samples, update_batches = samples
         return Task(
             number=number,
             num_tasks=num_tasks,
             num_steps=num_steps,
             seed=seed,
-            num_update_samples=num_samples,
             max_grad_norm=self.max_grad_norm,
-            update_batches=update_batches,
             autocast=self.autocast,
             backward=self.backward,
+            **data,
         )
 
     def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter = unmetered) -> StepResult:

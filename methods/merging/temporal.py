@@ -149,9 +149,9 @@ class TemporalMerge(fomo.Method):
         return self._merge([old, trained], [self.weight, 1 - self.weight], keys)
 
     def _merge(self, models: Sequence[Model], weights: Sequence[float] | None, keys: Sequence[Keys]) -> Weights:
-        if len(models) == 1:
-            return dict(models[0])
         with fomo.host_memory():
+            if len(models) == 1:
+                return {name: value.to("cpu", copy=True) for name, value in models[0].items()}
             return merge(
                 self.technique,
                 models,

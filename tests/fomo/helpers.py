@@ -80,10 +80,12 @@ def run_folder(
     label: str = "finetune",
     lr: float = 1.0,
     spent: float = 99.5,
+    stream_seed: int | None = None,
     **scores: Any,
 ) -> Path:
     """A run folder as a finished run leaves it, without weights."""
     config = {"seed": seed, "optimizer": {"lr": lr}, "runtime": {"device": "cpu", "num_workers": 0}, "label": label}
+    config["stream"] = {} if stream_seed is None else {"seed": stream_seed}
     put(folder / "config.yaml", yaml.safe_dump(config))
     written = put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
     put(folder / "stream.json", json.dumps({"tasks": [["new_a+++x"], ["new_b+++y"]]}))

@@ -194,3 +194,34 @@ def test_what_is_lost_is_kept_with_the_state() -> None:
     other.load_state_dict(ledger.state_dict())
     assert other.lost == [2] and other.applied(1, 2) == 0
     update(other, 2, 5)
+
+
+def holding(held: int, declared: bool = True) -> Ledger:
+    """A ledger of two tasks in which the part "extra" holds so many bytes, of a peak of a million."""
+    task = TaskCost({}, None, None, {}, held={"begin": {"extra": held}, "end": {"extra": held}})
+    cost = Cost({}, (task, task), None, 10**6, 0, False, True, frozenset(["extra.end_task"] if declared else []))
+    return Ledger(StepPlan(Budget(total_mafs=1.0), (0, 0), cost, Memory(1, 1)), seed=0)
+
+
+def test_a_part_holds_what_it_pays_for_or_less() -> None:
+    for found in (0, 5000, 6000):
+        holding(5000).check_memory(2, "end", {"extra": found})
+    with pytest.raises(FomoError, match=r"task 2, after the hooks at its end: extra holds 6,001 bytes.*were 5,000"):
+        holding(5000).check_memory(2, "end", {"extra": 6001})
+    Ledger(StepPlan(Budget(steps=2), (1, 1)), seed=0).check_memory(1, "begin", {"extra": 10**9})
+
+
+@pytest.mark.parametrize(("declared", "begun"), [(True, True), (False, True), (True, False)])
+def test_the_peak_of_the_gpu_is_compared_where_a_hook_declares(
+    declared: bool, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in a task that was gone on with, since a checkpoint was read in it."""
+    monkeypatch.setattr("fomo.budget.ledger.allocator_peak", lambda: 2 * 10**9)
+    checked = holding(0, declared)
+    for task in (1, 2) if begun else ():
+        checked.check_memory(task, "begin", {"extra": 0})
+    if declared and begun:
+        with pytest.raises(FomoError, match=r"task 2: 2,000,000,000 bytes.*on the GPU.*planned were 1,000,000"):
+            checked.check_memory(2, "end", {"extra": 0})
+    else:
+        checked.check_memory(2, "end", {"extra": 0})

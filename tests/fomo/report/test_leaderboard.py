@@ -199,6 +199,17 @@ def test_two_results_of_one_seed_are_named_and_neither_counts(tmp_path: Path) ->
     assert not leaderboard([first, second]).entries
 
 
+def test_runs_over_one_order_of_the_stream_share_an_entry_in_a_track_of_their_own(tmp_path: Path) -> None:
+    last = evaluation(2, 40, 50, 60)
+    runs = [(0, None), (1, None), (0, 7), (1, 7), (0, 8)]
+    folders = [
+        run_folder(tmp_path / str(number), *BASE, last, seed=seed, stream_seed=own)
+        for number, (seed, own) in enumerate(runs)
+    ]
+    found = {entry.track.partition("stream seed ")[2][:1]: entry.seeds for entry in entries(*folders)}
+    assert found == {"": (0, 1), "7": (0, 1), "8": (0,)}
+
+
 def test_runs_that_may_not_be_ranked_are_refused_with_the_reason(tmp_path: Path) -> None:
     good = made(tmp_path / "good", 36, 36)
     refused = {

@@ -78,13 +78,14 @@ def test_on_the_command_line_it_is_one_line_and_status_2(tmp_path: Path) -> None
 
 def test_the_prediction_finds_the_largest_size_that_fits() -> None:
     """Into 80 % of the predicted peak; the next size, two rows more, would not fit. Real steps of it are made."""
-    config, sizes = tiny.resolved("batch_size=128").config, (60, 60)
-    whole = predicted(config, sizes)
+    prepared = tiny.prepared("batch_size=128")
+    config, pools = prepared.resolved.config, prepared.maker.pools
+    whole = predicted(config, pools)
     assert whole
     there = int(0.8 * whole)
-    found = fitting_batch(config, sizes, there)
+    found = fitting_batch(config, pools, there)
     assert found and 2 <= found < 128
-    needed, more = (predicted(config, sizes, size) for size in (found, found + 2))
+    needed, more = (predicted(config, pools, size) for size in (found, found + 2))
     assert needed and more and needed <= there < more
 
 

@@ -20,7 +20,8 @@ def same(one: BatchMaker, other: BatchMaker) -> bool:
     return all(
         torch.equal(a.images, b.images)
         and torch.equal(a.tokens, b.tokens)
-        and (a.counts, a.skipped, a.num_cut) == b[2:]
+        and torch.equal(a.sources, b.sources)
+        and (a.counts, a.skipped, a.num_cut) == b[3:]
         for a, b in ((one[key], other[key]) for key in KEYS)
     )
 

@@ -53,8 +53,18 @@ class NoNumber(Method):
 class Untrained(Method):
     """Registers a parameter to be trained, which what is trained freezes again, and leaves it so."""
 
+    plain_weights = False
+
     def begin_run(self, network: nn.Module, seed: int) -> None:
         network.register_parameter("prompt", nn.Parameter(torch.zeros(3)))
+
+
+class Divides(Method):
+    """Weighs the rows of P by how many there are."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        assert batch.features is not None
+        return loss + 0.1 * batch.features.images[: batch.counts[0]].square().mean()
 
 
 class Matrices(Method):
@@ -206,6 +216,7 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", WrongHook, r"WrongHook.loss.*cannot be called as loss\(network, batch, loss\)"),
     ("training", NoNumber, r"task 1, step 0: the loss after regularizer.loss \(NoNumber\) is nan"),
     ("training", SpoilsGradients, r"task 1, step 1: the gradient norm after regularizer.after_backward .* is nan"),
+    ("pools", Divides, "the loss is nan in step 1"),
     ("training", Untrained, r"registered to be trained, yet frozen when tasks begin.*begin_task\): prompt"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),

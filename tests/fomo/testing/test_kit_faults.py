@@ -1,5 +1,6 @@
 """Faults that are harder to see than those of ``test_testing.py``: each fails its check, and the report says why."""
 
+import copy
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -179,6 +180,16 @@ class ComputesLater(Method):
         self.here = int(state["here"])
 
 
+class FreeTeacher(Method):
+    """Says that it computes nothing, which is right, and not that it keeps a copy of the network."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self.teacher = copy.deepcopy(network).requires_grad_(False)
+
+    def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
+        return 0 if hook == "begin_run" else None
+
+
 class NoLoss(Method):
     def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
         return None  # type: ignore[return-value]
@@ -226,6 +237,11 @@ def test_what_is_right_passes(method: type[Method]) -> None:
         ("budget", ComputesBeside, r"nobody charges it: regularizer\.beside computes 250,000 FLOPs"),
         ("budget", ComputesInAThread, "it starts threads, in which nobody counts: helper"),
         ("budget", ComputesLater, r"in step 2: regularizer\.after_step cost 0\.00025 GFLOPs, planned were 0"),
+        (
+            "budget",
+            FreeTeacher,
+            r"its begin: regularizer holds [\d,]+ bytes on the device, planned were 0.*`held_bytes`",
+        ),
         ("training", NoLoss, r"regularizer\.loss returns a NoneType"),
         ("training", Detached, r"regularizer\.loss returns a tensor without a gradient"),
         ("training", PlainNumbers, r"regularizer\.steps is a int: give tensors"),

@@ -83,10 +83,10 @@ def test_a_run_without_a_guest_has_none(tmp_path: Path) -> None:
 def test_what_is_registered_is_noted_once_by_its_first_part() -> None:
     network = nn.Sequential(nn.Linear(2, 2))
     added: dict[str, Added] = {}
-    with noting(added, "one", network):
+    with noting(added, "one", Prompt(), network):
         network.register_buffer("count", torch.zeros(1))
         network.add_module("router", nn.Linear(2, 1))
-    with noting(added, "two", network):
+    with noting(added, "two", Prompt(), network):
         network.add_module("router", nn.Linear(2, 1))
     assert added == {
         "count": Added("one", False),
@@ -104,3 +104,14 @@ def test_what_a_part_keeps_inside_is_found(keep: str) -> None:
     vars(part).update(mine=kept[keep], theirs=network.weight, frozen=frozen)
     names = {"alone": "mine", "listed": "mine.0", "by_name": "mine.a", "module": "mine.a"}
     assert list(kept_inside(part, network)) == [names[keep]]
+
+
+def test_who_registers_something_says_that_weights_are_not_all() -> None:
+    network = nn.Sequential(nn.Linear(2, 2))
+    with (
+        pytest.raises(
+            fomo.FomoError, match=r"guest \(Method\) registers 'count' on the network.*plain_weights = False"
+        ),
+        noting({}, "guest", fomo.Method(), network),
+    ):
+        network.register_buffer("count", torch.zeros(1))

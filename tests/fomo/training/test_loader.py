@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from fomo.batch import Batch
 from fomo.cli import main
@@ -53,9 +52,9 @@ def prepared_as(kind: str, data: Path) -> Prepared:
     return tiny.prepared(*texts)
 
 
-def all_batches(prepared: Prepared, num_workers: int) -> list[tuple[Tensor, Tensor, tuple[int, int, int]]]:
+def all_batches(prepared: Prepared, num_workers: int) -> list[Batch]:
     batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=num_workers))
-    return [(b.images, b.tokens, b.counts) for task in (1, 2) for b in batches.of_task(task, 3)]
+    return [batch for task in (1, 2) for batch in batches.of_task(task, 3)]
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_RUN)
@@ -63,8 +62,9 @@ def test_workers_change_nothing(kind: str, data: Path) -> None:
     prepared = prepared_as(kind, data)
     alone = all_batches(prepared, 0)
     for num_workers in (1, 4):
-        for (images, tokens, counts), other in zip(alone, all_batches(prepared, num_workers), strict=True):
-            assert torch.equal(images, other[0]) and torch.equal(tokens, other[1]) and counts == other[2]
+        for one, other in zip(alone, all_batches(prepared, num_workers), strict=True):
+            assert torch.equal(one.images, other.images) and torch.equal(one.tokens, other.tokens)
+            assert torch.equal(one.sources, other.sources) and one.counts == other.counts
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_RUN)
@@ -185,3 +185,36 @@ def test_a_pass_over_the_new_data_is_shuffled_and_the_same_for_any_worker() -> N
     assert not torch.equal(once(0, 50, task=1)[0].images, once(0, 50)[0].images)
     first = once(0, 50)[0].tokens
     assert len(first.unique(dim=0)) > 2  # in the pool, the samples of a class stand side by side
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_RUN)
+def test_a_batch_says_where_its_rows_are_from(kind: str, data: Path) -> None:
+    prepared = prepared_as(kind, data)
+    names = prepared.maker.pools.names
+    for task, batch in zip((1, 1, 1, 2, 2, 2), all_batches(prepared, 0), strict=True):
+        p, d, _ = batch.counts
+        assert batch.sources.dtype == torch.int64 and (batch.sources[:p, :2] == -1).all()
+        assert (batch.tasks[p : p + d] == task).all() and (batch.tasks[p + d :] == 1).all()
+        for label, of_task, dataset, sample in batch.sources[p:].tolist():
+            concept = names.until(task)[label]
+            split = prepared.stream.adaptation[concept.dataset].split("train")
+            assert names.datasets[dataset] == concept.dataset and concept in prepared.stream.tasks[of_task - 1]
+            assert prepared.stream.adaptation[concept.dataset].card.classes[split.targets[sample]] == concept.name
+
+
+def test_a_sample_of_the_pool_has_one_name_wherever_it_comes_again(data: Path) -> None:
+    shards = prepared_as("sequential", data).maker.pools
+    seen: dict[bytes, tuple[int, ...]] = {}
+    for position in range(70):  # more than two passes
+        drawn = shards.pretraining.draw(position)
+        assert seen.setdefault(drawn.image.tobytes(), drawn.source) == drawn.source
+    assert len(seen) == len(set(seen.values())) == 30
+    assert shards.names.datasets[drawn.source.dataset] == "pretraining"
+    indexed = prepared_as("indexed", data).maker.pools
+    source = indexed.pretraining.draw(7).source
+    assert indexed.names.datasets[source.dataset] == "mine" and source == (-1, -1, source.dataset, 7)
+
+
+def test_a_pass_over_the_new_data_names_every_sample_once() -> None:
+    made = torch.cat([batch.sources for batch in once(0, 50)])
+    assert len(made[:, 2:].unique(dim=0)) == len(made) and (made[:, 1] == 2).all() and (made[:, 0] >= 0).all()

@@ -15,7 +15,7 @@ from fomo.method import Method, Task
 from fomo.model.clip import train_mode
 from fomo.results.layout import WEIGHTS
 from fomo.training.methods import Methods
-from fomo.training.micro_batches import check_deterministic, pieces
+from fomo.training.micro_batches import check_deterministic
 from fomo.training.step import Learner
 from tests import tiny
 from tests.fomo.budget import settings
@@ -108,13 +108,6 @@ def test_planned_is_charged(tmp_path: Path) -> None:
     counted = ("model=pocket_vit", "method=lora", *tiny.COUNTED, "runtime.micro_batch=10")
     ledger = json.loads((tiny.run(tmp_path / "run", *counted) / "ledger.json").read_text())
     assert ledger["charged"] == ledger["planned"] and ledger["memory"]["multiplier"] < 1
-
-
-def test_pieces_hold_every_row_once() -> None:
-    batch = Batch(torch.arange(10.0).view(10, 1, 1, 1), torch.arange(10).view(10, 1), (4, 3, 3))
-    parts = pieces(batch, 4)
-    assert [len(part.images) for part in parts] == [4, 4, 2]
-    assert torch.equal(torch.cat([part.tokens for part in parts]), batch.tokens)
 
 
 def test_what_cannot_be_exact_is_refused() -> None:
