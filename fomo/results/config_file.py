@@ -12,6 +12,8 @@ from fomo.system.reading import read_yaml
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
 UNCOMPARED_RUNTIME = ("num_workers", "worker_timeout")
 """Keys, and keys of ``runtime``, that change no result."""
+LATER_OF_MODEL = ("folder",)
+"""Keys of ``model`` that older configurations lack: ``null`` makes no other experiment."""
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -37,6 +39,8 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that makes it another experiment."""
     kept = {key: value for key, value in values.items() if key not in UNCOMPARED}
     kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNCOMPARED_RUNTIME}
+    if isinstance(model := values.get("model"), Mapping):
+        kept["model"] = {k: v for k, v in model.items() if v is not None or k not in LATER_OF_MODEL}
     return kept
 
 
