@@ -304,6 +304,7 @@ def test_the_command_says_what_failed(
     monkeypatch.syspath_prepend(tmp_path)
     for arguments, texts in (
         (["someones_part:Fine"], ["failed  contract", "Did you mean the hook 'after_step'?", "not run  training"]),
+        (["someones_part.Fine"], ["failed  contract", "Did you mean the hook 'after_step'?"]),
         (["someones_part:Fin"], ["has no 'Fin'", "Did you mean 'Fine'?"]),
         (["someones_parts:Fine"], ["'someones_parts' cannot be imported"]),
         (["finetun"], ["unknown option of method 'finetun'", "Did you mean 'finetune'?"]),
