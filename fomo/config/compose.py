@@ -183,9 +183,13 @@ def _refuse_options(file: Path, parsed: Sequence[Override], known: Mapping[str, 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
     """What Hydra makes of the configuration ``name`` in :func:`config_dir`; nothing in it is resolved yet."""
+    running = GlobalHydra.instance().hydra  # of a program that calls us
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra_compose(name, overrides=list(overrides))
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return hydra_compose(name, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _register_stored(file: Path, overrides: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ Metadata is read once; a plug-in's code is imported when it is named. Its name m
 import inspect
 import linecache
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -69,6 +70,37 @@ class Plugin:
         return found
 
 
+_lent: list[Plugin] = []
+"""Classes that take part in the run at hand; see :func:`lent`."""
+
+
+def target_of(found: type) -> str:
+    """A class as a ``_target_``."""
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+@contextmanager
+def lent(classes: Sequence[Any]) -> Iterator[None]:
+    """While open, subclasses of ``fomo.Method`` are plug-ins under their own names: whoever hands one over trusts it.
+
+    Raises:
+        FomoError: one keeps not to the contract, or lies inside a function, where a configuration cannot name it.
+    """
+    for each in classes:
+        check_method(each, repr(each))
+        if "<locals>" in each.__qualname__:
+            raise FomoError(f"{each.__name__} is defined inside of a function: define it at the top of its file.")
+    before = list(_lent)
+    entries = ((each.__name__, f"{each.__module__}:{each.__qualname__}", "fomo.methods") for each in classes)
+    _lent.extend(Plugin("methods", entry[0], EntryPoint(*entry)) for entry in entries)
+    installed.cache_clear()
+    try:
+        yield
+    finally:
+        _lent[:] = before
+        installed.cache_clear()
+
+
 @cache
 def installed() -> tuple[Plugin, ...]:
     """All plug-ins, by kind and name.
@@ -76,7 +108,7 @@ def installed() -> tuple[Plugin, ...]:
     Raises:
         FomoError: two packages give one name.
     """
-    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")]
+    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")] + _lent
     unique: dict[tuple[str, str], Plugin] = {}
     for plugin in plugins:
         other = unique.setdefault((plugin.kind, plugin.name), plugin)
