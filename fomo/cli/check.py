@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "fomo check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("method", metavar="MODULE:CLASS | NAME", help="a class (or MODULE.CLASS), or an option of method=")
+    parser.add_argument(
+        "method", metavar="MODULE:CLASS | NAME", help="a class (or MODULE.CLASS), or an option of method="
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
     options = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, soft_wrap=True)

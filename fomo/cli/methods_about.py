@@ -109,7 +109,7 @@ def _summary(target: str) -> str:
 
 
 def _file(group: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of an option with those that it builds on, and what its file says of each key; of all, of its target."""
+    """The values of an option with those that it builds on, and what its file says of each key, and of its target."""
     path = config_dir() / group / f"{name}.yaml"
     text = path.read_text(encoding="utf-8")
     own = read_yaml(path)
@@ -175,7 +175,7 @@ def _settings(key: str, found: Any, skip: int) -> tuple[Setting, ...]:
 
 
 def _doc(found: Any) -> str:
-    """What a class or function of others says of itself, the paper among it; of a row that they filled in, its words."""
+    """What a class or function of others says of itself, its paper too; of a row that they filled in, its words."""
     if hasattr(found, "formula"):
         return "; ".join(filter(None, [found.formula, *map(str, found.papers)]))
     own = found.__doc__ if not inspect.isclass(found) or "__doc__" in vars(found) else None

@@ -80,7 +80,9 @@ def _is_a_guests(module: str) -> bool:
     """Whether a module is a file of somebody's own: not ours, not Python's, not installed."""
     top = module.split(".")[0]
     spec = None if top in (*OWN_PACKAGES, *sys.stdlib_module_names) else _spec(module)
-    return spec is not None and str(spec.origin).endswith(".py") and not set(INSTALLED) & set(Path(str(spec.origin)).parts)
+    return (
+        spec is not None and str(spec.origin).endswith(".py") and not set(INSTALLED) & set(Path(str(spec.origin)).parts)
+    )
 
 
 @lru_cache(maxsize=1)

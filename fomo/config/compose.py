@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fomo.config import plugins
-from fomo.config.overrides import jobs, names_of, read, refuse_several, values_of, written
+from fomo.config.overrides import jobs, names_of, read, refuse_several, values_of
 from fomo.data.sources import is_inside
 from fomo.errors import FomoError, check_allowed, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option

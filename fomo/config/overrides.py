@@ -24,7 +24,7 @@ MOST = 10_000
 def written(override: str) -> str:
     """The override in the one spelling that is recorded.
 
-    ``~`` at the start of a value is the home folder, a sign that Hydra cannot read; ``MODULE:CLASS`` is ``MODULE.CLASS``.
+    ``~`` at the start of a value is the home folder, a sign that Hydra cannot read; of ``MODULE:CLASS`` the sign is a dot.
     """
     quoted = "'" in override or '"' in override
     home = override if quoted else HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)
@@ -68,7 +68,7 @@ def _way_out(override: str, reason: str) -> str:
 def _refuse_foreign(parsed: Override, groups: Collection[str]) -> None:
     """What Hydra's grammar has, and a run does not: settings of Hydra, packages, groups that are added or left out."""
     key = parsed.key_or_group
-    line = parsed.input_line
+    line = str(parsed.input_line)
     if re.split(r"[./@]", key)[0] == "hydra":
         raise FomoError(f"'{line}': settings of Hydra have no effect. run.dir=DIR says where a run lies, -m sweeps.")
     if parsed.package is not None:
@@ -81,7 +81,9 @@ def _fitting(parsed: Override, options: Sequence[str]) -> list[str]:
     glob = parsed.value()
     assert isinstance(glob, Glob)
     if not options:
-        raise FomoError(f"'{parsed.input_line}': glob() stands for options of a group, and {parsed.key_or_group} is none.")
+        raise FomoError(
+            f"'{parsed.input_line}': glob() stands for options of a group, and {parsed.key_or_group} is none."
+        )
     found = glob.filter(list(options))
     if not found:
         raise FomoError(f"'{parsed.input_line}' fits no option of {parsed.key_or_group}: {', '.join(options)}.")

@@ -135,7 +135,7 @@ def trusted(target: str) -> bool:
 
 
 def check_method(found: Any, origin: str) -> None:
-    """Refuse what is no subclass of ``fomo.Method``, has hooks that cannot be called as the loop calls them, or none."""
+    """Refuse what is no subclass of ``fomo.Method``, has no hook, or one that cannot be called as the loop calls it."""
     from fomo.method import HOOKS, Method
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
@@ -187,7 +187,9 @@ def _check_hook(found: type, hook: str, arguments: tuple[str, ...], origin: str)
     function = getattr(found, hook)
     called = f"{hook}({', '.join(arguments)})"
     if not callable(function):
-        raise FomoError(f"{origin}: {found.__name__}.{hook} is of type {type(function).__name__}, and is called as {called}.")
+        raise FomoError(
+            f"{origin}: {found.__name__}.{hook} is of type {type(function).__name__}, and is called as {called}."
+        )
     try:
         inspect.signature(function).bind(None, *arguments)
     except TypeError as error:

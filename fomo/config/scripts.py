@@ -14,7 +14,7 @@ PLAIN = (int, float, str, bytes, bool, tuple, type(None))
 
 
 def script_parts(name: str) -> tuple[dict[str, str], set[str]]:
-    """What the class or function ``name`` of the script that runs is made of there, and the modules that it imports from.
+    """What ``name``, a class or function of the script that runs, is made of there, and the modules that it imports from.
 
     Functions and classes count by their text, plain values by what they are.
 
@@ -62,7 +62,9 @@ def _source(function: Any) -> str:
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         where = f"{SCRIPT}.{function.__qualname__}"
-        raise FomoError(f"{where}: its text is not there, so that a result could not rest on it. Put it in a file.") from None
+        raise FomoError(
+            f"{where}: its text is not there, so that a result could not rest on it. Put it in a file."
+        ) from None
 
 
 def _names(text: str) -> list[str]:

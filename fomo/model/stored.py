@@ -65,7 +65,9 @@ def check_same(folder: str | Path, name: str, here: Mapping[str, Any], there: Ma
     differing = [key for key in ("embed_dim", *keys) if _at(here, key) != _at(there, key)]
     if differing:
         shown = ", ".join(f"{key} is {_at(there, key)} there and {_at(here, key)} here" for key in differing[:3])
-        raise FomoError(f"model.folder={folder}: of another architecture than '{name}': {shown}. Choose its model=NAME.")
+        raise FomoError(
+            f"model.folder={folder}: of another architecture than '{name}': {shown}. Choose its model=NAME."
+        )
 
 
 def _at(values: Mapping[str, Any], key: str) -> Any:

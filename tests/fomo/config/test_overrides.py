@@ -78,11 +78,11 @@ def test_a_sweep_of_too_many_runs_is_refused_before_any_is_composed() -> None:
 
 
 def test_the_folder_of_a_sweep_may_be_quoted_or_left_open() -> None:
-    (job,) = sweep(["run.dir=\"it's\"", "num_tasks=1"])
+    (job,) = sweep(['run.dir="it\'s"', "num_tasks=1"])
     assert compose(job)["run"]["dir"] == "it's/run"
     assert sweep(["run.dir=null", "seed=0,1"]) == [["seed=0"], ["seed=1"]]
     for make in (lambda: sweep(["run.dir="]), lambda: RunConfig("")):
-        with pytest.raises(FomoError, match="run.dir=: allowed are a folder"):
+        with pytest.raises(FomoError, match=r"run\.dir=: allowed are a folder"):
             make()
 
 

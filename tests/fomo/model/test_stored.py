@@ -87,7 +87,9 @@ def test_a_folder_of_open_clips_form_is_a_base(models: Path, tmp_path: Path) -> 
 def test_another_architecture_is_refused_with_the_difference(run: Path, models: Path, tmp_path: Path) -> None:
     vit = shipped_copy(tmp_path / "vit", "pocket_vit")
     for folder in (run, shipped_copy(tmp_path / "p")):
-        with pytest.raises(FomoError, match=r"another architecture than 'pocket_vit': vision_cfg.layers is \[1, 1, 1, 1\]"):
+        with pytest.raises(
+            FomoError, match=r"another architecture than 'pocket_vit': vision_cfg.layers is \[1, 1, 1, 1\]"
+        ):
             pocket("pocket_vit", folder=folder)
     for shapes_only in (False, True):
         with pytest.raises(FomoError, match=r"another architecture than 'pocket'.*Choose its model=NAME"):
@@ -104,7 +106,9 @@ def test_tensors_that_do_not_fit_are_refused_though_nothing_is_said_of_them(run:
         pocket("pocket_vit", folder=old)
 
 
-@pytest.mark.parametrize("build", [lambda folder: pocket("pocket", folder=folder), lambda f: pretrained_clip("Tiny", folder=f)])
+@pytest.mark.parametrize(
+    "build", [lambda folder: pocket("pocket", folder=folder), lambda f: pretrained_clip("Tiny", folder=f)]
+)
 def test_a_folder_without_weights_says_what_is_expected(build: object, run: Path, models: Path, tmp_path: Path) -> None:
     unfinished = shutil.copytree(run, tmp_path / "unfinished")
     (unfinished / CARD).unlink()

@@ -1,6 +1,7 @@
 """A run folder in Python: typed, as frames, and honest about what is not there."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -80,3 +81,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         fomo.load(tmp_path / "gone")
     with pytest.raises(FomoError, match=r"config\.yaml"):
         fomo.load(tmp_path)
+
+
+def test_the_page_names_everything_of_a_run() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
+    public = [name for name in {**vars(fomo.Run), **fomo.Run.__annotations__} if not name.startswith("_")]
+    assert len(public) > 10 and [name for name in public if not re.search(rf"`{name}[`(]", page)] == []

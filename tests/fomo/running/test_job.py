@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 import fomo
-from fomo.config.compose import config_dir, groups
 from fomo.config.code import code_sha256
+from fomo.config.compose import config_dir, groups
 from fomo.errors import FomoError
 from fomo.running.run import Nobody
 from tests import tiny
@@ -116,7 +116,9 @@ def test_everything_that_a_class_of_a_script_names_there_is_its_code(
 
 def test_a_module_beside_the_script_is_its_code_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    text = SCRIPT.replace("def term", "import beside_the_script\ndef term").replace("FACTOR *", "beside_the_script.half() *")
+    text = SCRIPT.replace("def term", "import beside_the_script\ndef term").replace(
+        "FACTOR *", "beside_the_script.half() *"
+    )
     found = set()
     for half in ("0.5", "1 / 2"):
         put(tmp_path / "beside_the_script.py", f"def half():\n    return {half}\n")

@@ -201,7 +201,11 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("contract", Inherits, "nobody calls Inherits.begin_tasks"),
     ("contract", OtherWords, "Did you mean the hook 'end_task'"),
     ("contract", NoHook, "NoHook overrides no hook.*Nobody calls 'on_train_batch_end'. Hooks: beside, begin_run, "),
-    ("contract", HookIsNoFunction, r"HookIsNoFunction.loss is of type int, and is called as loss\(network, batch, loss"),
+    (
+        "contract",
+        HookIsNoFunction,
+        r"HookIsNoFunction.loss is of type int, and is called as loss\(network, batch, loss",
+    ),
     ("training", NoNumber, "the loss is nan in step 0"),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
