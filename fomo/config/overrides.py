@@ -24,7 +24,7 @@ MOST = 10_000
 def written(override: str) -> str:
     """The override in the one spelling that is recorded.
 
-    ``~`` at the start of a value is the home folder, a sign that Hydra cannot read; of ``MODULE:CLASS`` the sign is a dot.
+    ``~`` at the start of a value, which Hydra cannot read, is the home folder; the colon of ``MODULE:CLASS`` is a dot.
     """
     quoted = "'" in override or '"' in override
     home = override if quoted else HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)

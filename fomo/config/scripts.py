@@ -14,7 +14,7 @@ PLAIN = (int, float, str, bytes, bool, tuple, type(None))
 
 
 def script_parts(name: str) -> tuple[dict[str, str], set[str]]:
-    """What ``name``, a class or function of the script that runs, is made of there, and the modules that it imports from.
+    """What ``name``, a class or function of the script that runs, is made of there, and the modules it imports from.
 
     Functions and classes count by their text, plain values by what they are.
 

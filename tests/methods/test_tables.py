@@ -38,7 +38,7 @@ def test_every_table_stands_on_one_page() -> None:
 @pytest.mark.parametrize("handed", HANDED, ids=lambda handed: handed.__name__)
 def test_help_of_what_a_part_is_handed_names_every_field(handed: type) -> None:
     fields = handed.__annotations__
-    assert fields and [name for name in fields if not re.search(rf"``{name}\b", handed.__doc__ or "")] == []
+    assert fields and [name for name in fields if not re.search(rf"``[^`]*\b{name}\b", handed.__doc__ or "")] == []
 
 
 @pytest.mark.parametrize("group", ROWS)
