@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/methods.md from the rows in ``methods/``.
+"""Writes the tables of README.md and docs/methods.md from the rows in ``methods/``, and the interface from its classes.
 
     python -m docs.tables
 
@@ -7,11 +7,14 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; :data:`TAB
 
 import re
 from collections.abc import Callable, Iterable
+from inspect import cleandoc, formatannotation
 from pathlib import Path
 
 import yaml
 
 import fomo
+from fomo.data.samples import Dataset
+from fomo.stream.definition import Concept
 from methods.lora import ADAPTERS
 from methods.merging.techniques import TECHNIQUES
 from methods.merging.temporal import DEPLOYS, INITS
@@ -23,7 +26,7 @@ from methods.schedules import SCHEDULES, Schedule
 from methods.trainable import TRAINED
 
 TOP = Path(__file__).parents[1]
-PAGES = (TOP / "README.md", TOP / "docs" / "methods.md")
+PAGES = (TOP / "README.md", TOP / "docs" / "methods.md", TOP / "docs" / "extending.md")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -117,7 +120,30 @@ def fits(meta: Callable[[Schedule, fomo.Position], float], schedule: Schedule) -
     return True
 
 
+HANDED = (fomo.Batch, fomo.Features, fomo.Task, fomo.Position, Concept, Dataset)
+"""What a part of somebody else's is handed, or returns: data, whose fields its docstring has to name."""
+
+
+def interface() -> str:
+    """Every class of :data:`HANDED`: its fields with their types, and its docstring."""
+    return "".join(f"{_fields(each)}\n\n{_told(each)}\n\n" for each in HANDED)
+
+
+def _fields(found: type) -> str:
+    home = "fomo" if found.__name__ in fomo.__all__ else found.__module__
+    typed = {
+        name: re.sub(r"\b(?:\w+\.)+(?=\w)", "", formatannotation(of)) for name, of in found.__annotations__.items()
+    }
+    return f"`{home}.{found.__name__}`: " + ", ".join(f"`{name}: {kind}`" for name, kind in typed.items())
+
+
+def _told(found: type) -> str:
+    text = cleandoc(found.__doc__ or "").replace("``", "`")
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+
+
 TABLES = {
+    "interface": interface,
     "methods": methods,
     "trainables": trainables,
     "regularizers": regularizers,

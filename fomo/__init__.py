@@ -1,6 +1,7 @@
 """A continual multimodal pretraining benchmark: budgets, streams, scores, and the contract for methods.
 
-The names in ``__all__`` are what a method may use. The built-in methods import nothing else of the benchmark.
+The names in ``__all__`` are what a method may use. The built-in methods import nothing else of the benchmark. ``run``
+and ``load`` are for whoever works in Python: they run an experiment, and read a run folder.
 """
 
 import importlib
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fomo.model import weights
     from fomo.model.weights import Weights
     from fomo.position import Position
+    from fomo.results.run import Run, load
+    from fomo.running.job import run
     from fomo.system.writing import file_beside
     from fomo.training.step import contrastive, encode
 
@@ -29,6 +32,7 @@ __all__ = [
     "Method",
     "PeriodicOptimizer",
     "Position",
+    "Run",
     "Task",
     "Weights",
     "__version__",
@@ -37,8 +41,10 @@ __all__ = [
     "encode",
     "file_beside",
     "host_memory",
+    "load",
     "plugins",
     "rng",
+    "run",
     "unknown",
     "weights",
 ]
@@ -49,6 +55,7 @@ _LAZY = {
     "Method": "fomo.method:Method",
     "PeriodicOptimizer": "fomo.method:PeriodicOptimizer",
     "Position": "fomo.position:Position",
+    "Run": "fomo.results.run:Run",
     "Task": "fomo.method:Task",
     "Weights": "fomo.model.weights:Weights",
     "check_arguments": "fomo.config.targets:check_arguments",
@@ -56,8 +63,10 @@ _LAZY = {
     "encode": "fomo.training.step:encode",
     "file_beside": "fomo.system.writing:file_beside",
     "host_memory": "fomo.budget.memory:host_memory",
+    "load": "fomo.results.run:load",
     "plugins": "fomo.config.plugins:named",
     "rng": "fomo.rng",
+    "run": "fomo.running.job:run",
     "weights": "fomo.model.weights",
 }
 """Where each name comes from, as ``MODULE`` or ``MODULE:NAME``: imported when it is asked for, since torch is slow."""

@@ -14,7 +14,13 @@ UNKNOWN = -1
 
 
 class Features(NamedTuple):
-    """What the network returns for a batch: unit features of images and of texts [b, d], and exp(logit_scale) []."""
+    """What the network returns for a batch: unit features of ``images`` and of ``texts`` [b, d], and the ``scale`` [].
+
+    The network is open_clip's CLIP. ``network(images, tokens)`` returns these three; one tower alone is
+    ``network.encode_image(images, normalize=True)`` or ``network.encode_text(tokens, normalize=True)``, which return
+    unit features, and without ``normalize`` features of any length. ``scale`` is ``network.logit_scale.exp()``, the
+    inverse of the temperature; the logits of images to texts are ``scale * images @ texts.T``.
+    """
 
     images: Tensor
     texts: Tensor

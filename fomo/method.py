@@ -37,6 +37,8 @@ def no_backward(batch: Batch) -> Tensor:
 class Task:
     """One update step of the stream, as a method sees it. ``number`` counts from 1 to ``num_tasks``.
 
+    It takes ``num_steps`` steps of the optimizer. ``seed`` is the run's, for ``fomo.rng.generator``.
+
     ``update_batches(size, max_samples)`` returns D_t alone in batches of at most ``size``: each of its
     ``num_update_samples`` once, or ``max_samples`` of them, in a seeded order, augmented as in training, ``counts``
     (0, n, 0); the last may be smaller. Every call returns the same. Take all batches: the rehearsal returns equal
@@ -120,6 +122,9 @@ class Method(Logging):
     Every hook is charged to the budget for the FLOPs it computes, whatever they are for. They are planned by
     rehearsing the hooks on fake tensors, which have shapes and no content: a hook that reads values, masks by them or
     uses files cannot be rehearsed and says in :meth:`flops` what it costs, in :meth:`held_bytes` what is held after it.
+
+    What a hook is handed, its own classes tell: ``fomo.Batch``, ``fomo.Features`` (there too how the network is
+    called), ``fomo.Task``, and for schedules ``fomo.Position``.
 
     A method draws randomness from ``fomo.rng.generator(seed, purpose, task.number, …)`` alone. It never sees test
     data or scores. If no parameter requires a gradient after ``begin_task``, the task takes no step.

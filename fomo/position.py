@@ -9,6 +9,9 @@ class Position:
 
     ``peak`` is the learning rate η that a schedule rises to, ``floor`` η_min, ``batch_size`` samples in this step; in
     all steps of the run, unless it is ``ramped``.
+
+    A schedule is called with it and its settings, and returns the learning rate of the step itself, a float from
+    ``floor`` to ``peak``, no multiplier; a meta-schedule is called with the schedule before it, and returns the same.
     """
 
     task: int

@@ -35,7 +35,15 @@ ORDER = (
 )
 ROW = {place: number for number, row in enumerate(ORDER) for place in row}
 FILES = sorted(path for package in ("fomo", "methods", "streams") for path in (TOP / package).rglob("*.py"))
-BARE = ("fomo.report.leaderboard", "fomo.report.page", "fomo.report.study", "fomo.report.tables", "fomo.results.record")
+BARE = (
+    "fomo",
+    "fomo.report.leaderboard",
+    "fomo.report.page",
+    "fomo.report.study",
+    "fomo.report.tables",
+    "fomo.results.record",
+    "fomo.results.run",
+)
 
 
 def place_of(module: str) -> str:

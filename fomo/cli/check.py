@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "fomo check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("method", metavar="MODULE:CLASS | NAME", help="a class, or an option of method=")
+    parser.add_argument(
+        "method", metavar="MODULE:CLASS | NAME", help="a class (or MODULE.CLASS), or an option of method="
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
     options = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 def checked(method: str, overrides: list[str], seen: Any) -> Any:
     """The report on a class, or on a named method."""
-    if ":" not in method:
+    if not is_target(method):
         parse([f"method={method}"])  # refuses an unknown name
         from fomo.testing import conformance_of
 
@@ -74,15 +76,20 @@ def _beside(key: str) -> bool:
     return key.split(".")[0] in BESIDE
 
 
+def is_target(name: str) -> bool:
+    """Whether it names a class, ``MODULE:CLASS`` or ``MODULE.CLASS``; no option has these signs in its name."""
+    return ":" in name or ("." in name and "=" not in name)
+
+
 def find(method: str) -> Any:
-    """The class ``MODULE:CLASS``; modules of the folder at hand are found too.
+    """The class ``MODULE:CLASS`` or ``MODULE.CLASS``; modules of the folder at hand are found too.
 
     Raises:
         FomoError: there is no such module or class, or the import fails.
     """
     from fomo.config.plugins import described
 
-    module, _, name = method.partition(":")
+    module, _, name = method.partition(":") if ":" in method else method.rpartition(".")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

@@ -1,4 +1,4 @@
-"""``fomo methods``: what is installed: presets of ``method=``, the parts that they are made of, plug-ins."""
+"""``fomo methods``: what is installed: presets of ``method=``, the parts that they are made of, plug-ins; or one."""
 
 import argparse
 import json
@@ -7,18 +7,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fomo.config.compose import builtin_groups, config_dir
+from fomo.cli.methods_about import GROUPS, about, lines, of_preset
+from fomo.config.compose import builtin_groups
 from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
-from fomo.system.reading import read_yaml
 from fomo.system.text import escape
 
 
 def main(arguments: list[str]) -> None:
-    """Print three tables, or JSON."""
+    """Print three tables, or what is to be known of one name; or JSON."""
     parser = argparse.ArgumentParser("fomo methods", description=__doc__)
+    parser.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
+    if options.name is not None:
+        pages = about(options.name)
+        told = [page.to_json() for page in pages]
+        print(json.dumps(told, indent=1, ensure_ascii=False) if options.json else "\n".join(lines(pages)).rstrip())
+        return
     made = presets()
     options_of = parts()
     plugged = plugins()
@@ -37,18 +43,13 @@ def presets() -> list[dict[str, Any]]:
     """Every preset, the parts it chooses, what it does, and the papers it comes from."""
     from methods.presets import PRESETS
 
-    rows = []
-    for name, preset in PRESETS.items():
-        chosen = read_yaml(config_dir() / "method" / f"{name}.yaml")["defaults"]
-        of_group = {key.removeprefix("override /"): option for each in chosen for key, option in each.items()}
-        papers = "; ".join(map(str, preset.papers))
-        rows.append({"name": name, "parts": of_group, "about": preset.about, "papers": papers})
-    return rows
+    pages = {name: of_preset(name) for name in PRESETS}
+    return [{"name": name, "parts": of.parts, "about": of.about, "papers": of.papers} for name, of in pages.items()]
 
 
 def parts() -> dict[str, list[str]]:
     """The options of every group that a method is made of."""
-    return {group: builtin_groups()[group] for group in (*PARTS, "schedule", "meta_schedule", "optimizer")}
+    return {group: builtin_groups()[group] for group in GROUPS}
 
 
 def plugins() -> list[dict[str, Any]]:

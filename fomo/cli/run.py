@@ -1,7 +1,7 @@
 """``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
 
 import argparse
-import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,36 +71,31 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
 
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
-    from fomo.checkpoint.files import numbered
     from fomo.report.tables import result_table
-    from fomo.results.layout import CHECKPOINTS
-    from fomo.running.contents import check_unchanged
-    from fomo.running.folder import FolderState, check_resumable, run_folder, state_of
-    from fomo.running.resume import kept_steps
-    from fomo.running.run import execute, prepare
-    from fomo.system.lock import check_free
+    from fomo.running.run import complete
 
-    folder = run_folder(resolved)
-    state = state_of(folder, resolved)
-    checkpoints = numbered(folder / CHECKPOINTS)
-    if state is FolderState.FINISHED:
-        for left in checkpoints.values():  # its process was killed while it removed them
-            shutil.rmtree(left, ignore_errors=True)
-        with console.status("comparing what it was made with to what is there"):
-            unknown = check_unchanged(folder, resolved)
-        console.print(printable(" ".join([f"{folder} is finished: nothing to do.", unknown]).strip()), markup=False)
-    else:
-        check_resumable(folder, resolved, bool(checkpoints))
-        check_free(folder)
-        if state is FolderState.UNFINISHED:
-            goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
-            console.print(printable(f"{folder} holds an unfinished run of this experiment: {goes_on}."), markup=False)
-        with console.status("preparing models and images (drawn once, then cached)"):
-            prepared = prepare(resolved, kept_steps(folder))
-        with ProgressBars(console) as progress:
-            execute(prepared, folder, progress, stop)
+    folder = complete(resolved, OnConsole(console), stop)
     console.print(result_table(folder))
     console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
+
+
+class OnConsole:
+    """Shows how far a run is."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(printable(text), markup=False)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Turn a spinner."""
+        return self._console.status(what)
+
+    def watching(self) -> "ProgressBars":
+        """Draw bars."""
+        return ProgressBars(self._console)
 
 
 class ProgressBars(Progress):

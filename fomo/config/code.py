@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fomo.config.plugins import installed
+from fomo.config.scripts import SCRIPT, script_parts
 from fomo.config.targets import OWN_PACKAGES
+from fomo.system.digest import json_digest
 
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -47,7 +50,9 @@ def code_sha256(target: str) -> str:
 
     Beside it is what lies in the same folder and is not ours; of an installed package, the package alone.
     """
-    top = target.split(".")[0]
+    top, _, inner = target.partition(".")
+    if top == SCRIPT:
+        return _script_sha256(inner)
     root = _root(_spec(top))
     names = [target.rsplit(".", number)[0] for number in range(target.count("."), 0, -1)]
     sources: dict[str, bytes] = {}
@@ -62,6 +67,22 @@ def code_sha256(target: str) -> str:
     for name, source in sorted(sources.items()):
         digest.update(f"\0{name}\0".encode() + source)
     return digest.hexdigest()
+
+
+def _script_sha256(name: str) -> str:
+    """The same of a script or notebook: what it names there, and the modules beside it that these come from."""
+    parts, modules = script_parts(name)
+    beside = {module for module in modules if _is_a_guests(module)}
+    return json_digest([parts, {module: code_sha256(f"{module}.") for module in sorted(beside)}])
+
+
+def _is_a_guests(module: str) -> bool:
+    """Whether a module is a file of somebody's own: not ours, not Python's, not installed."""
+    top = module.split(".")[0]
+    spec = None if top in (*OWN_PACKAGES, *sys.stdlib_module_names) else _spec(module)
+    return (
+        spec is not None and str(spec.origin).endswith(".py") and not set(INSTALLED) & set(Path(str(spec.origin)).parts)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,5 @@
 """From overrides on the command line to plain values, by Hydra's groups."""
 
-import hashlib
 import json
 import os
 import re
@@ -10,18 +9,17 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fomo.config import plugins, several
+from fomo.config.overrides import jobs, names_of, read, refuse_several, values_of
 from fomo.data.sources import is_inside
-from fomo.errors import FomoError, nearest, unknown
+from fomo.errors import FomoError, check_allowed, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
@@ -33,8 +31,6 @@ STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
 STORED = "stored configuration"
 OPEN_CLIP = "fomo.model.pretrained_clip"
-HOME = re.compile(r"((?:=|,|\[)(?:local-dir:)?)~(?=/|$)")
-"""A value, or one of several, that starts with the home folder."""
 
 
 def config_dir() -> Path:
@@ -102,8 +98,8 @@ def groups() -> dict[str, list[str]]:
 
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Hydra's reading of the overrides; unknown options of a group are refused with the nearest one."""
-    parsed = [_parsed(at_home(override)) for override in overrides]
     known = groups()
+    parsed = [read(override, known) for override in overrides]
     for override in parsed:
         options = known.get(override.key_or_group, [])
         for value in _chosen(override):
@@ -112,38 +108,13 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def at_home(override: str) -> str:
-    """The override with ``~`` at the start of its values as the home folder: Hydra cannot read the sign."""
-    quoted = "'" in override or '"' in override
-    return override if quoted else HOME.sub(lambda found: f"{found.group(1)}{Path.home()}", override)
-
-
-def _parsed(override: str) -> Override:
-    way_out = "Write KEY=VALUE; quote what holds special characters: KEY=['größe']."
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-    except HydraException as error:
-        raise FomoError(f"cannot read the override '{override}': {str(error).splitlines()[0]}. {way_out}") from None
-    if not parsed.key_or_group:
-        raise FomoError(f"cannot read the override '{override}': there is no key. {way_out}")
-    return parsed
-
-
-def _refuse_several(parsed: Sequence[Override]) -> None:
-    for override in parsed:
-        if override.is_sweep_override():
-            raise FomoError(
-                f"'{override.input_line}' lists several values: add -m to run each, or write one list: [A,B]."
-            )
-
-
 def _chosen(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
+    if not override.is_sweep_override():
         return several.names_in(override) or [str(override.value())]
-    values = list(map(str, override.sweep_string_iterator()))
+    values = values_of(override)
     if override.key_or_group not in several.GROUPS:
         return values
-    return [name for value in values for name in _chosen(_parsed(f"{override.key_or_group}={value}"))]
+    return [name for value in values for name in _chosen(read(f"{override.key_or_group}={value}", {}))]
 
 
 def study(overrides: Sequence[str]) -> str:
@@ -163,24 +134,15 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
         given = {each.key_or_group for each in parsed}
         parsed = parse([f"{key}={values}" for key, values in params.items() if key not in given]) + parsed
     folders = [each for each in parsed if each.key_or_group == "run.dir"]
-    _refuse_several(folders)
+    refuse_several(folders)
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
-    jobs = BasicSweeper.split_arguments([each for each in parsed if each.key_or_group != "run.dir"], None)[0]
-    if not folders:
-        return jobs
-    pairs = zip(jobs, _names_of(jobs, swept), strict=True)
-    return [[*job, f"run.dir='{folders[-1].value()}/{name}'"] for job, name in pairs]
-
-
-def _names_of(jobs: Sequence[Sequence[str]], swept: set[str]) -> list[str]:
-    """A folder name for each job; a hash tells apart what would read the same, and stands for what is too long."""
-    changes = [",".join(each for each in job if each.split("=", 1)[0] in swept) for job in jobs]
-    names = [re.sub(r"[^\w=.,+-]", "_", change) or "run" for change in changes]
-    hashes = [hashlib.sha256(change.encode()).hexdigest()[:8] for change in changes]
-    return [
-        name if names.count(name) == 1 and len(name) <= 120 else f"{name[:120]}-{hashed}"
-        for name, hashed in zip(names, hashes, strict=True)
-    ]
+    found = jobs([each for each in parsed if each.key_or_group != "run.dir"])
+    place = folders[-1].value() if folders else None
+    if place is None:
+        return found
+    check_allowed(place != "", "run.dir=", "a folder, and null")
+    quoted = str(place).replace("'", "\\'")
+    return [[*job, f"run.dir='{quoted}/{name}'"] for job, name in zip(found, names_of(found, swept), strict=True)]
 
 
 def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any]:
@@ -189,29 +151,54 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     Raises:
         FomoError: an unknown group, option or key.
     """
-    name = "config"
-    given = overrides = [at_home(override) for override in overrides]
+    known = groups()
+    parsed = parse(overrides) if file is None else [read(override, known) for override in overrides]
+    refuse_several(parsed)
+    given = [str(each.input_line) for each in parsed]
+    overrides = given
     if file is None:
-        parsed = parse(overrides)
-        _refuse_several(parsed)
+        name = "config"
         register_models(parsed)
         register_plugins(parsed)
         overrides = list(map(several.registered, parsed))
     else:
+        _refuse_options(file, parsed, known)
         name = _register_stored(file, overrides)
     try:
         values: dict[str, Any] = OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error, overrides) from None
     values["label"] = label(given, str(values.get("label", "")))
-    return several.ordered(values)
+    return several.ordered(_dotted(values))
+
+
+def _dotted(values: Any) -> Any:
+    """The values with every target written ``MODULE.CLASS``, so that one experiment has one configuration."""
+    if not isinstance(values, dict):
+        return values
+    spelt = {key: value.replace(":", ".") for key, value in values.items() if key == "_target_" and type(value) is str}
+    return {key: _dotted(value) for key, value in values.items()} | spelt
+
+
+def _refuse_options(file: Path, parsed: Sequence[Override], known: Mapping[str, Sequence[str]]) -> None:
+    """A stored configuration is one option of every group, worked out: only single keys of it can be set."""
+    for each in parsed:
+        if each.key_or_group in known and not isinstance(each.value(), dict):
+            raise FomoError(
+                f"'{each.input_line}': {file} is a resolved configuration, whose groups are chosen. "
+                "Set single keys, as in optimizer.lr=1e-4, or compose anew without --config."
+            )
 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
     """What Hydra makes of the configuration ``name`` in :func:`config_dir`; nothing in it is resolved yet."""
+    running = GlobalHydra.instance().hydra  # of a program that calls us
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra_compose(name, overrides=list(overrides))
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return hydra_compose(name, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _register_stored(file: Path, overrides: Sequence[str]) -> str:
@@ -253,21 +240,32 @@ def _refuse_trust(file: Path, values: Mapping[str, Any], given: Collection[str])
 def label(overrides: Sequence[str], replayed: str = "") -> str:
     """What a run is called in tables: its method (``replayed`` is a saved run's label) and what else was changed."""
     pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
-    chosen = {key: value for key, value in pairs if key in CHOSEN_RUNTIME or key.split(".")[0] not in UNLABELLED}
+    chosen = {key: _bare(value) for key, value in pairs if key in CHOSEN_RUNTIME or key.split(".")[0] not in UNLABELLED}
     if chosen.get("experiment", "").startswith(STUDY):
         del chosen["experiment"]
     name = chosen.pop("method", replayed or "finetune")
     return " ".join([name, *(f"{key}={value}" for key, value in chosen.items())])
 
 
+def _bare(value: str) -> str:
+    """A value without the quotes around it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
 def _readable(error: Exception, overrides: Sequence[str]) -> FomoError:
     """Hydra's message in one line, with the nearest key where a key was not found."""
     text = str(error)
+    there = re.search(r"An item is already at '([^']+)'", text)
+    if there:
+        return FomoError(f"'{there.group(1)}' is there already: write {there.group(1)}=VALUE, without '+'.")
     key = re.search(r"Could not override '([^']+)'", text)
     if key is None:
         return FomoError(text.splitlines()[0])
-    near = nearest(key.group(1), _all_keys(overrides))
-    return FomoError(f"unknown key or group '{key.group(1)}'. {near}`fomo run --show` prints every key.")
+    known = _all_keys(overrides)
+    is_part = f"{key.group(1).split('.')[0]}._target_" in known
+    added = f"What the part takes and its option does not list is added: +{key.group(1)}=… . " if is_part else ""
+    near = nearest(key.group(1), known)
+    return FomoError(f"unknown key or group '{key.group(1)}'. {near}{added}`fomo run --show` prints every key.")
 
 
 def _all_keys(overrides: Sequence[str]) -> list[str]:

@@ -74,7 +74,8 @@ def model(config: Config, random: bool = False) -> ClipModel:
     Raises:
         FomoError: the model is not there, or cannot compute as ``runtime`` asks.
     """
-    node = {key: None if random and key == "pretrained" else value for key, value in config.model.items()}
+    unset = ("pretrained", "folder") if random else ()
+    node = {key: None if key in unset else value for key, value in config.model.items()}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
     built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)

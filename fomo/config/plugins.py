@@ -16,7 +16,8 @@ Metadata is read once; a plug-in's code is imported when it is named. Its name m
 import inspect
 import linecache
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +28,8 @@ from fomo.errors import FomoError, check_choice, close_to
 
 KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
 PARTS = ("trainable", "regularizer", "merging")
+KEPT = ("flops", "state_dict", "load_state_dict")
+"""Functions of a method that only tell of what the others do."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,37 @@ class Plugin:
         return found
 
 
+_lent: list[Plugin] = []
+"""Classes that take part in the run at hand; see :func:`lent`."""
+
+
+def target_of(found: type) -> str:
+    """A class as a ``_target_``."""
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+@contextmanager
+def lent(classes: Sequence[Any]) -> Iterator[None]:
+    """While open, subclasses of ``fomo.Method`` are plug-ins under their own names: whoever hands one over trusts it.
+
+    Raises:
+        FomoError: one keeps not to the contract, or lies inside a function, where a configuration cannot name it.
+    """
+    for each in classes:
+        check_method(each, repr(each))
+        if "<locals>" in each.__qualname__:
+            raise FomoError(f"{each.__name__} is defined inside of a function: define it at the top of its file.")
+    before = list(_lent)
+    entries = ((each.__name__, f"{each.__module__}:{each.__qualname__}", "fomo.methods") for each in classes)
+    _lent.extend(Plugin("methods", entry[0], EntryPoint(*entry)) for entry in entries)
+    installed.cache_clear()
+    try:
+        yield
+    finally:
+        _lent[:] = before
+        installed.cache_clear()
+
+
 @cache
 def installed() -> tuple[Plugin, ...]:
     """All plug-ins, by kind and name.
@@ -74,7 +108,7 @@ def installed() -> tuple[Plugin, ...]:
     Raises:
         FomoError: two packages give one name.
     """
-    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")]
+    plugins = [Plugin(kind, each.name, each) for kind in KINDS for each in entry_points(group=f"fomo.{kind}")] + _lent
     unique: dict[tuple[str, str], Plugin] = {}
     for plugin in plugins:
         other = unique.setdefault((plugin.kind, plugin.name), plugin)
@@ -101,7 +135,7 @@ def trusted(target: str) -> bool:
 
 
 def check_method(found: Any, origin: str) -> None:
-    """Refuse what is no subclass of ``fomo.Method``, or has hooks that cannot be called as the loop calls them."""
+    """Refuse what is no subclass of ``fomo.Method``, has no hook, or one that cannot be called as the loop calls it."""
     from fomo.method import HOOKS, Method
 
     if not (inspect.isclass(found) and issubclass(found, Method)):
@@ -111,16 +145,51 @@ def check_method(found: Any, origin: str) -> None:
         )
     for hook, arguments in HOOKS.items():
         _check_hook(found, hook, arguments, origin)
-    for name in vars(found):
-        near = None if name.startswith("_") or hasattr(Method, name) else close_to(name, HOOKS, cutoff=0.85)
-        if near:
-            raise FomoError(f"{origin}: nobody calls {found.__name__}.{name}. Did you mean the hook '{near}'?")
     check_choice(f"value of {found.__name__}.group", found.group, PARTS)
+    _check_names(found, origin)
+
+
+def _check_names(found: type, origin: str) -> None:
+    """Refuse what is near to a name of ``fomo.Method`` and is none, and a class of which nothing would be called."""
+    from fomo.method import HOOKS, Method
+
+    own = {
+        name: value
+        for kind in reversed(found.__mro__)
+        if kind not in Method.__mro__
+        for name, value in vars(kind).items()
+        if not name.startswith("_")
+    }
+    attributes = [name for name in vars(Method) if not name.startswith("_") and name not in HOOKS]
+    settings = getattr(found, "__dataclass_fields__", {})
+    for name, value in own.items():
+        is_function = callable(value) or isinstance(value, (property, staticmethod, classmethod))
+        meant = "the hook " if is_function else ""
+        near = None if name in settings or hasattr(Method, name) else _near(name, HOOKS if is_function else attributes)
+        if near:
+            raise FomoError(f"{origin}: nobody calls {found.__name__}.{name}. Did you mean {meant}'{near}'?")
+    called = [hook for hook in HOOKS if hook not in KEPT]
+    if found is not Method and all(getattr(found, hook) is getattr(Method, hook) for hook in called):
+        tries = ", ".join(f"'{name}'" for name, value in own.items() if callable(value) and name not in KEPT)
+        nobody = f" Nobody calls {tries}." if tries else ""
+        raise FomoError(
+            f"{origin}: {found.__name__} overrides no hook, so it would do nothing.{nobody} Hooks: {', '.join(called)}."
+        )
+
+
+def _near(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that a name is a slip for: a letter or two, or its words in another order."""
+    swapped = {tuple(sorted(each.split("_"))): each for each in allowed}
+    return swapped.get(tuple(sorted(name.split("_")))) or close_to(name, allowed, cutoff=0.85)
 
 
 def _check_hook(found: type, hook: str, arguments: tuple[str, ...], origin: str) -> None:
     function = getattr(found, hook)
     called = f"{hook}({', '.join(arguments)})"
+    if not callable(function):
+        raise FomoError(
+            f"{origin}: {found.__name__}.{hook} is of type {type(function).__name__}, and is called as {called}."
+        )
     try:
         inspect.signature(function).bind(None, *arguments)
     except TypeError as error:

@@ -37,6 +37,7 @@ class RunConfig:
     dir: str | None = None
 
     def __post_init__(self) -> None:
+        check_allowed(self.dir != "", "run.dir=", "a folder, and null")
         if self.dir is None or (self.dir.isprintable() and all(len(part) < 200 for part in Path(self.dir).parts)):
             return
         raise FomoError(f"run.dir={self.dir[:80]!a}: a folder's name is one line, its parts of 199 characters at most.")

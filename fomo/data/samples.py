@@ -43,7 +43,12 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A declared dataset and how to open its splits."""
+    """A declared dataset: its ``card``, and ``open_split``, which returns the samples of ``train`` or another split.
+
+    Samples are asked for ``len``, ``targets`` [n] (class numbers), ``image(index)`` (a PIL image) and
+    ``captions(index, kind)``. The function of an entry point takes no argument and returns
+    ``Dataset(DatasetCard(…), open_split)``.
+    """
 
     card: DatasetCard
     open_split: Callable[[str], Samples]

@@ -1,7 +1,8 @@
 """A CLIP model as the benchmark sees it: the network, its tokenizer, and the images that it takes."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from open_clip.model import CLIP
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ class ClipModel:
         tokenize: strings to the tokens that the text tower was trained on.
         preprocess: images to pixels as the image tower was trained on them.
         caveats: what a score of this model has to be read with, as :data:`RANDOM_BASE`.
+        architecture: open_clip's configuration of the network; empty where it is not known.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ClipModel:
     tokenize: Tokenize
     preprocess: Preprocess
     caveats: tuple[str, ...] = ()
+    architecture: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int:

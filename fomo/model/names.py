@@ -40,4 +40,4 @@ def open_clip_option(name: str) -> dict[str, object]:
     preprocess = dict.fromkeys(("interpolation", "resize_mode", "fill_color", "mean", "std"))
     pretrained = name if brings_weights(name) else UNSAID
     options = dict.fromkeys(("image_size", "context_length", "quick_gelu"))
-    return {"name": name, "pretrained": pretrained, **options, "preprocess": preprocess}
+    return {"name": name, "pretrained": pretrained, **options, "preprocess": preprocess, "folder": None}

@@ -27,7 +27,9 @@ from fomo.model.sources import (
     read_config,
     without_warnings,
 )
+from fomo.model.stored import stored_in
 from fomo.model.weight_files import read_weights
+from fomo.results.layout import WEIGHTS
 from fomo.system.text import first_line
 
 
@@ -38,6 +40,7 @@ def pretrained_clip(
     context_length: int | None = None,
     quick_gelu: bool | None = None,
     preprocess: Mapping[str, Any] | None = None,
+    folder: str | None = None,
     shapes_only: bool = False,
 ) -> ClipModel:
     """An open_clip model with its weights, and with the preprocessing and the tokenizer that belong to them.
@@ -49,6 +52,7 @@ def pretrained_clip(
         context_length: tokens of a string, where they are not the model's own; positions are interpolated.
         quick_gelu: whether the activation is QuickGELU, where neither the name nor the weights say it.
         preprocess: values of :data:`fomo.model.preprocess.KEYS` that are not what the weights say.
+        folder: holds the weights in place of ``pretrained``: of a finished run, or of open_clip's form.
         shapes_only: whether to build it on the meta device, without weights and their download.
 
     Raises:
@@ -58,6 +62,10 @@ def pretrained_clip(
     options = Options(image_size, context_length, quick_gelu)
     config = model_config(name)
     _refuse_other_losses(name, config)
+    stored = None if folder is None else stored_in(folder)
+    if stored is not None:
+        _refuse_two_weights(folder, name, pretrained)
+        pretrained = str(stored.path / WEIGHTS.name) if stored.of_run else f"{LOCAL}{stored.path}"
     if pretrained == UNSAID and not shapes_only:
         raise FomoError(_unsaid(name))
     origin = None if pretrained in (None, UNSAID) else origin_of(name, str(pretrained))
@@ -72,8 +80,22 @@ def pretrained_clip(
         local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
         tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
-    caveats = (RANDOM_BASE,) if pretrained is None else ()
-    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats)
+    caveats = (RANDOM_BASE,) if pretrained is None else () if stored is None else stored.caveats
+    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats, _as_built(config, options))
+
+
+def _refuse_two_weights(folder: str | None, name: str, pretrained: str | None) -> None:
+    if pretrained not in (UNSAID, name):
+        raise FomoError(f"model.folder={folder} and model.pretrained={pretrained} both say which weights: give one.")
+
+
+def _as_built(config: Values, options: Options) -> Values:
+    """The configuration with what the user said otherwise."""
+    vision = {} if options.image_size is None else {"image_size": options.image_size}
+    text = {} if options.context_length is None else {"context_length": options.context_length}
+    activation = {} if options.quick_gelu is None else {"quick_gelu": options.quick_gelu}
+    parts = {"vision_cfg": {**config["vision_cfg"], **vision}, "text_cfg": {**config["text_cfg"], **text}}
+    return {**config, **activation, **parts}
 
 
 def _unsaid(name: str) -> str:

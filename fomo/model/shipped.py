@@ -1,4 +1,4 @@
-"""The pocket bases that ship with the package, or others like them in a folder."""
+"""The pocket bases that ship with the package, or models of their architecture with other weights in a folder."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -9,54 +9,74 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.model import CLIP
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fomo import rng
 from fomo.errors import FomoError, unknown
 from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
+from fomo.model.fit import load_fitting
 from fomo.model.names import MODELS, pocket_names
 from fomo.model.preprocess import Preprocess
+from fomo.model.sources import CONFIG as OPEN_CLIP_CONFIG
+from fomo.model.sources import read_config as read_form
+from fomo.model.stored import EXPECTED, Stored, check_same, stored_in
+from fomo.model.weight_files import read_weights
+from fomo.results.layout import WEIGHTS
 from fomo.system.reading import read_json
 
 EMBEDDING = "token_embedding.weight"
+COMPACT = "model.safetensors"
 
 
-def read_config(name: str, folder: str | Path | None = None) -> dict[str, Any]:
-    """The open_clip configuration of a shipped base model, with ``mean`` and ``std``; or the one in ``folder``.
+def read_config(name: str) -> dict[str, Any]:
+    """The open_clip configuration of a shipped base model, with ``mean`` and ``std``.
 
     Raises:
-        FomoError: no shipped model has the name, or the folder holds no configuration.
+        FomoError: no shipped model has the name.
     """
-    if folder is None and name not in pocket_names():
+    if name not in pocket_names():
         raise unknown("pocket model", name, pocket_names())
-    return read_json(_place(name, folder) / "config.json")
-
-
-def _place(name: str, folder: str | Path | None) -> Path:
-    return MODELS / name if folder is None else Path(folder).expanduser()
+    return read_json(MODELS / name / "config.json")
 
 
 def pocket(name: str, initial: bool = False, folder: str | Path | None = None, shapes_only: bool = False) -> ClipModel:
-    """A shipped base model, or another one of its form.
+    """A shipped base model, or one of its architecture with other weights.
 
     Args:
-        name: of a shipped model; with ``folder``, any name.
+        name: of a shipped model.
         initial: whether it is untrained, as pretraining starts from it.
-        folder: holds another pretrained model, as ``fomo pretrain`` writes it.
+        folder: holds other weights: of a finished run, or as ``fomo pretrain`` writes them.
         shapes_only: whether its tensors are on the meta device, where they have no content.
 
     Raises:
-        FomoError: there is no such model, or its weights do not fit its configuration.
+        FomoError: there is no such model, or the weights in the folder are not of its architecture.
     """
-    config = read_config(name, folder)
+    config = read_config(name)
+    stored = Stored(MODELS / name) if folder is None else stored_in(folder)
+    if folder is not None:
+        config = _form_in(folder, stored, name, config)
     if shapes_only:
         return _wrap(name, _architecture(config, "meta"), config)
     network = _untrained(config)
     if initial:
         return _wrap(name, network, config, (RANDOM_BASE,))
-    _load_compact(network, load_file(_place(name, folder) / "model.safetensors"), f"pocket model '{name}'")
-    return _wrap(name, network, config)
+    if stored.of_run:
+        load_fitting(network, read_weights(stored.path / WEIGHTS.name), name, False, False)
+    else:
+        _load_compact(network, read_weights(stored.path / COMPACT), f"{stored.path / COMPACT}, '{name}'")
+    return _wrap(name, network, config, stored.caveats)
+
+
+def _form_in(folder: str | Path, stored: Stored, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of stored weights: the architecture is that of ``name``, mean and std are their own."""
+    file = stored.path / (OPEN_CLIP_CONFIG if stored.of_run else "config.json")
+    if not file.is_file():
+        if stored.of_run:  # of a version that stored none
+            return config
+        raise FomoError(f"model.folder={folder}: it holds no config.json; {EXPECTED}.")
+    model, preprocess = read_form(stored.path) if stored.of_run else (read_json(file),) * 2
+    check_same(folder, name, config, model)
+    return {**config, "mean": preprocess["mean"], "std": preprocess["std"]}
 
 
 def _untrained(config: Mapping[str, Any]) -> CLIP:
@@ -80,7 +100,8 @@ def _initial_embedding(num_tokens: int, width: int) -> Tensor:
 def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[str, ...] = ()) -> ClipModel:
     tokenizer = open_clip.SimpleTokenizer(context_length=network.context_length)
     preprocess = Preprocess(config["vision_cfg"]["image_size"], tuple(config["mean"]), tuple(config["std"]))
-    return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats)
+    architecture = {key: config[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
+    return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats, architecture)
 
 
 def compact(network: CLIP) -> dict[str, Tensor]:
@@ -97,6 +118,8 @@ def compact(network: CLIP) -> dict[str, Tensor]:
 
 def _load_compact(network: CLIP, stored: dict[str, Tensor], what: str) -> None:
     weight = _initial_embedding(*network.token_embedding.weight.shape)
+    if not {"token_embedding.rows", "token_embedding.values"} <= stored.keys():
+        raise FomoError(f"{what}: weights as `fomo pretrain` writes them are expected.")
     weight[stored.pop("token_embedding.rows").long()] = stored.pop("token_embedding.values").float()
     result = network.load_state_dict({k: v.float() for k, v in stored.items()} | {EMBEDDING: weight}, strict=False)
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]

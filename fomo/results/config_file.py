@@ -12,6 +12,8 @@ from fomo.system.reading import read_yaml
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
 UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
+LATER = {"model": ("folder",), "stream": ("seed",)}
+"""Keys of sections that older configurations lack: ``null`` makes no other experiment."""
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -28,13 +30,6 @@ def read_config(run: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def stream_seed(values: Mapping[str, Any]) -> int | None:
-    """What the order of the stream is drawn from where that is not the run's seed."""
-    stream = values.get("stream")
-    seed: int | None = stream.get("seed") if isinstance(stream, Mapping) else None
-    return seed
-
-
 def sha256_without_seed(values: Mapping[str, Any]) -> str:
     """Equal for runs that differ by their seed alone."""
     return json_digest({key: value for key, value in comparable(values).items() if key != "seed"})
@@ -44,8 +39,9 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that makes it another experiment."""
     kept = {key: value for key, value in values.items() if key not in UNCOMPARED}
     kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNCOMPARED_RUNTIME}
-    if isinstance(values.get("stream"), Mapping) and stream_seed(values) is None:  # as in runs without the key
-        kept["stream"] = {key: value for key, value in values["stream"].items() if key != "seed"}
+    for section, later in LATER.items():
+        if isinstance(node := values.get(section), Mapping):
+            kept[section] = {key: value for key, value in node.items() if value is not None or key not in later}
     return kept
 
 

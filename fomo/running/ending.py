@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from fomo.errors import FomoError, NotFinite, Stopped
 from fomo.model import weights
+from fomo.model.stored import write_form
 from fomo.report.page import write_report
 from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
 from fomo.running.card import run_card
@@ -80,3 +81,4 @@ def _save_weights(prepared: Prepared, folder: Path, deployment: Deployment) -> N
             deployment.check_stored(final)
     with file_beside(path) as scratch:
         save_file(final, scratch)
+    write_form(path.parent, prepared.model)

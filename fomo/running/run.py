@@ -1,22 +1,94 @@
 """One experiment: prepared, which writes nothing, then executed, from its configuration to its folder."""
 
+import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Protocol
 
 from fomo import loop
+from fomo.checkpoint.files import numbered
 from fomo.config import factory
 from fomo.config.schema import Resolved
 from fomo.evaluation.prompts import with_prompt_caveats
 from fomo.model.plain import blank
 from fomo.planning.planner import plan_run
-from fomo.running.contents import base_sha256
+from fomo.results.layout import CHECKPOINTS
+from fomo.running.contents import base_sha256, check_unchanged
 from fomo.running.deployment import Deployment
 from fomo.running.ending import explained, finish
-from fomo.running.folder import FolderState, enter, holding, state_of
+from fomo.running.folder import FolderState, check_resumable, enter, holding, run_folder, state_of
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
-from fomo.running.resume import start_or_resume
+from fomo.running.resume import kept_steps, start_or_resume
+from fomo.system.lock import check_free
 from fomo.system.memory_fault import during
 from fomo.system.signals import Stop
+
+
+class Audience(Protocol):
+    """Who hears of a job."""
+
+    def say(self, text: str) -> None:
+        """Something to know, in a line."""
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """While open, this takes its time."""
+
+    def watching(self) -> AbstractContextManager[Progress]:
+        """While open, it hears how far the run is."""
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def busy(self, what: str) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
+
+    def watching(self) -> AbstractContextManager["Nobody"]:
+        """Nothing."""
+        return nullcontext(self)
+
+    def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
+        """Nothing."""
+
+    def step(self, task: int, step: int, loss: float) -> None:
+        """Nothing."""
+
+    def evaluating(self, task: int, dataset: str) -> None:
+        """Nothing."""
+
+
+def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
+    """Run an experiment in its folder to its end, or find it finished; the folder.
+
+    Raises:
+        FomoError: the folder holds something else, or what a finished run was made with is not what is there now.
+        Stopped: it was asked to stop.
+    """
+    folder = run_folder(resolved)
+    state = state_of(folder, resolved)
+    checkpoints = numbered(folder / CHECKPOINTS)
+    if state is FolderState.FINISHED:
+        for left in checkpoints.values():  # its process was killed while it removed them
+            shutil.rmtree(left, ignore_errors=True)
+        with audience.busy("comparing what it was made with to what is there"):
+            unknown = check_unchanged(folder, resolved)
+        audience.say(" ".join([f"{folder} is finished: nothing to do.", unknown]).strip())
+        return folder
+    check_resumable(folder, resolved, bool(checkpoints))
+    check_free(folder)
+    if state is FolderState.UNFINISHED:
+        goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
+        audience.say(f"{folder} holds an unfinished run of this experiment: {goes_on}.")
+    with audience.busy("preparing models and images (drawn once, then cached)"):
+        prepared = prepare(resolved, kept_steps(folder))
+    with audience.watching() as progress:
+        execute(prepared, folder, progress, stop)
+    return folder
 
 
 def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Prepared:

@@ -20,7 +20,7 @@ SEPARATOR = "+++"
 
 @dataclass(frozen=True, order=True)
 class Concept:
-    """One class of one dataset."""
+    """One class of one dataset: the names of both, ``dataset`` and ``name``. As a string it is ``DATASET+++NAME``."""
 
     dataset: str
     name: str

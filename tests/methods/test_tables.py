@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.tables import MARKED, PAGES, TABLES, filled
+from docs.tables import HANDED, MARKED, PAGES, TABLES, filled
 from fomo.config.compose import builtin_groups, compose
 from methods.lora import ADAPTERS
 from methods.meta_schedules import META_SCHEDULES
@@ -33,6 +33,12 @@ def test_a_page_is_what_make_docs_writes(page: Path) -> None:
 def test_every_table_stands_on_one_page() -> None:
     found = [match[2] for page in PAGES for match in MARKED.finditer(page.read_text(encoding="utf-8"))]
     assert sorted(found) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("handed", HANDED, ids=lambda handed: handed.__name__)
+def test_help_of_what_a_part_is_handed_names_every_field(handed: type) -> None:
+    fields = handed.__annotations__
+    assert fields and [name for name in fields if not re.search(rf"``[^`]*\b{name}\b", handed.__doc__ or "")] == []
 
 
 @pytest.mark.parametrize("group", ROWS)

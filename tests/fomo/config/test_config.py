@@ -352,7 +352,7 @@ def test_a_label_names_the_method_and_what_was_changed_of_it() -> None:
         ("mixture.updat=1", ["'mixture.updat'", "Did you mean 'mixture.update'"]),
         ("batchsize=4", ["'batchsize'", "Did you mean 'batch_size'"]),
         ("batch_size", ["batch_size", "KEY=VALUE"]),
-        ("a=b=c=[", ["a=b=c=[", "KEY=VALUE"]),
+        ("a=b=c=[", ["a=b=c=[", "'a=\"b=c=[\"'"]),
         ("=3", ["=3", "KEY=VALUE"]),
         ("seed=[1", ["seed=[1"]),
         ("+seed=3", ["seed"]),

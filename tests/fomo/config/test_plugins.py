@@ -40,6 +40,9 @@ class Pull(fomo.Method):
     def __init__(self, strength: float, anchors: tuple = ("run",), power: int = 2) -> None:
         self.strength = 1 / strength
 
+    def loss(self, network, batch, loss):
+        return loss
+
 
 class Half(fomo.Method):
     group = "trainable"

@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 import fomo
 from fomo.cli import main
+from fomo.config.plugins import check_method
 from fomo.method import Method
 from fomo.testing import CHECKS, conformance
 from fomo.testing.trial import differing
@@ -41,6 +43,52 @@ class WrongHook(Method):
 
     def loss(self, network: nn.Module, batch: fomo.Batch) -> Tensor:  # type: ignore[override]
         return torch.zeros([])
+
+
+class Setting(Method):
+    """A mixin's attribute is misspelt."""
+
+    def after_step(self, network: nn.Module) -> None:
+        pass
+
+    restarts_adapter = True
+
+
+class NamedWrongly(Method):
+    """A hook is misspelt, and one that is right stands beside it."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss
+
+    def begin_tasks(self, network: nn.Module, task: fomo.Task) -> None:
+        pass
+
+
+class Inherits(NamedWrongly):
+    """The class that it derives from has the fault."""
+
+
+class OtherWords(Method):
+    """The words of a hook in another order."""
+
+    def task_end(self, network: nn.Module, task: fomo.Task) -> None:
+        pass
+
+
+class NoHook(Method):
+    """As another framework calls them."""
+
+    def on_train_batch_end(self, network: nn.Module) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+
+class HookIsNoFunction(Method):
+    """A number in the place of a hook."""
+
+    loss = 3  # type: ignore[assignment]
 
 
 class NoNumber(Method):
@@ -218,6 +266,16 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("training", SpoilsGradients, r"task 1, step 1: the gradient norm after regularizer.after_backward .* is nan"),
     ("pools", Divides, "the loss is nan in step 1"),
     ("training", Untrained, r"registered to be trained, yet frozen when tasks begin.*begin_task\): prompt"),
+    ("contract", Setting, r"nobody calls Setting.restarts_adapter. Did you mean 'restarts_adapters'"),
+    ("contract", NamedWrongly, "nobody calls NamedWrongly.begin_tasks. Did you mean the hook 'begin_task'"),
+    ("contract", Inherits, "nobody calls Inherits.begin_tasks"),
+    ("contract", OtherWords, "Did you mean the hook 'end_task'"),
+    ("contract", NoHook, "NoHook overrides no hook.*Nobody calls 'on_train_batch_end'. Hooks: beside, begin_run, "),
+    (
+        "contract",
+        HookIsNoFunction,
+        r"HookIsNoFunction.loss is of type int, and is called as loss\(network, batch, loss",
+    ),
     ("scalars", Matrices, r"temperature.*IndexError.*test_kit.py, line \d+: return loss \+ 1e-4"),
     ("scalars", Flattens, r"deployed: logit_scale is torch.float32 \[1\], was torch.float32 \[\]"),
     ("inputs", Blackens, "it altered images of a batch, at the end of a task"),
@@ -247,6 +305,26 @@ def test_a_fault_fails_its_check_and_no_other(check: str, method: type[Method], 
     with pytest.raises(AssertionError, match=f"{check}: failed: (?s:.*){why}"):
         report.require()
     assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+
+@dataclass
+class Spelt(Method):
+    """Settings and helpers whose names are near to the contract's."""
+
+    groups: int = 4
+    losses: int = 0
+
+    def loss_of(self, network: nn.Module) -> float:
+        """A helper."""
+        return float(self.groups)
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.losses += 1
+
+
+@pytest.mark.parametrize("found", [Spelt, Good, Method])
+def test_names_of_its_own_are_no_slips(found: type[Method]) -> None:
+    check_method(found, "it")
 
 
 def test_a_good_one_passes_with_its_settings() -> None:
@@ -301,6 +379,7 @@ def test_the_command_says_what_failed(
     monkeypatch.syspath_prepend(tmp_path)
     for arguments, texts in (
         (["someones_part:Fine"], ["failed  contract", "Did you mean the hook 'after_step'?", "not run  training"]),
+        (["someones_part.Fine"], ["failed  contract", "Did you mean the hook 'after_step'?"]),
         (["someones_part:Fin"], ["has no 'Fin'", "Did you mean 'Fine'?"]),
         (["someones_parts:Fine"], ["'someones_parts' cannot be imported"]),
         (["finetun"], ["unknown option of method 'finetun'", "Did you mean 'finetune'?"]),

@@ -115,12 +115,19 @@ class HoardsNowAndThen(HoardsArrays):
             self.kept.append(torch.ones(1000))
 
 
-class DoubleFromTheStart(Method):
+class Idle(Method):
+    """Has a hook, so that it is a method, and does nothing in it."""
+
+    def after_step(self, network: nn.Module) -> None:
+        pass
+
+
+class DoubleFromTheStart(Idle):
     def __init__(self) -> None:
         torch.set_default_dtype(torch.float64)
 
 
-class SeedsWhenSaved(Method):
+class SeedsWhenSaved(Idle):
     def state_dict(self) -> dict[str, Tensor]:
         torch.manual_seed(0)
         return {}
@@ -137,13 +144,13 @@ class Elsewhere(Method):
         os.environ["OMP_NUM_THREADS"] = "77"
 
 
-class ComputesWhenSaved(Method):
+class ComputesWhenSaved(Idle):
     def state_dict(self) -> dict[str, Tensor]:
         work()
         return {}
 
 
-class ComputesWhenMade(Method):
+class ComputesWhenMade(Idle):
     def __init__(self) -> None:
         work()
 
@@ -200,7 +207,7 @@ class Detached(Method):
         return loss.detach()
 
 
-class PlainNumbers(Method):
+class PlainNumbers(Idle):
     def state_dict(self) -> dict[str, Tensor]:
         return {"steps": 3}  # type: ignore[dict-item]
 

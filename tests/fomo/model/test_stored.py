@@ -1,0 +1,135 @@
+"""Weights that were made here are the base of a next run, of every kind of model, by ``model.folder``."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fomo.config import factory
+from fomo.errors import FomoError
+from fomo.model.names import MODELS
+from fomo.model.open_clip import pretrained_clip
+from fomo.model.shipped import pocket
+from fomo.model.sources import CONFIG
+from fomo.results.card import read_card
+from fomo.results.config_file import comparable
+from fomo.results.layout import CARD, WEIGHTS
+from fomo.results.scores import read_scores
+from fomo.running.contents import base_sha256
+from tests import tiny
+from tests.fomo.helpers import put
+from tests.fomo.model.tiny_clip import models, packaged
+
+__all__ = ["models"]
+SHORT = ("num_tasks=1", "budget.steps=2", "stream.adaptation=[pocket_flags]")
+SEEN = "{mean:[0.5,0.4,0.3],interpolation:bilinear}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the pocket."""
+    return tiny.run(tmp_path_factory.mktemp("stored") / "run", *SHORT)
+
+
+def shipped_copy(folder: Path, name: str = "pocket", **changes: object) -> Path:
+    """A folder as ``fomo pretrain`` writes it."""
+    shutil.copytree(MODELS / name, folder)
+    config = json.loads((folder / "config.json").read_text()) | changes
+    put(folder / "config.json", json.dumps(config))
+    return folder
+
+
+def test_a_run_starts_where_the_run_before_it_ended(run: Path, tmp_path: Path) -> None:
+    again = tiny.run(tmp_path / "again", *SHORT, f"model.folder={run}", "method=frozen")
+    assert read_scores(again).evaluations[0].scores == read_scores(run).evaluations[-1].scores
+    cards = [read_card(each).base_sha256 for each in (run, again)]
+    assert cards == [base_sha256(pocket("pocket")), base_sha256(pocket("pocket", folder=run))] and len(set(cards)) == 2
+
+
+@pytest.mark.parametrize("overrides", [("model=pocket_vit",), ("model=Tiny", "model.pretrained=squashed")])
+def test_the_weights_of_a_run_are_the_base_of_every_model(
+    overrides: tuple[str, ...], models: Path, tmp_path: Path
+) -> None:
+    first = tiny.run(tmp_path / "run", *SHORT, *overrides, "method=lnfit")
+    config = tiny.resolved(overrides[0], f"model.folder={first}").config
+    made = factory.model(config)
+    stored = load_file(first / WEIGHTS)
+    assert all(torch.equal(value, stored[name]) for name, value in made.network.state_dict().items())
+    assert made.preprocess == factory.model(tiny.resolved(*overrides).config).preprocess
+    assert factory.model_shapes(config).preprocess == made.preprocess
+
+
+def test_what_the_user_said_of_a_model_belongs_to_the_weights_of_its_run(models: Path, tmp_path: Path) -> None:
+    options = ("model=Tiny", "model.pretrained=plain", "model.image_size=96", f"model.preprocess={SEEN}")
+    first = tiny.run(tmp_path / "run", *SHORT, *options, "method=frozen")
+    with pytest.raises(FomoError, match=r"vision.image_size is 96 there and 64 here. Choose model=Tiny-96"):
+        pretrained_clip("Tiny", folder=str(first))
+    made = pretrained_clip("Tiny", image_size=96, folder=str(first))
+    assert made.preprocess == factory.model(tiny.resolved(*options).config).preprocess
+
+
+def test_a_pretrained_folder_is_a_base_and_sees_as_it_says(tmp_path: Path) -> None:
+    folder = shipped_copy(tmp_path / "p", mean=[0.1, 0.2, 0.3])
+    made = factory.model(tiny.resolved(f"model.folder={folder}").config)
+    assert made.preprocess.mean == (0.1, 0.2, 0.3)
+    assert all(map(torch.equal, made.network.state_dict().values(), pocket("pocket").network.state_dict().values()))
+
+
+def test_a_folder_of_open_clips_form_is_a_base(models: Path, tmp_path: Path) -> None:
+    folder = packaged(tmp_path / "mine")
+    made = pretrained_clip("Tiny", folder=str(folder))
+    assert base_sha256(made) == base_sha256(pretrained_clip("Tiny", f"local-dir:{folder}"))
+
+
+def test_another_architecture_is_refused_with_the_difference(run: Path, models: Path, tmp_path: Path) -> None:
+    vit = shipped_copy(tmp_path / "vit", "pocket_vit")
+    for folder in (run, shipped_copy(tmp_path / "p")):
+        with pytest.raises(
+            FomoError, match=r"another architecture than 'pocket_vit': vision_cfg.layers is \[1, 1, 1, 1\]"
+        ):
+            pocket("pocket_vit", folder=folder)
+    for shapes_only in (False, True):
+        with pytest.raises(FomoError, match=r"another architecture than 'pocket'.*Choose its model=NAME"):
+            pocket("pocket", folder=vit, shapes_only=shapes_only)
+    with pytest.raises(FomoError, match="is of another model than 'Tiny'"):
+        pretrained_clip("Tiny", folder=str(run))
+
+
+def test_tensors_that_do_not_fit_are_refused_though_nothing_is_said_of_them(run: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(run, tmp_path / "old")
+    (old / WEIGHTS).with_name(CONFIG).unlink()
+    assert base_sha256(pocket("pocket", folder=old)) == base_sha256(pocket("pocket", folder=run))
+    with pytest.raises(FomoError, match="keys do not fit 'pocket_vit'"):
+        pocket("pocket_vit", folder=old)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda folder: pocket("pocket", folder=folder), lambda f: pretrained_clip("Tiny", folder=f)]
+)
+def test_a_folder_without_weights_says_what_is_expected(build: object, run: Path, models: Path, tmp_path: Path) -> None:
+    unfinished = shutil.copytree(run, tmp_path / "unfinished")
+    (unfinished / CARD).unlink()
+    (tmp_path / "empty").mkdir()
+    for name, text in (("gone", "no such folder"), ("unfinished", "not finished"), ("empty", "config.json")):
+        with pytest.raises(FomoError, match=text):
+            build(str(tmp_path / name))  # type: ignore[operator]
+
+
+def test_a_base_that_was_never_pretrained_says_so_in_the_next_run_too(models: Path, tmp_path: Path) -> None:
+    first = tiny.run(tmp_path / "run", *SHORT, "model=Tiny", "model.pretrained=null")
+    assert pretrained_clip("Tiny", folder=str(first)).caveats == ("random base",)
+
+
+def test_weights_are_said_once(run: Path, models: Path) -> None:
+    with pytest.raises(FomoError, match="both say which weights"):
+        pretrained_clip("Tiny", "plain", folder=str(run))
+
+
+def test_the_key_makes_no_other_experiment_of_what_was_stored_without_it() -> None:
+    values = dict(tiny.resolved().values)
+    model = {key: value for key, value in values["model"].items() if key != "folder"}
+    assert "folder" in values["model"] and comparable(values) == comparable({**values, "model": model})
+    assert comparable(values) != comparable({**values, "model": {**model, "folder": "p"}})
