@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice
 from fomo.system.posts import post
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
@@ -59,9 +59,8 @@ class Dataset:
         Raises:
             FomoError: the dataset has no samples there.
         """
-        if not self.card.num_samples.get(name):
-            have = [split for split, count in self.card.num_samples.items() if count]
-            raise unknown(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
+        have = [split for split, count in self.card.num_samples.items() if count]
+        check_choice(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
         return self.open_split(name)
 
 

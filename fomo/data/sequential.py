@@ -22,7 +22,7 @@ from fomo import rng
 from fomo.data.drawn import Drawn, Skipped
 from fomo.data.images import BadImage, decode
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.checks import is_count
 from fomo.system.posts import post
 from fomo.system.reading import read_json
@@ -49,8 +49,7 @@ def list_shards(patterns: Sequence[str], window: int) -> Shards:
     Raises:
         FomoError: a command or an address, unbalanced braces, a file that is not there or stands twice.
     """
-    if window < 1:
-        raise FomoError(f"stream.pool_window={window}: allowed are 1 (no shuffling) and above, in samples.")
+    check_allowed(window >= 1, f"stream.pool_window={window}", "1 (no shuffling) and above, in samples")
     paths = tuple(path for pattern in patterns for path in _expanded(pattern))
     if len(paths) > MAX_SHARDS:
         raise FomoError(f"stream.pool lists more than {MAX_SHARDS:,} files: join them into larger ones.")

@@ -24,7 +24,7 @@ from fomo.data.importing.job import (
 from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
 from fomo.data.importing.tree import Tree
 from fomo.data.stored_images import EXTENSIONS
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.workers import Run, batched
 
 TEMPLATES = (PROMPT, "{}")
@@ -44,8 +44,11 @@ class ImportOptions:
     links: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.depth is not None and self.depth < 1:
-            raise FomoError(f"--depth {self.depth}: allowed are 1 and above, the number of folders that name a class.")
+        check_allowed(
+            self.depth is None or self.depth >= 1,
+            f"--depth {self.depth}",
+            "1 and above, the number of folders that name a class",
+        )
         if self.links is not None and not self.links.is_dir():
             raise FomoError(f"--links '{self.links}' is not a folder: give the one that links may lead into.")
 

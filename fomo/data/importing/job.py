@@ -27,7 +27,7 @@ from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
 from fomo.data.stored_images import read_image
-from fomo.errors import FomoError, WorkerDied, WorkerHung
+from fomo.errors import FomoError, WorkerDied, WorkerHung, check_allowed
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched, runner
 
@@ -126,8 +126,11 @@ def bring_in(source: ImportSource, out: Path, num_workers: int = 1, tick: Tick =
 def check_destination(name: str, out: Path) -> None:
     """Refuse a bad name and a place that is taken."""
     DatasetCard(name, ("any",), ("{}",), {})
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise FomoError(f"--name of {len(name)} characters ('{name[:20]}…'): allowed are {MAX_NAME_BYTES} bytes.")
+    check_allowed(
+        len(name.encode()) <= MAX_NAME_BYTES,
+        f"--name of {len(name)} characters ('{name[:20]}…')",
+        f"{MAX_NAME_BYTES} bytes",
+    )
     if out.exists() and not out.is_dir():
         raise FomoError(f"--out '{out}' is a file: give a folder.")
     if (out / name).exists():
@@ -136,8 +139,7 @@ def check_destination(name: str, out: Path) -> None:
 
 def check_size(size: int | None) -> None:
     """Refuse a shorter side that no image can have."""
-    if size is not None and size < 1:
-        raise FomoError(f"--size {size}: allowed are 1 and above, the shorter side in pixels.")
+    check_allowed(size is None or size >= 1, f"--size {size}", "1 and above, the shorter side in pixels")
 
 
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:

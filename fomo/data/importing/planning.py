@@ -15,7 +15,7 @@ from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.job import NO_IMAGE, ImportPlan, shown
 from fomo.data.sources import LeftOut
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice
 from fomo.system.workers import Run
 
 TEST_SHARE = 0.2
@@ -45,12 +45,8 @@ class Rules:
     conflicts: str = DROP
 
     def __post_init__(self) -> None:
-        for option, value, allowed in (
-            ("--splits", self.splits, SPLIT_RULES),
-            ("--conflicts", self.conflicts, CONFLICT_RULES),
-        ):
-            if value not in allowed:
-                raise unknown(f"value of {option}", value, allowed)
+        check_choice("value of --splits", self.splits, SPLIT_RULES)
+        check_choice("value of --conflicts", self.conflicts, CONFLICT_RULES)
 
 
 def planned(
