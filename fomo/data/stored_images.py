@@ -9,8 +9,10 @@ from PIL import Image
 from fomo.data.images import BadImage, decode_fully, format_if_still
 from fomo.data.sources import Unusable
 
-_EXTENSIONS = ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .pfm"
-EXTENSIONS = tuple(_EXTENSIONS.split())
+EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+)
 """Endings of the names of image files."""
 KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
