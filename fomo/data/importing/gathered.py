@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -75,8 +74,7 @@ def check_tree(root: Path, size: int | None) -> None:
 def check_any(tree: Tree) -> None:
     """Refuse a tree without any image."""
     if not tree.images:
-        counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no image in '{tree.root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")
+        raise FomoError(f"no image in '{tree.root}': {shown(tree.left_out)}. Allowed: {', '.join(EXTENSIONS)}.")
 
 
 def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> ImportSource:
@@ -95,13 +93,11 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
     """
     images = gathered.images
     if not images:
-        counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no usable image in '{tree.root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{tree.root}': {shown(tree.left_out)}.")
     made = "" if rules.splits in (GIVEN, IGNORE) else f"split made here: {rules.splits}"
     origin = "; ".join(filter(None, (tree.root.resolve().name, made or gathered.note)))
     classes = tuple(sorted({image.class_name for image in images if image.class_name is not None}))
-    kind_of = "classification" if classes else "pairs"
-    card = DatasetCard(name, classes, TEMPLATES, {}, kind=kind_of, source=origin)
+    card = DatasetCard(name, classes, TEMPLATES, {}, kind="classification" if classes else "pairs", source=origin)
 
     def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         results = resumed(look, batched(images, CHUNK), run, folder / NOTES / "examined", tick)

@@ -144,8 +144,7 @@ def check_size(size: int | None) -> None:
 
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
     """A hash of plain values, and of the names, sizes and times of files."""
-    values = [FORMAT, split_writer.SHARD_BYTES, *parts]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, split_writer.SHARD_BYTES, *parts], sort_keys=True).encode())
     for path in files:
         about = path.stat()
         digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -209,11 +208,9 @@ def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
         image = read_image(raw.data, size, raw.digest)
     except Unusable as reason:
         return LeftOut(entry.path, str(reason))
-    about: dict[str, Any] = {"class": raw.class_name, "captions": raw.captions}
-    about |= {"path": entry.path, "pixels": image.digest}
-    if raw.caption_kinds is not None:
-        about["caption_kinds"] = raw.caption_kinds
-    return Sample(image.extension, image.data, about)
+    about = {"class": raw.class_name, "captions": raw.captions, "path": entry.path, "pixels": image.digest}
+    kinds = {} if raw.caption_kinds is None else {"caption_kinds": raw.caption_kinds}
+    return Sample(image.extension, image.data, about | kinds)
 
 
 def resumed(
@@ -230,9 +227,15 @@ def resumed(
             yield result
 
 
-def shown(counts: Mapping[str, int]) -> str:
-    """Counts by reason, as a line."""
+def shown(left_out: Iterable[LeftOut]) -> str:
+    """How many are left out for which reason, as a line."""
+    counts = Counter(item.reason for item in left_out)
     return ", ".join(f"{count} × {reason}" for reason, count in counts.items()) or "it is empty"
+
+
+def listed(entries: list[Listed], run: Run) -> list[Listed]:
+    """Entries that are known already; ``run`` is not needed, which :class:`ImportPlan` hands over."""
+    return entries
 
 
 def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -> DatasetCard:
@@ -240,8 +243,7 @@ def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -
     left_out = [*plan.left_out, *(item for writer in splits.values() for item in writer.left_out)]
     num_samples = {split: writer.num_samples for split, writer in splits.items()}
     if not sum(num_samples.values()):
-        counts = Counter(item.reason for item in left_out)
-        raise FomoError(f"no usable image for '{plan.card.name}': {shown(counts)}.")
+        raise FomoError(f"no usable image for '{plan.card.name}': {shown(left_out)}.")
     used = {name for writer in splits.values() for name in writer.class_names}
     left_out += [LeftOut(name, NO_IMAGE) for name in plan.card.classes if name not in used]
     for writer in splits.values():

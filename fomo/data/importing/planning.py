@@ -4,19 +4,17 @@ Train, validation and test are those that were made beforehand, else made here b
 that equal pixels, however encoded, can never stand on two sides.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing.found_image import FoundImage
-from fomo.data.importing.job import NO_IMAGE, ImportPlan, shown
+from fomo.data.importing.job import NO_IMAGE, ImportPlan, Listed, listed, shown
 from fomo.data.sources import LeftOut
 from fomo.errors import FomoError, check_choice
-from fomo.system.workers import Run
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
@@ -32,9 +30,6 @@ CONFLICT_RULES = (DROP, FIRST, REFUSE)
 DUPLICATE = "exact duplicate"
 DUPLICATE_ACROSS = "exact duplicate of an image in another split"
 CONFLICT = "one image under two classes"
-
-
-Listed: TypeAlias = FoundImage | LeftOut
 
 
 @dataclass(frozen=True)
@@ -72,8 +67,7 @@ def planned(
     seen = [replace(image, digest=each[0]) for image, each in zip(images, looks, strict=True)]
     kept = [image for image, reason in zip(seen, reasons, strict=True) if not reason]
     if not kept:
-        counts = Counter([item.reason for item in left_out] + [item.reason for item in reasons if item])
-        raise FomoError(f"no usable image in '{images[0].root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{images[0].root}': {shown([*left_out, *filter(None, reasons)])}.")
     places = _splits(kept, rules)
     splits: dict[str, list[Listed]] = {split: [] for split in SPLITS}
     for image, reason in zip(seen, reasons, strict=True):
@@ -82,7 +76,7 @@ def planned(
     used = {image.class_name for image in kept if image.class_name is not None}
     bare = {name: image for image in reversed(images) if (name := image.class_name) is not None and name not in used}
     gone = [LeftOut(Path(image.path).parent.as_posix(), NO_IMAGE) for image in reversed(bare.values())]
-    entries = {split: partial(_entries, listed) for split, listed in splits.items()}
+    entries = {split: partial(listed, images_in) for split, images_in in splits.items()}
     return ImportPlan(_described(card, used, set(places.values())), entries, [*left_out, *gone, *texts])
 
 
@@ -93,10 +87,6 @@ def _described(card: DatasetCard, classes: set[str], splits: set[str]) -> Datase
     if splits == {"train"}:
         return replace(card, templates=(), kind="pairs", role="pool")
     return replace(card, templates=(), kind="retrieval")
-
-
-def _entries(entries: list[Listed], run: Run) -> list[Listed]:
-    return entries
 
 
 def _text_path(image: FoundImage) -> str:
@@ -132,16 +122,15 @@ def _left_out_of(group: list[FoundImage], rules: Rules) -> Iterable[tuple[int, L
             twin = next(each for each in group if each.class_name != image.class_name)
             yield number, LeftOut(f"{image.path} and {twin.path}", CONFLICT)
         elif number != kept:
-            same = rules.splits != GIVEN or image.split == group[kept].split
-            yield number, LeftOut(image.path, DUPLICATE if same else DUPLICATE_ACROSS)
+            across = rules.splits == GIVEN and image.split != group[kept].split
+            yield number, LeftOut(image.path, DUPLICATE_ACROSS if across else DUPLICATE)
 
 
 def _kept_of(group: list[FoundImage], rules: Rules) -> int:
     """The one that stays: of a given split what is tested on, so that no test image is trained on; else the first."""
     if rules.splits != GIVEN:
         return 0
-    first = group[0].class_name
-    alike = [number for number, image in enumerate(group) if image.class_name == first]
+    alike = [number for number, image in enumerate(group) if image.class_name == group[0].class_name]
     return max(alike, key=lambda number: (SPLITS.index(group[number].split or "train"), -number))
 
 
