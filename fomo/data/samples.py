@@ -27,18 +27,15 @@ class Samples(Protocol):
     @property
     def targets(self) -> np.ndarray:
         """Class index of each sample, -1 where it has none: int64 [n]."""
-        ...
 
     def image(self, index: int) -> Image.Image:
         """The image of a sample, RGB."""
-        ...
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
         """The captions of one of :data:`CAPTION_KINDS`, or those to train on (``None``); empty where there are none.
 
         Those to train on are the default captions, else the merged synthetic ones, else none: the class prompt serves.
         """
-        ...
 
 
 @dataclass(frozen=True)

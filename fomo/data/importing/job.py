@@ -26,7 +26,7 @@ from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
-from fomo.data.stored_images import read_image
+from fomo.data.stored_images import StoredImage, read_image
 from fomo.errors import FomoError, WorkerDied, WorkerHung, check_allowed
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched, runner
@@ -48,7 +48,6 @@ class Entry(Protocol):
     @property
     def path(self) -> str:
         """Where it comes from, for people."""
-        ...
 
     def read(self) -> "RawSample":
         """The sample.
@@ -56,7 +55,6 @@ class Entry(Protocol):
         Raises:
             Unusable: it is left out and counted.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,6 @@ class ImportSource:
 
 Tick: TypeAlias = Callable[[int], None]
 """Called with the number of samples that were dealt with."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A sample as it will be stored."""
-
-    extension: str
-    data: bytes
-    about: dict[str, Any]
 
 
 def bring_in(source: ImportSource, out: Path, num_workers: int = 1, tick: Tick = lambda number: None) -> DatasetCard:
@@ -191,18 +180,19 @@ def _write_split(plan: ImportPlan, split: str, size: int | None, folder: Path, r
         if isinstance(result, LeftOut):
             writer.leave_out(result)
         else:
-            writer.add(result.extension, result.data, result.about)
+            image, about = result
+            writer.add(image.extension, image.data, about)
         tick(1)
     writer.close()
     return writer
 
 
-def _read_chunk(entries: list[Listed], size: int | None) -> list[Sample | LeftOut]:
-    """In a worker: read, check and encode."""
+def _read_chunk(entries: list[Listed], size: int | None) -> list[tuple[StoredImage, dict[str, Any]] | LeftOut]:
+    """In a worker: read, check and encode. A sample is its image and what is stored beside it."""
     return [entry if isinstance(entry, LeftOut) else _read(entry, size) for entry in entries]
 
 
-def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
+def _read(entry: Entry, size: int | None) -> tuple[StoredImage, dict[str, Any]] | LeftOut:
     try:
         raw = entry.read()
         image = read_image(raw.data, size, raw.digest)
@@ -210,7 +200,7 @@ def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
         return LeftOut(entry.path, str(reason))
     about = {"class": raw.class_name, "captions": raw.captions, "path": entry.path, "pixels": image.digest}
     kinds = {} if raw.caption_kinds is None else {"caption_kinds": raw.caption_kinds}
-    return Sample(image.extension, image.data, about | kinds)
+    return image, about | kinds
 
 
 def resumed(

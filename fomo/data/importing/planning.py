@@ -22,14 +22,9 @@ GIVEN = "given"
 STRATIFIED = "stratified"
 HASH = "hash"
 IGNORE = "ignore"
-SPLIT_RULES = (GIVEN, STRATIFIED, HASH, IGNORE)
 DROP = "drop"
 FIRST = "first"
 REFUSE = "refuse"
-CONFLICT_RULES = (DROP, FIRST, REFUSE)
-DUPLICATE = "exact duplicate"
-DUPLICATE_ACROSS = "exact duplicate of an image in another split"
-CONFLICT = "one image under two classes"
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,8 @@ class Rules:
     conflicts: str = DROP
 
     def __post_init__(self) -> None:
-        check_choice("value of --splits", self.splits, SPLIT_RULES)
-        check_choice("value of --conflicts", self.conflicts, CONFLICT_RULES)
+        check_choice("value of --splits", self.splits, (GIVEN, STRATIFIED, HASH, IGNORE))
+        check_choice("value of --conflicts", self.conflicts, (DROP, FIRST, REFUSE))
 
 
 def planned(
@@ -120,10 +115,11 @@ def _left_out_of(group: list[FoundImage], rules: Rules) -> Iterable[tuple[int, L
     for number, image in enumerate(group):
         if other is not None and (rules.conflicts == DROP or image.class_name != group[kept].class_name):
             twin = next(each for each in group if each.class_name != image.class_name)
-            yield number, LeftOut(f"{image.path} and {twin.path}", CONFLICT)
+            yield number, LeftOut(f"{image.path} and {twin.path}", "one image under two classes")
         elif number != kept:
             across = rules.splits == GIVEN and image.split != group[kept].split
-            yield number, LeftOut(image.path, DUPLICATE_ACROSS if across else DUPLICATE)
+            reason = "exact duplicate of an image in another split" if across else "exact duplicate"
+            yield number, LeftOut(image.path, reason)
 
 
 def _kept_of(group: list[FoundImage], rules: Rules) -> int:

@@ -17,9 +17,6 @@ from fomo.data.sources import LeftOut, Unusable
 from fomo.errors import FomoError
 
 METADATA = "metadata"
-UNNAMED = "there, not named in the table"
-MISSING = "named in the table, not there"
-NO_CLASS = "no class"
 
 
 def metadata_tables(tree: Tree) -> list[Path]:
@@ -97,7 +94,7 @@ def gather_described(
             if file in images:
                 _add(said, images[file], path, each)
             elif file is not None:
-                tree.left_out.append(LeftOut(each.file, MISSING))
+                tree.left_out.append(LeftOut(each.file, "named in the table, not there"))
     if tables and not said:
         raise FomoError(f"none of the images that '{tables[0]}' names is in '{folder or tables[0].parent}'.")
     names = read_names(options.classes) if options.classes is not None else None
@@ -158,11 +155,11 @@ def _joined(
     for file, image in images.items():
         about = said.get(file)
         if about is None:
-            tree.leave_out(file, UNNAMED)
+            tree.leave_out(file, "there, not named in the table")
             continue
         class_name = _class_of(about, names) if in_table else folders.get(file)
         if any_class and class_name is None:
-            tree.leave_out(file, NO_CLASS)
+            tree.leave_out(file, "no class")
             continue
         joined[file] = replace(image, class_name=class_name, split=about.split, captions=tuple(about.captions))
     return joined
