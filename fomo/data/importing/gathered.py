@@ -21,7 +21,7 @@ from fomo.data.importing.job import (
     shown,
 )
 from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
-from fomo.data.importing.tree import Tree
+from fomo.data.importing.tree import Tree, find
 from fomo.data.stored_images import EXTENSIONS
 from fomo.errors import FomoError, check_allowed
 from fomo.system.workers import Run, batched
@@ -64,17 +64,15 @@ class Gathered:
     note: str = ""
 
 
-def check_tree(root: Path, size: int | None) -> None:
-    """Refuse what is no folder, and a size that no image can have."""
+def found_tree(root: Path, size: int | None, options: ImportOptions) -> Tree:
+    """The images below ``root``; refused are what is no folder, a ``size`` that no image can have, and no image."""
     if not root.is_dir():
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the class folders.")
     check_size(size)
-
-
-def check_any(tree: Tree) -> None:
-    """Refuse a tree without any image."""
+    tree = find(root, options.links)
     if not tree.images:
         raise FomoError(f"no image in '{tree.root}': {shown(tree.left_out)}. Allowed: {', '.join(EXTENSIONS)}.")
+    return tree
 
 
 def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> ImportSource:

@@ -8,11 +8,11 @@ from fomo.data.importing.class_folders import Placed, class_name_of, forget, pla
 from fomo.data.importing.class_names import NameFile, check_told_apart, read_names
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
 from fomo.data.importing.found_image import FoundImage
-from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, check_any, check_tree, source_of
+from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
 from fomo.data.importing.split_lists import find_image, index_of
 from fomo.data.importing.splits import named_split
-from fomo.data.importing.tree import Tree, find
+from fomo.data.importing.tree import Tree
 from fomo.data.sources import LeftOut, Unusable
 from fomo.errors import FomoError
 
@@ -58,11 +58,8 @@ def table_source(
     if gone:
         raise FomoError(f"'{gone[0]}' is not a file: give a table.")
     root = folder or tables[0].parent
-    check_tree(root, size)
-    tree = find(root, options.links)
-    check_any(tree)
-    gathered = gather_described(tree, tables, options, columns, root)
-    return source_of("table", name, size, tree, gathered, options.rules)
+    tree = found_tree(root, size, options)
+    return source_of("table", name, size, tree, gather_described(tree, tables, options, columns, root), options.rules)
 
 
 def gather_described(
