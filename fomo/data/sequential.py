@@ -228,8 +228,7 @@ class SequentialPool:
             path, member, notes = self._at(candidate)
             skipped |= dict.fromkeys(notes)
             try:
-                image, captions = self._decoded(path, member)
-                return Drawn(image, captions, tuple(skipped))
+                return Drawn(*self._decoded(path, member), tuple(skipped))
             except BadImage as error:
                 skipped[Skipped(f"{path}: {member.key}", str(error), 1)] = None
         last = list(skipped)[-1]
@@ -252,8 +251,9 @@ class SequentialPool:
                 captions = texts_of({name: _bytes(file, span) for name, span in member.texts.items()}, self.kind)
                 return decode(_bytes(file, member.image)), captions
         except OSError as error:
-            reason = f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
-            raise _unreadable(path, reason) from None
+            raise _unreadable(
+                path, f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
+            ) from None
 
 
 def _bytes(file: IO[bytes], span: Span) -> bytes:

@@ -72,8 +72,7 @@ def pretrained_clip(
         local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
         tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
-    caveats = (RANDOM_BASE,) if pretrained is None else ()
-    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats)
+    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, (RANDOM_BASE,) if pretrained is None else ())
 
 
 def _unsaid(name: str) -> str:
@@ -105,8 +104,7 @@ def _explained(name: str, pretrained: str | None) -> Iterator[None]:
     except FomoError as error:
         raise FomoError(f"{start}: {error}") from error
     except Exception as error:  # the libraries' readers and downloads raise what they please
-        reason = first_line(error).rstrip(".")
-        raise FomoError(f"open_clip {start}: {reason}.") from error
+        raise FomoError(f"open_clip {start}: {first_line(error).rstrip('.')}.") from error
 
 
 def _network(name: str, config: Values, options: Options, device: str) -> CLIP:
