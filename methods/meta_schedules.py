@@ -49,8 +49,7 @@ def dynamic(schedule: Schedule, at: fomo.Position) -> float:
     w, _ = _warm_and_cool(schedule, at)
     if at.step < w:
         return rising(replace(at, peak=between(at, _autoregressive_peak(decay, at, w))), w)
-    whole = replace(at, step=at.task * at.num_steps + at.step, num_steps=(at.task + 1) * at.num_steps)
-    return schedule(whole)
+    return schedule(replace(at, step=at.task * at.num_steps + at.step, num_steps=(at.task + 1) * at.num_steps))
 
 
 def continued(schedule: Schedule, at: fomo.Position) -> float:

@@ -116,9 +116,7 @@ def constant(at: fomo.Position, warmup: float = 0.1) -> float:
 def cosine(at: fomo.Position, warmup: float = 0.1) -> float:
     """Warm-up, then ½(1+cos(π(s−w+1)/(S−w))) (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
     w = steps_of("warmup", warmup, at.num_steps)
-    if at.step < w:
-        return rising(at, w)
-    return between(at, cosine_decay(at.step, w, at.num_steps))
+    return rising(at, w) if at.step < w else between(at, cosine_decay(at.step, w, at.num_steps))
 
 
 @decaying(rsqrt_decay, ends=False)
@@ -126,9 +124,7 @@ def rsqrt(at: fomo.Position, warmup: float = 0.1, cooldown: float = 0.1) -> floa
     """Warm-up, √(w/s), and in the cool-down this rate times (c−1−(s−(S−c)))/c (Zhai et al. 2022, arXiv 2106.04560)."""
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("rsqrt", w)
-    if at.step < w:
-        return rising(at, w)
-    return between(at, rsqrt_decay(at.step, w, at.num_steps)) * falling(at, c)
+    return rising(at, w) if at.step < w else between(at, rsqrt_decay(at.step, w, at.num_steps)) * falling(at, c)
 
 
 def wsd(at: fomo.Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:

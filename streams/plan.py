@@ -139,10 +139,9 @@ def _refuse_unscored(stream: Stream, split: str) -> None:
     """Every dataset needs a task to be scored on, and samples of the split."""
     taskless = [name for name, dataset in stream.datasets.items() if dataset.card.metric == "none"]
     if taskless:
-        kind = stream.datasets[taskless[0]].card.kind
         raise FomoError(
-            f"dataset '{taskless[0]}' is of kind '{kind}': it has no task to be scored on. "
-            "Take it out of the stream, or into stream.pool."
+            f"dataset '{taskless[0]}' is of kind '{stream.datasets[taskless[0]].card.kind}': it has no task to be "
+            "scored on. Take it out of the stream, or into stream.pool."
         )
     bare = [name for name, dataset in stream.datasets.items() if not dataset.card.num_samples.get(split)]
     if bare:
