@@ -101,8 +101,7 @@ class GaLore(fomo.PeriodicOptimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    direction = self._direction(parameter, group, changes)
-                    parameter.add_(direction.view_as(parameter), alpha=-group["lr"])
+                    parameter.add_(self._direction(parameter, group, changes).view_as(parameter), alpha=-group["lr"])
 
     def _direction(self, parameter: Tensor, group: dict[str, Any], changes: bool) -> Tensor:
         gradient = parameter.grad

@@ -10,7 +10,6 @@ import inspect
 from dataclasses import replace
 
 import fomo
-from fomo import Position
 from methods.schedules import (
     SCHEDULES,
     Decay,
@@ -25,12 +24,12 @@ from methods.schedules import (
 )
 
 
-def independent(schedule: Schedule, at: Position) -> float:
+def independent(schedule: Schedule, at: fomo.Position) -> float:
     """Every task has the same peak: η_t = η."""
     return schedule(at)
 
 
-def autoregressive(schedule: Schedule, at: Position) -> float:
+def autoregressive(schedule: Schedule, at: fomo.Position) -> float:
     """The peak of task t is where a schedule over all tasks so far would be: d(tS+w, (t+1)w, (t+1)S), t > 0.
 
     cosine: ½(1+cos(π·(t(S−w)+1)/((t+1)(S−w)))). rsqrt: √((t+1)w/(tS+w)).
@@ -42,7 +41,7 @@ def autoregressive(schedule: Schedule, at: Position) -> float:
     return schedule(replace(at, peak=between(at, _autoregressive_peak(decay, at, w))))
 
 
-def dynamic(schedule: Schedule, at: Position) -> float:
+def dynamic(schedule: Schedule, at: fomo.Position) -> float:
     """Warm-up to autoregressive's peak, then the plain schedule over (t+1)·S steps at position t·S + s."""
     decay = _declared("dynamic", schedule, ends=True)
     if at.task == 0:
@@ -50,11 +49,10 @@ def dynamic(schedule: Schedule, at: Position) -> float:
     w, _ = _warm_and_cool(schedule, at)
     if at.step < w:
         return rising(replace(at, peak=between(at, _autoregressive_peak(decay, at, w))), w)
-    whole = replace(at, step=at.task * at.num_steps + at.step, num_steps=(at.task + 1) * at.num_steps)
-    return schedule(whole)
+    return schedule(replace(at, step=at.task * at.num_steps + at.step, num_steps=(at.task + 1) * at.num_steps))
 
 
-def continued(schedule: Schedule, at: Position) -> float:
+def continued(schedule: Schedule, at: fomo.Position) -> float:
     """The peak of task t is where the decay would be without warm-ups and cool-downs: d(w + t(S−c−w), w), t > 0.
 
     rsqrt: √(w/(t(S−c) − (t−1)w)).
@@ -67,7 +65,7 @@ def continued(schedule: Schedule, at: Position) -> float:
     return schedule(replace(at, peak=between(at, multiplier)))
 
 
-def recovered(schedule: Schedule, at: Position) -> float:
+def recovered(schedule: Schedule, at: fomo.Position) -> float:
     """The decay runs on: d(s + t(S−c−w), w), after a warm-up to d(t(S−c−w), w), at most 1, t > 0.
 
     rsqrt: √(w/(s + t(S−c−w))), after a warm-up to √(w/(t(S−c−w))).
@@ -91,7 +89,7 @@ def recovered(schedule: Schedule, at: Position) -> float:
     return between(at, decay.multiplier(at.step + decayed, w, at.num_steps)) * falling(at, c)
 
 
-def _autoregressive_peak(decay: Decay, at: Position, w: int) -> float:
+def _autoregressive_peak(decay: Decay, at: fomo.Position, w: int) -> float:
     if decay.ends and w >= at.num_steps:
         raise fomo.FomoError(
             f"meta_schedule: a decay that is tied across tasks needs steps after its warm-up; {w} of {at.num_steps} "
@@ -120,7 +118,7 @@ def _fitting(schedule: Schedule, ends: bool | None) -> Decay | None:
     return decay if decay is not None and ends in (None, decay.ends) else None
 
 
-def _warm_and_cool(schedule: Schedule, at: Position) -> tuple[int, int]:
+def _warm_and_cool(schedule: Schedule, at: fomo.Position) -> tuple[int, int]:
     """The steps w and c that the schedule's settings ``warmup`` and ``cooldown`` ask for; 0 for one that it lacks."""
     settings = inspect.signature(schedule).parameters
     warmup, cooldown = (settings[key].default if key in settings else 0.0 for key in ("warmup", "cooldown"))

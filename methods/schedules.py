@@ -15,10 +15,9 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import fomo
-from fomo import Position
 from methods.papers import PAPERS, Papers
 
-Schedule = Callable[[Position], float]
+Schedule = Callable[[fomo.Position], float]
 """The learning rate of a step, by its position in the run."""
 Declared = TypeVar("Declared", bound=Callable[..., float])
 
@@ -76,17 +75,17 @@ def warm_and_cool(num_steps: int, warmup: float, cooldown: float) -> tuple[int, 
     return w, c
 
 
-def between(at: Position, multiplier: float) -> float:
+def between(at: fomo.Position, multiplier: float) -> float:
     """The rate η_min + (η_t − η_min)·multiplier."""
     return at.floor + (at.peak - at.floor) * multiplier
 
 
-def rising(at: Position, w: int) -> float:
+def rising(at: fomo.Position, w: int) -> float:
     """The rate η_t·(s+1)/w in a warm-up of w steps."""
     return at.peak * (at.step + 1) / w
 
 
-def falling(at: Position, c: int) -> float:
+def falling(at: fomo.Position, c: int) -> float:
     """The factor of a cool-down of c steps: 1 before it, (c−1−(s−(S−c)))/c in it, so 0 at the last step."""
     into = at.step - (at.num_steps - c)
     return 1.0 if into < 0 else (c - 1 - into) / c
@@ -107,38 +106,36 @@ def rsqrt_decay(step: int, w: int, num_steps: int) -> float:
     return math.sqrt(w / step)
 
 
-def constant(at: Position, warmup: float = 0.1) -> float:
+def constant(at: fomo.Position, warmup: float = 0.1) -> float:
     """Warm-up, then the peak η_t to the end of the task."""
     w = steps_of("warmup", warmup, at.num_steps)
     return rising(at, w) if at.step < w else at.peak
 
 
 @decaying(cosine_decay, ends=True)
-def cosine(at: Position, warmup: float = 0.1) -> float:
+def cosine(at: fomo.Position, warmup: float = 0.1) -> float:
     """Warm-up, then ½(1+cos(π(s−w+1)/(S−w))) (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
     w = steps_of("warmup", warmup, at.num_steps)
-    if at.step < w:
-        return rising(at, w)
-    return between(at, cosine_decay(at.step, w, at.num_steps))
+    return rising(at, w) if at.step < w else between(at, cosine_decay(at.step, w, at.num_steps))
 
 
 @decaying(rsqrt_decay, ends=False)
-def rsqrt(at: Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
+def rsqrt(at: fomo.Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
     """Warm-up, √(w/s), and in the cool-down this rate times (c−1−(s−(S−c)))/c (Zhai et al. 2022, arXiv 2106.04560)."""
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("rsqrt", w)
-    if at.step < w:
-        return rising(at, w)
-    return between(at, rsqrt_decay(at.step, w, at.num_steps)) * falling(at, c)
+    return rising(at, w) if at.step < w else between(at, rsqrt_decay(at.step, w, at.num_steps)) * falling(at, c)
 
 
-def wsd(at: Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
+def wsd(at: fomo.Position, warmup: float = 0.1, cooldown: float = 0.1) -> float:
     """Warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395): η_t, in the cool-down times (c−1−(s−(S−c)))/c."""
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     return rising(at, w) if at.step < w else at.peak * falling(at, c)
 
 
-def power(at: Position, warmup: float = 0.1, cooldown: float = 0.1, a: float | None = None, b: float = -0.51) -> float:
+def power(
+    at: fomo.Position, warmup: float = 0.1, cooldown: float = 0.1, a: float | None = None, b: float = -0.51
+) -> float:
     """Power (Shen et al. 2024, arXiv 2408.13359): min(η, β·a·n^b), β samples a step, n samples seen in the whole run.
 
     Each task warms up to the law's value at the warm-up's end and cools down over c steps, by an equal factor each, to

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fomo.data.samples import Dataset
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice
 from fomo.stream.definition import Concept
 from streams.opening import available, concepts_of, open_all, open_at, with_training
 from streams.orderings import rule_of
@@ -148,7 +148,5 @@ def _concepts(entry: str, datasets: Mapping[str, Dataset], whole: Mapping[str, S
     if entry in whole:
         return whole[entry]
     concept = Concept.parse(entry)
-    classes = datasets[concept.dataset].card.classes
-    if concept.name not in classes:
-        raise unknown(f"class of dataset '{concept.dataset}'", concept.name, classes)
+    check_choice(f"class of dataset '{concept.dataset}'", concept.name, datasets[concept.dataset].card.classes)
     return [concept]

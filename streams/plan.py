@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fomo.data.samples import Dataset, Samples
 from fomo.data.sequential import Shards
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_allowed, check_choice, unknown
 from fomo.stream.definition import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
 from fomo.stream.plan import StreamPlan, Tasks
 from streams.catalogue import load
@@ -49,10 +49,8 @@ class NamedPlan(StreamPlan):
     left_out: tuple[Concept, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.chunks not in CHUNKS:
-            raise unknown("value of stream.chunks", self.chunks, CHUNKS)
-        if self.pool_size < 0:
-            raise FomoError(f"stream.pool_size={self.pool_size}: allowed are 0 (no pretraining pool) and above.")
+        check_choice("value of stream.chunks", self.chunks, CHUNKS)
+        check_allowed(self.pool_size >= 0, f"stream.pool_size={self.pool_size}", "0 (no pretraining pool) and above")
         refuse_repeated(self.concepts, f"stream '{self.name}'")
 
     @property
@@ -141,10 +139,9 @@ def _refuse_unscored(stream: Stream, split: str) -> None:
     """Every dataset needs a task to be scored on, and samples of the split."""
     taskless = [name for name, dataset in stream.datasets.items() if dataset.card.metric == "none"]
     if taskless:
-        kind = stream.datasets[taskless[0]].card.kind
         raise FomoError(
-            f"dataset '{taskless[0]}' is of kind '{kind}': it has no task to be scored on. "
-            "Take it out of the stream, or into stream.pool."
+            f"dataset '{taskless[0]}' is of kind '{stream.datasets[taskless[0]].card.kind}': it has no task to be "
+            "scored on. Take it out of the stream, or into stream.pool."
         )
     bare = [name for name, dataset in stream.datasets.items() if not dataset.card.num_samples.get(split)]
     if bare:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fomo.errors import FomoError, check_allowed, check_choice
 
 UNITS = ("total_mafs", "total_gflops", "samples", "steps", "wall_seconds")
-ROUNDINGS = ("floor", "nearest")
 NOT_BUDGETED = "not budgeted"
 NOT_COMPARABLE = "not comparable"
 NEAREST = "rounded to nearest"
@@ -43,7 +42,7 @@ class Budget:
                 f"a budget has one unit, given are: {shown}. Choose one with budget=mafs, gflops, samples, steps or "
                 f"wall_seconds, then set its number, for example `budget=steps budget.steps=360`."
             )
-        check_choice("value of budget.rounding", self.rounding, ROUNDINGS)
+        check_choice("value of budget.rounding", self.rounding, ("floor", "nearest"))
 
     @property
     def unit(self) -> str:

@@ -1,13 +1,12 @@
 """The declaration of a dataset: validated metadata, the same for generated and for imported data."""
 
-import dataclasses
 import itertools
 import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +111,7 @@ class DatasetCard:
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain values, with the name of the schema."""
-        return {"schema": SCHEMA} | json.loads(json.dumps(dataclasses.asdict(self)))
+        return {"schema": SCHEMA} | json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], origin: str) -> "DatasetCard":
@@ -124,7 +123,7 @@ class DatasetCard:
         if values.get("schema") != SCHEMA:
             raise FomoError(f"{origin}: schema is {values.get('schema')!r}, expected '{SCHEMA}'")
         rest = {key: value for key, value in values.items() if key != "schema"}
-        check_keys(f"the dataset card {origin}", rest, [f.name for f in dataclasses.fields(cls)])
+        check_keys(f"the dataset card {origin}", rest, [f.name for f in fields(cls)])
         for key, value in rest.items():
             if not _fits(key, value):
                 raise FomoError(f"{origin}: {key} is {value!r}, expected {EXPECTED[SHAPES.get(key, 'string')]}.")

@@ -35,8 +35,7 @@ def check_halved(image: Image.Image) -> None:
     Raises:
         UnknownRange: no colour reaches into the highest two bits, though there is some.
     """
-    colours = image.convert("RGB").getextrema()
-    highest = max(int(channel[1]) for channel in colours if isinstance(channel, tuple))
+    highest = max(int(channel[1]) for channel in image.convert("RGB").getextrema() if isinstance(channel, tuple))
     if 0 < highest < 2**6:
         raise UnknownRange
 

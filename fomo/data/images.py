@@ -76,8 +76,8 @@ def _decoded(bare: Bare, max_pixels: int) -> Decoded:
     if is_deep(image):
         values = np.ascontiguousarray(image)
         about = f"{values.shape}{values.dtype}{bare.orientation}".encode()
-        grey = _upright(to_grey(image), bare.orientation)
-        return Decoded(grey.convert("RGB"), hashlib.sha256(about + values.tobytes()).hexdigest())
+        shown = _upright(to_grey(image), bare.orientation).convert("RGB")
+        return Decoded(shown, hashlib.sha256(about + values.tobytes()).hexdigest())
     if halved:
         check_halved(image)
     return Decoded(_to_rgb(_upright(image, bare.orientation)), "")
@@ -126,9 +126,9 @@ def random_crop(
     The box is sought as torchvision does: share of the area, log-uniform aspect ratio, position; after the
     last attempt the largest central box of an allowed ratio.
     """
-    box = crop_box(image.size, uniforms, scale, ratio)
     # Cut first: the filter must not see what lies around the box.
-    return _resized(image.crop(box), size)
+    cut = image.crop(crop_box(image.size, uniforms, scale, ratio))
+    return np.asarray(cut.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def crop_box(
@@ -155,9 +155,3 @@ def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int
     left = (width - w) // 2
     upper = (height - h) // 2
     return left, upper, left + w, upper + h
-
-
-def _resized(image: Image.Image, size: int) -> np.ndarray:
-    if image.size == (size, size):
-        return np.asarray(image)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))

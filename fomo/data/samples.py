@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fomo.data.card import DatasetCard
-from fomo.errors import FomoError, unknown
+from fomo.errors import FomoError, check_choice
 from fomo.system.posts import post
 
 CAPTION_KINDS = ("default", "primer", "synthetic", "synthetic_merged")
@@ -27,18 +27,15 @@ class Samples(Protocol):
     @property
     def targets(self) -> np.ndarray:
         """Class index of each sample, -1 where it has none: int64 [n]."""
-        ...
 
     def image(self, index: int) -> Image.Image:
         """The image of a sample, RGB."""
-        ...
 
     def captions(self, index: int, kind: str | None = None) -> Sequence[str]:
         """The captions of one of :data:`CAPTION_KINDS`, or those to train on (``None``); empty where there are none.
 
         Those to train on are the default captions, else the merged synthetic ones, else none: the class prompt serves.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -64,9 +61,8 @@ class Dataset:
         Raises:
             FomoError: the dataset has no samples there.
         """
-        if not self.card.num_samples.get(name):
-            have = [split for split, count in self.card.num_samples.items() if count]
-            raise unknown(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
+        have = [split for split, count in self.card.num_samples.items() if count]
+        check_choice(f"split of dataset '{self.name}'", name, have, "The dataset has no samples there.")
         return self.open_split(name)
 
 

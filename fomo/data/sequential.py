@@ -22,7 +22,7 @@ from fomo import rng
 from fomo.data.drawn import Drawn, Skipped, Source
 from fomo.data.images import BadImage, decode
 from fomo.data.tar_samples import Contents, Member, Span, scan, texts_of
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.checks import is_count
 from fomo.system.posts import post
 from fomo.system.reading import read_json
@@ -51,8 +51,7 @@ def list_shards(patterns: Sequence[str], window: int) -> Shards:
     Raises:
         FomoError: a command or an address, unbalanced braces, a file that is not there or stands twice.
     """
-    if window < 1:
-        raise FomoError(f"stream.pool_window={window}: allowed are 1 (no shuffling) and above, in samples.")
+    check_allowed(window >= 1, f"stream.pool_window={window}", "1 (no shuffling) and above, in samples")
     paths = tuple(path for pattern in patterns for path in _expanded(pattern))
     if len(paths) > MAX_SHARDS:
         raise FomoError(f"stream.pool lists more than {MAX_SHARDS:,} files: join them into larger ones.")
@@ -259,8 +258,9 @@ class SequentialPool:
                 captions = texts_of({name: _bytes(file, span) for name, span in member.texts.items()}, self.kind)
                 return decode(_bytes(file, member.image)), captions
         except OSError as error:
-            reason = f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
-            raise _unreadable(path, reason) from None
+            raise _unreadable(
+                path, f"sample '{member.key}' of the pretraining pool lies in it: {error.strerror or error}"
+            ) from None
 
 
 def _bytes(file: IO[bytes], span: Span) -> bytes:

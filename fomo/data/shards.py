@@ -101,8 +101,9 @@ class ShardSamples:
             kinds = about.get("caption_kinds", {"default": captions})
             captions = kinds.get(kind, []) if isinstance(kinds, dict) else None
         if not is_strings(captions):
-            where = f"{self.folder}: sample {index} of split '{self.name}'"
-            raise FomoError(f"{where}: its captions are no list of strings.")
+            raise FomoError(
+                f"{self.folder}: sample {index} of split '{self.name}': its captions are no list of strings."
+            )
         return captions
 
     def about(self, index: int) -> dict[str, Any]:
@@ -150,8 +151,8 @@ class ShardSamples:
 
     def _descriptor(self, shard: int) -> int:
         if shard not in self._descriptors:
-            path = shard_path(self.folder, self.name, shard)
-            self._descriptors[shard] = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would never open
+            flags = os.O_RDONLY | os.O_NONBLOCK  # a pipe would never open
+            self._descriptors[shard] = os.open(shard_path(self.folder, self.name, shard), flags)
         return self._descriptors[shard]
 
     def _where(self, index: int) -> str:
@@ -222,8 +223,9 @@ def _split(card: DatasetCard, folder: Path, name: str) -> ShardSamples:
     """A split whose index fits the card; any other is refused here, before a sample is asked for that is not there."""
     samples = ShardSamples(folder, name)
     if len(samples) != card.num_samples[name] or max(samples.targets, default=-1) >= len(card.classes):
-        way_out = f"`fomo data verify {folder}` says what is wrong."
-        raise FomoError(f"{folder}: index-{name}.npz is not that of dataset.json. {way_out}")
+        raise FomoError(
+            f"{folder}: index-{name}.npz is not that of dataset.json. `fomo data verify {folder}` says what is wrong."
+        )
     return samples
 
 

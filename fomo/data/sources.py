@@ -70,7 +70,7 @@ class _Header(tarfile.TarInfo):
         return super()._proc_member(tar)  # type: ignore[misc]
 
 
-class Member(NamedTuple):
+class TarMember(NamedTuple):
     """A regular file in a tar, with its name without leading ``./``."""
 
     name: str
@@ -92,7 +92,7 @@ def is_left_by_tool(path: PurePosixPath) -> bool:
     )
 
 
-def tar_members(path: Path) -> Iterator[Member | LeftOut]:
+def tar_members(path: Path) -> Iterator[TarMember | LeftOut]:
     """The regular files of an uncompressed tar in order; links, devices and names that lead out of it are left out.
 
     A tar that ends before its time gives what is whole, and then a :class:`LeftOut` of its own.
@@ -119,7 +119,7 @@ def tar_members(path: Path) -> Iterator[Member | LeftOut]:
             yield LeftOut(path.name, "tar that is compressed, damaged or cut off: the rest of it")
 
 
-def _checked(path: Path, info: tarfile.TarInfo, length: int) -> Member | LeftOut:
+def _checked(path: Path, info: tarfile.TarInfo, length: int) -> TarMember | LeftOut:
     label = f"{path.name}/{info.name}"
     if info.issym() or info.islnk():
         return LeftOut(label, "link in a tar")
@@ -129,4 +129,4 @@ def _checked(path: Path, info: tarfile.TarInfo, length: int) -> Member | LeftOut
         return LeftOut(label, "path out of the root")
     if info.offset_data + info.size > length:
         return LeftOut(label, "truncated tar member")
-    return Member(PurePosixPath(info.name).as_posix(), Location(path, info.offset_data, info.size))
+    return TarMember(PurePosixPath(info.name).as_posix(), Location(path, info.offset_data, info.size))

@@ -9,8 +9,10 @@ from PIL import Image
 from fomo.data.images import BadImage, decode_fully, format_if_still
 from fomo.data.sources import Unusable
 
-_EXTENSIONS = ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .pfm"
-EXTENSIONS = tuple(_EXTENSIONS.split())
+EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+)
 """Endings of the names of image files."""
 KEPT = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
@@ -53,7 +55,7 @@ def read_image(data: bytes, size: int | None = None, digest: str | None = None) 
     extension, stored = (KEPT[kind], data) if kind in KEPT and not shrink else ("png", None)
     shown = _shrunk(image, size) if shrink and size is not None else image
     digest = pixel_digest(shown)
-    return StoredImage(digest, extension, stored or _png(shown), content or digest)
+    return StoredImage(digest, extension, stored or png(shown), content or digest)
 
 
 def _shrunk(image: Image.Image, size: int) -> Image.Image:
@@ -62,7 +64,8 @@ def _shrunk(image: Image.Image, size: int) -> Image.Image:
     return image.resize(sides, Image.Resampling.BICUBIC)
 
 
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
+    """The bytes of an image as a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -14,18 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
 from fomo.data.images import BadImage
-from fomo.data.sources import LEFT_BY_TOOL, LeftOut, Location, Unusable, is_left_by_tool, tar_members
-from fomo.data.sources import Member as TarMember
+from fomo.data.sources import LEFT_BY_TOOL, LeftOut, Location, TarMember, Unusable, is_left_by_tool, tar_members
 from fomo.data.stored_images import EXTENSIONS
-from fomo.data.texts import EMPTY, NO_KIND, sample_texts
+from fomo.data.texts import sample_texts
 from fomo.system.posts import post
 
 IMAGES = tuple(extension[1:] for extension in EXTENSIONS)
 TEXTS = ("txt", "json")
-CLASSES = ("cls",)
-DOTTED = "second image of a key, told apart by a dot"
-SEVERAL = "several images of one key"
-MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys((*TEXTS, *CLASSES), 2**22)}
+MAX_BYTES = {**dict.fromkeys(IMAGES, 2**28), **dict.fromkeys((*TEXTS, "cls"), 2**22)}
 Parts: TypeAlias = dict[str, Location]
 """Members of one key by extension."""
 
@@ -95,15 +91,11 @@ def tar_samples(path: Path) -> tuple[list[TarSample], list[LeftOut]]:
         post(f"the headers of {path}")  # of a large file they take their time: a sign of life with each
         problem = member if isinstance(member, LeftOut) else _sort_in(path, member, groups)
         left_out += [problem] if problem else []
-    samples: list[TarSample] = []
-    for key, parts in _keys(groups):
-        found = _sample(path, key, parts)
-        if isinstance(found, LeftOut):
-            left_out.append(found)
-        else:
-            samples.append(found)
-    left_out += [LeftOut(f"{path.name}/{key}", DOTTED) for key in _passed_over(groups)]
-    return samples, left_out
+    found = [_sample(path, key, parts) for key, parts in _keys(groups)]
+    left_out += [each for each in found if isinstance(each, LeftOut)]
+    dotted = "second image of a key, told apart by a dot"
+    left_out += [LeftOut(f"{path.name}/{key}", dotted) for key in _passed_over(groups)]
+    return [each for each in found if isinstance(each, TarSample)], left_out
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -115,8 +107,7 @@ def split_name(name: str) -> tuple[str, str]:
 def _sort_in(path: Path, member: TarMember, groups: dict[str, _Group]) -> LeftOut | None:
     """Put a member to its sample, or say why it cannot be used; what is none of a sample's is passed over."""
     place = PurePosixPath(member.name)
-    known = place.suffix.lower()[1:] in MAX_BYTES or place.name.lower()[1:] in MAX_BYTES
-    if not known:
+    if place.suffix.lower()[1:] not in MAX_BYTES and place.name.lower()[1:] not in MAX_BYTES:
         return None
     if is_left_by_tool(place) and place.name.lower()[1:] not in MAX_BYTES:
         return LeftOut(f"{path.name}/{member.name}", LEFT_BY_TOOL)
@@ -155,7 +146,7 @@ def _sample(path: Path, key: str, parts: Parts) -> TarSample | LeftOut:
     label = f"{path.name}/{key}"
     images = [extension for extension in parts if extension in IMAGES]
     if len(images) != 1:
-        return LeftOut(label, SEVERAL if images else "text without an image")
+        return LeftOut(label, "several images of one key" if images else "text without an image")
     reasons = {extension: _unfit(extension, where) for extension, where in parts.items()}
     others = {extension: where for extension, where in parts.items() if extension not in images}
     fit = {extension: where for extension, where in others.items() if not reasons[extension]}
@@ -180,5 +171,5 @@ def texts_of(texts: Mapping[str, bytes], kind: str | None) -> list[str]:
     except Unusable as reason:
         raise BadImage(str(reason)) from None
     if not found:
-        raise BadImage(NO_KIND if kind else EMPTY)
+        raise BadImage("no text of its kind" if kind else "empty text")
     return found

@@ -14,9 +14,7 @@ from fomo.data.sources import Unusable
 from fomo.system.reading import Unreadable, parse_json
 
 UNREADABLE = "unreadable text"
-EMPTY = "empty text"
 NO_WORDS = "text of numbers or file names, no caption"
-NO_KIND = "no text of its kind"
 CAPTION_KEYS = ("captions", "caption", "texts", "text")
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -99,8 +99,7 @@ def loading(job: JobFacts, cores: float) -> Verdict | None:
             check, f"not tried: {job.untried}", "faster than training", Level.YELLOW, "the rows above say why."
         )
     ratio = job.step_seconds / job.loading_seconds
-    hidden = job.num_workers > 0 or job.device == "cpu"
-    green = LOADING[0] if hidden else UNHIDDEN
+    green = LOADING[0] if job.num_workers > 0 or job.device == "cpu" else UNHIDDEN
     step = f"{duration(job.step_seconds)} a step" + (", by its FLOPs" if job.estimated else "")
     found = f"{short(ratio)} × as fast as training ({step})"
     level = graded(ratio, green, LOADING[1])

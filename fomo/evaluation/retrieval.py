@@ -5,8 +5,6 @@ as high as the right answer stands before it. A model that tells nothing apart t
 whose scores are no numbers.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -24,13 +22,7 @@ def text_to_image_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RE
         owner: the image that each caption belongs to, int64 [m].
         k: how many of the best are looked at.
     """
-    hits = []
-    for rows in _blocks(len(texts), len(images)):
-        scores = texts[rows] @ images.T
-        right = scores.gather(1, owner[rows, None])
-        before = (~(scores < right)).sum(dim=1) - 1
-        hits.append((before < k) & right[:, 0].isfinite())
-    return torch.cat(hits)
+    return _hits(texts, images, owner, torch.arange(len(images), device=images.device), k)
 
 
 def image_to_text_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RECALL_AT) -> Tensor:
@@ -42,20 +34,20 @@ def image_to_text_hits(texts: Tensor, images: Tensor, owner: Tensor, k: int = RE
         owner: the image that each caption belongs to, int64 [m].
         k: how many of the best are looked at.
     """
+    return _hits(images, texts, torch.arange(len(images), device=images.device), owner, k)
+
+
+def _hits(seekers: Tensor, sought: Tensor, image_of_seeker: Tensor, image_of_sought: Tensor, k: int) -> Tensor:
+    """Whether one of ``sought`` [n, d] that is of the image of a seeker [m, d] is among its first k: bool [m]."""
     hits = []
-    numbers = torch.arange(len(images), device=images.device)
-    for rows in _blocks(len(images), len(texts)):
-        scores = images[rows] @ texts.T
-        own = numbers[rows, None] == owner[None]
+    size = max(1, BLOCK_ELEMENTS // len(sought))
+    for features, image in zip(seekers.split(size), image_of_seeker.split(size), strict=True):
+        scores = features @ sought.T
+        own = image[:, None] == image_of_sought[None]
         right = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
         before = (~own & ~(scores < right)).sum(dim=1)
         hits.append((before < k) & right[:, 0].isfinite())
     return torch.cat(hits)
-
-
-def _blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    size = max(1, BLOCK_ELEMENTS // num_columns)
-    return (slice(start, start + size) for start in range(0, num_rows, size))
 
 
 def recall(texts: Tensor, images: Tensor, owner: Tensor) -> tuple[float, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,16 +55,10 @@ class Scored(NamedTuple):
     targets: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Crops:
+def _crops(samples: Samples, preprocess: Preprocess, rows: range) -> Tensor:
     """The images of some rows of a split as the model sees them, uint8 [n, 3, s, s]."""
-
-    samples: Samples
-    preprocess: Preprocess
-
-    def __call__(self, rows: range) -> Tensor:
-        pixels = np.stack([self.preprocess.crop(self.samples.image(row)) for row in rows])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    pixels = np.stack([preprocess.crop(samples.image(row)) for row in rows])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -110,7 +105,7 @@ def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime:
         NotFinished: some are NaN or infinite.
     """
     rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
-    feed = Feed(_Crops(samples, model.preprocess), runtime, _named)
+    feed = Feed(partial(_crops, samples, model.preprocess), runtime, _named)
     return (_encode(model, images, runtime) for images in feed(rows))
 
 

@@ -127,8 +127,7 @@ def _explained(name: str, pretrained: str | None) -> Iterator[None]:
     except FomoError as error:
         raise FomoError(f"{start}: {error}") from error
     except Exception as error:  # the libraries' readers and downloads raise what they please
-        reason = first_line(error).rstrip(".")
-        raise FomoError(f"open_clip {start}: {reason}.") from error
+        raise FomoError(f"open_clip {start}: {first_line(error).rstrip('.')}.") from error
 
 
 def _network(name: str, config: Values, options: Options, device: str) -> CLIP:

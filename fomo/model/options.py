@@ -22,6 +22,7 @@ class Options:
     def __post_init__(self) -> None:
         for key in ("image_size", "context_length"):
             value = getattr(self, key)
-            is_size = value is None or (type(value) is int and value >= 1)
-            check_allowed(is_size, f"model.{key}={value}", "integers above 0")
+            check_allowed(
+                value is None or (type(value) is int and value >= 1), f"model.{key}={value}", "integers above 0"
+            )
         check_allowed(self.quick_gelu in (None, True, False), f"model.quick_gelu={self.quick_gelu}", "true and false")

@@ -87,10 +87,9 @@ def _text(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     tokens, position = (state.get(dot + name) for name in ("token_embedding.weight", "positional_embedding"))
     if tokens is None or position is None or tokens.ndim != 2 or position.ndim != 2:
         return None
-    layers = _count(state, rf"{re.escape(dot)}transformer\.resblocks\.(\d+)\.")
     return {
         "width": tokens.shape[1],
-        "layers": layers,
+        "layers": _count(state, rf"{re.escape(dot)}transformer\.resblocks\.(\d+)\."),
         "vocabulary": tokens.shape[0],
         "context_length": position.shape[0],
     }

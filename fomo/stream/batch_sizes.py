@@ -41,8 +41,11 @@ class BatchScaling:
 
     def __post_init__(self) -> None:
         check_choice("value of batch_scaling.rule", self.rule, RULES)
-        is_size = self.reference is None or self.reference >= 1
-        check_allowed(is_size, f"batch_scaling.reference={self.reference}", "1 and above, and null")
+        check_allowed(
+            self.reference is None or self.reference >= 1,
+            f"batch_scaling.reference={self.reference}",
+            "1 and above, and null",
+        )
 
     def factor(self, size: int, batch_size: int) -> float:
         """κ of a batch of ``size``."""
@@ -81,8 +84,9 @@ class BatchSizes:
 
     def __post_init__(self) -> None:
         for samples, size in self.ramp:
-            in_bounds = samples >= 1 and size >= 2
-            check_allowed(in_bounds, f"batch_ramp: {[samples, size]}", "samples from 1 and sizes from 2")
+            check_allowed(
+                samples >= 1 and size >= 2, f"batch_ramp: {[samples, size]}", "samples from 1 and sizes from 2"
+            )
         for (before, _), (after, _) in pairwise(self.ramp):
             if before >= after:
                 raise FomoError(f"batch_ramp: {after} samples after {before}: they have to rise from pair to pair.")

@@ -74,8 +74,11 @@ class Augmentation:
     """Least and largest share of the image's area that is kept."""
 
     def __post_init__(self) -> None:
-        holds = len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1
-        check_allowed(holds, f"augmentation.scale={list(self.scale)}", "0 < low <= high <= 1")
+        check_allowed(
+            len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1] <= 1,
+            f"augmentation.scale={list(self.scale)}",
+            "0 < low <= high <= 1",
+        )
 
 
 @dataclass(eq=False)

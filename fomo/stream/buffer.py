@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fomo import rng
-from fomo.errors import FomoError, check_choice
+from fomo.errors import check_allowed, check_choice
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Buffer:
 
     def __post_init__(self) -> None:
         check_choice("value of buffer.policy", self.policy, POLICIES)
-        if self.capacity is not None and self.capacity < 1:
-            raise FomoError(
-                f"buffer.capacity={self.capacity}: allowed are 1 and above (samples), or null for all; "
-                "mixture.buffer=0 trains without a buffer."
-            )
+        check_allowed(
+            self.capacity is None or self.capacity >= 1,
+            f"buffer.capacity={self.capacity}",
+            "1 and above (samples), or null for all; mixture.buffer=0 trains without a buffer",
+        )
 
     def kept(self, seed: int, classes: np.ndarray) -> np.ndarray | range:
         """Numbers of the samples that are kept, ascending: int64 [k].

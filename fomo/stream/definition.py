@@ -67,8 +67,11 @@ def chunk(concepts: Sequence[Concept], num_tasks: int) -> tuple[tuple[Concept, .
     Raises:
         FomoError: there are fewer concepts than tasks, or no task.
     """
-    allowed = f"1 to {len(concepts)}, the number of concepts of the stream"
-    check_allowed(1 <= num_tasks <= len(concepts), f"num_tasks={num_tasks}", allowed)
+    check_allowed(
+        1 <= num_tasks <= len(concepts),
+        f"num_tasks={num_tasks}",
+        f"1 to {len(concepts)}, the number of concepts of the stream",
+    )
     size, larger = divmod(len(concepts), num_tasks)
     edges = np.cumsum([0] + [size + (task < larger) for task in range(num_tasks)])
     return tuple(tuple(concepts[start:stop]) for start, stop in itertools.pairwise(edges))

@@ -39,9 +39,9 @@ class MixtureWeights:
         for name, weight in zip(("pretraining", "update", "buffer"), self.values, strict=True):
             check_allowed(0 <= weight <= 1, f"mixture.{name}={weight}", "0 to 1")
         if abs(sum(self.values) - 1) > 1e-6:
-            total = " + ".join(str(weight) for weight in self.values)
             raise FomoError(
-                f"mixture.pretraining + update + buffer = {total} = {sum(self.values):.6g}: they must sum to 1."
+                f"mixture.pretraining + update + buffer = {' + '.join(map(str, self.values))} = "
+                f"{sum(self.values):.6g}: they must sum to 1."
             )
 
     @property

@@ -37,10 +37,8 @@ _killed: list[DataLoader[Any]] = []
 class WorkerError(NamedTuple):
     """An error on its way from a worker to its parent."""
 
-    error: FomoError | None
-    """What the user did wrong; ``None``: the program is at fault."""
-    trace: str
-    """Where the program failed."""
+    error: FomoError | RuntimeError
+    """What the user did wrong; else where the program failed."""
 
 
 class _WorkerLost(Exception):
@@ -62,9 +60,9 @@ class _Maker(Dataset[Any]):
         try:
             return self._make(key)
         except FomoError as error:
-            return WorkerError(error, "")
+            return WorkerError(error)
         except Exception:  # raised again by whoever waits for it, with all that can be said
-            return WorkerError(None, traceback.format_exc())
+            return WorkerError(RuntimeError(f"{self._name(key)}, in a loader worker:\n{traceback.format_exc()}"))
         finally:
             post("")
 
@@ -77,9 +75,6 @@ class _Keys(Sampler[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.pending)
-
-    def __len__(self) -> int:
-        return len(self.pending)
 
 
 class Feed(Generic[Key, Made]):
@@ -134,7 +129,7 @@ class Feed(Generic[Key, Made]):
         for key in keys:
             made = self._next(batches, key) if self._workers else next(batches)
             if isinstance(made, WorkerError):
-                raise made.error or RuntimeError(f"{self._name(key)}, in a loader worker:\n{made.trace}")
+                raise made.error
             yield made
 
     def _begin(self) -> Iterator[Any]:
@@ -216,11 +211,10 @@ class Feed(Generic[Key, Made]):
                 return
 
     def _report(self, key: Key) -> WorkerHung:
-        posts = [f"worker {last.worker} (process {last.process}) at {last.what}" for last in self._board if last.what]
         return WorkerHung(
             f"{self._name(key)}: nothing came from the loader's workers for {self._runtime.worker_timeout:g} s, nor "
-            f"did they read on. Last seen: {'; '.join(posts) or 'all without work'}. Is the file system stuck? With "
-            "that mended, or a higher runtime.worker_timeout, the same command goes on."
+            f"did they read on. Last seen: {'; '.join(self._board.at_work()) or 'all without work'}. Is the file "
+            "system stuck? With that mended, or a higher runtime.worker_timeout, the same command goes on."
         )
 
     def _end_workers(self) -> None:

@@ -4,20 +4,8 @@ import os
 from collections.abc import Iterator
 from ctypes import Array, c_char
 from multiprocessing.sharedctypes import RawArray
-from typing import NamedTuple
 
 LINE_BYTES = 512
-
-
-class Post(NamedTuple):
-    """The last post of a worker."""
-
-    worker: int
-    """Number of the worker, from 0."""
-    process: str
-    """Number of its process."""
-    what: str
-    """What it reads; empty while it waits for work."""
 
 
 class Board:
@@ -36,10 +24,13 @@ class Board:
         """All lines as they stand. Every post changes its line, so that a change says that the worker goes on."""
         return [line.raw for line in self._lines]
 
-    def __iter__(self) -> Iterator[Post]:
+    def at_work(self) -> Iterator[str]:
+        """Of each worker that does not wait for work its number, from 0, that of its process, and what it reads."""
         for worker, line in enumerate(self._lines):
             process, _, rest = line.value.decode(errors="replace").partition(" ")
-            yield Post(worker, process, rest.partition(" ")[2])
+            what = rest.partition(" ")[2]
+            if what:
+                yield f"worker {worker} (process {process}) at {what}"
 
 
 _line: "Array[c_char] | None" = None

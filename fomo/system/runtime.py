@@ -55,8 +55,9 @@ class Runtime:
         rows = self.micro_batch
         check_allowed(rows is None or rows >= 1, f"runtime.micro_batch={rows}", "1 and above, or null for none")
         check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")
-        timeout = f"runtime.worker_timeout={self.worker_timeout}"
-        check_allowed(self.worker_timeout > 0, timeout, "numbers above 0, in seconds")
+        check_allowed(
+            self.worker_timeout > 0, f"runtime.worker_timeout={self.worker_timeout}", "numbers above 0, in seconds"
+        )
 
     @property
     def mixed_on_gpu(self) -> bool:

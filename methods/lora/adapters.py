@@ -101,8 +101,7 @@ class LoRA(Adapters):
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
         """A new update of ``matrix``: A drawn from the seed for this matrix and ``task``, B zero."""
-        seed = fomo.rng.fold(task.seed, "lora", matrix.name, task.number)
-        drawn = torch.Generator().manual_seed(seed % 2**63)
+        drawn = torch.Generator().manual_seed(fomo.rng.fold(task.seed, "lora", matrix.name, task.number) % 2**63)
         return self.kind(matrix, self.rank, self.scale, drawn)
 
 

@@ -108,8 +108,7 @@ class Shared(Update):
 
     def adapted(self, weight: Tensor) -> Tensor:
         """``W + Λ_b B Λ_d A`` [blocks·m, n]."""
-        product = torch.bmm(self.b[:, :, None] * self.B, self.d[:, :, None] * self.A)
-        return weight + product.view_as(weight)
+        return weight + torch.bmm(self.b[:, :, None] * self.B, self.d[:, :, None] * self.A).view_as(weight)
 
 
 def shared_pair(rank: int, rows: int, columns: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

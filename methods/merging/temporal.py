@@ -18,7 +18,6 @@ from typing import Any
 from torch import Tensor, nn
 
 import fomo
-from fomo import Weights
 from methods.merging.lines import positions
 from methods.merging.merge import Keys, merge
 from methods.merging.reading import Model, Stored, store
@@ -85,8 +84,8 @@ class TemporalMerge(fomo.Method):
         default = OFFLINE_DENSITY if deploy == "all" else DENSITY
         self.density = default if density is None else density
         self._check(density)
-        self._base: Weights = {}
-        self._merged: Weights | None = None
+        self._base: fomo.Weights = {}
+        self._merged: fomo.Weights | None = None
 
     def _check(self, density: float | None) -> None:
         for key, value, allowed in (("init", self.init, INITS), ("deploy", self.deploy, DEPLOYS)):
@@ -135,7 +134,7 @@ class TemporalMerge(fomo.Method):
         elif self.init == "merged" and self._merged is not None:
             fomo.weights.load(network, self._merged)
 
-    def _deployed_after(self, network: nn.Module, task: fomo.Task) -> Weights:
+    def _deployed_after(self, network: nn.Module, task: fomo.Task) -> fomo.Weights:
         trained = fomo.weights.on_host(network)
         if self.deploy == "latest":
             return trained
@@ -148,7 +147,7 @@ class TemporalMerge(fomo.Method):
         keys: list[Keys] = [(task.seed, "merge", task.number, name) for name in ("old", "new")]
         return self._merge([old, trained], [self.weight, 1 - self.weight], keys)
 
-    def _merge(self, models: Sequence[Model], weights: Sequence[float] | None, keys: Sequence[Keys]) -> Weights:
+    def _merge(self, models: Sequence[Model], weights: Sequence[float] | None, keys: Sequence[Keys]) -> fomo.Weights:
         with fomo.host_memory():
             if len(models) == 1:
                 return {name: value.to("cpu", copy=True) for name, value in models[0].items()}

@@ -78,26 +78,25 @@ def _counted(vector: Vector, ranks: Sequence[int]) -> list[float]:
     return [float(value) for value in torch.tensor(bits, dtype=torch.int32).view(torch.float32)]
 
 
-def _bits(piece: Tensor) -> Tensor:
-    return piece.view(torch.int32)
+def _upper(bits: Tensor) -> Tensor:
+    """The upper bits of magnitudes, without the sign."""
+    return (bits >> 16).bitwise_and_(UPPER - 1)
 
 
 def _uppers(vector: Vector) -> Tensor:
     counts = torch.zeros(UPPER, dtype=torch.int64)
     for piece in vector():
-        upper = (_bits(piece) >> 16).bitwise_and_(UPPER - 1)
-        counts += torch.bincount(upper, minlength=UPPER).cpu()
+        counts += torch.bincount(_upper(piece.view(torch.int32)), minlength=UPPER).cpu()
     return counts
 
 
 def _lowers(vector: Vector, uppers: Sequence[int]) -> dict[int, Tensor]:
     counts = {upper: torch.zeros(LOWER, dtype=torch.int64) for upper in uppers}
     for piece in vector():
-        bits = _bits(piece)
-        shared = (bits >> 16).bitwise_and_(UPPER - 1)
+        bits = piece.view(torch.int32)
+        shared = _upper(bits)
         for upper, counted in counts.items():
-            lower = bits[shared == upper].bitwise_and_(LOWER - 1)
-            counted += torch.bincount(lower, minlength=LOWER).cpu()
+            counted += torch.bincount(bits[shared == upper].bitwise_and_(LOWER - 1), minlength=LOWER).cpu()
     return counts
 
 

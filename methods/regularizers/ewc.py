@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
-from fomo import Weights
 from methods.regularizers.quadratic import Quadratic, at_least, trained
 
 
@@ -23,7 +22,7 @@ def fisher(
     network: nn.Module,
     batches: Iterable[fomo.Batch],
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> Weights:
+) -> fomo.Weights:
     """F by parameter: the mean over ``batches`` of the squared gradient of each batch's contrastive loss.
 
     Only what is trained has one. ``autocast`` opens the precision that the loss is computed in.

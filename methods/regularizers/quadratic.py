@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import fomo
-from fomo import Weights
 from methods.lora import Adapters
 
 ANCHORS = ("run", "task")
@@ -35,12 +34,12 @@ def trained(network: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def copies(network: nn.Module) -> Weights:
+def copies(network: nn.Module) -> fomo.Weights:
     """A copy of every parameter that requires a gradient, by name; an error if there is none."""
     return {name: parameter.detach().clone() for name, parameter in trained(network).items()}
 
 
-def quadratic(parameters: Mapping[str, Tensor], anchor: Weights, importance: Weights | None = None) -> Tensor:
+def quadratic(parameters: Mapping[str, Tensor], anchor: fomo.Weights, importance: fomo.Weights | None = None) -> Tensor:
     """Σ Ω (θ − θ*)², a tensor without dimensions.
 
     Args:
@@ -71,7 +70,7 @@ class Kept(fomo.Method):
     """A part that keeps tensors by parameter, in the named tables ``kept``; all of them are its state."""
 
     def __init__(self, *tables: str) -> None:
-        self.kept: dict[str, Weights] = {table: {} for table in tables}
+        self.kept: dict[str, fomo.Weights] = {table: {} for table in tables}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor of every table, as ``table/parameter``."""

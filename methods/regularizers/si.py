@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 import fomo
-from fomo import Weights
 from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
 
 CLIP_EPSILON = 1e-6
@@ -21,7 +20,7 @@ CLIP_EPSILON = 1e-6
 
 
 @torch.no_grad()
-def add_path(path: Weights, gradient: Weights, before: Weights, after: Weights) -> None:
+def add_path(path: fomo.Weights, gradient: fomo.Weights, before: fomo.Weights, after: fomo.Weights) -> None:
     """ω ← ω − g·Δθ in place, for the parameters that have a gradient.
 
     Args:
@@ -34,7 +33,7 @@ def add_path(path: Weights, gradient: Weights, before: Weights, after: Weights) 
         path[name].sub_(g * (after[name] - before[name]))
 
 
-def importance_of(path: Weights, start: Weights, end: Weights, damping: float) -> Weights:
+def importance_of(path: fomo.Weights, start: fomo.Weights, end: fomo.Weights, damping: float) -> fomo.Weights:
     """What a task adds to the importance of each parameter: ω / (Δ² + ξ).
 
     Args:
@@ -54,8 +53,8 @@ class SI(Quadratic):
         above_zero("damping", damping)
         super().__init__(strength, "importance", "path", "start")
         self.damping = damping
-        self._before: Weights = {}
-        self._gradient: Weights = {}
+        self._before: fomo.Weights = {}
+        self._gradient: fomo.Weights = {}
         self._max_norm = float("inf")
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:

@@ -4,9 +4,8 @@ Unlike :class:`fomo.data.card.DatasetCard`, which describes shards on a disk, a 
 the benchmark means: its role, its own split sizes, where it can be had. ``None`` means unknown, never a guess.
 """
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fomo.data.card import KINDS, DatasetCard
@@ -98,7 +97,7 @@ class Declaration:
 
     def describe(self, card: DatasetCard) -> DatasetCard:
         """The ``card`` of this dataset's data, with the role, domain and licence that are declared."""
-        return dataclasses.replace(card, role=self.role, domain=", ".join(self.domain), licence=self.licence)
+        return replace(card, role=self.role, domain=", ".join(self.domain), licence=self.licence)
 
     @classmethod
     def from_mapping(cls, values: Any, origin: str) -> "Declaration":
@@ -109,7 +108,7 @@ class Declaration:
         """
         if not isinstance(values, Mapping):
             raise FomoError(f"{origin}: a declaration is a mapping of keys to values, found {values!r}.")
-        keys = [field.name for field in dataclasses.fields(cls)]
+        keys = [field.name for field in fields(cls)]
         check_keys(f"the declaration of '{values.get('name')}' in {origin}", map(str, values), keys)
         missing = [key for key in keys if key not in values]
         if missing:

@@ -44,9 +44,8 @@ def short_path(features: np.ndarray, seed: int, on_stage: Callable[[str], None] 
         on_stage(f"nearest neighbour, start {number}")
         paths.append(nearest_neighbor_path(features, neighbors, int(start)))
     lengths = [points.length(path) for path in paths]
-    best = paths[int(np.argmin(lengths))]
     on_stage("shortening the best path")
-    improved = improve(points, neighbors, best)
+    improved = improve(points, neighbors, paths[int(np.argmin(lengths))])
     return ShortPath(
         improved,
         {

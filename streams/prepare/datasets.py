@@ -24,6 +24,7 @@ from fomo.data.importing.job import (
     Tick,
     check_size,
     fingerprint,
+    listed,
     resumed,
 )
 from fomo.data.importing.reference import reference_source
@@ -69,7 +70,7 @@ def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: 
 
     def seeded(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         files = sorted(recipe.items(parts[""]))
-        paths = [Path(file) for file, _ in files]
+        paths = (Path(file) for file, _ in files)
         digests = resumed(examine, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
         return _seeded(card, files, list(chain.from_iterable(digests)), root)
 
@@ -185,13 +186,9 @@ def _seeded(card: DatasetCard, files: list[tuple[str, int]], digests: list[list[
         chosen = set(drawn[: num_test(len(entries))].tolist())
         for number, entry in enumerate(entries):
             splits["test" if number in chosen else "train"].append(entry)
-    return ImportPlan(card, {split: partial(_listed, entries) for split, entries in splits.items()}, left_out)
+    return ImportPlan(card, {split: partial(listed, entries) for split, entries in splits.items()}, left_out)
 
 
 def num_test(num_samples: int) -> int:
     """How many of ``num_samples`` of a class are tested on: one at least, unless it is the only one."""
     return max(1, round(TEST_SHARE * num_samples)) if num_samples > 1 else 0
-
-
-def _listed(entries: list[Listed], run: Run) -> list[Listed]:
-    return entries

@@ -70,9 +70,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         Unusable: as :func:`captions_of`.
     """
-    if path.stat().st_size == 0:
-        return []
-    return caption_lines(decoded(Location(path).read(MAX_TEXT_BYTES)))
+    return caption_lines(decoded(Location(path).read(MAX_TEXT_BYTES))) if path.stat().st_size else []
 
 
 def words(stem: str) -> str:

@@ -1,6 +1,7 @@
 """The class and the split of every image in a tree of class folders, by the names of its folders."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,9 +13,6 @@ from fomo.data.importing.splits import Parts, says_nothing, split_folders
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
 
-STRAY = "outside of the class folders"
-OUTSIDE = "outside of the split folders"
-UNLISTED = "in no list of the split"
 Placed: TypeAlias = dict[Parts, tuple[str, Parts]]
 """Of each folder that holds images its split (empty: none is given) and the names that make its class."""
 
@@ -28,7 +26,7 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
     placed, note = place(tree, options)
     if any(parts for _, parts in placed.values()):
         for folder in [folder for folder, (_, parts) in placed.items() if not parts]:
-            leave_out(tree, folder, STRAY)
+            leave_out(tree, folder, "outside of the class folders")
             del placed[folder]
     names = read_names(options.classes) if options.classes is not None else None
     classes = {parts: class_name_of(tree, parts, names) for _, parts in placed.values()}
@@ -80,7 +78,7 @@ def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:
     outside = [folder for folder, where in found.items() if where is None]
     _check_most_inside(tree, outside, folders.shown)
     for folder in outside:
-        leave_out(tree, folder, OUTSIDE)
+        leave_out(tree, folder, "outside of the split folders")
     placed = {folder: where for folder, where in found.items() if where is not None}
     if not any(parts for _, parts in placed.values()) and len(folders.parents) == 1:
         (holder,) = folders.parents  # of one class: the folder that holds the split
@@ -120,9 +118,10 @@ def _check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], optio
         name = classes[parts]
         twin = known.setdefault((split, name), folder)
         if placed[twin][1] != parts or (twin != folder and options.depth is None and not split):
-            here = tree.root.joinpath(*twin)
-            there = tree.root.joinpath(*folder)
-            raise FomoError(f"folders '{here}' and '{there}' both give the class '{name}': rename one of them.")
+            raise FomoError(
+                f"folders '{tree.root.joinpath(*twin)}' and '{tree.root.joinpath(*folder)}' both give the class "
+                f"'{name}': rename one of them."
+            )
         places.setdefault(name, "/".join(folder) or ".")
     check_told_apart(places)
 
@@ -135,10 +134,10 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
     splits, lists = splits_by_list(candidates, by_path)
     if not splits:
         return
-    gathered.images = [image.in_split(splits[path]) for path, image in by_path.items() if path in splits]
+    gathered.images = [replace(image, split=splits[path]) for path, image in by_path.items() if path in splits]
     gathered.note = f"split given by its lists: {', '.join(path.name for path in lists)}"
     for path in by_path.keys() - splits.keys():
-        tree.leave_out(by_path[path].file, UNLISTED)
+        tree.leave_out(by_path[path].file, "in no list of the split")
     forget(tree, lists)
 
 

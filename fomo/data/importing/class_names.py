@@ -78,10 +78,7 @@ class NameFile:
         """
         if self.listed:
             return list(self.listed)
-        numbers = [str(number) for number in range(len(self.by_id))]
-        if not all(number in self.by_id for number in numbers):
-            known = {key for key in self.by_id if key.isdecimal()}
-            numbers = [str(number) for number in range(len(known))]
+        numbers = [str(number) for number in range(sum(key.isdecimal() for key in self.by_id))]
         if not numbers or not all(number in self.by_id for number in numbers):
             raise FomoError(f"'{self.path}': names by number from 0, or one a line, are needed.")
         return [self.by_id[number] for number in numbers]

@@ -131,18 +131,18 @@ def _merged(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path:
             raise FomoError(f"'{path}': a row names no file: {str(dict(row))[:100]}.")
         plain = PurePosixPath(str(file).strip().replace("\\", "/")).as_posix()
         image = images.setdefault(plain, DescribedImage(plain))
-        for what in ("class", "split"):
-            value = _value(row.get(columns.get(what, "")))
-            value = _split(value, path) if what == "split" else value
-            known = image.class_name if what == "class" else image.split
-            if known and value and known != value:
-                raise FomoError(f"'{path}': '{plain}' has the {what} '{known}' in one row and '{value}' in another.")
-            if what == "class":
-                image.class_name = known or value
-            else:
-                image.split = known or value
+        class_name, split = (_value(row.get(columns.get(what, ""))) for what in ("class", "split"))
+        image.class_name = _agreed(f"'{path}': '{plain}' has the class", image.class_name, class_name)
+        image.split = _agreed(f"'{path}': '{plain}' has the split", image.split, _split(split, path))
         image.captions += _captions(row.get(columns.get("caption", "")))
     return list(images.values())
+
+
+def _agreed(what: str, known: str, value: str) -> str:
+    """What earlier rows say, or this one; refused where both say something else."""
+    if known and value and known != value:
+        raise FomoError(f"{what} '{known}' in one row and '{value}' in another.")
+    return known or value
 
 
 def _value(value: Any) -> str:

@@ -3,7 +3,6 @@
 They travel to worker processes, so this module imports nothing large.
 """
 
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from PIL import Image
 
 from fomo.data.importing.job import RawSample
 from fomo.data.sources import Location, Unusable
-from fomo.data.stored_images import pixel_digest
+from fomo.data.stored_images import pixel_digest, png
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,4 @@ class ArrayEntry:
 
     def read(self) -> RawSample:
         """The image as PNG."""
-        buffer = io.BytesIO()
-        self.image.save(buffer, "PNG")
-        return RawSample(buffer.getvalue(), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))
+        return RawSample(png(self.image), self.class_name, [], digest=pixel_digest(self.image.convert("RGB")))

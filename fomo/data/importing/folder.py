@@ -11,10 +11,10 @@ from pathlib import Path
 
 from fomo.data.importing.class_folders import forget, gather
 from fomo.data.importing.described import TABLE_ENDS
-from fomo.data.importing.gathered import AS_FOUND, ImportOptions, check_any, check_tree, source_of
+from fomo.data.importing.gathered import AS_FOUND, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
 from fomo.data.importing.tables import gather_described, metadata_tables, names_classes
-from fomo.data.importing.tree import Tree, find
+from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
 
 PARTS_OF_DOWNLOAD = re.compile(r"\d{5,}")
@@ -33,9 +33,7 @@ def folder_source(root: Path, name: str, size: int | None = None, options: Impor
     Raises:
         FomoError: there is no image; the split is not clear; two folders give classes that cannot be told apart.
     """
-    check_tree(root, size)
-    tree = find(root, options.links)
-    check_any(tree)
+    tree = found_tree(root, size, options)
     _check_classes(tree)
     tables = metadata_tables(tree)
     gathered = gather_described(tree, tables, options) if tables else gather(tree, options)
@@ -77,9 +75,7 @@ def pairs_source(root: Path, name: str, size: int | None = None, options: Import
     Raises:
         FomoError: there is no image; the split is not clear.
     """
-    check_tree(root, size)
-    tree = find(root, options.links)
-    check_any(tree)
+    tree = found_tree(root, size, options)
     gathered = gather_described(tree, [], options)
     forget(tree, [image.file.with_suffix(".json") for image in gathered.images])
     return source_of("pairs", name, size, tree, gathered, options.rules)

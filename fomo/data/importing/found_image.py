@@ -1,6 +1,6 @@
 """An image file that an import found, and what a look at it says. Both travel to worker processes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fomo.data.importing.captions import captions_of, pair_captions
@@ -31,10 +31,6 @@ class FoundImage:
     def path(self) -> str:
         """Its path below the root."""
         return self.file.relative_to(self.root).as_posix()
-
-    def in_split(self, split: str) -> "FoundImage":
-        """The same image with a split that was given."""
-        return replace(self, split=split)
 
     def read(self) -> RawSample:
         """The file and its captions; a text that cannot be used was counted when the file was looked at."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -22,9 +21,9 @@ from fomo.data.importing.job import (
     shown,
 )
 from fomo.data.importing.planning import GIVEN, IGNORE, Rules, planned
-from fomo.data.importing.tree import Tree
+from fomo.data.importing.tree import Tree, find
 from fomo.data.stored_images import EXTENSIONS
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.system.workers import Run, batched
 
 TEMPLATES = (PROMPT, "{}")
@@ -44,8 +43,11 @@ class ImportOptions:
     links: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.depth is not None and self.depth < 1:
-            raise FomoError(f"--depth {self.depth}: allowed are 1 and above, the number of folders that name a class.")
+        check_allowed(
+            self.depth is None or self.depth >= 1,
+            f"--depth {self.depth}",
+            "1 and above, the number of folders that name a class",
+        )
         if self.links is not None and not self.links.is_dir():
             raise FomoError(f"--links '{self.links}' is not a folder: give the one that links may lead into.")
 
@@ -62,18 +64,15 @@ class Gathered:
     note: str = ""
 
 
-def check_tree(root: Path, size: int | None) -> None:
-    """Refuse what is no folder, and a size that no image can have."""
+def found_tree(root: Path, size: int | None, options: ImportOptions) -> Tree:
+    """The images below ``root``; refused are what is no folder, a ``size`` that no image can have, and no image."""
     if not root.is_dir():
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the class folders.")
     check_size(size)
-
-
-def check_any(tree: Tree) -> None:
-    """Refuse a tree without any image."""
+    tree = find(root, options.links)
     if not tree.images:
-        counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no image in '{tree.root}': {shown(counts)}. Allowed: {', '.join(EXTENSIONS)}.")
+        raise FomoError(f"no image in '{tree.root}': {shown(tree.left_out)}. Allowed: {', '.join(EXTENSIONS)}.")
+    return tree
 
 
 def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gathered, rules: Rules) -> ImportSource:
@@ -92,13 +91,11 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
     """
     images = gathered.images
     if not images:
-        counts = Counter(item.reason for item in tree.left_out)
-        raise FomoError(f"no usable image in '{tree.root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{tree.root}': {shown(tree.left_out)}.")
     made = "" if rules.splits in (GIVEN, IGNORE) else f"split made here: {rules.splits}"
     origin = "; ".join(filter(None, (tree.root.resolve().name, made or gathered.note)))
     classes = tuple(sorted({image.class_name for image in images if image.class_name is not None}))
-    kind_of = "classification" if classes else "pairs"
-    card = DatasetCard(name, classes, TEMPLATES, {}, kind=kind_of, source=origin)
+    card = DatasetCard(name, classes, TEMPLATES, {}, kind="classification" if classes else "pairs", source=origin)
 
     def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         results = resumed(look, batched(images, CHUNK), run, folder / NOTES / "examined", tick)

@@ -26,8 +26,8 @@ from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.shards import write_card
 from fomo.data.sources import LeftOut, Unusable
-from fomo.data.stored_images import read_image
-from fomo.errors import FomoError, WorkerDied, WorkerHung
+from fomo.data.stored_images import StoredImage, read_image
+from fomo.errors import FomoError, WorkerDied, WorkerHung, check_allowed
 from fomo.system.digest import file_digest
 from fomo.system.workers import Run, batched, runner
 
@@ -48,7 +48,6 @@ class Entry(Protocol):
     @property
     def path(self) -> str:
         """Where it comes from, for people."""
-        ...
 
     def read(self) -> "RawSample":
         """The sample.
@@ -56,7 +55,6 @@ class Entry(Protocol):
         Raises:
             Unusable: it is left out and counted.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,6 @@ Tick: TypeAlias = Callable[[int], None]
 """Called with the number of samples that were dealt with."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A sample as it will be stored."""
-
-    extension: str
-    data: bytes
-    about: dict[str, Any]
-
-
 def bring_in(source: ImportSource, out: Path, num_workers: int = 1, tick: Tick = lambda number: None) -> DatasetCard:
     """Write the dataset ``out/NAME``; return its card. After an interruption the same call goes on."""
     check_destination(source.name, out)
@@ -126,8 +115,11 @@ def bring_in(source: ImportSource, out: Path, num_workers: int = 1, tick: Tick =
 def check_destination(name: str, out: Path) -> None:
     """Refuse a bad name and a place that is taken."""
     DatasetCard(name, ("any",), ("{}",), {})
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise FomoError(f"--name of {len(name)} characters ('{name[:20]}…'): allowed are {MAX_NAME_BYTES} bytes.")
+    check_allowed(
+        len(name.encode()) <= MAX_NAME_BYTES,
+        f"--name of {len(name)} characters ('{name[:20]}…')",
+        f"{MAX_NAME_BYTES} bytes",
+    )
     if out.exists() and not out.is_dir():
         raise FomoError(f"--out '{out}' is a file: give a folder.")
     if (out / name).exists():
@@ -136,14 +128,12 @@ def check_destination(name: str, out: Path) -> None:
 
 def check_size(size: int | None) -> None:
     """Refuse a shorter side that no image can have."""
-    if size is not None and size < 1:
-        raise FomoError(f"--size {size}: allowed are 1 and above, the shorter side in pixels.")
+    check_allowed(size is None or size >= 1, f"--size {size}", "1 and above, the shorter side in pixels")
 
 
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
     """A hash of plain values, and of the names, sizes and times of files."""
-    values = [FORMAT, split_writer.SHARD_BYTES, *parts]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, split_writer.SHARD_BYTES, *parts], sort_keys=True).encode())
     for path in files:
         about = path.stat()
         digest.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -190,28 +180,27 @@ def _write_split(plan: ImportPlan, split: str, size: int | None, folder: Path, r
         if isinstance(result, LeftOut):
             writer.leave_out(result)
         else:
-            writer.add(result.extension, result.data, result.about)
+            image, about = result
+            writer.add(image.extension, image.data, about)
         tick(1)
     writer.close()
     return writer
 
 
-def _read_chunk(entries: list[Listed], size: int | None) -> list[Sample | LeftOut]:
-    """In a worker: read, check and encode."""
+def _read_chunk(entries: list[Listed], size: int | None) -> list[tuple[StoredImage, dict[str, Any]] | LeftOut]:
+    """In a worker: read, check and encode. A sample is its image and what is stored beside it."""
     return [entry if isinstance(entry, LeftOut) else _read(entry, size) for entry in entries]
 
 
-def _read(entry: Entry, size: int | None) -> Sample | LeftOut:
+def _read(entry: Entry, size: int | None) -> tuple[StoredImage, dict[str, Any]] | LeftOut:
     try:
         raw = entry.read()
         image = read_image(raw.data, size, raw.digest)
     except Unusable as reason:
         return LeftOut(entry.path, str(reason))
-    about: dict[str, Any] = {"class": raw.class_name, "captions": raw.captions}
-    about |= {"path": entry.path, "pixels": image.digest}
-    if raw.caption_kinds is not None:
-        about["caption_kinds"] = raw.caption_kinds
-    return Sample(image.extension, image.data, about)
+    about = {"class": raw.class_name, "captions": raw.captions, "path": entry.path, "pixels": image.digest}
+    kinds = {} if raw.caption_kinds is None else {"caption_kinds": raw.caption_kinds}
+    return image, about | kinds
 
 
 def resumed(
@@ -228,9 +217,15 @@ def resumed(
             yield result
 
 
-def shown(counts: Mapping[str, int]) -> str:
-    """Counts by reason, as a line."""
+def shown(left_out: Iterable[LeftOut]) -> str:
+    """How many are left out for which reason, as a line."""
+    counts = Counter(item.reason for item in left_out)
     return ", ".join(f"{count} × {reason}" for reason, count in counts.items()) or "it is empty"
+
+
+def listed(entries: list[Listed], run: Run) -> list[Listed]:
+    """Entries that are known already; ``run`` is not needed, which :class:`ImportPlan` hands over."""
+    return entries
 
 
 def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -> DatasetCard:
@@ -238,8 +233,7 @@ def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -
     left_out = [*plan.left_out, *(item for writer in splits.values() for item in writer.left_out)]
     num_samples = {split: writer.num_samples for split, writer in splits.items()}
     if not sum(num_samples.values()):
-        counts = Counter(item.reason for item in left_out)
-        raise FomoError(f"no usable image for '{plan.card.name}': {shown(counts)}.")
+        raise FomoError(f"no usable image for '{plan.card.name}': {shown(left_out)}.")
     used = {name for writer in splits.values() for name in writer.class_names}
     left_out += [LeftOut(name, NO_IMAGE) for name in plan.card.classes if name not in used]
     for writer in splits.values():

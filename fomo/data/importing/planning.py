@@ -4,19 +4,17 @@ Train, validation and test are those that were made beforehand, else made here b
 that equal pixels, however encoded, can never stand on two sides.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.importing.found_image import FoundImage
-from fomo.data.importing.job import NO_IMAGE, ImportPlan, shown
+from fomo.data.importing.job import NO_IMAGE, ImportPlan, Listed, listed, shown
 from fomo.data.sources import LeftOut
-from fomo.errors import FomoError, unknown
-from fomo.system.workers import Run
+from fomo.errors import FomoError, check_choice
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
@@ -24,17 +22,9 @@ GIVEN = "given"
 STRATIFIED = "stratified"
 HASH = "hash"
 IGNORE = "ignore"
-SPLIT_RULES = (GIVEN, STRATIFIED, HASH, IGNORE)
 DROP = "drop"
 FIRST = "first"
 REFUSE = "refuse"
-CONFLICT_RULES = (DROP, FIRST, REFUSE)
-DUPLICATE = "exact duplicate"
-DUPLICATE_ACROSS = "exact duplicate of an image in another split"
-CONFLICT = "one image under two classes"
-
-
-Listed: TypeAlias = FoundImage | LeftOut
 
 
 @dataclass(frozen=True)
@@ -45,12 +35,8 @@ class Rules:
     conflicts: str = DROP
 
     def __post_init__(self) -> None:
-        for option, value, allowed in (
-            ("--splits", self.splits, SPLIT_RULES),
-            ("--conflicts", self.conflicts, CONFLICT_RULES),
-        ):
-            if value not in allowed:
-                raise unknown(f"value of {option}", value, allowed)
+        check_choice("value of --splits", self.splits, (GIVEN, STRATIFIED, HASH, IGNORE))
+        check_choice("value of --conflicts", self.conflicts, (DROP, FIRST, REFUSE))
 
 
 def planned(
@@ -76,8 +62,7 @@ def planned(
     seen = [replace(image, digest=each[0]) for image, each in zip(images, looks, strict=True)]
     kept = [image for image, reason in zip(seen, reasons, strict=True) if not reason]
     if not kept:
-        counts = Counter([item.reason for item in left_out] + [item.reason for item in reasons if item])
-        raise FomoError(f"no usable image in '{images[0].root}': {shown(counts)}.")
+        raise FomoError(f"no usable image in '{images[0].root}': {shown([*left_out, *filter(None, reasons)])}.")
     places = _splits(kept, rules)
     splits: dict[str, list[Listed]] = {split: [] for split in SPLITS}
     for image, reason in zip(seen, reasons, strict=True):
@@ -86,7 +71,7 @@ def planned(
     used = {image.class_name for image in kept if image.class_name is not None}
     bare = {name: image for image in reversed(images) if (name := image.class_name) is not None and name not in used}
     gone = [LeftOut(Path(image.path).parent.as_posix(), NO_IMAGE) for image in reversed(bare.values())]
-    entries = {split: partial(_entries, listed) for split, listed in splits.items()}
+    entries = {split: partial(listed, images_in) for split, images_in in splits.items()}
     return ImportPlan(_described(card, used, set(places.values())), entries, [*left_out, *gone, *texts])
 
 
@@ -97,10 +82,6 @@ def _described(card: DatasetCard, classes: set[str], splits: set[str]) -> Datase
     if splits == {"train"}:
         return replace(card, templates=(), kind="pairs", role="pool")
     return replace(card, templates=(), kind="retrieval")
-
-
-def _entries(entries: list[Listed], run: Run) -> list[Listed]:
-    return entries
 
 
 def _text_path(image: FoundImage) -> str:
@@ -134,18 +115,18 @@ def _left_out_of(group: list[FoundImage], rules: Rules) -> Iterable[tuple[int, L
     for number, image in enumerate(group):
         if other is not None and (rules.conflicts == DROP or image.class_name != group[kept].class_name):
             twin = next(each for each in group if each.class_name != image.class_name)
-            yield number, LeftOut(f"{image.path} and {twin.path}", CONFLICT)
+            yield number, LeftOut(f"{image.path} and {twin.path}", "one image under two classes")
         elif number != kept:
-            same = rules.splits != GIVEN or image.split == group[kept].split
-            yield number, LeftOut(image.path, DUPLICATE if same else DUPLICATE_ACROSS)
+            across = rules.splits == GIVEN and image.split != group[kept].split
+            reason = "exact duplicate of an image in another split" if across else "exact duplicate"
+            yield number, LeftOut(image.path, reason)
 
 
 def _kept_of(group: list[FoundImage], rules: Rules) -> int:
     """The one that stays: of a given split what is tested on, so that no test image is trained on; else the first."""
     if rules.splits != GIVEN:
         return 0
-    first = group[0].class_name
-    alike = [number for number, image in enumerate(group) if image.class_name == first]
+    alike = [number for number, image in enumerate(group) if image.class_name == group[0].class_name]
     return max(alike, key=lambda number: (SPLITS.index(group[number].split or "train"), -number))
 
 

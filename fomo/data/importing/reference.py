@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from fomo.data.card import DatasetCard
-from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, Tick, check_size, fingerprint
+from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, check_size, fingerprint
 from fomo.data.importing.reference_info import Described, Info, read_info
 from fomo.data.sources import LeftOut, Location, is_inside, tar_members
 from fomo.data.stored_images import EXTENSIONS
@@ -62,23 +62,19 @@ def reference_source(
         raise FomoError(f"neither '{root / name}' nor '{root / name}.tar' is there: give the folder that holds it.")
     named = {sample.path for split in info.splits.values() for sample in split}
     found, left_out = _in_folder(places[0], named) if places[0].is_dir() else _in_tar(places[0], name, named)
-    plan = _plan(info, found, left_out)
+    plan = _plan(info, named, found, left_out)
     plan = replace(plan, card=describe(plan.card))
     files = [*info.files, *([places[0]] if places[0].is_file() else [found[path].path for path in sorted(found)])]
     mark = fingerprint("fomo-in-flux", plan.card.to_json(), resized, size, files=files)
-
-    def planned(run: Run, folder: Path, tick: Tick) -> ImportPlan:
-        return plan
-
-    return ImportSource(name, mark, planned, sum(len(split) for split in info.splits.values()), size)
+    total = sum(len(split) for split in info.splits.values())
+    return ImportSource(name, mark, lambda run, folder, tick: plan, total, size)
 
 
-def _plan(info: Info, found: dict[str, Location], left_out: list[LeftOut]) -> ImportPlan:
-    described = {sample.path for split in info.splits.values() for sample in split}
-    if not described & found.keys():
-        raise FomoError(f"none of the {len(described)} images that the JSON of '{info.name}' names is there.")
+def _plan(info: Info, named: set[str], found: dict[str, Location], left_out: list[LeftOut]) -> ImportPlan:
+    if not named & found.keys():
+        raise FomoError(f"none of the {len(named)} images that the JSON of '{info.name}' names is there.")
     copies = re.compile(rf"{re.escape(info.name)}_[a-z_]+_\d+/")  # resized copies lie in the dataset's own folder
-    unnamed = [path for path in sorted(found.keys() - described) if not copies.match(path)]
+    unnamed = [path for path in sorted(found.keys() - named) if not copies.match(path)]
     classification = info.kind == "classification"
     card = DatasetCard(
         info.name,

@@ -76,8 +76,9 @@ def _classification(
 ) -> ShardSet:
     if not files:
         if any(each.isdecimal() for each in _first_classes(tars)):
-            missing = root / CLASS_FILES[0]
-            raise FomoError(f"'{missing}' is missing: it names the classes, one a line. Or give `--classes FILE`.")
+            raise FomoError(
+                f"'{root / CLASS_FILES[0]}' is missing: it names the classes, one a line. Or give `--classes FILE`."
+            )
         return ShardSet(tars, Layout("classification"), origin, None)
     listed = read_names(files[0], plain=files[0].parent == root).numbered()
     check_told_apart({each: f"'{each}' in {files[0].name}" for each in dict.fromkeys(listed)})

@@ -45,8 +45,7 @@ def splits_by_list(lists: Iterable[Path], images: Iterable[str]) -> tuple[dict[s
             found[split] = (path, named_images)
     trainval = next((split for split in found if split.startswith("train ")), None)
     if trainval is not None:
-        joined = found.pop(trainval)
-        found |= {} if "train" in found else {"train": joined}
+        found.setdefault("train", found.pop(trainval))
     return _assigned(found, images), list(dict.fromkeys(path for path, _ in found.values()))
 
 

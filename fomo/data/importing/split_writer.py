@@ -91,7 +91,9 @@ class SplitWriter:
         if self._shard is not None:
             self._shard.close()
             self._record.sha256 = file_digest(shard_path(self._folder, self._split, number))
-        self._store(number)
+        path = self._record_path(number)
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, json.dumps(asdict(self._record)))
         self._note(self._record)
         self._record = ShardRecord()
         self._shard = None
@@ -107,11 +109,6 @@ class SplitWriter:
 
     def _record_path(self, number: int) -> Path:
         return self._folder / "records" / f"{self._split}-{number:06d}.json"
-
-    def _store(self, number: int) -> None:
-        path = self._record_path(number)
-        path.parent.mkdir(exist_ok=True)
-        write_text(path, json.dumps(asdict(self._record)))
 
     def _read(self, number: int) -> ShardRecord:
         values = json.loads(self._record_path(number).read_text(encoding="utf-8"))

@@ -113,8 +113,9 @@ def split_folders(folders: Iterable[Parts], to_use: bool = True) -> SplitFolders
     strong = {parent: kept for parent, each in named.items() if (kept := _partition(each, children[parent]))}
     for parent, each in strong.items() if to_use else ():
         _check_clear(parent, each, children[parent], strong)
+    leading = {other[:level] for other in strong for level in range(len(other) + 1)}
     whole = {parent: _alone(each) for parent, each in named.items() if each and len(each) == len(children[parent])}
-    whole = {parent: each for parent, each in whole.items() if not _leads_to(parent, strong)}
+    whole = {parent: each for parent, each in whole.items() if parent not in leading}
     parents = whole | strong if strong else _weak(whole, folders)
     if not parents:
         return None
@@ -146,10 +147,6 @@ def _partition(named: Mapping[str, NamedSplit], beside: set[str]) -> dict[str, N
     return kept if len(parted) > 1 else _alone(kept)
 
 
-def _leads_to(parent: Parts, strong: Iterable[Parts]) -> bool:
-    return any(other[: len(parent)] == parent for other in strong)
-
-
 def _is_below(folder: Parts, parents: Mapping[Parts, Mapping[str, NamedSplit]]) -> bool:
     return any(folder[level] in parents.get(folder[:level], ()) for level in range(len(folder)))
 
@@ -172,8 +169,7 @@ def _check_clear(
     by_split: dict[tuple[str, str], str] = {}
     for name, each in sorted(named.items()):
         twin = by_split.setdefault((each.split, folded(each.rest)), name)
-        numbered = re.sub(r"\d+", "#", twin) == re.sub(r"\d+", "#", name)
-        if not numbered:
+        if re.sub(r"\d+", "#", twin) != re.sub(r"\d+", "#", name):  # numbered parts are one split
             raise FomoError(
                 f"in {place}: '{twin}' and '{name}' are both the {each.split} split: remove one of them; {WAYS}."
             )

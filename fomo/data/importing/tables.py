@@ -8,18 +8,15 @@ from fomo.data.importing.class_folders import Placed, class_name_of, forget, pla
 from fomo.data.importing.class_names import NameFile, check_told_apart, read_names
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
 from fomo.data.importing.found_image import FoundImage
-from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, check_any, check_tree, source_of
+from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
 from fomo.data.importing.split_lists import find_image, index_of
 from fomo.data.importing.splits import named_split
-from fomo.data.importing.tree import Tree, find
+from fomo.data.importing.tree import Tree
 from fomo.data.sources import LeftOut, Unusable
 from fomo.errors import FomoError
 
 METADATA = "metadata"
-UNNAMED = "there, not named in the table"
-MISSING = "named in the table, not there"
-NO_CLASS = "no class"
 
 
 def metadata_tables(tree: Tree) -> list[Path]:
@@ -61,11 +58,8 @@ def table_source(
     if gone:
         raise FomoError(f"'{gone[0]}' is not a file: give a table.")
     root = folder or tables[0].parent
-    check_tree(root, size)
-    tree = find(root, options.links)
-    check_any(tree)
-    gathered = gather_described(tree, tables, options, columns, root)
-    return source_of("table", name, size, tree, gathered, options.rules)
+    tree = found_tree(root, size, options)
+    return source_of("table", name, size, tree, gather_described(tree, tables, options, columns, root), options.rules)
 
 
 def gather_described(
@@ -97,7 +91,7 @@ def gather_described(
             if file in images:
                 _add(said, images[file], path, each)
             elif file is not None:
-                tree.left_out.append(LeftOut(each.file, MISSING))
+                tree.left_out.append(LeftOut(each.file, "named in the table, not there"))
     if tables and not said:
         raise FomoError(f"none of the images that '{tables[0]}' names is in '{folder or tables[0].parent}'.")
     names = read_names(options.classes) if options.classes is not None else None
@@ -158,11 +152,11 @@ def _joined(
     for file, image in images.items():
         about = said.get(file)
         if about is None:
-            tree.leave_out(file, UNNAMED)
+            tree.leave_out(file, "there, not named in the table")
             continue
         class_name = _class_of(about, names) if in_table else folders.get(file)
         if any_class and class_name is None:
-            tree.leave_out(file, NO_CLASS)
+            tree.leave_out(file, "no class")
             continue
         joined[file] = replace(image, class_name=class_name, split=about.split, captions=tuple(about.captions))
     return joined

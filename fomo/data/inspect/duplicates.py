@@ -18,7 +18,7 @@ from fomo.data.samples import Samples
 from fomo.data.shard_index import shortened
 from fomo.data.shards import ShardSamples
 from fomo.data.stored_images import pixel_digest
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 
 SIDE = 32
 """Pixels of a side of the grey image."""
@@ -119,8 +119,7 @@ def near_pairs(a: np.ndarray, b: np.ndarray, radius: int) -> np.ndarray:
     The bits are cut into ``radius + 1`` bands: two hashes that differ in ``radius`` bits agree in a band, so only those
     that do are compared. Nothing is missed, and the work is far from quadratic.
     """
-    if not 0 <= radius < NUM_BITS:
-        raise FomoError(f"radius={radius}: allowed are 0 to {NUM_BITS - 1} bits.")
+    check_allowed(0 <= radius < NUM_BITS, f"radius={radius}", f"0 to {NUM_BITS - 1} bits")
     edges = np.linspace(0, NUM_BITS, max(radius + 1, 2) + 1).astype(int)
     found = [
         pairs[distances(a[pairs[:, 0]], b[pairs[:, 1]]) <= radius]

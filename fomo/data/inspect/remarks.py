@@ -26,8 +26,7 @@ def remarks(dataset: Dataset, learned: bool = True) -> list[str]:
 
 def _per_class(dataset: Dataset, split: str) -> np.ndarray:
     """The number of images of each class: int64 [classes]."""
-    some = dataset.card.num_samples.get(split)
-    targets = dataset.split(split).targets if some else np.array([], dtype=np.int64)
+    targets = dataset.split(split).targets if dataset.card.num_samples.get(split) else np.array([], dtype=np.int64)
     return np.bincount(targets[targets >= 0], minlength=len(dataset.card.classes))
 
 

@@ -77,8 +77,7 @@ def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda numb
         if problem is not None:
             yield problem
             continue
-        shards = np.unique(check.samples.column("shard")).tolist()
-        for problems in run(partial(_check_shard, check), shards):
+        for problems in run(partial(_check_shard, check), np.unique(check.samples.column("shard")).tolist()):
             yield from problems
         if decode:
             yield from _read_all(check, num_samples, run, tick, None if damaged else verified)
@@ -174,8 +173,7 @@ def _are_pairs(names: list[str]) -> bool:
 
 
 def _check_samples(check: SplitCheck, rows: list[int]) -> list[Problem]:
-    samples = check.samples
-    found = ((row, _sample_problem(samples, check.card, row)) for row in rows)
+    found = ((row, _sample_problem(check.samples, check.card, row)) for row in rows)
     return [Problem(f"sample {row} of {check.split}", problem) for row, problem in found if problem]
 
 

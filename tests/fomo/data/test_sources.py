@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fomo.data import sources
-from fomo.data.sources import LeftOut, Location, Member, Unusable, is_inside, tar_members
+from fomo.data.sources import LeftOut, Location, TarMember, Unusable, is_inside, tar_members
 from tests.fomo.helpers import put
 from tests.fomo.tars import member, tar
 
@@ -15,7 +15,7 @@ from tests.fomo.tars import member, tar
 def read(path: Path) -> tuple[dict[str, bytes], list[LeftOut]]:
     """Contents by name, and what was left out."""
     items = list(tar_members(path))
-    whole = {item.name: item.location.read() for item in items if isinstance(item, Member)}
+    whole = {item.name: item.location.read() for item in items if isinstance(item, TarMember)}
     return whole, [item for item in items if isinstance(item, LeftOut)]
 
 
