@@ -96,15 +96,17 @@ def num_events(run: Path, kind: str) -> int:
     return events.count(kind)
 
 
-@pytest.mark.parametrize(
-    ("part", "text"), [(Ensemble, "features differ by up to 0"), (Grows, "do not fit a fresh model: .*prompt")]
-)
-def test_what_is_more_than_weights_is_refused_before_the_first_evaluation(
-    part: type[fomo.Method], text: str, tmp_path: Path
-) -> None:
+def test_what_is_more_than_weights_is_refused_before_the_first_evaluation(tmp_path: Path) -> None:
+    text = "features differ by up to 0"
     with pytest.raises(FomoError, match=f"not what would be stored.*{text}.*plain_weights = False"):
-        tiny.run(tmp_path, *used(part))
+        tiny.run(tmp_path, *used(Ensemble))
     assert num_events(tmp_path, "evaluation") == num_events(tmp_path, "step") == 0
+
+
+def test_what_the_model_has_no_place_for_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match="Grows.* registers 'prompt' on the network.*plain_weights = False"):
+        tiny.run(tmp_path / "run", *used(Grows))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_can_be_opened_later_alone_is_refused_at_the_first_evaluation_of_it(tmp_path: Path) -> None:
