@@ -15,7 +15,7 @@ from hydra.utils import get_object
 
 from fomo.config import plugins
 from fomo.config.compose import OPEN_CLIP, config_dir
-from fomo.errors import FomoError, check_keys, unknown
+from fomo.errors import FomoError, check_choice, unknown
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
@@ -114,7 +114,9 @@ def check_arguments(
     parameters = inspect.signature(target).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    check_keys(section, keys, [name for name in parameters if name not in given])
+    allowed = [name for name in parameters if name not in given]
+    for name in keys:
+        check_choice(f"key of {section}", name, allowed, f"~{section}.{name} leaves it out.")
     for name, value in keys.items():
         _check_kind(f"{section}.{name}", value, parameters[name].annotation)
     for name, parameter in parameters.items():
