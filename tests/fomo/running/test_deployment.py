@@ -104,7 +104,7 @@ def test_what_is_more_than_weights_is_refused_before_the_first_evaluation(tmp_pa
 
 
 def test_what_the_model_has_no_place_for_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(FomoError, match="Grows.* registers 'prompt' on the network.*plain_weights = False"):
+    with pytest.raises(FomoError, match=r"Grows.* registers 'prompt' on the network.*plain_weights = False"):
         tiny.run(tmp_path / "run", *used(Grows))
     assert not (tmp_path / "run").exists()
 
