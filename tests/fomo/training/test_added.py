@@ -13,7 +13,7 @@ import fomo
 from fomo.config import factory
 from fomo.model.weights import folded, plain_names
 from fomo.results.layout import NETWORK, PARTS
-from fomo.testing.kit import Kit
+from fomo.testing.checks import Kit
 from fomo.testing.world import config_of
 from fomo.training.added import Added, kept_inside, noting
 from tests import tiny

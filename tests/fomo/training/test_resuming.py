@@ -15,7 +15,7 @@ from fomo.checkpoint.state import load_network, load_optimizer
 from fomo.config import factory
 from fomo.errors import FomoError
 from fomo.running.run import execute
-from fomo.testing.kit import Kit
+from fomo.testing.checks import Kit
 from fomo.testing.world import config_of
 from fomo.training.methods import Methods
 from tests import tiny
