@@ -1,7 +1,7 @@
 """The three pools that a batch is drawn from: P (pretraining), D_t (the task's new data), B (all earlier D)."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,10 +56,6 @@ class Pool:
     def size(self) -> int:
         """Number of samples."""
         return len(self)
-
-    def captions(self, index: int) -> Sequence[str]:
-        """The captions of a sample."""
-        return self.samples.captions(int(self.rows[index]), self.kind)
 
     def draw(self, index: int) -> Drawn:
         """The sample ``index`` of the pool, to train on.
