@@ -78,9 +78,8 @@ def _of_integers(values: np.ndarray, image: Image.Image) -> np.ndarray:
         values = values.view(np.uint32)
     bits -= signed
     highest = int(values.max())
-    lowest = int(values.min())
     holds_depth = bits not in (15, 16, 31, 32) or highest >= 2 ** (bits - 2) or highest == 0
-    if lowest < 0 or not holds_depth:
+    if values.min() < 0 or not holds_depth:
         raise UnknownRange
     return (values / (2**bits - 1)).astype(np.float32)
 

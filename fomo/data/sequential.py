@@ -150,12 +150,10 @@ class Walk:
         """The contents of a file; older ones are dropped beyond two files that hold more samples than two windows."""
         if shard not in self._contents:
             self._contents[shard] = self._checked(shard)
-            while len(self._contents) > 2 and self._num_kept() > 2 * self._shards.window:
+            kept = self._contents.values()
+            while len(kept) > 2 and sum(len(each.members) for each in kept) > 2 * self._shards.window:
                 del self._contents[next(iter(self._contents))]
         return self._contents[shard]
-
-    def _num_kept(self) -> int:
-        return sum(len(contents.members) for contents in self._contents.values())
 
     def _checked(self, shard: int) -> Contents:
         path = self._shards.paths[shard]

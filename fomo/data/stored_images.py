@@ -51,9 +51,8 @@ def read_image(data: bytes, size: int | None = None, digest: str | None = None) 
         image, content = decode_fully(data)
     except BadImage as error:
         raise Unusable(f"{error} image" if str(error) in ("broken", "empty") else str(error)) from None
-    shrink = size is not None and min(image.size) > size
-    extension, stored = (KEPT[kind], data) if kind in KEPT and not shrink else ("png", None)
-    shown = _shrunk(image, size) if shrink and size is not None else image
+    shown = _shrunk(image, size) if size is not None and min(image.size) > size else image
+    extension, stored = (KEPT[kind], data) if kind in KEPT and shown is image else ("png", None)
     digest = pixel_digest(shown)
     return StoredImage(digest, extension, stored or png(shown), content or digest)
 

@@ -99,8 +99,7 @@ def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConf
             raise FomoError(f"{found[0]}: {others}the second is never right. {way_out(found[0])}")
         alike += found
         cut += _cut(dataset, config, model.tokenize)
-    classes = sum(len(each.classes) for each in alike)
-    caveats = [f"{classes} classes alike"] if alike else []
+    caveats = [f"{sum(len(each.classes) for each in alike)} classes alike"] if alike else []
     caveats += [f"{cut} evaluation {'text' if cut == 1 else 'texts'} cut"] if cut else []
     return replace(model, caveats=(*model.caveats, *caveats))
 
@@ -131,7 +130,7 @@ def _cut(dataset: Dataset, config: EvaluationConfig, tokenize: Tokenize) -> int:
     else:
         texts = [text for prompts in prompts_in_use(card, config.templates) for text in prompts]
     count = num_cut(texts, tokenize)
-    length = tokenize([""]).shape[1]
     if count:
+        length = tokenize([""]).shape[1]
         _log.warning("%s: %d of %d evaluation texts are cut at %d tokens", card.name, count, len(texts), length)
     return count

@@ -59,10 +59,6 @@ class Pool:
         """Number of samples."""
         return len(self)
 
-    def captions(self, index: int) -> Sequence[str]:
-        """The captions of a sample."""
-        return self.samples.captions(int(self.rows[index]), self.kind)
-
     def draw(self, index: int) -> Drawn:
         """The sample ``index`` of the pool, to train on.
 

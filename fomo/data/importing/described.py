@@ -52,12 +52,8 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[Des
         text = decoded(Location(path).read(MAX_BYTES))
     except Unusable as reason:
         raise FomoError(f"'{path}': {reason}.") from None
-    if path.suffix.lower() == ".json":
-        rows = _json_rows(text, path)
-    elif path.suffix.lower() in (".jsonl", ".ndjson"):
-        rows = _json_lines(text, path)
-    else:
-        rows = _csv_rows(text, path)
+    readers = {".json": _json_rows, ".jsonl": _json_lines, ".ndjson": _json_lines}
+    rows = readers.get(path.suffix.lower(), _csv_rows)(text, path)
     return _merged(rows, _chosen(rows, columns or {}, path), path)
 
 

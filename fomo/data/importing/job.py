@@ -252,8 +252,7 @@ def _finish(plan: ImportPlan, splits: Mapping[str, SplitWriter], folder: Path) -
 
 
 def _caption_kinds(splits: Mapping[str, SplitWriter]) -> tuple[str, ...]:
-    there = {kind for writer in splits.values() for kind in writer.caption_kinds}
-    return tuple(kind for kind in CAPTION_KINDS if kind in there)
+    return tuple(kind for kind in CAPTION_KINDS if any(kind in writer.caption_kinds for writer in splits.values()))
 
 
 def _hashes(splits: Mapping[str, SplitWriter], folder: Path) -> dict[str, str]:

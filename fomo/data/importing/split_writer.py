@@ -56,8 +56,11 @@ class SplitWriter:
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every shard, by file name."""
-        shards = [(number, digest) for number, digest in enumerate(self._digests) if digest]
-        return {shard_path(self._folder, self._split, number).name: digest for number, digest in shards}
+        return {
+            shard_path(self._folder, self._split, number).name: digest
+            for number, digest in enumerate(self._digests)
+            if digest
+        }
 
     def add(self, extension: str, image: bytes, about: Mapping[str, Any]) -> None:
         """Append a sample; ``about`` is what is stored beside the image."""
@@ -67,8 +70,9 @@ class SplitWriter:
         key = f"{number:06d}{len(self._record.rows):06d}"
         self._record.rows.append(self._shard.add(key, extension, image, about))
         kinds = about.get("caption_kinds") or {"default": about["captions"]}
-        new = (kind for kind, texts in kinds.items() if texts and kind not in self._record.caption_kinds)
-        self._record.caption_kinds.extend(new)
+        self._record.caption_kinds += [
+            kind for kind, texts in kinds.items() if texts and kind not in self._record.caption_kinds
+        ]
         if self._shard.num_bytes >= SHARD_BYTES:
             self._end_shard()
 

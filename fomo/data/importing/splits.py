@@ -49,10 +49,8 @@ def named_split(name: str) -> NamedSplit | None:
     found = {BY_WORD[word.casefold()] for word in words if word.casefold() in BY_WORD}
     rest = tuple(word for word in words if word.casefold() not in BY_WORD and word.casefold() not in FILLERS)
     short = rest and any(word.casefold() in SHORT for word in words)
-    if found == {"train", "validation"}:  # train_val is what is trained on in the end
-        return NamedSplit("train", rest)
-    if found == {"test", "validation"}:  # test-dev
-        return NamedSplit("test", rest)
+    if len(found) == 2 and "validation" in found:  # train_val is what is trained on in the end, test-dev a test
+        return NamedSplit((found - {"validation"}).pop(), rest)
     return NamedSplit(found.pop(), rest) if len(found) == 1 and not short else None
 
 

@@ -72,7 +72,7 @@ def pools_of(
 
 def texts(pool: Pool | SequentialPool) -> list[str]:
     assert isinstance(pool, Pool)
-    return [pool.captions(index)[0] for index in range(len(pool))]
+    return [pool.draw(index).captions[0] for index in range(len(pool))]
 
 
 @given(st.integers(1, 6), st.lists(st.integers(0, 5), min_size=12, max_size=40), st.data())

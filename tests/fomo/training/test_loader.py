@@ -138,7 +138,7 @@ def test_update_pools_hold_the_training_samples_of_their_concepts_alone() -> Non
         assert len(pool) == 60 * len(concepts)
         names = {concept.name for concept in concepts}
         for index in range(0, len(pool), 17):
-            assert any(name in pool.captions(index)[0] for name in names)
+            assert any(name in pool.draw(index).captions[0] for name in names)
 
 
 def test_maker_refuses_nothing_silently() -> None:
@@ -164,7 +164,7 @@ def test_a_pass_over_the_new_data_has_each_sample_once() -> None:
     assert all(batch.counts == (0, len(batch.images), 0) for batch in made)
     tokenize = tiny.prepared().model.tokenize
     rows = {tuple(tokenize([text])[0].tolist()) for i in range(len(pools.updates[1]))
-            for text in pools.updates[1].captions(i)}  # fmt: skip
+            for text in pools.updates[1].draw(i).captions}  # fmt: skip
     assert {tuple(row.tolist()) for batch in made for row in batch.tokens} <= rows
     # no two samples of the pocket are drawn alike, so equal pictures would be one sample seen twice
     pictures = torch.cat([batch.images for batch in made]).flatten(1)
