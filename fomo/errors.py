@@ -1,6 +1,7 @@
 """Errors that a user can act on: the value, what is allowed, the nearest match, the way out."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 
 
@@ -8,12 +9,17 @@ class FomoError(Exception):
     """A mistake in what the user asked for or gave. The command line shows its text alone and exits with 2."""
 
 
+BY_PART = re.compile(r"after [\w.-]+ \(\w|of the part ")
+"""How a message about something that is not finite names the part that made it so."""
+
+
 class NotFinite(FomoError):
     """Something that is NaN or infinite, and where: in a step of a task, or beside its steps (``step=None``)."""
 
     def __init__(self, task: int, step: int | None, what: str) -> None:
         where = "" if step is None else f", step {step}"
-        way_out = "Look at that part first" if "(" in what else "Lower optimizer.lr, or see events.jsonl"
+        way_out = "Look at that part first" if BY_PART.search(what) else "Lower optimizer.lr, or see events.jsonl"
+        way_out = "Look at what the parts write to in their hooks" if "whoever" in what else way_out
         super().__init__(f"task {task}{where}: {what}. {way_out}.")
         self.task = task
         self.step = step

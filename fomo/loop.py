@@ -110,6 +110,7 @@ def run(experiment: Experiment) -> None:
             end(experiment, task, meter)
             with methods.deployed(network, meter, partial(check_weights, network, task.number)):
                 experiment.evaluate(task.number)
+            experiment.record.logged("deployed", task.number, experiment.learner.logged())
         checkpointer.save(RunProgress(task.number))
 
 
@@ -160,7 +161,7 @@ def _hooks(experiment: Experiment, when: str, task: Task, meter: Meter) -> None:
     learner = experiment.learner
     check = partial(check_weights, learner.network, task.number)
     learner.methods.each(f"{when}_task", learner.network, task, meter=meter, after=check)
-    experiment.record.hooks(task.number, when, learner.logged())
+    experiment.record.logged(f"{when}_task", task.number, learner.logged())
 
 
 def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, start: int = 0) -> None:

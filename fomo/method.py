@@ -79,7 +79,7 @@ class Logging:
     """What a part has to say of a step or a task beside what the benchmark writes."""
 
     def log(self, name: str, value: Tensor | float) -> None:
-        """Have a scalar written to ``events.jsonl``, as ``PART.NAME``: in a step's hook to the event of the step.
+        """Have a scalar written to ``events.jsonl``, as ``PART.NAME``: to the event of the step, or to one of the hook.
 
         Args:
             name: Of the value; the last value of a name counts.

@@ -30,11 +30,14 @@ class MethodState(Protocol):
 
 
 def training_state(network: nn.Module, method: MethodState, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """What a step changes. Not copied: valid until the next step."""
+    """What a step changes, and the order in which the optimizer has it. Not copied: valid until the next step."""
+    groups = optimizer.param_groups if optimizer else ()
+    optimized = {id(parameter) for group in groups for parameter in group["params"]}
     return {
         "network": network.state_dict(),
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict() if optimizer else None,
+        "trained": [name for name, parameter in network.named_parameters() if id(parameter) in optimized],
     }
 
 
@@ -46,7 +49,10 @@ def check_state(state: Mapping[str, Any], task: int, step: int | None) -> None:
     """
     for name, tensor in _tensors(state):
         if tensor.is_floating_point() and not bool(tensor.detach().isfinite().all()):
-            raise NotFinite(task, step, f"in the state, {name} is not finite")
+            of_part = name.removeprefix("method.")
+            where = "" if of_part == name else f" of the part '{of_part.split('.')[0]}'"
+            whoever = ", whoever has written to it" if name.startswith("network.") else ""
+            raise NotFinite(task, step, f"in the state{where}, {name} is not finite{whoever}")
 
 
 def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

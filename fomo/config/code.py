@@ -14,6 +14,7 @@ from typing import Any
 from fomo.config.plugins import installed
 from fomo.config.scripts import SCRIPT, script_parts
 from fomo.config.targets import OWN_PACKAGES
+from fomo.errors import FomoError
 from fomo.system.digest import json_digest
 
 INSTALLED = ("site-packages", "dist-packages")
@@ -46,23 +47,29 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def code_sha256(target: str) -> str:
-    """SHA-256 of the module that holds ``target``, of the modules beside it that it imports, and of its version.
+    """SHA-256 of the module that holds ``target``, of a guest's modules that it imports, and of its version.
 
-    Beside it is what lies in the same folder and is not ours; of an installed package, the package alone.
+    A guest's is what is neither ours, nor Python's, nor installed, wherever it lies; of an installed package, the
+    package itself is. What is imported by a name that is made up as the code runs is not seen.
+
+    Raises:
+        FomoError: no file of it can be read, so that a change could not be told.
     """
     top, _, inner = target.partition(".")
     if top == SCRIPT:
         return _script_sha256(inner)
-    root = _root(_spec(top))
     names = [target.rsplit(".", number)[0] for number in range(target.count("."), 0, -1)]
     sources: dict[str, bytes] = {}
     while names:
         name = names.pop()
         spec = None if name in sources else _spec(name)
-        if spec is None or spec.origin is None or not _is_beside(spec, root, top):
+        if spec is None or not (_is_a_guests(spec) or (name.split(".")[0] == top and _is_source(spec))):
             continue
-        sources[name] = Path(spec.origin).read_bytes()
+        sources[name] = Path(str(spec.origin)).read_bytes()
         names += _imported(sources[name], spec.name if spec.submodule_search_locations else spec.parent or "")
+        names += [name.rpartition(".")[0]]  # importing a module runs the packages above it
+    if not sources:
+        raise FomoError(f"{target}: its code is in no file that can be read, so that a change of it would go unseen.")
     digest = hashlib.sha256("".join(version(each) for each in _distributions().get(top, [])).encode())
     for name, source in sorted(sources.items()):
         digest.update(f"\0{name}\0".encode() + source)
@@ -72,17 +79,18 @@ def code_sha256(target: str) -> str:
 def _script_sha256(name: str) -> str:
     """The same of a script or notebook: what it names there, and the modules beside it that these come from."""
     parts, modules = script_parts(name)
-    beside = {module for module in modules if _is_a_guests(module)}
+    beside = {module for module in modules if (spec := _spec(module)) and _is_a_guests(spec)}
     return json_digest([parts, {module: code_sha256(f"{module}.") for module in sorted(beside)}])
 
 
-def _is_a_guests(module: str) -> bool:
+def _is_source(spec: ModuleSpec) -> bool:
+    return str(spec.origin).endswith(".py")
+
+
+def _is_a_guests(spec: ModuleSpec) -> bool:
     """Whether a module is a file of somebody's own: not ours, not Python's, not installed."""
-    top = module.split(".")[0]
-    spec = None if top in (*OWN_PACKAGES, *sys.stdlib_module_names) else _spec(module)
-    return (
-        spec is not None and str(spec.origin).endswith(".py") and not set(INSTALLED) & set(Path(str(spec.origin)).parts)
-    )
+    known = spec.name.split(".")[0] in (*OWN_PACKAGES, *sys.stdlib_module_names)
+    return not known and _is_source(spec) and not set(INSTALLED) & set(Path(str(spec.origin)).resolve().parts)
 
 
 @lru_cache(maxsize=1)
@@ -102,24 +110,6 @@ def _spec(name: str) -> ModuleSpec | None:
         inside = spec.submodule_search_locations if spec else None
         spec = PathFinder.find_spec(".".join(parts[:number]), inside) if inside else None
     return spec
-
-
-def _root(spec: ModuleSpec | None) -> Path | None:
-    """The folder that a top-level module or package lies in."""
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).resolve().parents[1 if spec.submodule_search_locations else 0]
-
-
-def _is_beside(spec: ModuleSpec, root: Path | None, top: str) -> bool:
-    if root is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return False
-    package = spec.name.split(".")[0]
-    if package in OWN_PACKAGES:  # in a clone of the repository they lie beside everything
-        return False
-    file = Path(spec.origin).resolve()
-    alone = any(part in INSTALLED for part in file.parts)  # of an environment in the project's own folder too
-    return package == top if alone else file.is_relative_to(root)
 
 
 def _imported(source: bytes, package: str) -> list[str]:

@@ -80,8 +80,8 @@ def _finite(features: Tensor, what: str) -> Tensor:
     broken = len(features) - int(features.isfinite().all(dim=1).sum())
     if broken:
         raise NotFinished(
-            f"the features of {broken} of {len(features)} {what} are NaN or infinite: "
-            "the model's weights or its precision are at fault. Lower optimizer.lr."
+            f"the features of {broken} of {len(features)} {what} are NaN or infinite, though no weight is: what a part "
+            "has set at the end of the task, the precision or optimizer.lr is at fault."
         )
     return features
 

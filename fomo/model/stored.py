@@ -13,7 +13,7 @@ from fomo.errors import FomoError
 from fomo.model.clip import RANDOM_BASE, ClipModel
 from fomo.model.sources import CONFIG
 from fomo.results.card import read_card
-from fomo.results.layout import CARD, CHECKPOINTS, WEIGHTS
+from fomo.results.layout import CARD, CHECKPOINTS, NETWORK, WEIGHTS
 from fomo.results.layout import CONFIG as RUN_CONFIG
 from fomo.system.writing import write_json
 
@@ -49,6 +49,8 @@ def stored_in(folder: str | Path) -> Stored:
         raise FomoError(f"model.folder={folder}: there is no such folder; {EXPECTED}.")
     if not (given / RUN_CONFIG).is_file():
         return Stored(given)
+    if (given / NETWORK).is_file():
+        raise FomoError(f"model.folder={folder}: the run in it deploys more than plain weights: it is no base model.")
     if not (given / CARD).is_file() or not (given / WEIGHTS).is_file():
         raise FomoError(f"model.folder={folder}: the run in it is not finished, or its {WEIGHTS} is gone. Finish it.")
     caveats = tuple(each for each in read_card(given).caveats if each == RANDOM_BASE)

@@ -60,10 +60,10 @@ class Record:
         self.event("step", task=task, step=step, **_finite(measured), **lost)
         self._on_step(task, step, measured["loss"])
 
-    def hooks(self, task: int, when: str, logged: Mapping[str, float]) -> None:
-        """Write what parts have logged at the "begin" or "end" of a task, if they have."""
+    def logged(self, hook: str, task: int, logged: Mapping[str, float]) -> None:
+        """Write what parts have logged in a hook outside of steps, if they have."""
         if logged:
-            self.event(f"{when}_task", task=task, **_finite(logged))
+            self.event(hook, task=task, **_finite(logged))
 
     def _note_lost(self, not_finite: Sequence[Mapping[str, int]]) -> None:
         caveats = (*self._caveats, *lost_caveats(not_finite))

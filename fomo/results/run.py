@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import read_config
-from fomo.results.layout import CARD, EVENTS, LEDGER, WEIGHTS, refuse_odd_files
+from fomo.results.layout import CARD, EVENTS, LEDGER, NETWORK, WEIGHTS, refuse_odd_files
 from fomo.results.ledger import LedgerFile, Spent, read_ledger
 from fomo.results.scores import NotFinished, Point, Scores, read_scores
 from fomo.results.stream import StreamFile, read_stream
@@ -77,7 +77,16 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The file of the deployed weights; ``model.folder`` takes the run's folder."""
+        """The file of the deployed weights; ``model.folder`` takes the run's folder.
+
+        Raises:
+            FomoError: the run is not finished, or deploys more than weights.
+        """
+        if (self.folder / NETWORK).is_file():
+            raise FomoError(
+                f"{self.folder}: its method deploys more than plain weights. {NETWORK} has those of its network, which "
+                "are not what was scored."
+            )
         return self._written(WEIGHTS) / WEIGHTS
 
     @property

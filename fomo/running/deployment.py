@@ -1,20 +1,21 @@
 """What is scored is what is stored, and task 0 is the base model: checked, or said on the result."""
 
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fomo.config import factory
-from fomo.errors import FomoError
+from fomo.errors import FomoError, NotFinite
 from fomo.method import Method
 from fomo.model import plain
 from fomo.model.clip import ClipModel
 from fomo.model.weights import Weights
 from fomo.running.contents import base_sha256
 from fomo.running.prepared import Prepared
+from fomo.training.finite import check_weights
 
 NUM_DATASETS = 8
 """Of so many datasets the first image and the first text are compared on."""
@@ -53,7 +54,10 @@ class Deployment:
             return
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._prepared.methods.deployed(self._network))
+                check = partial(check_weights, self._network, 1)
+                stack.enter_context(self._prepared.methods.deployed(self._network, after=check))
+            except NotFinite:
+                raise
             except Exception:  # by the contract it has to open after the end of a task, not before
                 return
             with plain.nudged(self._network):

@@ -82,7 +82,9 @@ class DiskCheckpointer(Checkpointer):
         self._state = None
         try:
             with as_written(self._found, "training state"):
-                return go_on(self._learner, state, task)
+                optimizer = go_on(self._learner, state, task)
+                self._learner.logged()  # it was written when the task was begun
+                return optimizer
         except FomoError as error:
             raise FomoError(
                 f"{self._found} stays as it is, but cannot be gone on from: {error} `fomo check` stops and resumes a "

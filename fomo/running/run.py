@@ -164,9 +164,12 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     left = sum(prepared.plan.steps) - sum(live.ledger.steps)
     progress.planned(len(prepared.plan.steps), left, len(prepared.stream.datasets))
     with explained(prepared, folder, live, checkpointer):
+        begun = learner.logged()
         if checkpointer.start is None:
+            live.record.logged("begin_run", 0, begun)
             with during("evaluation", 0):
                 deployment.try_early()
+            learner.logged()  # nobody asked for what a try has to say
         loop.run(experiment)
     finish(prepared, folder, live, deployment)
     checkpointer.writer.discard()

@@ -38,6 +38,8 @@ from fomo.training.methods import Methods
 MANY_TASKS = 4
 PIECE = 5
 """Rows that are encoded at once, of the batches' 12."""
+ROUNDING = 1e-4
+"""Share that a loss of the same batch may differ by."""
 SAME = 0.05
 """Share of the way that rounding may lead elsewhere, in three steps of an optimizer that divides by small numbers."""
 TOLERATED = {"its state": 0, "tensors alive": 0, "other memory": 2**18}
@@ -205,7 +207,7 @@ class Kit:
         """From the end of a task, and from between two steps."""
         boundary, middle = (self._resumed(name) for name in ("boundary", "middle"))
         for where, resumed in (("between tasks", boundary), ("between steps", middle)):
-            text = f"resumed {where}, it ends elsewhere (what is missing in state_dict?):"
+            text = f"resumed {where}, it ends elsewhere (what is missing in state_dict, or made in another order?):"
             require_none(differing(self.unbroken.final, resumed), text)
 
     def _resumed(self, point: str) -> State:
@@ -276,6 +278,12 @@ class Kit:
             if "runtime.micro_batch" in str(refused):
                 return
             raise
+        for whole, small in zip(self.unbroken.trial.losses[:1], trial.losses, strict=False):
+            if abs(small - whole) > ROUNDING * abs(whole):
+                raise CheckFailed(
+                    f"with runtime.micro_batch={PIECE} the first loss is {small:.6g}, without it {whole:.6g}: rows are "
+                    "not encoded independently of one another"
+                )
         base = weights.folded(self.world().model.network)
         apart, moved = (distance(self.unbroken.first, other) for other in (deployed, base))
         if apart > SAME * moved:

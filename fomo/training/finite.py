@@ -57,7 +57,17 @@ def check_weights(network: nn.Module, task: int, after: str) -> None:
     Raises:
         NotFinite: the first such weight or buffer, and ``after`` what.
     """
-    state = network.state_dict()
-    if not largest(state.values()).isfinite():
-        name = next(name for name, value in state.items() if not largest([value]).isfinite())
+    name = not_finite(network)
+    if name:
         raise NotFinite(task, None, f"'{name}' is not finite after {after}")
+
+
+def not_finite(network: nn.Module) -> str:
+    """The first entry of a network's state that is not finite; empty if there is none. Waits for the device.
+
+    Buffers that are not of the state, such as an attention mask of -inf, are not looked at.
+    """
+    state = network.state_dict()
+    if largest(state.values()).isfinite():
+        return ""
+    return next(name for name, value in state.items() if not largest([value]).isfinite())

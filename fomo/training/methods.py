@@ -130,8 +130,11 @@ class Methods:
                     raise FomoError(
                         f"{name}.deployed returns {_described(entered)}: decorate it with contextlib.contextmanager."
                     )
+                own = self.overrides(name, "deployed")
+                if own:
+                    stack.callback(after, f"{self.described(name, 'deployed')} was left")
                 stack.enter_context(_metered(entered, f"{name}.deployed", meter))
-                if self.overrides(name, "deployed"):
+                if own:
                     after(self.described(name, "deployed"))
             yield
 

@@ -8,9 +8,10 @@ activations are kept for ``size`` rows, and the sum differs from the whole batch
 Rows must be encoded independently of each other and twice alike: BatchNorm is fixed in training, dropout is refused.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import timm.layers
@@ -65,7 +66,7 @@ class _Towers(torch.autograd.Function):
         ctx.network = network
         ctx.batch = batch
         ctx.save_for_backward(*trained)
-        with torch.no_grad():
+        with torch.no_grad(), _refusing_listeners(network, small.size):
             found = [small.encode(network, piece)[:2] for piece in batch.split(small.size)]
         images, texts = (torch.cat(side) for side in zip(*found, strict=True))
         return images, texts
@@ -103,6 +104,33 @@ def _add(totals: list[Tensor | None], gradients: Sequence[Tensor | None]) -> Non
             totals[number] = gradient
         elif gradient is not None:
             total.add_(gradient)
+
+
+@contextmanager
+def _refusing_listeners(network: nn.Module, size: int) -> Iterator[None]:
+    """While open, a forward hook that takes a layer's output and gives none is refused: it sees a few rows at once."""
+    kept = []
+    for name, module in network.named_modules():
+        for key, hook in module._forward_hooks.items():
+            if key not in module._forward_hooks_always_called:  # those are the loop's own
+                kept.append((module, key, hook))
+                module._forward_hooks[key] = partial(_changing, hook, name, size)
+    try:
+        yield
+    finally:
+        for module, key, hook in kept:
+            module._forward_hooks[key] = hook
+
+
+def _changing(hook: Callable[..., Any], name: str, size: int, *arguments: Any) -> Any:
+    """What a hook gives in place of its layer's output; it has to give something."""
+    given = hook(*arguments)
+    if given is None:
+        raise FomoError(
+            f"runtime.micro_batch={size}: a forward hook listens to '{name}', which has a few rows at once, without a "
+            "gradient. Take features from batch.features, or runtime.micro_batch=null."
+        )
+    return given
 
 
 def _refuse_hooks(network: nn.Module, size: int) -> None:

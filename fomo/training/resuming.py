@@ -27,7 +27,7 @@ def go_on(learner: Learner, state: Mapping[str, Any], task: Task | None = None) 
     load_model(learner.network, learner.methods, state)
     if not state["optimizer"]:
         return None
-    optimizer = learner.optimizer()
+    optimizer = learner.optimizer(order=state.get("trained"))
     if optimizer is None:
         raise FomoError("nothing requires a gradient after load_state_dict, but something did when the state was kept.")
     load_optimizer(optimizer, state["optimizer"])

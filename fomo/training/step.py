@@ -1,6 +1,6 @@
 """One optimizer step: encode, loss, backward, clip, update. The same code runs in the rehearsal that plans it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
-from fomo.training.finite import Fetch, Scalars, fetched, largest
+from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
@@ -27,20 +27,16 @@ class StepResult(NamedTuple):
     """What a step was.
 
     ``loss`` and the gradient's ``norm`` before it is clipped; ``fault`` says what was not finite, empty where all was.
-    ``left_out`` are the phases that a fault has kept from being reached; where there are none, the weights have moved.
-    ``logged`` holds what parts have logged, by ``PART.NAME``.
+    ``left_out`` are the phases that a fault has kept from being reached; ``has_spoilt`` says that weights are not
+    finite, so that there is nothing to go on with. ``logged`` holds what parts have logged, by ``PART.NAME``.
     """
 
     loss: float
     norm: float
     fault: str = ""
     left_out: tuple[str, ...] = ()
+    has_spoilt: bool = False
     logged: Mapping[str, float] = {}
-
-    @property
-    def has_spoilt(self) -> bool:
-        """Whether the weights are no longer those from before the step, and not finite."""
-        return bool(self.fault) and not self.left_out
 
 
 UPDATE = ("optimizer", "after_step")
@@ -71,11 +67,21 @@ class Learner:
     micro_batch: int | None = None
     fetch: Fetch = fetched
 
-    def optimizer(self, meter: Meter = unmetered) -> torch.optim.Optimizer | None:
-        """A fresh optimizer over what the method trains; ``None`` if that is nothing."""
-        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+    def optimizer(self, meter: Meter = unmetered, order: Sequence[str] | None = None) -> torch.optim.Optimizer | None:
+        """A fresh optimizer over what the method trains; ``None`` if that is nothing.
+
+        Args:
+            meter: Hears what making it costs.
+            order: The names of what is trained, as ordered when a state was kept; ``None``: as the network has them.
+
+        Raises:
+            FomoError: something else is trained than ``order`` names.
+        """
+        trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        if order is not None:
+            _check_trained(trained, order)
         with meter("optimizer"):
-            return self.make_optimizer(named) if named else None
+            return self.make_optimizer([(name, trained[name]) for name in order or trained]) if trained else None
 
     def task(self, number: int, num_tasks: int, num_steps: int, seed: int, **data: Any) -> Task:
         """A task as its hooks see it.
@@ -122,7 +128,10 @@ class Learner:
         """The result of a step, from scalars that are read."""
         values = scalars.values
         losses = [value for name, value in values.items() if name.startswith("the loss")]
-        return StepResult(losses[-1], values["the gradient norm"], fault, left_out, self.logged())
+        spoilt = not_finite(self.network) if fault else ""
+        if spoilt and left_out:
+            fault = f"'{spoilt}' is not finite, whoever has written to it since the step before: {fault}"
+        return StepResult(losses[-1], values["the gradient norm"], fault, left_out, bool(spoilt), self.logged())
 
     def logged(self) -> dict[str, float]:
         """What parts have logged since this was asked last."""
@@ -140,15 +149,15 @@ class Learner:
     def _update(
         self, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], meter: Meter, scalars: Scalars
     ) -> None:
-        """Move the weights, and note what they are after whom."""
+        """Move the weights, and note what they are after whom; a part may have written to any of them."""
 
-        def note(whom: str) -> None:
-            scalars.note(f"the largest weight after {whom}", largest(trained))
+        def note(part: str) -> None:
+            scalars.note(f"the largest weight after {part}", largest(self.network.state_dict().values()))
 
         with meter("optimizer"):
             optimizer.step()
         clamp_temperature(self.network, self.max_logit_scale)
-        note("the optimizer's step")
+        scalars.note("the largest weight after the optimizer's step", largest(trained))
         self.methods.each("after_step", self.network, meter=meter, after=note)
 
     def backward(self, batch: Batch) -> Tensor:
@@ -187,6 +196,14 @@ class Learner:
 
 def _note_loss(scalars: Scalars, part: str, loss: Tensor) -> None:
     scalars.note(f"the loss after {part}", loss)
+
+
+def _check_trained(trained: Collection[str], kept: Collection[str]) -> None:
+    """Refuse to give the state of one parameter's optimizer to another."""
+    lines = [f"'{name}' was trained when the state was kept, and is not now" for name in kept if name not in trained]
+    lines += [f"'{name}' is trained, and was not when the state was kept" for name in trained if name not in kept]
+    if lines:
+        raise FomoError(f"{lines[0]}: after load_state_dict that has to require a gradient which did then.")
 
 
 def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:

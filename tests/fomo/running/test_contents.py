@@ -269,9 +269,43 @@ def test_the_weights_of_a_run_are_not_those_of_its_base(tmp_path: Path) -> None:
     assert card(run)["base_sha256"] != card(run)["weights_sha256"]
 
 
-def test_our_own_modules_beside_a_part_are_no_part_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path / "lone_part.py", "import fomo\nfrom fomo import rng\n\nclass Part: ...\n")
+def test_our_own_modules_are_no_part_of_a_guests_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "lone_part.py", "import json\nimport fomo\nfrom fomo import rng\n\nclass Part: ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     alone = code_sha256("lone_part.Part")
-    monkeypatch.setattr("fomo.config.code._root", lambda spec: Path("/"))
+    monkeypatch.setattr("fomo.config.code.OWN_PACKAGES", ("fomo", "json"))
     assert code_sha256("lone_part.Part") == alone
+
+
+OUTSIDE = {
+    "a folder without __init__": ("spaced/part.py", "class Part: ...\n", "spaced/part.py"),
+    "its helper": ("spaced/part.py", "import spaced.helper\n\nclass Part: ...\n", "spaced/helper.py"),
+    "a package above what is imported": (
+        "part.py",
+        "import above.sub.plain\n\nclass Part: ...\n",
+        "above/sub/__init__.py",
+    ),
+    "another folder on the path": ("part.py", "import elsewhere\n\nclass Part: ...\n", "../other/elsewhere.py"),
+}
+
+
+@pytest.mark.parametrize("where", OUTSIDE)
+def test_a_guests_code_counts_wherever_it_lies(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, source, edited = OUTSIDE[where]
+    root = tmp_path / "root"
+    for name in ("above/__init__.py", "above/sub/__init__.py", "above/sub/plain.py", "spaced/helper.py"):
+        put(root / name, "X = 1\n")
+    put(tmp_path / "other" / "elsewhere.py", "X = 1\n")
+    put(root / file, source)
+    monkeypatch.syspath_prepend(tmp_path / "other")
+    monkeypatch.syspath_prepend(root)
+    target = f"{file.removesuffix('.py').replace('/', '.')}.Part"
+    before = code_sha256(target)
+    with (root / edited).open("a") as text:
+        text.write("Y = 2\n")
+    assert code_sha256(target) != before
+
+
+def test_code_that_nobody_can_read_is_refused() -> None:
+    with pytest.raises(FomoError, match=r"nowhere_at_all.Part: its code is in no file that can be read"):
+        code_sha256("nowhere_at_all.Part")

@@ -90,7 +90,7 @@ FAULTS = {
     "begin_task": r"task 2: 'ln_final.bias' is not finite after late.begin_task \(Late\)",
     "end_task": r"task 2: 'ln_final.bias' is not finite after late.end_task \(Late\)",
     "deployed": r"task 1: 'ln_final.bias' is not finite after late.deployed \(Late\)",
-    "state_dict": r"in the state, method.late.mean is not finite",
+    "state_dict": r"in the state of the part 'late', method.late.mean is not finite\. Look at that part first",
 }
 
 
@@ -139,8 +139,59 @@ def test_weights_that_are_spoilt_are_rewound(at: int, tmp_path: Path) -> None:
 
 
 def test_a_state_that_is_not_finite_is_none_to_rewind_to(tmp_path: Path) -> None:
-    with pytest.raises(fomo.FomoError, match=r"method.late.mean is not finite"):
+    with pytest.raises(fomo.FomoError, match=r"method.late.mean is not finite\. Look at"):
         execute(with_part(Late("state_dict"), "on_nan=rewind", "checkpoint.every_steps=null"), tmp_path, tiny.Silent())
+
+
+def spoil(network: nn.Module) -> None:
+    """Spoil what nobody trains."""
+    parameter = network.get_parameter("text_projection")
+    assert not parameter.requires_grad
+    parameter.data[0] = float("nan")
+
+
+class SpoilsAfterStep(fomo.Method):
+    def after_step(self, network: nn.Module) -> None:
+        spoil(network)
+
+
+class SpoilsInLoss(fomo.Method):
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        spoil(network)
+        return loss
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (SpoilsAfterStep, r"task 1, step 0: the largest weight after late.after_step \(Spoils\w+\) is nan\. Look at"),
+        (
+            SpoilsInLoss,
+            r"task 1, step 1: 'text_projection' is not finite, whoever has .*: the loss is nan.*parts write to",
+        ),
+    ],
+)
+def test_a_weight_that_nobody_trains_is_looked_at_too_and_cannot_be_skipped(
+    part: type[fomo.Method], text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(fomo.FomoError, match=text):
+        often = "checkpoint.every_steps=null"
+        execute(with_part(part(), "trainable=locked_text", "on_nan=skip", often), tmp_path, tiny.Silent())
+
+
+class Leaves(fomo.Method):
+    """Puts back something else than it found."""
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        yield
+        network.get_parameter("logit_scale").data.fill_(float("nan"))
+
+
+def test_what_a_deployment_leaves_is_looked_at(tmp_path: Path) -> None:
+    text = r"task 1: 'logit_scale' is not finite after late.deployed \(Leaves\) was left\. Look at that part first"
+    with pytest.raises(fomo.FomoError, match=text):
+        execute(with_part(Leaves()), tmp_path, tiny.Silent())
 
 
 def test_the_first_of_several_is_named() -> None:
@@ -157,7 +208,15 @@ def test_a_large_weight_is_finite_and_numbers_and_nothing_are() -> None:
 
 
 class Telling(fomo.Method):
-    """Logs in three hooks."""
+    """Logs in its hooks."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        self.log("seed", seed)
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        self.log("scale", network.get_parameter("logit_scale"))
+        yield
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         self.log("begun", task.number)
@@ -171,8 +230,16 @@ class Telling(fomo.Method):
 
 
 def test_what_a_part_logs_stands_in_the_events(tmp_path: Path) -> None:
-    execute(with_part(Telling()), tmp_path, tiny.Silent())
+    prepared = tiny.prepared(*SHORT)
+    methods = Methods({**prepared.methods.parts, "late": Telling()})
+    methods.begin_run(prepared.model.network, 0)
+    execute(replace(prepared, methods=methods), tmp_path, tiny.Silent())
     found = events(tmp_path)
+    assert [each["late.seed"] for each in found if each["event"] == "begin_run"] == [0]
+    assert [(each["task"], "late.scale" in each) for each in found if each["event"] == "deployed"] == [
+        (1, True),
+        (2, True),
+    ]
     assert [each["late.begun"] for each in found if each["event"] == "begin_task"] == [1, 2]
     steps = [each for each in found if each["event"] == "step"]
     assert len(steps) == 4 and all(each["late.penalty"] == 0.25 and each["late.ratio"] is None for each in steps)

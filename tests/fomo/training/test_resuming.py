@@ -11,16 +11,18 @@ from torch.nn.utils import parametrize
 
 import fomo
 from fomo.checkpoint.files import as_written
-from fomo.checkpoint.state import load_network, load_optimizer
+from fomo.checkpoint.state import load_network, load_optimizer, training_state
 from fomo.config import factory
 from fomo.errors import FomoError
 from fomo.running.run import execute
 from fomo.testing.checks import Kit
 from fomo.testing.world import config_of
 from fomo.training.methods import Methods
+from fomo.training.resuming import go_on
 from tests import tiny
 from tests.fomo.helpers import put
 from tests.fomo.running.test_resume import OFTEN, Cut, Cutting
+from tests.fomo.training.test_step import learner_of
 
 
 class Shift(nn.Module):
@@ -146,3 +148,57 @@ def test_a_run_that_cannot_go_on_says_what_is_wrong_and_keeps_its_checkpoint(
     for _ in range(2):
         with pytest.raises(FomoError, match=text):
             execute(tiny.prepared(*overrides), tmp_path / "run", tiny.Silent())
+
+
+class Growing(fomo.Method):
+    """Registers one more parameter in every task; when it goes on, the last one before those of earlier tasks."""
+
+    plain_weights = False
+    grows_with_tasks = True
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _register(self, network: nn.Module, number: int) -> None:
+        if f"prompt_{number}" not in dict(network.named_parameters()):
+            network.register_parameter(f"prompt_{number}", nn.Parameter(torch.full((4,), 0.1 * number)))
+            self.count += 1
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self._register(network, task.number)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"count": torch.tensor(self.count)}
+
+    def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        for number in range(1, int(state["count"]) + 1):
+            self._register(network, number)
+
+
+def test_an_optimizer_goes_on_with_what_belongs_to_each_parameter_by_name() -> None:
+    learner, again = (learner_of(Growing()) for _ in range(2))
+    for number in (1, 2):
+        learner.methods.each("begin_task", learner.network, learner.task(number, 2, 3, 0))
+    optimizer = learner.optimizer()
+    assert optimizer
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        parameter.grad = torch.full_like(parameter, float(parameter.flatten()[0]))
+    optimizer.step()
+    state = training_state(learner.network, learner.methods, optimizer)
+    del again.network.prompt_1  # the other process has not begun the first task
+    resumed = go_on(again, state, again.task(2, 2, 3, 0))
+    assert resumed
+    names = {id(p): name for name, p in again.network.named_parameters()}
+    order = [names[id(p)] for group in resumed.param_groups for p in group["params"]]
+    assert order == state["trained"]
+    prompts = [[n for n in each.network.state_dict() if "prompt" in n] for each in (learner, again)]
+    assert prompts == [["prompt_1", "prompt_2"], ["prompt_2", "prompt_1"]]
+
+
+def test_what_was_trained_and_is_not_is_named() -> None:
+    learner = learner_of(fomo.Method())
+    optimizer = learner.optimizer()
+    state = training_state(learner.network, learner.methods, optimizer)
+    learner.network.get_parameter("logit_scale").requires_grad_(False)
+    with pytest.raises(FomoError, match="'logit_scale' was trained when the state was kept, and is not now"):
+        go_on(learner, state)

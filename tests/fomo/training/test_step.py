@@ -46,7 +46,7 @@ def learner_of(part: fomo.Method, *overrides: str, micro_batch: int | None = Non
         micro_batch=micro_batch,
     )
     methods.begin_run(network, 0)
-    methods.each("begin_task", network, learner.task(1, 2, 3, 0, (0, lambda size, max_samples=None: iter(()))))
+    methods.each("begin_task", network, learner.task(1, 2, 3, 0))
     network.double()
     random = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
@@ -291,6 +291,36 @@ def test_hooks_on_gradients_are_refused_in_pieces(kind: str) -> None:
     stepped(ClipValue(kind))
     with pytest.raises(fomo.FomoError, match=r"micro_batch=4: the .*ln_final.*after_backward.*micro_batch=null"):
         stepped(ClipValue(kind), micro_batch=4)
+
+
+class Listens(fomo.Method):
+    """Takes a term from the output of a layer, which pieces of a batch have no gradient for."""
+
+    def begin_run(self, network: nn.Module, seed: int) -> None:
+        network.get_submodule("transformer").register_forward_hook(self._take)
+
+    def _take(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.taken = output
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        return loss + self.taken.square().mean()
+
+
+class Shifts(Listens):
+    """Gives another output, a row at a time, as prompts do."""
+
+    def _take(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:  # type: ignore[override]
+        return output * 1.5
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        return loss
+
+
+def test_a_hook_that_listens_to_a_layer_is_refused_in_pieces_and_one_that_changes_rows_is_not() -> None:
+    stepped(Listens())
+    with pytest.raises(fomo.FomoError, match=r"micro_batch=4: a forward hook listens to 'transformer'.*batch.features"):
+        stepped(Listens(), micro_batch=4)
+    assert furthest(stepped(Shifts()), stepped(Shifts(), micro_batch=4)) < 1e-10
 
 
 def test_a_run_with_a_part_that_changes_no_gradient_is_the_run_without(tmp_path: Path) -> None:
