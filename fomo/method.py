@@ -58,12 +58,12 @@ class Task:
     num_steps: int
     seed: int
     num_update_samples: int = 0
-    datasets: tuple[str, ...] = field(default=(), repr=False)
-    concepts: tuple[Concept, ...] = field(default=(), repr=False)
     update_batches: UpdateBatches = field(default=no_batches, repr=False, compare=False)
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
     max_grad_norm: float = float("inf")
     backward: Callable[[Batch], Tensor] = field(default=no_backward, repr=False, compare=False)
+    datasets: tuple[str, ...] = field(default=(), repr=False)
+    concepts: tuple[Concept, ...] = field(default=(), repr=False)
 
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])

@@ -87,7 +87,7 @@ class OnConsole:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(printable(text), markup=False)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """Turn a spinner."""

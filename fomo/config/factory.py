@@ -64,6 +64,11 @@ def _build(config: Config, section: str, **given: Any) -> Any:
     return build(section, getattr(config, section), config.runtime.allow_targets, **given)
 
 
+def _model_node(config: Config) -> dict[str, Any]:
+    """What describes the model; a folder that nobody names is not asked of a target that knows of none."""
+    return {key: value for key, value in config.model.items() if key != "folder" or value is not None}
+
+
 def model(config: Config, random: bool = False) -> ClipModel:
     """The configured model on its device.
 
@@ -74,8 +79,9 @@ def model(config: Config, random: bool = False) -> ClipModel:
     Raises:
         FomoError: the model is not there, or cannot compute as ``runtime`` asks.
     """
-    unset = ("pretrained", "folder") if random else ()
-    node = {key: None if key in unset else value for key, value in config.model.items()}
+    node = _model_node(config)
+    if random:
+        node = {key: None if key == "pretrained" else value for key, value in node.items() if key != "folder"}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
     built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
@@ -85,7 +91,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
 
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
-    built: ClipModel = _build(config, "model", optional={"shapes_only": True})
+    built: ClipModel = build("model", _model_node(config), config.runtime.allow_targets, optional={"shapes_only": True})
     built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     return built
 

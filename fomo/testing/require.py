@@ -50,12 +50,6 @@ def close(one: Tensor, other: Tensor) -> bool:
     return reshaped or allclose(one.float(), other.float(), rtol=1e-4, atol=1e-6)
 
 
-def distance(one: State, other: State) -> float:
-    """The norm of the difference, over the names that both have."""
-    apart = (one[name].double() - other[name].double() for name in one.keys() & other.keys())
-    return math.sqrt(sum(float(each.square().sum()) for each in apart))
-
-
 def bytes_of(tensors: Any) -> int:
     """Bytes of distinct storages."""
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}

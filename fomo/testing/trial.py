@@ -92,6 +92,7 @@ class Trial:
     seed: int | None = None
     draws: dict[str, None] | None = None
     losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
     fault: str = ""
     faults: dict[str, None] = field(default_factory=dict)
     free: dict[str, None] = field(default_factory=dict)
@@ -169,6 +170,7 @@ class Trial:
         if self.ledger:
             self.ledger.charge(number, step, batch, meter, left_out=result.left_out)
         self.losses.append(result.loss)
+        self.norms.append(result.norm)
         if result.fault and not self.fault:
             self.fault = f"task {number}, step {step}: {result.fault}"
 

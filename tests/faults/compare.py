@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fomo.results.layout import NETWORK, WEIGHTS
 from fomo.system.digest import file_digest
 
-COMPARED = ("scores.json", "ledger.json", "stream.json", "checkpoint/final.safetensors")
+COMPARED = ("scores.json", "ledger.json", "stream.json")
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -17,12 +18,14 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 def differences(one: Path, other: Path) -> list[str]:
     """Names of the files that differ, or that are in one folder alone."""
+    is_plain = (one / WEIGHTS).exists() or (other / WEIGHTS).exists()
+    compared = (*COMPARED, str(WEIGHTS if is_plain else NETWORK))
     missing = [
-        name for name in (*COMPARED, "events.jsonl", "card.json") for f in (one, other) if not (f / name).exists()
+        name for name in (*compared, "events.jsonl", "card.json") for f in (one, other) if not (f / name).exists()
     ]
     if missing:
         return missing
-    differing = [name for name in COMPARED if (one / name).read_bytes() != (other / name).read_bytes()]
+    differing = [name for name in compared if (one / name).read_bytes() != (other / name).read_bytes()]
     differing += ["events.jsonl"] if events(one) != events(other) else []
     return differing + (["left_out of card.json"] if left_out(one) != left_out(other) else [])
 

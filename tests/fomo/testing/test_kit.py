@@ -285,7 +285,7 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
     ("budget", Asks, "regularizer.loss.*fake tensors.*`flops`"),
     ("memory", Hoards, "tensors alive grew from task to task"),
     ("precision", SinglePrecision, "RuntimeError.*dtype"),
-    ("pieces", Centres, "with runtime.micro_batch=5 the first loss is .*, without it"),
+    ("pieces", Centres, "with runtime.micro_batch=5 the first of the losses is .*, without it"),
 )
 
 
