@@ -1,6 +1,5 @@
 """The rows of ``fomo budget``: what methods cost, and the steps that they get, without running them."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,7 +100,7 @@ def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = 
     sizes = [num_samples(length) for length in lengths]
     first = [num_samples(config.num_tasks)] * 3
     cost = rehearsed(config, model, first + sizes, names.in_tasks(len(first + sizes)))
-    reference = _reference_bytes(config)
+    reference = reference_bytes(config, model)
     plans = {}
     for length, late in zip(lengths, cost.tasks[3:], strict=True):
         if cost.steady:
@@ -131,14 +130,3 @@ def _plan(config: Config, cost: Cost, memory: Memory, num_tasks: int) -> StepPla
     in_samples = config.budget.unit == "samples"
     planned = in_steps(config.budget, num_tasks, config.sizes, lambda size: size if in_samples else 1)
     return replace(planned, cost=cost, memory=memory)
-
-
-_references: dict[str, int] = {}
-
-
-def _reference_bytes(config: Config) -> int:
-    """Peak of full fine-tuning, once for all methods of a table."""
-    key = json.dumps([config.model, max(config.sizes.distinct), config.runtime.mixed_on_gpu], sort_keys=True)
-    if key not in _references:
-        _references[key] = reference_bytes(config, factory.model_shapes(config))
-    return _references[key]
