@@ -1,7 +1,7 @@
 """The pocket bases that ship with the package, or models of their architecture with other weights in a folder."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,14 @@ def _initial_embedding(num_tokens: int, width: int) -> Tensor:
     return torch.from_numpy(drawn * 0.02)
 
 
+@cache
+def _tokenizer(context_length: int) -> open_clip.SimpleTokenizer:
+    """CLIP's tokenizer; reading its merges takes longer than reading the weights."""
+    return open_clip.SimpleTokenizer(context_length=context_length)
+
+
 def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[str, ...] = ()) -> ClipModel:
-    tokenizer = open_clip.SimpleTokenizer(context_length=network.context_length)
+    tokenizer = _tokenizer(network.context_length)
     preprocess = Preprocess(config["vision_cfg"]["image_size"], tuple(config["mean"]), tuple(config["std"]))
     architecture = {key: config[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
     return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats, architecture)

@@ -17,7 +17,6 @@ from fomo.method import Method
 from fomo.testing import CHECKS, conformance
 from tests.fomo.testing.test_kit import OutputEnsemble
 
-
 DEAR = ("budget", "memory", "seed", "pools")
 """Checks that take most of the time."""
 
