@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from fomo.errors import WorkerDied, WorkerHung
@@ -116,9 +117,16 @@ def end_with_parent() -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    sys.excepthook = report_unless_left
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def report_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Report an error as Python does, but for what a worker's threads meet when the parent ends while it is asking."""
+    if not issubclass(kind, (EOFError, ConnectionError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end_after(parent: BaseProcess) -> None:

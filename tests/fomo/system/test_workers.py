@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from fomo.system.workers import report_unless_left
+
 ERROR = """
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
@@ -38,3 +42,12 @@ def test_a_second_interrupt_waits_for_nothing() -> None:
     ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 130 and ended.stdout == "the step goes on\n"
     assert ended.stderr.strip() == "interrupted twice: ended without waiting. The same command goes on."
+
+
+def test_a_parent_that_ends_while_it_asks_a_worker_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """torch's thread hands batches over by :mod:`multiprocessing.resource_sharer`, which reports what it meets."""
+    for left in (EOFError(), ConnectionResetError()):
+        report_unless_left(type(left), left, None)
+    assert capsys.readouterr().err == ""
+    report_unless_left(ValueError, ValueError("a fault"), None)
+    assert "ValueError: a fault" in capsys.readouterr().err
