@@ -20,9 +20,9 @@ AXES = [(init, deploy) for init in INITS for deploy in DEPLOYS if (init, deploy)
 ADAPTED = "transformer.resblocks.0.mlp.c_proj"
 
 
-def small() -> nn.Module:
+def small(device: str = "cpu") -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2)).to(device)
 
 
 def train(network: nn.Module, task: int) -> Weights:
@@ -30,7 +30,7 @@ def train(network: nn.Module, task: int) -> Weights:
     generator = torch.Generator().manual_seed(task)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+            parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter.device) * 0.1)
     return tiny.snapshot(network)
 
 
@@ -45,8 +45,8 @@ def equal(a: Weights, b: Weights) -> bool:
 
 @pytest.mark.parametrize("technique", ["interpolate", "dare_ties", "model_stock"])
 @pytest.mark.parametrize(("init", "deploy"), AXES)
-def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, tmp_path: Path) -> None:
-    network, seed = small(), 3
+def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, device: str, tmp_path: Path) -> None:
+    network, seed = small(device), 3
     method = TemporalMerge(init, deploy, technique)
     method.workdir = tmp_path / "experts"
     base = tiny.snapshot(network)
@@ -135,9 +135,9 @@ def test_an_error_during_deployment_leaves_the_training_weights() -> None:
 
 
 @pytest.mark.parametrize(("init", "deploy"), AXES)
-def test_another_process_goes_on_from_the_state(init: str, deploy: str, tmp_path: Path) -> None:
+def test_another_process_goes_on_from_the_state(init: str, deploy: str, device: str, tmp_path: Path) -> None:
     def run(stop_after: int | None) -> Weights:
-        network = small()
+        network = small(device)
         base = tiny.snapshot(network)
         method = TemporalMerge(init, deploy, "ties")
         method.begin_run(network, 0)
@@ -148,7 +148,7 @@ def test_another_process_goes_on_from_the_state(init: str, deploy: str, tmp_path
             if number == stop_after:
                 state: dict[str, Tensor] = {k: v.clone() for k, v in method.state_dict().items()}
                 stopped = tiny.snapshot(network)
-                network, method = small(), TemporalMerge(init, deploy, "ties")
+                network, method = small(device), TemporalMerge(init, deploy, "ties")
                 network.load_state_dict(base)
                 method.begin_run(network, 0)
                 method.load_state_dict(network, state)
