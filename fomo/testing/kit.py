@@ -14,7 +14,7 @@ from fomo.method import Method
 from fomo.testing.checks import Kit
 from fomo.testing.report import Finding, Report
 from fomo.testing.watch import settings_kept
-from fomo.testing.world import config_of
+from fomo.testing.world import config_of, repeatable
 
 CHECKS = {
     "contract": "is a fomo.Method whose hooks can be called",

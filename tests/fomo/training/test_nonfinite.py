@@ -120,8 +120,8 @@ def test_a_rewind_leaves_out_what_was_done_since_the_kept_state(
 def test_cut_anywhere_it_is_the_run_that_was_not(
     policy: tuple[str, ...], places: Places, device: str, tmp_path: Path
 ) -> None:
-    steps = (*STEPS, f"runtime.device={device}")
-    overrides = (*spoilt(*places, steps=steps), "trainable=lora", "trainable.placement=all", "merging=ema", "merging.weight=0.5")
+    overrides = spoilt(*places, steps=(*STEPS, f"runtime.device={device}"))
+    overrides = (*overrides, "trainable=lora", "trainable.placement=all", "merging=ema", "merging.weight=0.5")
     overrides = (*overrides, "model=pocket_vit", *policy)
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert len(content(whole, "scores")["not_finite"]) == 3
