@@ -19,7 +19,7 @@ from pathlib import Path
 
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, charged, unmetered

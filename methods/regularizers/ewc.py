@@ -34,15 +34,24 @@ def fisher(
     sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     num_batches = 0
     for batch in batches:
-        with parametrize.cached(), autocast():
-            loss = fomo.contrastive(network, batch)
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
+        with parametrize.cached():
+            with autocast():
+                _fold(network)
+                loss = fomo.contrastive(network, batch)
+            gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
         for total, gradient in zip(sums.values(), gradients, strict=True):
             total.addcmul_(gradient, gradient)
         num_batches += 1
     if not num_batches:
         raise fomo.FomoError("regularizer: the task has no new sample to estimate importance on.")
     return {name: total.div_(num_batches) for name, total in sums.items()}
+
+
+def _fold(network: nn.Module) -> None:
+    """Compute every adapted weight, so that a layer that is computed again finds what it found before."""
+    for module in network.modules():
+        for name in module.parametrizations if parametrize.is_parametrized(module) else ():  # type: ignore[union-attr]
+            getattr(module, name)
 
 
 class EWC(Quadratic):

@@ -1,0 +1,97 @@
+"""Where, how fast and in how much memory a run computes changes no plan, no ledger and no rank."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fomo
+from fomo.model import fast
+from fomo.report.leaderboard import leaderboard
+from fomo.results.ledger import read_ledger
+from fomo.running.run import execute
+from tests import tiny
+
+SETTINGS = {
+    "compile": ("runtime.compile=blocks",),
+    "micro_batch": ("runtime.micro_batch=10",),
+    "grad_checkpointing": ("runtime.grad_checkpointing=true",),
+    "num_workers": ("runtime.num_workers=1",),
+    "deterministic": ("runtime.deterministic=false",),
+    "several": ("runtime.micro_batch=10", "runtime.grad_checkpointing=true"),
+}
+METHODS = {  # adapters, whose weights are folded once a piece, and a penalty with a pass through D_t
+    "counted": ("model=pocket_vit", "method=lora", "regularizer=ewc", "budget=mafs", "budget.steps=null"),
+    "in steps": ("model=pocket_vit", "method=finetune", "regularizer=ewc"),
+}
+COUNTED = {"counted": ("budget.total_mafs=150",), "in steps": ()}
+
+
+class ReadsValues(fomo.Method):
+    """Adds a penalty where the loss is high."""
+
+    group = "regularizer"
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        """Twice the loss, where it is above 1."""
+        return 2 * loss if float(loss) > 1 else loss
+
+
+@pytest.fixture(autouse=True)
+def compiler_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(graph: torch.fx.GraphModule, example: object) -> Callable[..., Any]:
+        return graph.forward
+
+    monkeypatch.setattr(fast, "_compiled", torch.compile(fast._block, dynamic=False, backend=backend))
+    monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, ...], Path]:
+    """The overrides of a method, and its run with the runtime as it is."""
+    overrides = (*METHODS[request.param], *COUNTED[request.param])
+    return overrides, tiny.run(tmp_path_factory.mktemp("plain") / "run", *overrides)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_runtime_setting_changes_no_plan_no_ledger_and_no_rank(
+    setting: str, plain: tuple[tuple[str, ...], Path], tmp_path: Path
+) -> None:
+    overrides, usual = plain
+    prepared = tiny.prepared(*overrides, *SETTINGS[setting], "seed=1")
+    run = tmp_path / "run"
+    execute(prepared, run, tiny.Silent())
+    ledgers = [json.loads((folder / "ledger.json").read_text()) for folder in (usual, run)]
+    assert ledgers[0] == ledgers[1] and ledgers[0]["charged"]["flops"] > 0
+    board = leaderboard([usual, run])
+    assert len(board.entries) == 1 and len(board.entries[0].seeds) == 2, board.entries
+    compute = json.loads((run / "card.json").read_text())["compute"]
+    recomputes = prepared.resolved.config.runtime.recomputes
+    assert (compute["hfu"] > compute["mfu"]) is recomputes
+
+
+def test_what_is_computed_twice_is_counted_and_checked() -> None:
+    """A part that costs more than it said is found under recomputation too."""
+    prepared = tiny.prepared(*METHODS["counted"], *COUNTED["counted"], *SETTINGS["several"])
+    plan = prepared.plan
+    assert plan.recomputed and plan.cost is plan.recomputed.charged
+    surplus = plan.recomputed.surplus(lambda cost: cost.tasks[0].ordinary or {})
+    assert {name for name, flops in surplus.items() if flops.charged} == {"forward", "backward"}
+
+
+def test_a_method_that_cannot_be_rehearsed_says_that_its_ledger_counts_twice(tmp_path: Path) -> None:
+    part = (f"regularizer._target_={__name__}.ReadsValues", "runtime.allow_targets=[tests]", "runtime.micro_batch=10")
+    run = tiny.run(tmp_path / "run", *part)
+    assert read_ledger(run).caveats == ("FLOPs include what is computed twice",)
+
+
+def test_counted_steps_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = []
+    quick = fast.Block.forward
+    monkeypatch.setattr(fast.Block, "forward", lambda *a, **k: (seen.append(fast.is_counting()), quick(*a, **k))[1])
+    tiny.run(tmp_path / "run", "model=pocket_vit", "num_tasks=1", "budget.steps=30")
+    assert {True, False} == set(seen)
