@@ -51,7 +51,7 @@ def _of_step(run: Prepared) -> str:
     release(run)
     there = available(config.runtime.device)
     needed = predicted(config, pools)
-    fitting = fitting_batch(config, pools, there)
+    fitting = fitting_batch(config, pools, there, needed)
     found = (
         f"batch_size={fitting} fits: steps of that size were made here just now" if fitting else "No batch_size fits"
     )
@@ -107,10 +107,16 @@ def predicted(config: Config, pools: StreamPools, batch_size: int | None = None)
         return None
 
 
-def fitting_batch(config: Config, pools: StreamPools, there: int) -> int | None:
+def fitting_batch(config: Config, pools: StreamPools, there: int, whole: int | None) -> int | None:
     """A batch size whose steps can be made here: the largest one predicted to fit into ``there`` bytes, else by halves.
 
     ``None`` if not even two rows fit.
+
+    Args:
+        config: The run's, with the batch size that does not fit.
+        pools: What it trains on.
+        there: Bytes that there are.
+        whole: Bytes that the whole batch is predicted to take; ``None``: it cannot be predicted.
     """
 
     def fits(batch_size: int) -> bool:
@@ -118,7 +124,7 @@ def fitting_batch(config: Config, pools: StreamPools, there: int) -> int | None:
         return needed is not None and needed <= there
 
     size = config.batch_size
-    start = size // 2 if fits(size) else largest(fits, size) or size // 2
+    start = size // 2 if whole is None or whole <= there else largest(fits, size) or size // 2
     return by_halves(start, lambda n: _steps(replace(config, batch_size=n), pools))
 
 

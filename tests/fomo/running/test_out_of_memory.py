@@ -47,7 +47,7 @@ def test_a_step_that_does_not_fit_names_a_batch_size_that_does(text: str, device
     assert "runtime.micro_batch=6 fits too, and keeps the batch" in said
     whole = numbered(tmp_path / "run" / CHECKPOINTS)
     assert f"is in {whole[max(whole)]}; the same command goes on" in said
-    for smaller in ("batch_size=6", "runtime.micro_batch=6"):
+    for smaller in ("batch_size=6", "runtime.micro_batch=6") if text == CUDA else ():
         assert read_scores(tiny.run(tmp_path / smaller, *limit, smaller)).finished
 
 
@@ -108,15 +108,16 @@ def test_on_the_command_line_it_is_one_line_and_status_2(tmp_path: Path) -> None
 
 
 def test_the_prediction_finds_the_largest_size_that_fits(device: str) -> None:
-    """Into 80 % of the predicted peak; the next size, two rows more, would not fit. Real steps of it are made."""
-    prepared = tiny.prepared("batch_size=128", f"runtime.device={device}", "runtime.precision=fp32")
+    """Into 80 % of the predicted peak; the next size, a row more, would not fit. Real steps of it are made."""
+    few = ("model=pocket_vit", "trainable=lnfit", "runtime.precision=fp32")  # so that activations are most of it
+    prepared = tiny.prepared("batch_size=32", f"runtime.device={device}", *few)
     config, pools = prepared.resolved.config, prepared.maker.pools
     whole = predicted(config, pools)
     assert whole
     there = int(0.8 * whole)
-    found = fitting_batch(config, pools, there)
-    assert found and 2 <= found < 128
-    needed, more = (predicted(config, pools, size) for size in (found, found + 2))
+    found = fitting_batch(config, pools, there, whole)
+    assert found and 2 <= found < 32
+    needed, more = (predicted(config, pools, size) for size in (found, found + 1))
     assert needed and more and needed <= there < more
 
 
