@@ -64,7 +64,7 @@ class Draft:
         except OSError as error:
             self._drop()
             self._cache.give_up(error)
-        self._crc = zlib.crc32(pixels, self._crc)
+        self._crc = zlib.crc32(pixels.data, self._crc)
         self._missing -= pixels.nbytes
 
     def __exit__(self, *error: object) -> None:

@@ -26,10 +26,10 @@ def image_key(dataset: Dataset, samples: Samples, preprocess: Preprocess) -> str
     """A hash of the dataset's files and index, of how its images are cropped, and of the code that does so.
 
     ``None`` where the samples do not lie in shards: what the pixels of others depend on is not known, and those that
-    are arrays already, as the pocket's, are not worth it.
+    are arrays already, as the pocket's, are not worth it. ``None`` too where a shard is gone, as the reader will say.
     """
     shards = shards_of(samples)
-    if shards is None:
+    if shards is None or not all(path.is_file() for path in shards):
         return None
     stored = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in shards]
     geometry = (preprocess.size, preprocess.interpolation, preprocess.resize_mode, preprocess.fill_color)

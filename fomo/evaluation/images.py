@@ -5,13 +5,14 @@ cache. Every batch but the last has ``batch_size`` images, of as many splits as 
 where they come from.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from fomo.data.samples import Samples
-from fomo.evaluation.image_cache import Draft, ImageCache, Stored
+from fomo.evaluation.image_cache import Draft, ImageCache
+from fomo.evaluation.image_file import Stored
 from fomo.evaluation.image_key import shards_of
 from fomo.model.clip import ClipModel
 from fomo.model.preprocess import Preprocess
@@ -85,14 +87,14 @@ class ImageStream:
     keys: Sequence[str | None] = ()
     cache: ImageCache | None = None
 
-    def features(self, model: ClipModel) -> Iterator[tuple[int, Tensor]]:
+    def features(self, model: ClipModel) -> Generator[tuple[int, Tensor], None, None]:
         """Unit features of all images in order: the number of a split, and those of its next images, float32 [k, d].
 
         They are on the device, and some may be NaN or infinite; nothing here waits for the device.
         """
         batch: list[tuple[int, Tensor]] = []
         num_images = 0
-        with closing(self._pieces()) as pieces:
+        with closing(self.pieces()) as pieces:
             for piece in pieces:
                 batch.append(piece)
                 num_images += len(piece[1])
@@ -107,10 +109,10 @@ class ImageStream:
         counts: Counter[int] = Counter()
         for split, images in batch:
             counts[split] += len(images)
-        features = _encode(model, [images for _, images in batch], self.runtime)
+        features = encode_images(model, [images for _, images in batch], self.runtime)
         yield from zip(counts, features.split(list(counts.values())), strict=True)
 
-    def _pieces(self) -> Iterator[tuple[int, Tensor]]:
+    def pieces(self) -> Generator[tuple[int, Tensor], None, None]:
         """The number of a split and some images of it on the host, uint8 [k, s, s, 3], none across two batches."""
         feed = Feed(self.decoder, self.runtime, self.decoder.name)
         before = 0
@@ -184,23 +186,46 @@ def rows_of(split: int, num_samples: int, filled: int, batch_size: int, piece: i
     return [Rows(split, start, stop) for start, stop in pairwise(sorted(edges))]
 
 
-def _ahead(make: Callable[[Rows], Tensor], keys: Iterable[Rows], count: int) -> Iterator[Tensor]:
-    """What is made of each key, in order, ``count`` of them ahead in a thread."""
-    pending: deque[Future[Tensor]] = deque()
-    executor = ThreadPoolExecutor(1)
+def _ahead(make: Callable[[Rows], Tensor], keys: Sequence[Rows], count: int) -> Iterator[Tensor]:
+    """What is made of each key, in order, up to ``count`` of them ahead in a thread.
+
+    Nobody waits for the thread: whoever stops a run must not be held up by a read that does not end.
+    """
+    made: SimpleQueue[Tensor | BaseException] = SimpleQueue()
+    room = threading.Semaphore(count)
+    is_left = threading.Event()
+    threading.Thread(target=_make, args=(make, keys, made, room, is_left), daemon=True).start()
+    try:
+        for _ in keys:
+            each = made.get()
+            room.release()
+            if isinstance(each, BaseException):
+                raise each
+            yield each
+    finally:
+        is_left.set()
+        room.release()
+
+
+def _make(
+    make: Callable[[Rows], Tensor],
+    keys: Sequence[Rows],
+    made: "SimpleQueue[Tensor | BaseException]",
+    room: threading.Semaphore,
+    is_left: threading.Event,
+) -> None:
     try:
         for key in keys:
-            pending.append(executor.submit(make, key))
-            if len(pending) > count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+            room.acquire()
+            if is_left.is_set():
+                return
+            made.put(make(key))
+    except BaseException as error:  # raised by whoever waits for what is made
+        made.put(error)
 
 
 @torch.inference_mode()
-def _encode(model: ClipModel, pieces: Sequence[Tensor], runtime: Runtime) -> Tensor:
+def encode_images(model: ClipModel, pieces: Sequence[Tensor], runtime: Runtime) -> Tensor:
     """Unit features of a batch that lies on the host in pieces [k, s, s, 3]: float32 [b, d] on the device."""
     there = [piece.to(runtime.device, non_blocking=True) for piece in pieces]
     images = there[0] if len(there) == 1 else torch.cat(there)

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -163,7 +163,9 @@ def _retrieval(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> 
     return Retrieval(captions, samples.targets)
 
 
-KINDS = {"classification": _classification, "retrieval": _retrieval}
+Scoring: TypeAlias = Callable[[Dataset, Samples, EvaluationConfig], Classification | Retrieval]
+KINDS: Mapping[str, Scoring] = {"classification": _classification, "retrieval": _retrieval}
+"""What there is to do with a split, by the kind of its dataset."""
 
 
 def scored_datasets(

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from fomo.data import shards as data_shards
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset
 from fomo.data.validation import with_validation
+from fomo.errors import FomoError, Stopped
 from fomo.evaluation import image_cache, image_file
 from fomo.evaluation.image_cache import Draft, ImageCache, cache_of
 from fomo.evaluation.image_file import CRC_BYTES, Stored, claimed
@@ -103,7 +105,7 @@ def stream(datasets: dict[str, Dataset], size: int = 32) -> ImageStream:
 
 def digest(datasets: dict[str, Dataset]) -> str:
     """Of all pixels, as they go to the model."""
-    return hashlib.sha256(torch.cat([images for _, images in stream(datasets)._pieces()]).numpy()).hexdigest()
+    return hashlib.sha256(torch.cat([images for _, images in stream(datasets).pieces()]).numpy()).hexdigest()
 
 
 def files(folder: Path) -> list[Path]:
@@ -172,7 +174,7 @@ def test_a_file_that_is_cut_while_it_is_read_changes_nothing(
     datasets: dict[str, Dataset], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = digest(datasets)
-    pieces = stream(datasets)._pieces()
+    pieces = stream(datasets).pieces()
     found = [next(pieces)[1]]
     for path in files(folder):
         os.truncate(path, BATCH * 3 * 32**2 + 10)
@@ -334,7 +336,7 @@ def test_two_processes_at_once_decode_every_image_once_and_both_are_right(
 def decode_some(datasets: dict[str, Dataset], begun: Any) -> None:
     """Come to the middle of the first set, and stay there."""
     another_process()
-    pieces = stream(datasets)._pieces()
+    pieces = stream(datasets).pieces()
     next(pieces)
     next(pieces)
     begun.set()
@@ -424,3 +426,49 @@ def test_arrays_and_samples_of_others_are_not_kept_and_parts_of_shards_are(tmp_p
     dataset = with_validation(open_dataset(made))
     held_out, rest = (image_key(dataset, dataset.split(split), Preprocess(32)) for split in ("validation", "train"))
     assert None not in (held_out, rest) and held_out != rest
+
+
+# Images that cannot be read
+
+
+def test_images_that_cannot_be_read_are_named_and_nothing_is_kept(
+    root: Path, tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = Path(shutil.copytree(root / "mine", tmp_path / "mine"))
+    shard = mine / "test-000000.tar"
+    os.truncate(shard, shard.stat().st_size // 2)
+    with pytest.raises(FomoError, match=r"sample \d+ of split 'test' of dataset 'mine' .* ends before it"):
+        digest({"mine": open_dataset(mine)})
+    shard.unlink()
+    with pytest.raises(FomoError, match=r"sample 0 of split 'test' of dataset 'mine' .*No such file"):
+        digest({"mine": open_dataset(mine)})
+    assert list(folder.glob("*.images")) == list(folder.glob(".*.partial")) == [] and not caplog.text
+
+
+def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
+    datasets: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    over = threading.Event()
+    begun = threading.Event()
+
+    def stuck(file: int, size: int, start: int) -> bytes:
+        begun.set()
+        over.wait()
+        raise OSError(errno.EIO, "left")
+
+    def stop(*arguments: object) -> None:
+        raise Stopped("SIGALRM", 75)
+
+    monkeypatch.setattr(data_shards.os, "pread", stuck)
+    before = signal.signal(signal.SIGALRM, stop)
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Thread(target=lambda: begun.wait(60) and signal.pthread_kill(main, signal.SIGALRM), daemon=True).start()
+    try:
+        with pytest.raises(Stopped):
+            digest(datasets)
+        assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+        assert not list(folder.glob(".*.partial"))
+    finally:
+        over.set()
+        signal.signal(signal.SIGALRM, before)
