@@ -32,6 +32,7 @@ class Batch:
     """One training batch on the device, the rows of P, D_t and B one after the other.
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
+    Behind the first ``num_tokens`` there is only padding that no feature depends on; ``None``: this is not known.
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
 
     Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
@@ -43,6 +44,7 @@ class Batch:
     tokens: Tensor
     counts: tuple[int, int, int]
     features: Features | None = None
+    num_tokens: int | None = None
     sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
 
     def __post_init__(self) -> None:

@@ -55,6 +55,15 @@ def counted(phases: Phases) -> int:
     return sum(flops.counted for flops in phases.values())
 
 
+_open = 0
+"""Counters that are active, of any thread: a backward pass computes in threads of its own."""
+
+
+def is_counting() -> bool:
+    """Whether FLOPs are counted now. The protocol's computation is to be done then, not a shorter one."""
+    return _open > 0
+
+
 class _Counter(TorchDispatchMode):
     """While active, adds up FLOPs by operation.
 
@@ -67,6 +76,18 @@ class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.by_operation: dict[Any, int] = {}
+
+    def __enter__(self) -> Any:
+        """Count from here on."""
+        global _open
+        _open += 1
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Count no more."""
+        global _open
+        _open -= 1
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count it."""

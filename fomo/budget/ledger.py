@@ -5,12 +5,13 @@ or later step), at each task's first, second and last step, and at seeded steps 
 their kind costs. Hooks outside of steps are always counted. Another cost than the known one is an error.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from fomo import rng
 from fomo.batch import Batch
+from fomo.budget.cost import Cost
 from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged, unmetered
 from fomo.budget.memory import allocator_peak, forget_allocator_peak
 from fomo.budget.plan import StepPlan, shares
@@ -39,16 +40,15 @@ class Ledger:
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
         self._begun = 0
-        self._settle(1, "at the start of the run", begin_run or {}, plan.cost.begin_run if plan.cost else None)
+        self.recomputed = 0
+        self._settle(1, "at the start of the run", begin_run or {}, lambda cost: cost.begin_run)
 
     @contextmanager
     def hooks(self, task: int, when: str) -> Iterator[Meter]:
         """Hooks ``when`` = "begin" or "end" of a task."""
         meter = FlopMeter()
         yield meter
-        cost = self.plan.cost
-        planned = getattr(cost.tasks[task - 1], when) if cost else None
-        self._settle(task, f"at the {when} of the task", meter.phases, planned)
+        self._settle(task, f"at the {when} of the task", meter.phases, lambda cost: getattr(cost.tasks[task - 1], when))
 
     def check_memory(self, task: int, when: Literal["begin", "end"], found: Mapping[str, int]) -> None:
         """Compare the bytes that parts hold and the network has after the hooks ``when`` of a task with the plan.
@@ -87,10 +87,7 @@ class Ledger:
         if self.steps[task - 1] >= self.plan.steps[task - 1]:
             raise FomoError(f"task {task}: the {self.plan.steps[task - 1]} steps that the budget affords are spent.")
         kind = self._kind(task, step, batch)
-        counting = kind not in self._known or self._is_checked(task, step)
-        if self.plan.cost and kind not in self._known:
-            self._known[kind] = self.plan.cost.tasks[task - 1].step(len(batch.images), first=kind[1])
-        return FlopMeter() if counting else unmetered
+        return FlopMeter() if kind not in self._known or self._is_checked(task, step) else unmetered
 
     def charge(
         self,
@@ -115,15 +112,18 @@ class Ledger:
             FomoError: the step costs something else than its kind is known to cost.
         """
         kind = self._kind(task, step, batch)
-        known = self._known.get(kind)
-        if known:
-            known = without(known, left_out)
+        when = f"in step {step}{', which is lost' if num_lost else ''}"
+
+        def of_step(cost: Cost) -> Phases:
+            return without(cost.tasks[task - 1].step(len(batch.images), first=kind[1]), left_out)
+
         if isinstance(meter, FlopMeter):
-            self._settle(task, f"in step {step}{', which is lost' if num_lost else ''}", meter.phases, known)
+            known = self._known.get(kind)
+            self._settle(task, when, meter.phases, of_step, known and without(known, left_out))
             if not num_lost:  # a step that has ended early is no measure of its kind
                 self._known.setdefault(kind, meter.phases)
         else:
-            self._charge(task, known or {})
+            self._charge(task, without(self._known[kind], left_out), of_step)
         self.lost[task - 1] += num_lost
         self.steps[task - 1] += 1
         for pool, count in zip(POOLS, batch.counts, strict=True):
@@ -143,8 +143,16 @@ class Ledger:
             return True
         return rng.generator(self._seed, "ledger", task, step).random() < CHECKED_SHARE
 
-    def _settle(self, task: int, when: str, phases: Phases, planned: Phases | None) -> None:
-        """Charge what was counted; refuse it where it is not what was planned."""
+    def _settle(
+        self, task: int, when: str, phases: Phases, of: Callable[[Cost], Phases], known: Phases | None = None
+    ) -> None:
+        """Charge what was counted; refuse it where it is not what was planned, or else what is ``known`` of its kind.
+
+        ``of`` gives the part of a cost that it is.
+        """
+        plan = self.plan
+        cost = plan.recomputed.computed if plan.cost and plan.recomputed else plan.cost
+        planned = of(cost) if cost else known
         for name in {**phases, **(planned or {})} if planned is not None else ():
             now, then = (each.get(name, NOTHING).charged for each in (phases, planned or {}))
             if now != then:
@@ -152,12 +160,16 @@ class Ledger:
                     f"task {task}, {when}: {name} cost {now / GIGA:.9g} GFLOPs, planned were {then / GIGA:.9g}. A part "
                     f"has to cost the same in every step of a task, and its hooks what they cost in the rehearsal."
                 )
-        self._charge(task, phases)
+        self._charge(task, phases, of)
 
-    def _charge(self, task: int, phases: Phases) -> None:
+    def _charge(self, task: int, phases: Phases, of: Callable[[Cost], Phases]) -> None:
+        """Charge what was counted, but for what is computed a second time to save memory."""
+        surplus = self.plan.recomputed.surplus(of) if self.plan.recomputed else {}
+        self.recomputed += charged(surplus)
         of_task = self.phases[task - 1]
         for name, flops in phases.items():
-            of_task[name] = of_task.get(name, NOTHING).plus(flops)
+            paid = flops.plus(surplus.get(name, NOTHING), times=-1)
+            of_task[name] = of_task.get(name, NOTHING).plus(paid)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
@@ -166,6 +178,7 @@ class Ledger:
             "lost": list(self.lost),
             "phases": [dict(phases) for phases in self.phases],
             "samples": dict(self.samples),
+            "recomputed": self.recomputed,
             "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
         }
 
@@ -174,6 +187,7 @@ class Ledger:
         self.steps = state["steps"]
         self.lost = state["lost"]
         self.samples = state["samples"]
+        self.recomputed = state["recomputed"]
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
 
@@ -190,7 +204,7 @@ class Ledger:
             unit=plan.budget.unit,
             total=plan.budget.total,
             rounding=plan.budget.rounding,
-            caveats=tuple(plan.budget.caveats),
+            caveats=(*plan.budget.caveats, *plan.caveats),
             memory={
                 "multiplier": float(plan.memory.multiplier),
                 "peak_bytes": plan.memory.peak_bytes,

@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from fomo.budget.cost import Cost, TaskCost
-from fomo.budget.flops import charged
+from fomo.budget.flops import NOTHING, Phases, charged
 from fomo.budget.units import Budget
 from fomo.errors import FomoError
 from fomo.results.ledger import GIGA
@@ -31,11 +32,24 @@ class Memory:
         return Fraction(self.peak_bytes, self.reference_bytes)
 
 
+class Recomputed(NamedTuple):
+    """What a method costs, which is ``charged``, and what is ``computed`` where memory is saved by computing twice."""
+
+    charged: Cost
+    computed: Cost
+
+    def surplus(self, of: Callable[[Cost], Phases]) -> Phases:
+        """What is computed beyond what is charged, by phase, in the part of a cost that ``of`` gives."""
+        paid = of(self.charged)
+        return {name: flops.plus(paid.get(name, NOTHING), times=-1) for name, flops in of(self.computed).items()}
+
+
 @dataclass(frozen=True)
 class StepPlan:
     """Steps of every task, and what they are to cost. ``cost`` is ``None`` where steps were typed in.
 
-    ``sizes`` are those of the batches, where the cost depends on them.
+    ``sizes`` are those of the batches, where the cost depends on them. ``recomputed`` is there where the run computes
+    some things twice, which nobody is charged for. ``caveats`` say what could not be planned so.
     """
 
     budget: Budget
@@ -43,6 +57,8 @@ class StepPlan:
     cost: Cost | None = None
     memory: Memory | None = None
     sizes: BatchSizes = ONE_SIZE
+    recomputed: Recomputed | None = None
+    caveats: tuple[str, ...] = ()
 
     @property
     def multiplier(self) -> Fraction:

@@ -25,8 +25,6 @@ from fomo.system.reading import read_yaml
 
 UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
 """Keys that a run's label leaves out: they belong to the leaderboard's track, or change no result."""
-CHOSEN_RUNTIME = ("runtime.grad_checkpointing", "runtime.micro_batch")
-"""Keys of ``runtime`` that a method pays for: they are in the label."""
 STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
 STORED = "stored configuration"
@@ -240,7 +238,7 @@ def _refuse_trust(file: Path, values: Mapping[str, Any], given: Collection[str])
 def label(overrides: Sequence[str], replayed: str = "") -> str:
     """What a run is called in tables: its method (``replayed`` is a saved run's label) and what else was changed."""
     pairs = [override.lstrip("+").split("=", 1) for override in overrides if "=" in override]
-    chosen = {key: _bare(value) for key, value in pairs if key in CHOSEN_RUNTIME or key.split(".")[0] not in UNLABELLED}
+    chosen = {key: _bare(value) for key, value in pairs if key.split(".")[0] not in UNLABELLED}
     if chosen.get("experiment", "").startswith(STUDY):
         del chosen["experiment"]
     name = chosen.pop("method", replayed or "finetune")

@@ -14,6 +14,7 @@ from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loop import LearningRate
 from fomo.method import Method
+from fomo.model import fast
 from fomo.model.clip import ClipModel
 from fomo.position import Position
 from fomo.stream.batches import BatchMaker
@@ -86,6 +87,9 @@ def model(config: Config, random: bool = False) -> ClipModel:
     built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
+    fast.quicken(built.network)
+    if config.runtime.compile:
+        fast.compile_blocks(built.network)
     return built
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fomo.model.clip import ClipModel
+from fomo.model.fast import shortest
 from fomo.results.scores import NotFinished
 from fomo.system.runtime import Runtime
 
@@ -58,8 +59,9 @@ def encode_texts(model: ClipModel, texts: Iterable[str], runtime: Runtime) -> Te
     order = (tokens != model.tokenize([""])[0, -1]).sum(dim=1).argsort(stable=True)
     features = []
     for rows in order.split(TEXTS_AT_A_TIME):
+        some = tokens[rows, : shortest(model.network, tokens[rows])]
         with runtime.autocast():
-            features.append(model.network.encode_text(tokens[rows].to(runtime.device), normalize=True))
+            features.append(model.network.encode_text(some.to(runtime.device), normalize=True))
     return TextFeatures(
         {distinct[number]: row for row, number in enumerate(order.tolist())}, torch.cat(features).float()
     )

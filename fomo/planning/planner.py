@@ -2,28 +2,35 @@
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
-from fomo.budget.plan import Memory, StepPlan, plan, typed_in
+from fomo.budget.flops import FlopMeter, Meter, unmetered
+from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
+from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
+from fomo.system.determinism import refused
 from fomo.system.devices import synchronize
 from fomo.system.digest import json_digest
+from fomo.system.memory_fault import is_out_of_memory
 from fomo.training.nonfinite import check_rewindable
 from fomo.training.step import Learner
 
 TRIED_STEPS = 4
+COUNTED_TWICE = "FLOPs include what is computed twice"
+"""The caveat of a ledger whose method cannot be rehearsed, and which computes some things twice to save memory."""
 
 
 def stream_shape(
@@ -60,6 +67,8 @@ def _kinds(config: Config, size: int, task: int) -> list[Counts]:
 def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames = NO_NAMES) -> Cost:
     """What the configured method costs on a model: one cost for all batch sizes of the run.
 
+    It is the method's own: whatever ``runtime`` says, the whole batch is encoded at once, and every activation kept.
+
     Args:
         config: Says which method, in whose precision on a GPU.
         model: Its network may be on the meta device; it is not changed.
@@ -69,12 +78,14 @@ def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], name
     Raises:
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
+    return _cost(config, model, num_samples, names, _keeping_activations(config, model.network))
+
+
+def _cost(
+    config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames, make: Callable[[], Learner]
+) -> Cost:
+    """One cost from a rehearsal at every batch size, of what ``make`` makes."""
     shapes = {size: stream_shape(config, model, num_samples, size, names) for size in config.sizes.distinct}
-    return _of_shapes(config, shapes, lambda: factory.learner(config, model.network))
-
-
-def _of_shapes(config: Config, shapes: Mapping[int, StreamShape], make: Callable[[], Learner]) -> Cost:
-    """One cost from the shape of the stream at every batch size."""
     mixed = config.runtime.mixed_on_gpu
     return of_all_sizes({size: rehearse(make, shape, mixed) for size, shape in shapes.items()})
 
@@ -97,7 +108,8 @@ def plan_run(
 
     Raises:
         FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs; a
-            batch size is never reached; steps that are made again would overspend.
+            batch size is never reached; steps that are made again would overspend; a step of the method needs an
+            operation that has no deterministic algorithm on the GPU.
     """
     if kept_steps is not None and config.budget.unit == "wall_seconds":
         planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
@@ -105,8 +117,26 @@ def plan_run(
         planned = _planned(config, model, num_samples, names)
     if config.on_nan == "rewind":
         check_rewindable(planned)
+    if kept_steps is None and config.runtime.device.startswith("cuda"):
+        try_on_device(config, model, num_samples, names)
     config.sizes.check_reached(sum(planned.steps))
     return planned
+
+
+def try_on_device(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames) -> None:
+    """Take a few steps on a copy of the model, so that what cannot be deterministic is known before the first one.
+
+    Raises:
+        FomoError: the device has no deterministic algorithm for an operation.
+    """
+    copied = replace(model, network=copy.deepcopy(model.network))
+    try:
+        trial(config, copied, num_samples, max(config.sizes.distinct), names)
+    except RuntimeError as error:
+        if found := refused(error):
+            raise found from None
+        if not is_out_of_memory(error):  # which the run explains, with a size that fits
+            raise
 
 
 def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames) -> StepPlan:
@@ -114,9 +144,34 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
         seconds = {size: _seconds_per_step(config, model, num_samples, size, names) for size in timed}
-        return typed_in(budget, config.num_tasks, config.sizes, seconds)
+        planned = typed_in(budget, config.num_tasks, config.sizes, seconds)
+        return _try_to_tell_recomputed(planned, config, model, num_samples, names)
     cost = rehearsed(config, model, num_samples, names)
-    return plan(budget, cost, Memory(cost.peak_bytes, reference_bytes(config, model)), config.sizes)
+    planned = plan(budget, cost, Memory(cost.peak_bytes, reference_bytes(config, model)), config.sizes)
+    return replace(planned, recomputed=_recomputed(cost, config, model, num_samples, names))
+
+
+def _recomputed(
+    cost: Cost, config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames
+) -> Recomputed | None:
+    """Beside the cost, what is computed as ``runtime`` has it; ``None`` where that is the same."""
+    if not config.runtime.recomputes:
+        return None
+    make = partial(factory.learner, config, model.network)
+    return Recomputed(cost, _cost(config, model, num_samples, names, make))
+
+
+def _try_to_tell_recomputed(
+    planned: StepPlan, config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames
+) -> StepPlan:
+    """The plan of a budget that is not one of FLOPs, whose ledger counts some all the same."""
+    if not config.runtime.recomputes:
+        return planned
+    try:
+        cost = rehearsed(config, model, num_samples, names)
+        return replace(planned, recomputed=_recomputed(cost, config, model, num_samples, names))
+    except FomoError:  # which is no fault where steps are typed in
+        return replace(planned, caveats=(*planned.caveats, COUNTED_TWICE))
 
 
 _references: dict[str, int] = {}
@@ -135,26 +190,10 @@ def reference_bytes(config: Config, model: ClipModel) -> int:
     return _references[key]
 
 
-def without_recomputation(
-    config: Config, model: ClipModel, planned: StepPlan, num_samples: Sequence[int], names: StreamNames
-) -> int:
-    """FLOPs of the run, had it kept every activation: what MFU counts.
-
-    Args:
-        config: Says which method.
-        model: What was trained.
-        planned: The run's steps.
-        num_samples: |D_t| of every task.
-        names: Datasets and concepts of every task.
-    """
-    make = _keeping_activations(config, model.network)
-    shapes = {size: stream_shape(config, model, num_samples, size, names) for size in config.sizes.distinct}
-    unchecked = replace(planned, cost=_of_shapes(config, shapes, make))
-    return sum(map(unchecked.flops, range(1, len(planned.steps) + 1)))
-
-
 def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]:
-    """Makes learners on a copy of the network that encode the whole batch at once and keep every activation."""
+    """Makes learners that encode the whole batch at once and keep every activation; the network is not changed."""
+    if not config.runtime.recomputes:
+        return partial(factory.learner, config, network)
     copied = copy.deepcopy(network)
     copied.set_grad_checkpointing(False)
     return lambda: replace(factory.learner(config, copied), micro_batch=None)
@@ -169,16 +208,24 @@ def _seconds_per_step(
 
 
 def measure(config: Config) -> int:
-    """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
+    """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them.
+
+    The steps are counted ones, which compute what the budget is planned for.
+    """
     model = factory.model(config, random=True)
     torch.cuda.reset_peak_memory_stats(config.runtime.device)
     size = max(config.sizes.distinct)
-    trial(config, model, [size] * config.num_tasks, size)
+    trial(config, model, [size] * config.num_tasks, size, counted=True)
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
 def trial(
-    config: Config, model: ClipModel, num_samples: Sequence[int], size: int, names: StreamNames = NO_NAMES
+    config: Config,
+    model: ClipModel,
+    num_samples: Sequence[int],
+    size: int,
+    names: StreamNames = NO_NAMES,
+    counted: bool = False,
 ) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
 
@@ -188,6 +235,7 @@ def trial(
         num_samples: |D_t| of every task; the first is the one tried.
         size: Rows of the batch.
         names: Datasets and concepts of every task.
+        counted: Whether FLOPs are counted, which takes longer and, where steps are else shortened, more memory.
     """
     learner = factory.learner(config, model.network)
     learner.methods.begin_run(model.network, config.seed)
@@ -200,13 +248,14 @@ def trial(
         return []
     batch = _blank_batch(config, model, size)
     train_mode(model.network)
-    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)]
+    meter = FlopMeter() if counted else unmetered
+    return [_timed(learner, optimizer, batch, config.runtime.device, meter) for _ in range(TRIED_STEPS)]
 
 
-def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:
+def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str, meter: Meter) -> float:
     synchronize(device)
     start = time.perf_counter()
-    learner.step(optimizer, batch)
+    learner.step(optimizer, batch, meter)
     synchronize(device)
     return time.perf_counter() - start
 

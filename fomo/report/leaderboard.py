@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
-from fomo.results.config_file import comparable, read_config, sha256_without_seed
+from fomo.results.config_file import ranked, read_config, sha256_without_seed
 from fomo.results.layout import CARD
 from fomo.results.ledger import read_ledger
 from fomo.results.scores import Point, Scores, read_scores
@@ -115,7 +115,7 @@ Key = tuple[str, str, str]
 
 def _told_apart(entries: Mapping[Key, BoardEntry], runs: Mapping[Key, Sequence[_Run]]) -> Iterator[BoardEntry]:
     """The entries; to a label that others of the track have too, what tells them apart is added: settings, or code."""
-    settings = {key: _flat(comparable(runs[key][0].values)) for key in entries}
+    settings = {key: _flat(ranked(runs[key][0].values)) for key in entries}
     for key, entry in entries.items():
         alike = [other for other, each in entries.items() if (each.track, each.label) == (entry.track, entry.label)]
         added = [f"{name}={settings[key].get(name)}" for name in _differing([settings[other] for other in alike])]

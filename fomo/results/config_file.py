@@ -12,8 +12,10 @@ from fomo.system.reading import read_yaml
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
 UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
-LATER = {"model": ("folder",), "stream": ("seed",)}
-"""Keys of sections that older configurations lack: ``null`` makes no other experiment."""
+LATER = {"model": {"folder": None}, "stream": {"seed": None}, "runtime": {"compile": None, "deterministic": True}}
+"""Keys of sections that older configurations lack, and the value that makes no other run."""
+ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
+"""Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -31,17 +33,24 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def sha256_without_seed(values: Mapping[str, Any]) -> str:
-    """Equal for runs that differ by their seed alone."""
-    return json_digest({key: value for key, value in comparable(values).items() if key != "seed"})
+    """Equal for runs that differ by their seed, or by what moves their last bits alone."""
+    return json_digest({key: value for key, value in ranked(values).items() if key != "seed"})
+
+
+def ranked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that its result is ranked by."""
+    kept = comparable(values)
+    kept["runtime"] = {key: value for key, value in kept["runtime"].items() if key not in ENGINE}
+    return kept
 
 
 def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that makes it another experiment."""
+    """The part of a configuration that makes it another run: to the last bit, its seconds and its device apart."""
     kept = {key: value for key, value in values.items() if key not in UNCOMPARED}
     kept["runtime"] = {key: value for key, value in values["runtime"].items() if key not in UNCOMPARED_RUNTIME}
     for section, later in LATER.items():
-        if isinstance(node := values.get(section), Mapping):
-            kept[section] = {key: value for key, value in node.items() if value is not None or key not in later}
+        if isinstance(node := kept.get(section), Mapping):
+            kept[section] = {key: value for key, value in node.items() if key not in later or value != later[key]}
     return kept
 
 

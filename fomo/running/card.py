@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from fomo.planning.planner import without_recomputation
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
 from fomo.running.extras import extra_parameters
@@ -58,10 +57,7 @@ def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
     charged = live.ledger.charged_flops
     if not charged:
         return None
-    model_flops = charged
-    if config.runtime.grad_checkpointing or config.runtime.micro_batch:
-        pools = prepared.maker.pools
-        model_flops = without_recomputation(config, prepared.model, prepared.plan, pools.update_sizes, pools.names)
+    num_samples = sum(live.ledger.samples.values())
     best = peak(config.runtime.device, config.runtime.precision)
-    rates = utilisation(charged, model_flops, sum(live.ledger.samples.values()), live.usage.seconds, best)
+    rates = utilisation(charged + live.ledger.recomputed, charged, num_samples, live.usage.seconds, best)
     return {**rates, "energy_joules": live.usage.joules}

@@ -18,6 +18,7 @@ from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
+from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
 from fomo.system.writing import file_beside
 
@@ -34,7 +35,7 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
 
     Raises:
         Stopped: a signal has ended the run; what is saved is in its text.
-        FomoError: a step was not finite, or memory ran out.
+        FomoError: a step was not finite, memory ran out, or an operation has no deterministic algorithm.
     """
     try:
         yield
@@ -49,6 +50,8 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
     except MemoryFault as fault:
         checkpointer.writer.wait()
         raise explain(fault, prepared, checkpointer.writer.newest) from None
+    except RuntimeError as error:
+        raise refused(error) or error from None
     finally:
         checkpointer.writer.wait()
         live.record.close()

@@ -15,6 +15,7 @@ from fomo.results.config_file import comparable
 from fomo.running.contents import contents_of
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
+from fomo.system.determinism import NOT_DETERMINISTIC
 from fomo.training.methods import Methods
 from fomo.version import __version__
 
@@ -60,7 +61,8 @@ class Prepared:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
         deployed = [] if self.is_plain else [NO_PLAIN_WEIGHTS]
-        return (*self.plan.budget.caveats, *validation, *self.model.caveats, *deployed)
+        unsure = [] if self.resolved.config.runtime.deterministic else [NOT_DETERMINISTIC]
+        return (*self.plan.budget.caveats, *unsure, *validation, *self.model.caveats, *deployed)
 
     @cached_property
     def contents(self) -> dict[str, Any]:

@@ -20,9 +20,12 @@ from fomo.running.folder import FolderState, check_resumable, enter, holding, ru
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import kept_steps, start_or_resume
+from fomo.system.determinism import deterministic
 from fomo.system.lock import check_free
 from fomo.system.memory_fault import during
 from fomo.system.signals import Stop
+
+UNSURE = "With runtime.deterministic=false it may end in other last bits than a run that was not stopped."
 
 
 class Audience(Protocol):
@@ -83,8 +86,10 @@ def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
     check_free(folder)
     if state is FolderState.UNFINISHED:
         goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
-        audience.say(f"{folder} holds an unfinished run of this experiment: {goes_on}.")
-    with audience.busy("preparing models and images (drawn once, then cached)"):
+        unsure = "" if resolved.config.runtime.deterministic or not checkpoints else f" {UNSURE}"
+        audience.say(f"{folder} holds an unfinished run of this experiment: {goes_on}.{unsure}")
+    exact = deterministic(resolved.config.runtime.deterministic)
+    with exact, audience.busy("preparing models and images (drawn once, then cached)"):
         prepared = prepare(resolved, kept_steps(folder))
     with audience.watching() as progress:
         execute(prepared, folder, progress, stop)
@@ -129,7 +134,7 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
         Stopped: ``stop`` heard a signal; what is saved is in its text.
         FomoError: another process runs in ``folder``, or what lies there is of another run.
     """
-    with holding(folder):
+    with holding(folder), deterministic(prepared.resolved.config.runtime.deterministic):
         if state_of(folder, prepared.resolved) is not FolderState.FINISHED:  # it may be by now
             _execute(prepared, folder, progress, stop or Stop())
 

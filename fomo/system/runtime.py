@@ -13,7 +13,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Runtime:
-    """What does not change the experiment, but where, how fast and in how much memory it runs.
+    """What does not change the experiment, but where, how fast and in how much memory it runs: but for the precision,
+    nothing here changes a plan, a ledger or a leaderboard's track.
 
     Raises:
         FomoError: a value is not allowed, or torch cannot use the device.
@@ -31,8 +32,12 @@ class Runtime:
     """Seconds after which workers that neither return nor read anything are reported as hung."""
     image_cache_gb: float = 20.0
     """GB of decoded images of evaluations that are kept on disk for later ones (``FOMO_CACHE/images``); 0: none."""
+    deterministic: bool = True
+    """The same bytes from the same command, on a GPU too; ``False`` may be faster, and the result says so."""
+    compile: str | None = None
+    """``blocks``: residual blocks are compiled; a step whose FLOPs are counted is not."""
     grad_checkpointing: bool = False
-    """Keep the activations of few layers and compute the rest again in the backward pass: less memory, more FLOPs."""
+    """Keep the activations of few layers and compute the rest again in the backward pass: less memory, more time."""
     micro_batch: int | None = None
     """Rows whose activations are kept at once, each row being encoded twice (``fomo/training/micro_batches.py``)."""
     allow_targets: tuple[str, ...] = field(default=())
@@ -50,6 +55,8 @@ class Runtime:
     def _check(self) -> None:
         for name in ("precision", "planned_precision"):
             check_choice(f"value of runtime.{name}", getattr(self, name), (*PRECISIONS, "auto"))
+        if self.compile is not None:
+            check_choice("value of runtime.compile", self.compile, ("blocks", "null"))
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -63,6 +70,11 @@ class Runtime:
         check_allowed(
             self.worker_timeout > 0, f"runtime.worker_timeout={self.worker_timeout}", "numbers above 0, in seconds"
         )
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed a second time, to save memory."""
+        return self.grad_checkpointing or self.micro_batch is not None
 
     @property
     def mixed_on_gpu(self) -> bool:

@@ -21,12 +21,12 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
 def utilisation(
-    charged_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
+    computed_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
 ) -> dict[str, float | str]:
     """Rates of the training, as ``card.json`` has them.
 
     Args:
-        charged_flops: everything that was computed.
+        computed_flops: everything that was computed, activations that were computed again included.
         model_flops: what the method needs, without recomputed activations.
         num_samples: samples trained on.
         seconds: time of the training, hooks included, evaluations not.
@@ -35,9 +35,9 @@ def utilisation(
     return {
         "training_seconds": round(seconds, 3),
         "samples_per_second": num_samples / seconds,
-        "flops_per_second": charged_flops / seconds,
+        "flops_per_second": model_flops / seconds,
         "mfu": model_flops / seconds / best.flops_per_second,
-        "hfu": charged_flops / seconds / best.flops_per_second,
+        "hfu": computed_flops / seconds / best.flops_per_second,
         "peak_flops_per_second": best.flops_per_second,
         "peak_source": best.source,
     }

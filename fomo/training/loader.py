@@ -10,6 +10,7 @@ from typing import Any
 from fomo.batch import Batch
 from fomo.data.drawn import Skipped
 from fomo.model.clip import ClipModel
+from fomo.model.fast import shortest
 from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.stream.definition import StreamNames
 from fomo.system.feed import Feed
@@ -90,7 +91,8 @@ class Batches:
         pretraining, update, buffer = raw.counts  # pinning makes a list of it
         tokens = raw.tokens.to(device, non_blocking=True)
         sources = raw.sources.to(device, non_blocking=True)
-        return Batch(images, tokens, (pretraining, update, buffer), sources=sources)
+        num_tokens = shortest(self._model.network, raw.tokens)
+        return Batch(images, tokens, (pretraining, update, buffer), num_tokens=num_tokens, sources=sources)
 
 
 def counted(skipped: Collection[Skipped]) -> dict[str, int]:

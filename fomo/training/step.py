@@ -221,7 +221,7 @@ def encode(network: nn.Module, batch: Batch) -> Features:
 
     They are taken in the precision and mode that the network is in.
     """
-    return Features(*network(batch.images, batch.tokens)[:3])
+    return Features(*network(batch.images, batch.tokens[:, : batch.num_tokens])[:3])
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

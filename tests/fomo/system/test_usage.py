@@ -12,7 +12,7 @@ from tests import tiny
 
 def test_rates_by_hand() -> None:
     rates = utilisation(400, 300, 50, seconds=2.0, best=Peak(1000, "made up"))
-    assert (rates["mfu"], rates["hfu"], rates["flops_per_second"], rates["samples_per_second"]) == (0.15, 0.2, 200, 25)
+    assert (rates["mfu"], rates["hfu"], rates["flops_per_second"], rates["samples_per_second"]) == (0.15, 0.2, 150, 25)
 
 
 def test_the_clock_stands_still_while_paused() -> None:

@@ -1,0 +1,256 @@
+"""The features of open_clip's transformers in less time. Exact but for rounding, and never while FLOPs are counted.
+
+The budget charges what the protocol computes: whole attention layers over 77 tokens and every patch. While FLOPs are
+counted (the rehearsal, the first and some other steps, hooks outside of steps) the towers are open_clip's own. Else:
+
+- attention reads q, k and v as views of one packed projection, where ``nn.MultiheadAttention`` copies them;
+- a text tower that is causal and pools at the end token computes the batch's longest text, not the whole context;
+- of the last block of an image tower that pools its first token, queries and MLP are computed for that token alone;
+- patches are one matrix product in place of a convolution;
+- blocks may be compiled (:func:`compile_blocks`).
+
+A network that a hook of somebody else listens to shows every layer whole, as open_clip has it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock, Transformer, VisionTransformer
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from fomo.budget.flops import is_counting
+from fomo.errors import FomoError
+from fomo.system.text import first_line
+
+CAUSAL = "causal"
+"""Stands for the causal mask of a text tower, which is then never read."""
+LOOP = "fomo."
+"""Where hooks that see no difference come from."""
+STEP = 8
+"""Texts are cut to a multiple of so many tokens: a compiled block knows few lengths."""
+
+
+class Attention(nn.MultiheadAttention):
+    """Self-attention whose q, k and v are views of one product; all else is ``nn.MultiheadAttention``'s."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, key: Tensor, value: Tensor, *rest: Any, attn_mask: Any = None, **more: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attention of ``query`` [b, 1 or l, d] to ``key`` [b, l, d]; ``attn_mask`` is :data:`CAUSAL`, or none is."""
+        is_ours = attn_mask is None or attn_mask is CAUSAL
+        if is_counting() or not is_ours or rest or more != {"need_weights": False} or key is not value:
+            return super().forward(query, key, value, *rest, attn_mask=attn_mask, **more)
+        found = F.scaled_dot_product_attention(*self._projected(query, key), is_causal=attn_mask is CAUSAL)
+        mixed = found.transpose(1, 2).reshape(query.shape)
+        return F.linear(mixed, self.out_proj.weight, self.out_proj.bias), None
+
+    def _projected(self, query: Tensor, key: Tensor) -> list[Tensor]:
+        """q, k and v, each [b, heads, rows, d ÷ heads]."""
+        if query is key:
+            return self._heads(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3)
+        width = self.embed_dim
+        weight = self.in_proj_weight
+        bias = self.in_proj_bias
+        q = F.linear(query, weight[:width], bias[:width])
+        return self._heads(q, 1) + self._heads(F.linear(key, weight[width:], bias[width:]), 2)
+
+    def _heads(self, projected: Tensor, number: int) -> list[Tensor]:
+        batch, length, _ = projected.shape
+        parts = projected.view(batch, length, number, self.num_heads, self.head_dim).unbind(2)
+        return [part.transpose(1, 2) for part in parts]
+
+
+class Block(ResidualAttentionBlock):
+    """open_clip's residual block; maybe compiled, and maybe for the first row of each sequence alone."""
+
+    is_compiled = False
+
+    def forward(
+        self,
+        q_x: Tensor,
+        k_x: Tensor | None = None,
+        v_x: Tensor | None = None,
+        attn_mask: Any = None,
+        first_only: bool = False,
+    ) -> Tensor:
+        """Rows [b, l, d] to rows; with ``first_only`` to the first one of each sequence, [b, 1, d]."""
+        if is_counting() or k_x is not None or v_x is not None or isinstance(attn_mask, Tensor):
+            return super().forward(q_x, k_x, v_x, attn_mask)
+        compute = _compiled if self.is_compiled and _can_compile(self) else _block
+        return compute(self, q_x, attn_mask, first_only)
+
+
+def _can_compile(block: Block) -> bool:
+    """Whether compiling pays: for gradients, and where no layer is adapted, which would be another graph each."""
+    plain = not any(map(parametrize.is_parametrized, block.modules()))
+    return torch.is_grad_enabled() and plain and not is_listened_to(block)
+
+
+def _block(block: Block, rows: Tensor, attn_mask: str | None, first_only: bool) -> Tensor:
+    keys = block.ln_1(rows)
+    queries = keys[:, :1] if first_only else keys
+    found = block.attn(queries, keys, keys, need_weights=False, attn_mask=attn_mask)[0]
+    rows = (rows[:, :1] if first_only else rows) + block.ls_1(found)
+    return rows + block.ls_2(block.mlp(block.ln_2(rows)))
+
+
+_compiled: Callable[..., Tensor] = torch.compile(_block, dynamic=False)
+"""Compiled when it is called first, once for all blocks of one form: regional compilation."""
+
+
+class ImageTower(VisionTransformer):
+    """open_clip's image transformer that pools its first token."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [b, d] of images [b, 3, h, w]."""
+        if is_counting() or self.transformer.grad_checkpointing or is_listened_to(self):
+            return super().forward(x)
+        *blocks, last = self.transformer.resblocks
+        rows = self._embeds(x)
+        for block in blocks:
+            rows = block(rows)
+        pooled, _ = self._pool(last(rows, first_only=True))
+        return pooled if self.proj is None else pooled @ self.proj
+
+    def _embeds(self, x: Tensor) -> Tensor:
+        if is_counting() or is_listened_to(self):
+            return super()._embeds(x)
+        patches = F.linear(_patches(x, self.patch_size), self.conv1.weight.flatten(1))
+        first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        rows = torch.cat([first, patches], dim=1) + self.positional_embedding.to(patches.dtype)
+        return self.ln_pre(self.patch_dropout(rows))
+
+
+def _patches(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images [b, 3, h, w] cut into patches of ``size``, [b, patches, 3 · height · width], as a convolution has them."""
+    batch, colours, height, width = images.shape
+    down, across = height // size[0], width // size[1]
+    cut = images.view(batch, colours, down, size[0], across, size[1])
+    return cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, down * across, -1)
+
+
+class Clip(CLIP):
+    """open_clip's CLIP whose text tower is causal and pools at the end token: it takes texts that are cut behind it."""
+
+    def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
+        """Features [b, d] of texts [b, l]; l may be below the context, where only padding is missing."""
+        if is_counting():
+            return super().encode_text(self.padded(text), normalize)
+        kind = self.transformer.get_cast_dtype()
+        rows = self.token_embedding(text).to(kind) + self.positional_embedding[: text.shape[1]].to(kind)
+        rows = self.ln_final(self.transformer(rows, attn_mask=CAUSAL))
+        pooled = rows[torch.arange(len(text), device=text.device), text.argmax(dim=-1)]
+        projection = self.text_projection
+        if projection is not None:
+            pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+        return F.normalize(pooled, dim=-1) if normalize else pooled
+
+    def padded(self, text: Tensor) -> Tensor:
+        """Texts [b, l] over the whole context, as the protocol has them."""
+        return F.pad(text, (0, self.context_length - text.shape[1]))
+
+
+def shortest(network: nn.Module, tokens: Tensor) -> int:
+    """How many tokens of texts [n, context] have to be computed, a multiple of :data:`STEP`; all where it matters.
+
+    The tokens are to lie in the host's memory.
+    """
+    context: int = tokens.shape[1]
+    if not isinstance(network, Clip) or is_listened_to(network):
+        return context
+    last = int(tokens.argmax(dim=-1).max()) + 1
+    return min(context, -(-last // STEP) * STEP)
+
+
+def quicken(network: nn.Module) -> None:
+    """Have every part of a network compute so for which it is exact. Names, weights and outputs stay what they are."""
+    for module in network.modules():
+        if type(module) is ResidualAttentionBlock and _is_packed(module.attn):
+            module.attn.__class__ = Attention
+            module.__class__ = Block
+    for module in network.modules():
+        if type(module) is VisionTransformer and _pools_first(module):
+            module.__class__ = ImageTower
+    if type(network) is CLIP and _is_causal(network):
+        network.__class__ = Clip
+
+
+def _is_packed(attention: nn.Module) -> bool:
+    """Whether it is self-attention with one projection, rows first, and drops nothing."""
+    return (
+        type(attention) is nn.MultiheadAttention
+        and attention.in_proj_weight is not None
+        and attention.in_proj_bias is not None
+        and attention.bias_k is None
+        and attention.batch_first
+        and not attention.add_zero_attn
+        and not attention.dropout
+    )
+
+
+def _has_blocks(transformer: nn.Module) -> bool:
+    return type(transformer) is Transformer and all(isinstance(block, Block) for block in transformer.resblocks)
+
+
+def _pools_first(tower: VisionTransformer) -> bool:
+    is_first = tower.attn_pool is None and tower.pool_type == "tok" and not tower.output_tokens
+    return is_first and tower.transformer.batch_first and _has_blocks(tower.transformer)
+
+
+def _is_causal(network: CLIP) -> bool:
+    mask = network.attn_mask
+    if mask is None or network.text_pool_type != "argmax" or not _has_blocks(network.transformer):
+        return False
+    return mask.is_meta or torch.equal(mask, torch.full_like(mask, -torch.inf).triu_(1))
+
+
+def is_listened_to(network: nn.Module) -> bool:
+    """Whether somebody's hook would see what a layer takes or returns."""
+    if torch.nn.modules.module._has_any_global_hook():
+        return True
+    return any(_is_foreign(hook) for module in network.modules() for hook in _hooks(module))
+
+
+def _hooks(module: nn.Module) -> list[Any]:
+    kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return [hook for kind in kinds for hook in kind.values()] if any(kinds) else []
+
+
+def _is_foreign(hook: Any) -> bool:
+    return not str(getattr(hook, "__module__", "")).startswith(LOOP)
+
+
+def blocks_of(network: nn.Module) -> Iterator[Block]:
+    """The blocks of both towers that are computed so."""
+    return (module for module in network.modules() if isinstance(module, Block))
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Compile the residual blocks of a network when they are called first.
+
+    Raises:
+        FomoError: it has none, or this machine cannot compile.
+    """
+    blocks = list(blocks_of(network))
+    if not blocks:
+        raise FomoError(
+            "runtime.compile=blocks: this model has no residual attention blocks of open_clip. "
+            "Take runtime.compile=null."
+        )
+    _check_compiler(str(cast(Tensor, next(network.parameters())).device))
+    for block in blocks:
+        block.is_compiled = True
+
+
+def _check_compiler(device: str) -> None:
+    try:
+        torch.compile(lambda number: number.sin() + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # whatever a compiler or its absence raises
+        raise FomoError(
+            f"runtime.compile=blocks: torch cannot compile here ({first_line(error)}). Install a C++ compiler (and "
+            "Triton for a GPU), or take runtime.compile=null."
+        ) from error

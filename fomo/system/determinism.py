@@ -1,0 +1,50 @@
+"""The same bytes from the same command on the same machine, on a GPU too: torch's deterministic algorithms."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from fomo.errors import FomoError
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+NOT_DETERMINISTIC = "not deterministic"
+"""The caveat of a result that another run of the same command need not give to the last bit."""
+_REFUSED = re.compile(r"(\S+) does not have a deterministic (?:\w+ )?implementation")
+
+
+@contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """While open, every operation gives the same bits for the same input, or is refused (:func:`refused`).
+
+    Fused attention then takes a backend whose backward pass adds in one order. With ``enabled=False`` nothing changes.
+    """
+    if not enabled:
+        yield
+        return
+    os.environ.setdefault(WORKSPACE, ":4096:8")  # cuBLAS reads it when it is used first
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    found = torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and nothing here reads such memory
+    cudnn.deterministic = True
+    cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark = found
+
+
+def refused(error: BaseException) -> FomoError | None:
+    """The error to show for an operation that torch has no deterministic algorithm for; ``None`` for other errors."""
+    found = _REFUSED.search(str(error))
+    if not found:
+        return None
+    return FomoError(
+        f"runtime.deterministic=true: torch has no deterministic algorithm for {found[1]} on this device. Write it "
+        "with other operations, or take runtime.deterministic=false, which marks the result."
+    )
