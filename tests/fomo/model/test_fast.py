@@ -66,11 +66,7 @@ WHOLE = open_clip.transformer.VisionTransformer
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[type, type]]] = {
     "as ViT-B": ({}, {}, (fast.ImageTower, fast.Clip)),
     "layer scale": ({"ls_init_value": 0.3, "no_ln_pre": True}, {"ls_init_value": 0.2}, (fast.ImageTower, fast.Clip)),
-    "norm after pooling": (
-        {"final_ln_after_pool": True},
-        {"proj_type": "none", "width": 32},
-        (fast.ImageTower, fast.Clip),
-    ),
+    "norm after pooling": ({"final_ln_after_pool": True}, {"proj_type": "none", "width": 32}, (fast.ImageTower, fast.Clip)),
     "projection with a bias": ({}, {"proj_bias": True}, (fast.ImageTower, fast.Clip)),
     "means of tokens": ({"pool_type": "avg"}, {}, (WHOLE, fast.Clip)),
     "pooled by attention": ({"attentional_pool": True, "attn_pooler_heads": 4}, {}, (WHOLE, fast.Clip)),
