@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import threading
@@ -472,3 +473,13 @@ def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
     finally:
         over.set()
         signal.signal(signal.SIGALRM, before)
+
+
+def test_the_benchmark_runs_at_a_tiny_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], decoded: list[int]
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["evaluation.py", *["--images", "6", "--datasets", "2", "--workers", "0", "--device", "cpu"]]
+    )
+    runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "evaluation.py"), run_name="__main__")
+    assert len(decoded) == 6 and "second to first" in capsys.readouterr().out
