@@ -1,18 +1,61 @@
-"""Fixtures shared by all tests."""
+"""What all tests share: the device that they compute on, and a session that shows something."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, before the first product on a GPU
 
 import pytest
+import torch
 from hypothesis import settings
 
 # How long an example takes is a matter of the machine, not of the code under test.
 settings.register_profile("fomo", deadline=None)
 settings.load_profile("fomo")
+
+GPU = torch.cuda.is_available()
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Where a promise is tested: on the CPU, and once more on a GPU, which is skipped where there is none."""
+    return str(request.param)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU, before any of its fixtures is made."""
+    if item.get_closest_marker("gpu") and not GPU:
+        pytest.skip("needs a GPU")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked ``gpu`` has the GPU, and deterministic algorithms; any other, and its commands, see no GPU."""
+    with _deterministic() if item.get_closest_marker("gpu") else _gpu_hidden():
+        return (yield)
+
+
+@contextmanager
+def _gpu_hidden() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

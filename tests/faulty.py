@@ -40,7 +40,7 @@ class Faulty(fomo.Method):
         return 0 if hook == "loss" else None
 
     def loss(self, network, batch, loss):
-        if zlib.crc32(batch.images.numpy().tobytes()) not in self.batches:
+        if zlib.crc32(batch.images.cpu().numpy().tobytes()) not in self.batches:
             return loss
         if self.kind == "gradient":
             return loss + (network.logit_scale * 0).sqrt()
@@ -80,5 +80,6 @@ def faulty(**settings: object) -> tuple[str, ...]:
 
 def marked(prepared: Prepared, *places: tuple[int, int]) -> list[int]:
     """The batches of these tasks and steps, as the plug-in knows them again."""
-    images = (prepared.model.normalize(prepared.maker[place].images) for place in places)
-    return [zlib.crc32(each.numpy().tobytes()) for each in images]
+    device = prepared.resolved.config.runtime.device
+    images = (prepared.model.normalize(prepared.maker[place].images.to(device)) for place in places)
+    return [zlib.crc32(each.cpu().numpy().tobytes()) for each in images]

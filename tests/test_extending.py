@@ -64,7 +64,7 @@ def test_the_ordering_takes_datasets_in_turn() -> None:
     assert [f"{each.dataset}{each.name}" for each in ordered] == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
 
-def test_all_that_is_named_takes_part_in_one_run(installed: None, tmp_path: Path) -> None:
+def test_all_that_is_named_takes_part_in_one_run(installed: None, device: str, tmp_path: Path) -> None:
     run = tiny.run(
         tmp_path / "run",
         *(
@@ -76,6 +76,7 @@ def test_all_that_is_named_takes_part_in_one_run(installed: None, tmp_path: Path
             "meta_schedule=dynamic",
         ),
         *("stream.adaptation=[swatches,pocket_solids]", "stream.ordering=interleaved"),
+        f"runtime.device={device}",
     )
     config = (run / "config.yaml").read_text()
     assert all(f"fomo_template.{target}" in config for target in ("pull.Pull", "linear.linear"))

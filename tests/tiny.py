@@ -1,4 +1,7 @@
-"""A tiny real experiment: the shipped model, drawn pictures, two tasks of three steps."""
+"""A tiny real experiment: the shipped model, drawn pictures, two tasks of three steps, on the CPU.
+
+``runtime.device=cuda`` after it has it compute there; numbers of a GPU are others.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ TINY = (
     "batch_size=24",
     "budget=steps",
     "budget.steps=6",
+    "runtime.device=cpu",
 )
 
 

@@ -23,7 +23,8 @@ EPILOG = """examples:
   fomo check pull:Pull strength=0.1         class Pull of pull.py, here or installed; settings of its constructor
   fomo check pull:Pull trainable=lora       the same beside another part
   fomo check pull:Pull regularizer=[ewc]    and beside another regulariser
-  fomo check ema_merge                      what method=ema_merge is"""
+  fomo check ema_merge                      what method=ema_merge is
+  fomo check pull:Pull --device cuda        everything on the GPU"""
 
 
 def main(arguments: list[str]) -> None:
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> None:
         "method", metavar="MODULE:CLASS | NAME", help="a class (or MODULE.CLASS), or an option of method="
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
+    parser.add_argument("--device", default="cpu", help="where it computes, as torch names it (default: cpu)")
     options = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
 
@@ -46,18 +48,18 @@ def main(arguments: list[str]) -> None:
         console.print(f"{mark}  {escape(f'{finding.check:<13} {CHECKS[finding.check]}{why}')}")
 
     with console.status("the pocket's images are drawn once, then cached"):
-        report = checked(options.method, options.overrides, seen)
+        report = checked(options.method, options.overrides, options.device, seen)
     if not report.passed:
         raise FomoError(f"{options.method} does not conform: {', '.join(report.failed)}. The contract: fomo.Method.")
 
 
-def checked(method: str, overrides: list[str], seen: Any) -> Any:
+def checked(method: str, overrides: list[str], device: str, seen: Any) -> Any:
     """The report on a class, or on a named method."""
     if not is_target(method):
         parse([f"method={method}"])  # refuses an unknown name
         from fomo.testing import conformance_of
 
-        return conformance_of([f"method={method}", *overrides], seen)
+        return conformance_of([f"method={method}", *overrides], seen, device)
     parsed = [(each, line) for each, line in zip(parse(overrides), overrides, strict=True)]
     settings = {each.key_or_group: each.value() for each, _ in parsed if not _beside(each.key_or_group)}
     found = find(method)
@@ -69,7 +71,7 @@ def checked(method: str, overrides: list[str], seen: Any) -> Any:
         if each.key_or_group == group and names_in(each) is None:
             beside = f" To have both: {group}=[{each.value()}]." if group in GROUPS else ""
             raise FomoError(f"{line}: {method} is a {group} itself and would take its place. Leave it out.{beside}")
-    return conformance(found, *others, seen=seen, settings=settings)
+    return conformance(found, *others, settings=settings, device=device, seen=seen)
 
 
 def _beside(key: str) -> bool:

@@ -92,7 +92,7 @@ class Kit:
 
     def world(self, seed: int = 0) -> World:
         """Model and data."""
-        return world(self.of_model, seed)
+        return world(self.of_model, seed, self.config.runtime.device)
 
     def check_contract(self) -> None:
         """Class, hooks, constructor."""
@@ -286,7 +286,8 @@ class Kit:
 
     def check_precision(self) -> None:
         """A step of each task in bf16."""
-        trial = self.trial(num_steps=1, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+        kind = torch.device(self.config.runtime.device).type
+        trial = self.trial(num_steps=1, autocast=partial(torch.autocast, kind, torch.bfloat16))
         trial.whole(1)
         deployed = trial.whole(2)
         require_finite(trial.losses, deployed)

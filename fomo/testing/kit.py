@@ -14,7 +14,7 @@ from fomo.method import Method
 from fomo.testing.checks import Kit
 from fomo.testing.report import Finding, Report
 from fomo.testing.watch import settings_kept
-from fomo.testing.world import config_of
+from fomo.testing.world import config_of, repeatable
 
 CHECKS = {
     "contract": "is a fomo.Method whose hooks can be called",
@@ -45,36 +45,58 @@ Seen = Callable[[Finding], None]
 
 
 def conformance(
-    method: Any, *overrides: str, settings: Mapping[str, Any] | None = None, seen: Seen = lambda finding: None
+    method: Any,
+    *overrides: str,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    seen: Seen = lambda finding: None,
 ) -> Report:
     """Check a class that derives from ``fomo.Method``.
 
-    ``overrides`` choose what stands beside it and the model, as in ``trainable=lora model=pocket_vit``; ``settings``
-    are the arguments of its constructor; ``seen`` hears of every check when it is done.
+    Args:
+        method: The class.
+        overrides: Choose what stands beside it and the model, as in ``trainable=lora model=pocket_vit``.
+        settings: The arguments of its constructor.
+        device: Where everything computes, as torch names it; ``auto``: on a GPU where there is one.
+        seen: Hears of every check when it is done.
+
+    Raises:
+        FomoError: torch cannot use the device.
     """
 
     def parts(config: Config) -> dict[str, Method]:
         made = method(**(settings or {}))
         return with_one_more(factory.methods(config).parts, method.group, method.__name__, made)
 
-    return _report(partial(check_method, method, getattr(method, "__qualname__", repr(method))), overrides, parts, seen)
+    contract = partial(check_method, method, getattr(method, "__qualname__", repr(method)))
+    return _report(contract, overrides, device, parts, seen)
 
 
-def conformance_of(overrides: Sequence[str], seen: Seen = lambda finding: None) -> Report:
-    """Check what is configured, as in ``["method=ewc", "trainable=lora"]``."""
-    return _report(lambda: None, tuple(overrides), lambda config: factory.methods(config).parts, seen)
+def conformance_of(overrides: Sequence[str], seen: Seen = lambda finding: None, device: str = "cpu") -> Report:
+    """Check what is configured, as in ``["method=ewc", "trainable=lora"]``, on a device."""
+    return _report(lambda: None, tuple(overrides), device, lambda config: factory.methods(config).parts, seen)
 
 
 def _report(
     contract: Callable[[], None],
     overrides: tuple[str, ...],
+    device: str,
     parts: Callable[[Config], dict[str, Method]],
     seen: Seen,
 ) -> Report:
-    config = config_of(overrides)
+    """The report of all checks.
+
+    Args:
+        contract: The first check, which needs nothing built.
+        overrides: Of the kit's configuration.
+        device: Where everything computes.
+        parts: Makes the method from the configuration.
+        seen: Hears of every check when it is done.
+    """
+    config = config_of(overrides, device)
     findings = dict[str, Finding]()
     of_model = tuple(each for each in overrides if each.split("=")[0].split(".")[0] == "model")
-    with tempfile.TemporaryDirectory() as folder, settings_kept():
+    with tempfile.TemporaryDirectory() as folder, settings_kept(), repeatable(config.runtime.device):
         kit = Kit(contract, config, of_model, partial(parts, config), Path(folder))
         for check in CHECKS:
             missing = [each for each in NEEDS.get(check, ("training",)) if findings[each].status != "ok"]

@@ -205,7 +205,7 @@ class Trial:
 
     def load(self, saved: Saved, inside: int | None = None) -> None:
         """Go on as a run does; ``inside`` of a task, if the state was kept between two of its steps."""
-        state = unpack(saved.packed.state, saved.packed.tensors, "cpu")
+        state = unpack(saved.packed.state, saved.packed.tensors, self.world.config.runtime.device)
         self.optimizer = go_on(self.learner, state, self.task(inside) if inside else None)
         if inside:
             train_mode(self.network)

@@ -23,7 +23,7 @@ MAKERS = ((np.random, "default_rng"), (rng, "generator"))
 
 
 class Setting(NamedTuple):
-    """How it is read, as something to compare, and set to what was read."""
+    """How it is read, as something to compare (``None``: there is nothing yet), and set to what was read."""
 
     read: Callable[[], Any]
     restore: Callable[[Any], object]
@@ -34,6 +34,25 @@ def _numpy_state() -> tuple[Any, ...]:
     return state[0], state[1].tobytes(), *state[2:]
 
 
+KINDS = ("cpu", "cuda")
+
+
+def _set_autocast(enabled: Sequence[bool]) -> None:
+    for kind, of_kind in zip(KINDS, enabled, strict=True):
+        torch.set_autocast_enabled(kind, of_kind)
+
+
+def _random_states_of_gpus() -> list[bytes] | None:
+    """``None`` as long as nothing was asked of a GPU."""
+    if not torch.cuda.is_initialized():
+        return None
+    return [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
+
+
+def _state_of(saved: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(saved), dtype=torch.uint8)
+
+
 def _set_environment(values: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(values)
@@ -42,7 +61,10 @@ def _set_environment(values: Mapping[str, str]) -> None:
 SETTINGS = {
     "torch's random state": Setting(
         lambda: torch.get_rng_state().numpy().tobytes(),
-        lambda state: torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8)),
+        lambda state: torch.set_rng_state(_state_of(state)),
+    ),
+    "torch's random state on a GPU": Setting(
+        _random_states_of_gpus, lambda states: torch.cuda.set_rng_state_all([_state_of(each) for each in states])
     ),
     "NumPy's random state": Setting(
         _numpy_state,
@@ -55,7 +77,7 @@ SETTINGS = {
         torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)
     ),
     "the precision of fp32 products": Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    "autocast": Setting(partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
+    "autocast": Setting(lambda: [torch.is_autocast_enabled(kind) for kind in KINDS], _set_autocast),
     "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads),
     "deterministic algorithms": Setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
     "cuDNN's benchmark mode": Setting(
@@ -76,7 +98,7 @@ def watching(faults: dict[str, None], who: str) -> Iterator[None]:
         yield
     finally:
         for what, setting in SETTINGS.items():
-            if setting.read() != before[what]:
+            if before[what] is not None and setting.read() != before[what]:
                 faults[f"{who} changed {what}"] = None
                 setting.restore(before[what])
 

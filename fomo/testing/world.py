@@ -1,10 +1,14 @@
 """What the kit's experiments share: the pocket model, two tasks of drawn images, and their batches."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 import torch
 from torch import nn
+from torch.backends import cudnn
 
 from fomo.batch import Batch
 from fomo.config import factory
@@ -26,14 +30,33 @@ SETTING = (
     "batch_size=12",
     "budget=gflops",
     "budget.total_gflops=1",
-    "runtime.device=cpu",
     "runtime.precision=fp32",
 )
 
 
-def config_of(overrides: tuple[str, ...]) -> Config:
-    """The kit's configuration with overrides."""
-    return resolve(compose([*SETTING, *overrides])).config
+def config_of(overrides: tuple[str, ...], device: str = "cpu") -> Config:
+    """The kit's configuration with overrides, on a device.
+
+    Raises:
+        FomoError: torch cannot use the device, or something else is not allowed.
+    """
+    return resolve(compose([*SETTING, f"runtime.device={device}", *overrides])).config
+
+
+@contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """While open, a GPU gives the same bits again, and products in fp32 that are as exact as a CPU's."""
+    if torch.device(device).type == "cpu":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @dataclass(frozen=True)
@@ -74,9 +97,9 @@ def one_pool(batch: Batch, pool: int) -> Batch:
 
 
 @cache
-def world(overrides: tuple[str, ...] = (), seed: int = 0) -> World:
-    """The world of a model, which ``overrides`` choose, and of a seed."""
-    config = config_of((*overrides, f"seed={seed}"))
+def world(overrides: tuple[str, ...] = (), seed: int = 0, device: str = "cpu") -> World:
+    """The world of a model, which ``overrides`` choose, and of a seed, on a device."""
+    config = config_of((*overrides, f"seed={seed}"), device)
     model = factory.model(config)
     pools = factory.pools(config, factory.stream(config))
     maker = factory.batch_maker(config, model, pools, (NUM_STEPS,) * NUM_TASKS)

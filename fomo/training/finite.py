@@ -12,8 +12,9 @@ Fetch = Callable[[Sequence[Tensor]], list[float]]
 
 
 def fetched(scalars: Sequence[Tensor]) -> list[float]:
-    """Tensors without dimensions as numbers, in one transfer."""
-    values: list[float] = torch.stack([scalar.detach().float() for scalar in scalars]).tolist()
+    """Tensors without dimensions as numbers, in one transfer from the device; a part may have made some on the host."""
+    there = next((scalar.device for scalar in scalars if scalar.device.type != "cpu"), torch.device("cpu"))
+    values: list[float] = torch.stack([scalar.detach().to(there, torch.float32) for scalar in scalars]).tolist()
     return values
 
 

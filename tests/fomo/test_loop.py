@@ -75,12 +75,12 @@ def test_hooks_are_called_in_the_documented_order(tmp_path: Path) -> None:
     assert calls == [*both("begin_run 0"), *deployment, *task(1), *task(2), *deployment]
 
 
-def test_loss_is_the_symmetric_cross_entropy() -> None:
-    network = tiny.prepared().model.network.eval()
-    images, tokens = torch.randn(5, 3, 32, 32), torch.randint(1, 900, (5, 16))
+def test_loss_is_the_symmetric_cross_entropy(device: str) -> None:
+    network = tiny.prepared(f"runtime.device={device}").model.network.eval()
+    images, tokens = torch.randn(5, 3, 32, 32, device=device), torch.randint(1, 900, (5, 16), device=device)
     with torch.no_grad():
         loss = float(contrastive(network, Batch(images, tokens, (5, 0, 0))))
-        a, b = network.encode_image(images).double().numpy(), network.encode_text(tokens).double().numpy()
+        a, b = (each.double().cpu().numpy() for each in (network.encode_image(images), network.encode_text(tokens)))
     a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
     logits = math.exp(float(network.logit_scale)) * a @ b.T
     by_image = [-(logits[i, i] - np.log(np.exp(logits[i]).sum())) for i in range(5)]
@@ -103,8 +103,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_it_unfinished(tmp_pa
     assert torch.equal(saved["images"], raw.images) and torch.equal(saved["tokens"], raw.tokens)
 
 
-def test_ledger_events_and_scores_agree(tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run")
+def test_ledger_events_and_scores_agree(device: str, tmp_path: Path) -> None:
+    run = tiny.run(tmp_path / "run", f"runtime.device={device}")
     assert all((run / name).is_file() for name in FILES)
     ledger = json.loads((run / "ledger.json").read_text())
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]

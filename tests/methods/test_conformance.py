@@ -15,5 +15,5 @@ QUICK = {"ewc": " regularizer.num_samples=24"}
 
 
 @pytest.mark.parametrize("method", [f"method={m}{QUICK.get(m, '')}" for m in builtin_groups()["method"]] + BESIDE)
-def test_a_method_conforms(method: str) -> None:
-    conformance_of(method.split()).require()
+def test_a_method_conforms(method: str, device: str) -> None:
+    conformance_of(method.split(), device=device).require()

@@ -20,9 +20,14 @@ AXES = [(init, deploy) for init in INITS for deploy in DEPLOYS if (init, deploy)
 ADAPTED = "transformer.resblocks.0.mlp.c_proj"
 
 
-def small() -> nn.Module:
+def small(device: str = "cpu") -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 2)).to(device)
+
+
+def on_host(network: nn.Module) -> Weights:
+    """Copies in the host's memory, where merging computes on any device."""
+    return {name: value.cpu() for name, value in tiny.snapshot(network).items()}
 
 
 def train(network: nn.Module, task: int) -> Weights:
@@ -30,13 +35,13 @@ def train(network: nn.Module, task: int) -> Weights:
     generator = torch.Generator().manual_seed(task)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return tiny.snapshot(network)
+            parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter.device) * 0.1)
+    return on_host(network)
 
 
 def held(network: nn.Module, method: fomo.Method) -> Weights:
     with method.deployed(network):
-        return tiny.snapshot(network)
+        return on_host(network)
 
 
 def equal(a: Weights, b: Weights) -> bool:
@@ -45,11 +50,11 @@ def equal(a: Weights, b: Weights) -> bool:
 
 @pytest.mark.parametrize("technique", ["interpolate", "dare_ties", "model_stock"])
 @pytest.mark.parametrize(("init", "deploy"), AXES)
-def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, tmp_path: Path) -> None:
-    network, seed = small(), 3
+def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, device: str, tmp_path: Path) -> None:
+    network, seed = small(device), 3
     method = TemporalMerge(init, deploy, technique)
     method.workdir = tmp_path / "experts"
-    base = tiny.snapshot(network)
+    base = on_host(network)
     method.begin_run(network, seed)
     running, experts = base, []
     for number in (1, 2, 3):
@@ -68,7 +73,7 @@ def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, tmp_
         }[deploy]  # fmt: skip
         assert equal(held(network, method), expected)
         start = {"zero_shot": base, "latest": trained, "merged": expected}[init]
-        assert equal(tiny.snapshot(network), start)
+        assert equal(on_host(network), start)
     files = {path.name for path in tmp_path.rglob("*")} - {"experts"}
     assert files == ({f"expert_{number:04d}.safetensors" for number in (1, 2, 3)} if deploy == "all" else set())
 
@@ -76,7 +81,7 @@ def test_the_axes_are_what_they_say(init: str, deploy: str, technique: str, tmp_
 @pytest.mark.parametrize("weight", [0.25, 0.0, 1.0])
 def test_weight_is_the_share_of_the_old_model(weight: float) -> None:
     network = small()
-    base = tiny.snapshot(network)
+    base = on_host(network)
     for init, deploy in (("merged", "running"), ("latest", "with_base")):
         method = TemporalMerge(init, deploy, weight=weight)
         network.load_state_dict(base)
@@ -111,13 +116,13 @@ def test_adapters_are_kept_where_training_goes_on_and_come_back_from_deployment_
     adapter.B.data.fill_(0.1)  # type: ignore[union-attr, operator]
     trained = weights.folded(network)
     methods.each("end_task", network, fomo.Task(1, 2, 1, seed=0))
-    before, identities = tiny.snapshot(network), [id(p) for p in network.parameters()]
+    before, identities = on_host(network), [id(p) for p in network.parameters()]
     with methods.deployed(network):
         assert not any(parametrize.is_parametrized(module) for module in network.modules())
         for name, value in network.state_dict().items():
             torch.testing.assert_close(value, torch.lerp(base[name], trained[name], 0.5), msg=name)
         assert network(torch.zeros(1, 3, 32, 32), torch.ones(1, 16, dtype=torch.long))[0].isfinite().all()
-    assert equal(tiny.snapshot(network), before) and [id(p) for p in network.parameters()] == identities
+    assert equal(on_host(network), before) and [id(p) for p in network.parameters()] == identities
     assert network.get_submodule(ADAPTED).parametrizations.weight[0] is adapter  # type: ignore[union-attr, index]
     adapter.B.data.fill_(0.2)  # type: ignore[union-attr, operator]
     moved = weights.folded(network)[f"{ADAPTED}.weight"]
@@ -131,14 +136,14 @@ def test_an_error_during_deployment_leaves_the_training_weights() -> None:
     method.end_task(network, fomo.Task(1, 2, 1, seed=0))
     with pytest.raises(KeyError), method.deployed(network):
         raise KeyError
-    assert equal(tiny.snapshot(network), trained)
+    assert equal(on_host(network), trained)
 
 
 @pytest.mark.parametrize(("init", "deploy"), AXES)
-def test_another_process_goes_on_from_the_state(init: str, deploy: str, tmp_path: Path) -> None:
+def test_another_process_goes_on_from_the_state(init: str, deploy: str, device: str, tmp_path: Path) -> None:
     def run(stop_after: int | None) -> Weights:
-        network = small()
-        base = tiny.snapshot(network)
+        network = small(device)
+        base = on_host(network)
         method = TemporalMerge(init, deploy, "ties")
         method.begin_run(network, 0)
         for number in (1, 2, 3):
@@ -147,8 +152,8 @@ def test_another_process_goes_on_from_the_state(init: str, deploy: str, tmp_path
             method.end_task(network, fomo.Task(number, 3, 1, seed=0))
             if number == stop_after:
                 state: dict[str, Tensor] = {k: v.clone() for k, v in method.state_dict().items()}
-                stopped = tiny.snapshot(network)
-                network, method = small(), TemporalMerge(init, deploy, "ties")
+                stopped = on_host(network)
+                network, method = small(device), TemporalMerge(init, deploy, "ties")
                 network.load_state_dict(base)
                 method.begin_run(network, 0)
                 method.load_state_dict(network, state)

@@ -149,18 +149,24 @@ def oracle(technique: str, base: Weights, models: list[Weights], weights: Sequen
     return {n: torch.from_numpy(pieces[n]).view(v.shape) if n in pieces else models[-1][n] for n, v in base.items()}
 
 
+def on(device: str, state: Weights) -> Weights:
+    return {name: value.to(device) for name, value in state.items()}
+
+
 def assert_close(merged: Weights, expected: Weights) -> None:
     assert list(merged) == list(expected)
     for name, value in merged.items():
-        torch.testing.assert_close(value.double(), expected[name].double(), rtol=2e-5, atol=2e-5, msg=name)
+        torch.testing.assert_close(value.cpu().double(), expected[name].double(), rtol=2e-5, atol=2e-5, msg=name)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_a_technique_equals_numpy(technique: str, count: int, base: Weights) -> None:
+def test_a_technique_equals_numpy(technique: str, count: int, base: Weights, device: str) -> None:
     models, weights = experts(base, count), np.arange(1, count + 1) / sum(range(1, count + 1))
     density = 0.3 if TECHNIQUES[technique].trim else 1.0
-    merged = merge(technique, models, list(weights), base, density=density)
+    there = [on(device, model) for model in models]
+    merged = merge(technique, there, list(weights), on(device, base), density=density)
+    assert all(value.device.type == device for value in merged.values())
     assert_close(merged, oracle(technique, base, models, list(weights), density))
 
 

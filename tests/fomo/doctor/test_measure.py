@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import torch
 
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
@@ -87,7 +86,7 @@ def test_a_budget_of_seconds_is_timed_once_it_is_known_to_fit() -> None:
     assert job.job_facts(resolved(*seconds), replace(BOUNDS, memory_bytes=2**20)).step_seconds is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_rates_of_a_gpu_are_positive_and_finite() -> None:
     compute = measure.compute("cuda", "bf16", 2**33)
     assert compute.upload and compute.free_bytes and measure.network("cuda").failure == ""

@@ -61,8 +61,10 @@ def datasets(root: Path) -> dict[str, Dataset]:
 
 
 @pytest.fixture(scope="module")
-def model() -> Any:
-    return pocket("pocket_vit")
+def model(device: str) -> Any:
+    made = pocket("pocket_vit")
+    made.network.to(device)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +93,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def scores(model: Any, datasets: dict[str, Dataset], runtime: Runtime = CPU) -> dict[str, Any]:
+def scores(model: Any, datasets: dict[str, Dataset], runtime: Runtime) -> dict[str, Any]:
     config = EvaluationConfig(batch_size=BATCH)
     found = scored_datasets(model, datasets, config, runtime)
     return {name: (scored.score, scored.values.tolist()) for name, scored in found}
@@ -115,17 +117,17 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_the_second_evaluation_decodes_nothing_and_scores_the_same_to_the_bit(
-    num_workers: int, model: Any, datasets: dict[str, Dataset], folder: Path, decoded: list[int]
+    num_workers: int, model: Any, device: str, datasets: dict[str, Dataset], folder: Path, decoded: list[int]
 ) -> None:
-    runtime = Runtime("cpu", num_workers=num_workers)
+    runtime = Runtime(device, num_workers=num_workers)
     bare = scores(model, datasets, replace(runtime, image_cache_gb=0))
     assert not folder.exists()
     first = scores(model, datasets, runtime)
     assert len(decoded) == (0 if num_workers else 2 * sum(SIZES.values()))
     decoded.clear()
-    again = scores(model, datasets, CPU)
+    again = scores(model, datasets, runtime)
     another_process()
-    assert bare == first == again == scores(model, datasets, CPU)
+    assert bare == first == again == scores(model, datasets, replace(runtime, num_workers=0))
     assert decoded == [] and 0 < bare["seeking"][0] < 100
     pixels = sum(SIZES.values()) * 32 * 32 * 3
     assert sum(path.stat().st_size for path in folder.iterdir()) == pixels + 2 * CRC_BYTES
@@ -410,7 +412,7 @@ def test_what_changes_pixels_changes_the_key_and_nothing_else_does(root: Path, t
     assert None not in others and len({key, *others}) == 7
 
 
-def test_images_that_are_changed_in_place_are_seen(root: Path, tmp_path: Path, model: Any) -> None:
+def test_images_that_are_changed_in_place_are_seen(root: Path, tmp_path: Path) -> None:
     mine = Path(shutil.copytree(root / "mine", tmp_path / "mine", copy_function=shutil.copy2))
     before = digest({"mine": open_dataset(mine)})
     data = (mine / "test-000000.tar").read_bytes()
@@ -478,8 +480,7 @@ def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
 def test_the_benchmark_runs_at_a_tiny_size(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], decoded: list[int]
 ) -> None:
-    monkeypatch.setattr(
-        "sys.argv", ["evaluation.py", *["--images", "6", "--datasets", "2", "--workers", "0", "--device", "cpu"]]
-    )
+    options = ["--images", "6", "--datasets", "2", "--workers", "0", "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["evaluation.py", *options])
     runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "evaluation.py"), run_name="__main__")
     assert len(decoded) == 6 and "second to first" in capsys.readouterr().out

@@ -130,17 +130,18 @@ def shades(folder: Path, classes: bool) -> Dataset:
 
 
 @pytest.mark.parametrize("classes", [False, True])
-def test_a_retrieval_set_is_scored_beside_the_others(tmp_path: Path, classes: bool) -> None:
-    prepared, dataset = tiny.prepared(), shades(tmp_path, classes)
+def test_a_retrieval_set_is_scored_beside_the_others(tmp_path: Path, classes: bool, device: str) -> None:
+    prepared, dataset = tiny.prepared(f"runtime.device={device}"), shades(tmp_path, classes)
+    runtime = Runtime(device, "fp32")
     model = prepared.model
     tasks = (tuple(Concept("FLAGS", name) for name in dataset.card.classes[:6]),) if classes else prepared.stream.tasks
     adaptation = {"FLAGS": dataset} if classes else dict(prepared.stream.adaptation)
     retention = dict(prepared.stream.retention) | ({} if classes else {"FLAGS": dataset})
-    result = evaluate(model, Stream("made up", tasks, adaptation, retention, None), 0, EvaluationConfig(), CPU)
+    result = evaluate(model, Stream("made up", tasks, adaptation, retention, None), 0, EvaluationConfig(), runtime)
     samples = dataset.split("test")
-    stream = ImageStream(Decoder(("FLAGS",), (samples,), model.preprocess), 5, CPU)
-    images = torch.cat([features for _, features in stream.features(model)]).numpy()
-    texts = text_features(model, [text for row in range(12) for text in samples.captions(row)], CPU).numpy()
+    stream = ImageStream(Decoder(("FLAGS",), (samples,), model.preprocess), 5, runtime)
+    images = torch.cat([features for _, features in stream.features(model)]).cpu().numpy()
+    texts = text_features(model, [text for row in range(12) for text in samples.captions(row)], runtime).cpu().numpy()
     owner = np.arange(12).repeat(2)
     by_text, by_image = oracle(texts, images, owner, 5)
     assert result.scores["FLAGS"] == pytest.approx(50 * (np.mean(by_text) + np.mean(by_image)))

@@ -31,24 +31,24 @@ def test_classifier_is_the_mean_over_prompts_on_the_unit_sphere(templates: str) 
         np.testing.assert_allclose(weights[row], mean / np.linalg.norm(mean), atol=1e-5)
 
 
-def test_predictions_do_not_depend_on_the_batch_size() -> None:
-    prepared = tiny.prepared()
+def test_predictions_do_not_depend_on_the_batch_size(device: str) -> None:
+    prepared, runtime = tiny.prepared(f"runtime.device={device}"), Runtime(device, "fp32")
     model, samples = prepared.model, prepared.stream.datasets["pocket_counting"].split("test")
     model.network.eval()
-    weights = torch.eye(5, 128)
-    few, many = (predictions(model, samples, weights, size, CPU) for size in (7, 1000))
+    weights = torch.eye(5, 128, device=device)
+    few, many = (predictions(model, samples, weights, size, runtime) for size in (7, 1000))
     assert (few == many).mean() > 0.99 and len(few) == len(samples)
 
 
-def test_scores_are_hits_per_dataset_and_per_task() -> None:
-    prepared = tiny.prepared()
+def test_scores_are_hits_per_dataset_and_per_task(device: str) -> None:
+    prepared, runtime = tiny.prepared(f"runtime.device={device}"), Runtime(device, "fp32")
     stream, model = prepared.stream, prepared.model
-    result = evaluate(model, stream, 0, EvaluationConfig(), CPU)
+    result = evaluate(model, stream, 0, EvaluationConfig(), runtime)
     hits_of_task: dict[int, list[bool]] = {1: [], 2: []}
     task_of = {(c.dataset, c.name): number for number, task in enumerate(stream.tasks, 1) for c in task}
     for name, dataset in stream.datasets.items():
         samples = dataset.split("test")
-        guessed = predictions(model, samples, classifier(model, dataset.card, "first", CPU), 512, CPU)
+        guessed = predictions(model, samples, classifier(model, dataset.card, "first", runtime), 512, runtime)
         assert result.scores[name] == pytest.approx(100 * np.mean(guessed == samples.targets))
         for guess, target in zip(guessed, samples.targets, strict=True):
             if name in stream.adaptation:

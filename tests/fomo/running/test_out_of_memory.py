@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+import fomo
 from fomo.checkpoint.files import numbered
 from fomo.errors import FomoError
 from fomo.results.layout import CHECKPOINTS
@@ -35,12 +37,12 @@ def refused(folder: Path, *overrides: str) -> str:
 
 
 @pytest.mark.parametrize("text", [CUDA, CPU], ids=["cuda", "cpu"])
-def test_a_step_that_does_not_fit_names_a_batch_size_that_does(text: str, tmp_path: Path) -> None:
+def test_a_step_that_does_not_fit_names_a_batch_size_that_does(text: str, device: str, tmp_path: Path) -> None:
     """24 rows are too many for the hook, 7 are the most: 12 are tried, then 6, which then run to the end."""
-    limit = (*faulty(most=7), f"+regularizer.text={text}")
+    limit = (*faulty(most=7), f"+regularizer.text={text}", f"runtime.device={device}")
     said = refused(tmp_path / "run", *limit)
-    for part in ("out of memory in task 1, step 0 on cpu", "allocate", "batch_size=24 does not fit", "GiB", "no guide"):
-        assert part in said, said
+    for part in ("out of memory in task 1, step 0 on", "allocate", "batch_size=24 does not fit", "GiB", "no guide"):
+        assert part in said and f"step 0 on {device} (" in said, said
     assert "batch_size=6 fits: steps of that size were made here" in said
     assert "runtime.micro_batch=6 fits too, and keeps the batch" in said
     whole = numbered(tmp_path / "run" / CHECKPOINTS)
@@ -49,18 +51,47 @@ def test_a_step_that_does_not_fit_names_a_batch_size_that_does(text: str, tmp_pa
         assert read_scores(tiny.run(tmp_path / smaller, *limit, smaller)).finished
 
 
-def test_the_run_goes_on_where_there_is_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_goes_on_where_there_is_more_memory(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that was cut is gone on with on a machine without room, then on one with room, as if nothing had been."""
-    whole, folder = tiny.run(tmp_path / "whole", *faulty()), cut_folder(tmp_path / "run", 6, *faulty())
+    overrides = (*faulty(), f"runtime.device={device}")
+    whole, folder = tiny.run(tmp_path / "whole", *overrides), cut_folder(tmp_path / "run", 6, *overrides)
     with monkeypatch.context() as there:
         there.setenv("FAULTY_MOST", "1")
-        said = refused(folder, *faulty(), OFTEN)
+        said = refused(folder, *overrides, OFTEN)
     assert "in task 1, step" in said and "No batch_size fits" in said
-    assert differences(whole, tiny.run(folder, *faulty(), OFTEN)) == []
+    assert differences(whole, tiny.run(folder, *overrides, OFTEN)) == []
 
 
-def test_an_evaluation_that_does_not_fit_names_a_size_of_its_own(tmp_path: Path) -> None:
-    limit = (*faulty(most=100, where="evaluation"), f"+regularizer.text={CUDA}")
+class Heavy(fomo.Method):
+    """Its loss takes 64 MiB a row of the device."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        torch.empty(len(batch.images) * 2**26, dtype=torch.uint8, device=loss.device)
+        return loss
+
+    def flops(self, hook: str, network: nn.Module, task: fomo.Task | None) -> int | None:
+        return 0 if hook == "loss" else None
+
+
+@pytest.mark.gpu
+def test_memory_of_the_gpu_that_runs_out_names_a_batch_size_that_fits(tmp_path: Path) -> None:
+    """24 rows take 1.5 GiB of the one that the process may have, 12 take 0.75."""
+    heavy = (f"regularizer._target_={__name__}.Heavy", "runtime.allow_targets=[tests]", "runtime.device=cuda")
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(2**30 / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        said = refused(tmp_path / "run", *heavy)
+        assert "out of memory in task 1, step 0 on cuda (" in said and "CUDA out of memory" in said
+        assert "batch_size=24 does not fit" in said and "batch_size=12 fits: steps" in said
+        assert read_scores(tiny.run(tmp_path / "smaller", *heavy, "batch_size=12")).finished
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_an_evaluation_that_does_not_fit_names_a_size_of_its_own(device: str, tmp_path: Path) -> None:
+    limit = (*faulty(most=100, where="evaluation"), f"+regularizer.text={CUDA}", f"runtime.device={device}")
     said = refused(tmp_path / "run", *limit)
     assert "out of memory in the evaluation after task 0" in said and "No checkpoint was written yet" in said
     assert "evaluation.batch_size=512 does not fit. evaluation.batch_size=64 fits" in said
@@ -76,9 +107,9 @@ def test_on_the_command_line_it_is_one_line_and_status_2(tmp_path: Path) -> None
     assert process.stderr.startswith("error: out of memory in task 1, step 0")
 
 
-def test_the_prediction_finds_the_largest_size_that_fits() -> None:
+def test_the_prediction_finds_the_largest_size_that_fits(device: str) -> None:
     """Into 80 % of the predicted peak; the next size, two rows more, would not fit. Real steps of it are made."""
-    prepared = tiny.prepared("batch_size=128")
+    prepared = tiny.prepared("batch_size=128", f"runtime.device={device}", "runtime.precision=fp32")
     config, pools = prepared.resolved.config, prepared.maker.pools
     whole = predicted(config, pools)
     assert whole

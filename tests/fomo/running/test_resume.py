@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,22 @@ def cut_run(folder: Path, at: list[int], *overrides: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.run(tmp_path_factory.mktemp("whole") / "run")
+def whole_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run on a device, made once."""
+    return cache(lambda device: tiny.run(tmp_path_factory.mktemp(device) / "run", f"runtime.device={device}"))
+
+
+@pytest.fixture
+def whole(whole_on: Callable[[str], Path]) -> Path:
+    return whole_on("cpu")
 
 
 @pytest.mark.parametrize("at", [[1], [5], [7], [4, 3, 3, 2, 2], [2, 1]])
-def test_a_run_that_was_cut_is_the_run_that_was_not(at: list[int], whole: Path, tmp_path: Path) -> None:
-    assert cut_run(tmp_path / "run", at, OFTEN) == len(at)
-    assert differences(whole, tmp_path / "run") == []
+def test_a_run_that_was_cut_is_the_run_that_was_not(
+    at: list[int], device: str, whole_on: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert cut_run(tmp_path / "run", at, OFTEN, f"runtime.device={device}") == len(at)
+    assert differences(whole_on(device), tmp_path / "run") == []
 
 
 OTHERS = [
@@ -91,8 +100,9 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("overrides", OTHERS, ids="-".join)
-def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], tmp_path: Path) -> None:
+def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], device: str, tmp_path: Path) -> None:
     """Experts in files, importances, folded adapters, known costs, no optimizer."""
+    overrides = (*overrides, f"runtime.device={device}")
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert cut_run(tmp_path / "run", [6, 3, 3], *overrides, OFTEN) >= 2
     assert differences(whole, tmp_path / "run") == []
@@ -110,10 +120,10 @@ def dropping_model(name: str) -> ClipModel:
     return model
 
 
-def test_dropout_is_a_function_of_seed_and_position(tmp_path: Path) -> None:
+def test_dropout_is_a_function_of_seed_and_position(device: str, tmp_path: Path) -> None:
     """EWC, for its pass over the data at the end of a task."""
     model = (f"model._target_={__name__}.dropping_model", f"runtime.allow_targets=[{__name__.partition('.')[0]}]")
-    overrides = ("method=ewc", "regularizer.num_samples=60", *model)
+    overrides = ("method=ewc", "regularizer.num_samples=60", f"runtime.device={device}", *model)
     whole = tiny.run(tmp_path / "whole", *overrides)
     torch.manual_seed(1)  # another process has another past
     assert cut_run(tmp_path / "run", [6, 3], *overrides, OFTEN) == 2
@@ -292,9 +302,9 @@ def test_a_second_process_on_a_folder_is_refused(tmp_path: Path) -> None:
     check_free(folder)  # the lock is gone with its holder
 
 
-def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(tmp_path: Path) -> None:
+def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(device: str, tmp_path: Path) -> None:
     """SIGSTOP, as schedulers and laptops do it; its folder is not free meanwhile."""
-    overrides, folder = ("budget.steps=12", OFTEN), tmp_path / "run"
+    overrides, folder = ("budget.steps=12", f"runtime.device={device}", OFTEN), tmp_path / "run"
     process = fomo_run(folder, *overrides)
     wait_for(lambda: bool(numbered(folder / CHECKPOINTS)), process)
     for _ in range(3):
@@ -305,7 +315,7 @@ def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(tmp_path: Path) -
         time.sleep(0.2)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert differences(tiny.run(tmp_path / "whole", "budget.steps=12"), folder) == []
+    assert differences(tiny.run(tmp_path / "whole", *overrides), folder) == []
 
 
 def test_must_and_never(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The table of peaks, and what is measured where it has none."""
 
 import pytest
+import torch
 
 from fomo.system.devices import DENSE_PEAKS, listed_rate, measured_peak, peak
+from fomo.system.runtime import Runtime
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,13 @@ def test_every_listed_rate_has_a_source_and_unknown_devices_are_measured() -> No
     assert listed_rate("Some Accelerator 9000", "bf16") is None and listed_rate("NVIDIA B200", "fp32") is None
     assert peak("cpu", "fp32").source == "measured matrix product"
     assert measured_peak("cpu", "bf16", repeats=1) > 1e6
+
+
+@pytest.mark.parametrize(("is_there", "device", "precision"), [(True, "cuda", "bf16"), (False, "cpu", "fp32")])
+def test_auto_is_the_gpu_where_there_is_one(
+    is_there: bool, device: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
+    monkeypatch.setattr(torch, "empty", lambda size, device: None)  # whether it can be used is another question
+    runtime = Runtime("auto")
+    assert (runtime.device, runtime.precision) == (device, precision)

@@ -20,7 +20,8 @@ from fomo.config.plugins import check_method
 from fomo.method import Method
 from fomo.testing import CHECKS, conformance
 from fomo.testing.trial import differing
-from fomo.testing.world import plain_name
+from fomo.testing.watch import watching
+from fomo.testing.world import plain_name, world
 from methods.regularizers.distillation import frozen_copy
 from tests.fomo.helpers import put
 
@@ -350,6 +351,36 @@ def test_bits_are_compared_not_numbers() -> None:
     assert differing({"a": torch.ones(1)}, {"a": torch.ones([])}) == ["a"]
 
 
+def test_model_and_batches_lie_on_the_device_that_is_asked_for() -> None:
+    here = world(("model=pocket_vit",), 0, "meta")
+    assert {p.device.type for p in here.model.network.parameters()} == {here.of_task[0][0].images.device.type}
+
+
+def test_the_random_state_of_a_gpu_is_looked_at_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [torch.zeros(16, dtype=torch.uint8)]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [state.clone() for state in states])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda given: states.__setitem__(slice(None), given))
+    faults: dict[str, None] = {}
+    with watching(faults, "part.loss"):
+        states[0] += 1
+    assert list(faults) == ["part.loss changed torch's random state on a GPU"] and not states[0].any()
+
+
+class Rolls(Method):
+    """Draws from the generator of the device, which is nobody's to move."""
+
+    def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
+        return loss + 0 * torch.rand((), device=loss.device)
+
+
+@pytest.mark.gpu
+def test_what_moves_the_generator_of_the_gpu_is_told() -> None:
+    report = conformance(Rolls, QUICK, device="cuda")
+    (failed,) = (each for each in report.findings if each.status != "ok")
+    assert failed.check == "surroundings" and "loss changed torch's random state on a GPU" in failed.why
+
+
 def test_plain_names_of_adapted_weights() -> None:
     assert plain_name("a.b.parametrizations.weight.0.down") == "a.b.weight"
     assert plain_name("parametrizations.weight.original") == "weight"
@@ -380,6 +411,8 @@ def test_the_command_says_what_failed(
         (["someones_part:Fin"], ["has no 'Fin'", "Did you mean 'Fine'?"]),
         (["someones_parts:Fine"], ["'someones_parts' cannot be imported"]),
         (["finetun"], ["unknown option of method 'finetun'", "Did you mean 'finetune'?"]),
+        (["finetune", "--device", "cuda:99"], ["runtime.device=cuda:99: not usable here", "Try auto or cpu"]),
+        (["frozen", "--device", "meta"], ["ok  contract", "failed  training"]),
     ):
         with pytest.raises(SystemExit) as left:
             main(["check", *arguments])

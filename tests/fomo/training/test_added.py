@@ -30,10 +30,10 @@ class Prompt(fomo.Method):
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         embedding = network.get_submodule("token_embedding")
-        width = network.get_parameter("token_embedding.weight").shape[1]
-        embedding.register_parameter("prompt", nn.Parameter(torch.zeros(width)))
+        weight = network.get_parameter("token_embedding.weight")
+        embedding.register_parameter("prompt", nn.Parameter(weight.new_zeros(weight.shape[1])))
         embedding.register_forward_hook(lambda module, inputs, output: output + module.prompt)
-        self.heads = [nn.Parameter(torch.ones(2))]
+        self.heads = [nn.Parameter(weight.new_ones(2))]
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
         network.get_parameter(PROMPT).requires_grad_(True)
@@ -57,9 +57,9 @@ def test_the_kit_takes_parameters_of_a_guests_own(tmp_path: Path) -> None:
     assert PROMPT in checks.unbroken.trial.trained
 
 
-def test_a_run_trains_keeps_and_stores_them_and_the_card_says_whose_they_are(tmp_path: Path) -> None:
+def test_a_run_trains_keeps_and_stores_them_and_the_card_says_whose_they_are(device: str, tmp_path: Path) -> None:
     part = (f"regularizer._target_={__name__}.Prompt", "runtime.allow_targets=[tests]", "num_tasks=1")
-    overrides = (*part, *tiny.COUNTED, "budget.total_mafs=15")
+    overrides = (*part, *tiny.COUNTED, "budget.total_mafs=15", f"runtime.device={device}")
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert cut_run(tmp_path / "run", [5], *overrides, OFTEN) == 1
     assert differences(whole, tmp_path / "run") == []

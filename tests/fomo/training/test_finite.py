@@ -229,8 +229,8 @@ class Telling(fomo.Method):
         self.log("ratio", float("inf"))
 
 
-def test_what_a_part_logs_stands_in_the_events(tmp_path: Path) -> None:
-    prepared = tiny.prepared(*SHORT)
+def test_what_a_part_logs_stands_in_the_events(device: str, tmp_path: Path) -> None:
+    prepared = tiny.prepared(*SHORT, f"runtime.device={device}")
     methods = Methods({**prepared.methods.parts, "late": Telling()})
     methods.begin_run(prepared.model.network, 0)
     execute(replace(prepared, methods=methods), tmp_path, tiny.Silent())

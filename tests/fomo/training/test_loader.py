@@ -52,8 +52,8 @@ def prepared_as(kind: str, data: Path) -> Prepared:
     return tiny.prepared(*texts)
 
 
-def all_batches(prepared: Prepared, num_workers: int) -> list[Batch]:
-    batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=num_workers))
+def all_batches(prepared: Prepared, num_workers: int, device: str = "cpu") -> list[Batch]:
+    batches = Batches(prepared.maker, prepared.model, Runtime(device, num_workers=num_workers))
     return [batch for task in (1, 2) for batch in batches.of_task(task, 3)]
 
 
@@ -65,6 +65,15 @@ def test_workers_change_nothing(kind: str, data: Path) -> None:
         for one, other in zip(alone, all_batches(prepared, num_workers), strict=True):
             assert torch.equal(one.images, other.images) and torch.equal(one.tokens, other.tokens)
             assert torch.equal(one.sources, other.sources) and one.counts == other.counts
+
+
+@pytest.mark.gpu
+def test_copies_from_pinned_memory_change_nothing(data: Path) -> None:
+    prepared = prepared_as("mixed", data)
+    alone, copied = (all_batches(prepared, num_workers, "cuda") for num_workers in (0, 2))
+    for one, other in zip(alone, copied, strict=True):
+        assert torch.equal(one.images, other.images) and torch.equal(one.tokens, other.tokens)
+        assert torch.equal(one.sources, other.sources) and one.images.device.type == "cuda"
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_RUN)

@@ -30,9 +30,9 @@ class Distant(Method):
         return loss + apart + 0.1 * network.get_parameter("logit_scale").square()
 
 
-def gradients(size: int | None, *overrides: str, rows: int = 10) -> dict[str, Tensor]:
+def gradients(size: int | None, *overrides: str, rows: int = 10, device: str = "cpu") -> dict[str, Tensor]:
     """Of one step on random data, the features' gradient seen by a part included; double precision."""
-    prepared = tiny.prepared(*overrides)
+    prepared = tiny.prepared(*overrides, f"runtime.device={device}", "runtime.precision=fp32")
     network = prepared.model.network.double()
     methods = Methods({**prepared.methods.parts, "distant": Distant()})
     methods.begin_run(network, 0)
@@ -41,13 +41,14 @@ def gradients(size: int | None, *overrides: str, rows: int = 10) -> dict[str, Te
     random = torch.Generator().manual_seed(0)
     for parameter in network.parameters():  # adapters start at 0, where one factor has no gradient
         if parameter.requires_grad and not parameter.any():
-            parameter.data.normal_(std=0.02, generator=random)
+            parameter.data.copy_(torch.randn(parameter.shape, generator=random) * 0.02)
     images = torch.randn(rows, 3, 32, 32, generator=random, dtype=torch.double)
     tokens = torch.randint(1, 900, (rows, network.context_length), generator=random)
     train_mode(network)
     trained = [p for p in network.parameters() if p.requires_grad]
     learner = Learner(network, methods, None, 1e9, None, prepared.resolved.config.runtime.autocast, size)  # type: ignore[arg-type]
-    learner.step(torch.optim.SGD(trained, lr=0.0), Batch(images, tokens, (rows, 0, 0)), unmetered)
+    batch = Batch(images.to(device), tokens.to(device), (rows, 0, 0))
+    learner.step(torch.optim.SGD(trained, lr=0.0), batch, unmetered)
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
 
@@ -62,9 +63,9 @@ MODELS = [
 
 
 @pytest.mark.parametrize("overrides", MODELS, ids=" ".join)
-def test_the_gradient_is_that_of_the_whole_batch(overrides: tuple[str, ...]) -> None:
+def test_the_gradient_is_that_of_the_whole_batch(overrides: tuple[str, ...], device: str) -> None:
     """Pieces of 4, 4 and 2 rows. In double precision, so that what is left is no difference in the mathematics."""
-    whole, small = gradients(None, *overrides), gradients(4, *overrides)
+    whole, small = (gradients(size, *overrides, device=device) for size in (None, 4))
     assert whole.keys() == small.keys()
     largest = max(float(value.abs().max()) for value in whole.values())
     worst = max(float((whole[name] - small[name]).abs().max()) for name in whole)
@@ -88,8 +89,9 @@ def test_a_run_in_pieces_ends_where_the_whole_one_does(tmp_path: Path) -> None:
     assert apart < 0.02 * moved
 
 
-def test_a_micro_batch_as_large_as_the_batch_changes_no_bit(tmp_path: Path) -> None:
-    whole, same = (tiny.run(tmp_path / name, *more) for name, more in (("a", ()), ("b", ("runtime.micro_batch=24",))))
+def test_a_micro_batch_as_large_as_the_batch_changes_no_bit(device: str, tmp_path: Path) -> None:
+    overrides = {"a": (), "b": ("runtime.micro_batch=24",)}
+    whole, same = (tiny.run(tmp_path / name, f"runtime.device={device}", *more) for name, more in overrides.items())
     assert (whole / WEIGHTS).read_bytes() == (same / WEIGHTS).read_bytes()
 
 
@@ -104,8 +106,8 @@ def test_it_costs_a_forward_pass_and_saves_memory() -> None:
     assert small.peak_bytes < 0.6 * whole.peak_bytes
 
 
-def test_planned_is_charged(tmp_path: Path) -> None:
-    counted = ("model=pocket_vit", "method=lora", *tiny.COUNTED, "runtime.micro_batch=10")
+def test_planned_is_charged(device: str, tmp_path: Path) -> None:
+    counted = ("model=pocket_vit", "method=lora", *tiny.COUNTED, "runtime.micro_batch=10", f"runtime.device={device}")
     ledger = json.loads((tiny.run(tmp_path / "run", *counted) / "ledger.json").read_text())
     assert ledger["charged"] == ledger["planned"] and ledger["memory"]["multiplier"] < 1
 

@@ -117,8 +117,11 @@ def test_a_rewind_leaves_out_what_was_done_since_the_kept_state(
     [(("on_nan=skip",), ((1, 1), (1, 2), (2, 5))), (("on_nan=rewind", "rewind_every=3"), ((1, 2), (1, 4), (2, 4)))],
     ids=["skip", "rewind"],
 )
-def test_cut_anywhere_it_is_the_run_that_was_not(policy: tuple[str, ...], places: Places, tmp_path: Path) -> None:
-    overrides = (*spoilt(*places), "trainable=lora", "trainable.placement=all", "merging=ema", "merging.weight=0.5")
+def test_cut_anywhere_it_is_the_run_that_was_not(
+    policy: tuple[str, ...], places: Places, device: str, tmp_path: Path
+) -> None:
+    overrides = spoilt(*places, steps=(*STEPS, f"runtime.device={device}"))
+    overrides = (*overrides, "trainable=lora", "trainable.placement=all", "merging=ema", "merging.weight=0.5")
     overrides = (*overrides, "model=pocket_vit", *policy)
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert len(content(whole, "scores")["not_finite"]) == 3
