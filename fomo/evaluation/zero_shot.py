@@ -1,9 +1,11 @@
 """Zero-shot evaluation (Radford et al. 2021): top-1 accuracy by a classifier from prompts, or recall@5 of retrieval."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -14,17 +16,18 @@ from torch.nn.utils import parametrize
 from fomo.data.card import DatasetCard
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError, check_allowed, check_choice
+from fomo.evaluation.image_cache import cache_of
+from fomo.evaluation.image_key import image_key
+from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import recall
+from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
-from fomo.model.preprocess import Preprocess
 from fomo.results.scores import Evaluation, NotFinished
 from fomo.stream.definition import Stream
-from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
 
 EVALUATION_SPLITS = ("test", "validation")
 TEMPLATES = ("first", "all")
-TEXTS_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
@@ -55,37 +58,6 @@ class Scored(NamedTuple):
     targets: np.ndarray
 
 
-def _crops(samples: Samples, preprocess: Preprocess, rows: range) -> Tensor:
-    """The images of some rows of a split as the model sees them, uint8 [n, 3, s, s]."""
-    pixels = np.stack([preprocess.crop(samples.image(row)) for row in rows])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-@torch.inference_mode()
-def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:
-    """Unit features of strings: float32 [n, d] on the device.
-
-    Raises:
-        NotFinished: some are NaN or infinite.
-    """
-    features = []
-    for tokens in model.tokenize(list(texts)).split(TEXTS_AT_A_TIME):
-        with runtime.autocast():
-            features.append(model.network.encode_text(tokens.to(runtime.device), normalize=True))
-    return _finite(torch.cat(features).float(), "strings")
-
-
-def _finite(features: Tensor, what: str) -> Tensor:
-    """The features [n, d], if all of them are numbers."""
-    broken = len(features) - int(features.isfinite().all(dim=1).sum())
-    if broken:
-        raise NotFinished(
-            f"the features of {broken} of {len(features)} {what} are NaN or infinite, though no weight is: what a part "
-            "has set at the end of the task, the precision or optimizer.lr is at fault."
-        )
-    return features
-
-
 def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
     """One list of prompts a template, in the order of the classes; ``templates`` is ``first`` or ``all``."""
     used = card.templates[:1] if templates == "first" else card.templates
@@ -94,30 +66,12 @@ def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
 
 def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
     """Unit text features [classes, d], each the mean over the prompt templates in use."""
-    features = [text_features(model, texts, runtime) for texts in prompts_in_use(card, templates)]
-    return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+    prompts = prompts_in_use(card, templates)
+    return _classifier(encode_texts(model, chain(*prompts), runtime), prompts)
 
 
-def image_features(model: ClipModel, samples: Samples, batch_size: int, runtime: Runtime) -> Iterator[Tensor]:
-    """Unit features of the images of a split, cropped as the model's weights ask for: float32 [b, d], batch by batch.
-
-    Raises:
-        NotFinished: some are NaN or infinite.
-    """
-    rows = [range(start, min(start + batch_size, len(samples))) for start in range(0, len(samples), batch_size)]
-    feed = Feed(partial(_crops, samples, model.preprocess), runtime, _named)
-    return (_encode(model, images, runtime) for images in feed(rows))
-
-
-def _named(rows: range) -> str:
-    return f"evaluation, samples {rows.start} to {rows.stop - 1}"
-
-
-@torch.inference_mode()
-def _encode(model: ClipModel, images: Tensor, runtime: Runtime) -> Tensor:
-    with runtime.autocast():
-        features = model.network.encode_image(model.normalize(images.to(runtime.device)), normalize=True)
-    return _finite(features.float(), "images of a batch")
+def _classifier(texts: TextFeatures, prompts: Sequence[Sequence[str]]) -> Tensor:
+    return F.normalize(torch.stack([texts.of(each) for each in prompts]).mean(dim=0), dim=-1)
 
 
 def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size: int, runtime: Runtime) -> np.ndarray:
@@ -129,61 +83,132 @@ def predictions(model: ClipModel, samples: Samples, weights: Tensor, batch_size:
         weights: unit text features, one row a class, [classes, d].
         batch_size: images at a time.
         runtime: device, precision and workers.
-    """
-    batches = image_features(model, samples, batch_size, runtime)
-    return np.concatenate([(features @ weights.T).argmax(dim=-1).cpu().numpy() for features in batches])
-
-
-def classification(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Top-1 accuracy of a dataset, and whether each sample was hit."""
-    samples = dataset.split(config.split)
-    weights = classifier(model, dataset.card, config.templates, runtime)
-    hits = predictions(model, samples, weights, config.batch_size, runtime) == samples.targets
-    return Scored(100 * float(hits.mean()), hits, samples.targets)
-
-
-def retrieval(model: ClipModel, dataset: Dataset, config: EvaluationConfig, runtime: Runtime) -> Scored:
-    """Mean of text-to-image and image-to-text recall@5 of a dataset, and each image's share of it.
 
     Raises:
-        FomoError: a sample has no caption.
+        NotFinished: some features of images are NaN or infinite.
     """
-    samples = dataset.split(config.split)
+    stream = ImageStream(Decoder(("samples",), (samples,), model.preprocess), batch_size, runtime)
+    return _predictions((features for _, features in stream.features(model)), weights)
+
+
+def _predictions(features: Iterable[Tensor], weights: Tensor) -> np.ndarray:
+    return _judged(features, lambda each: (each @ weights.T).argmax(dim=-1)).cpu().numpy()
+
+
+def _judged(features: Iterable[Tensor], judge: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``judge`` makes of the features of images [k, d], all [n, …]; the device is waited for once.
+
+    Raises:
+        NotFinished: some are NaN or infinite.
+    """
+    made = []
+    finite = []
+    for each in features:
+        made.append(judge(each))
+        finite.append(each.isfinite().all(dim=1))
+    check_finite(torch.cat(finite), "images")
+    return torch.cat(made)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A split whose images are told apart by class: its ``prompts``, a list a template, and its ``targets`` [n]."""
+
+    prompts: Sequence[Sequence[str]]
+    targets: np.ndarray
+
+    @property
+    def texts(self) -> Iterable[str]:
+        """Every string that has to be encoded."""
+        return chain(*self.prompts)
+
+    def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
+        """Top-1 accuracy, and whether each sample was hit."""
+        hits = _predictions(images, _classifier(texts, self.prompts)) == self.targets
+        return Scored(100 * float(hits.mean()), hits, self.targets)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A split whose images and captions seek one another: the ``captions`` of each image, and its ``targets`` [n]."""
+
+    captions: Sequence[Sequence[str]]
+    targets: np.ndarray
+
+    @property
+    def texts(self) -> Iterable[str]:
+        """Every string that has to be encoded."""
+        return chain(*self.captions)
+
+    def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
+        """Mean of text-to-image and image-to-text recall@5, and each image's share of it."""
+        known = texts.of(list(self.texts))
+        owner = np.repeat(np.arange(len(self.captions)), [len(each) for each in self.captions])
+        found = _judged(images, lambda each: each)
+        score, values = recall(known, found, torch.from_numpy(owner).to(found.device))
+        return Scored(score, values.cpu().numpy(), self.targets)
+
+
+def _classification(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Classification:
+    return Classification(prompts_in_use(dataset.card, config.templates), samples.targets)
+
+
+def _retrieval(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Retrieval:
     captions = [samples.captions(index) for index in range(len(samples))]
     bare = next((index for index, texts in enumerate(captions) if not texts), None)
     if bare is not None:
         raise FomoError(
             f"sample {bare} of '{dataset.name}' ({config.split}) has no caption: retrieval needs one of each."
         )
-    owner = torch.tensor([index for index, texts in enumerate(captions) for _ in texts], device=runtime.device)
-    texts = text_features(model, [text for texts in captions for text in texts], runtime)
-    images = torch.cat(list(image_features(model, samples, config.batch_size, runtime)))
-    score, values = recall(texts, images, owner)
-    return Scored(score, values.cpu().numpy(), samples.targets)
+    return Retrieval(captions, samples.targets)
 
 
-SCORERS = {"classification": classification, "retrieval": retrieval}
+Scoring: TypeAlias = Callable[[Dataset, Samples, EvaluationConfig], Classification | Retrieval]
+KINDS: Mapping[str, Scoring] = {"classification": _classification, "retrieval": _retrieval}
+"""What there is to do with a split, by the kind of its dataset."""
 
 
 def scored_datasets(
     model: ClipModel, datasets: Mapping[str, Dataset], config: EvaluationConfig, runtime: Runtime
 ) -> Iterator[tuple[str, Scored]]:
-    """The name and the score of each dataset in turn.
+    """The name and the score of each dataset in turn. The distinct texts of all are encoded before any image.
 
     Raises:
         NotFinished: the model returns features that are no numbers, which would still have a largest entry.
-        FomoError: a dataset cannot be scored.
+        FomoError: a dataset cannot be scored, as one without a task, or a retrieval set with a sample without caption.
     """
+    for name, dataset in datasets.items():
+        if dataset.card.kind not in KINDS:
+            raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
+    names = list(datasets)
+    splits = [dataset.split(config.split) for dataset in datasets.values()]
+    tasks = [
+        KINDS[each.card.kind](each, samples, config) for each, samples in zip(datasets.values(), splits, strict=True)
+    ]
     model.network.eval()
-    with parametrize.cached():
-        for name, dataset in datasets.items():
-            if dataset.card.kind not in SCORERS:
-                raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
+    images = _images(model, datasets, splits, config, runtime).features(model)
+    with parametrize.cached(), closing(images):
+        texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime)
+        for number, group in groupby(images, key=itemgetter(0)):
             try:
-                scored = SCORERS[dataset.card.kind](model, dataset, config, runtime)
+                scored = tasks[number].scored(texts, map(itemgetter(1), group))
             except NotFinished as error:
-                raise NotFinished(f"'{name}' is not finished: {error}") from None
-            yield name, scored
+                raise NotFinished(f"'{names[number]}' is not finished: {error}") from None
+            yield names[number], scored
+
+
+def _images(
+    model: ClipModel,
+    datasets: Mapping[str, Dataset],
+    splits: Sequence[Samples],
+    config: EvaluationConfig,
+    runtime: Runtime,
+) -> ImageStream:
+    cache = cache_of(runtime)
+    each = zip(datasets.values(), splits, strict=True)
+    keys = [image_key(dataset, samples, model.preprocess) for dataset, samples in each] if cache else ()
+    decoder = Decoder(list(datasets), splits, model.preprocess)
+    return ImageStream(decoder, config.batch_size, runtime, keys, cache)
 
 
 def evaluate(

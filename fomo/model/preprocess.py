@@ -63,7 +63,9 @@ class Preprocess:
 
     def normalize(self, images: Tensor) -> Tensor:
         """The network's input, float32 [b, 3, h, w], of uint8 images [b, 3, h, w]."""
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
+        # Without waiting for the device, as a tensor that is made there would.
+        values = torch.tensor((self.mean, self.std)).to(images.device, non_blocking=True)
+        mean, std = values.view(2, 3, 1, 1)
         return (images.float() / 255 - mean) / std
 
     def with_options(self, options: Mapping[str, Any], section: str = "model.preprocess") -> "Preprocess":

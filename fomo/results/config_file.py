@@ -10,7 +10,7 @@ from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
-UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "allow_targets")
+UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 LATER = {"model": {"folder": None}, "stream": {"seed": None}, "runtime": {"compile": None, "deterministic": True}}
 """Keys of sections that older configurations lack, and the value that makes no other run."""

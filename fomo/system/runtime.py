@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from math import inf
 
 import torch
 
@@ -29,6 +30,8 @@ class Runtime:
     """Processes that load data; 0: the process of the run does."""
     worker_timeout: float = 300.0
     """Seconds after which workers that neither return nor read anything are reported as hung."""
+    image_cache_gb: float = 20.0
+    """GB of decoded images of evaluations that are kept on disk for later ones (``FOMO_CACHE/images``); 0: none."""
     deterministic: bool = True
     """The same bytes from the same command, on a GPU too; ``False`` may be faster, and the result says so."""
     compile: str | None = None
@@ -62,6 +65,8 @@ class Runtime:
         rows = self.micro_batch
         check_allowed(rows is None or rows >= 1, f"runtime.micro_batch={rows}", "1 and above, or null for none")
         check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")
+        size = self.image_cache_gb
+        check_allowed(0 <= size < inf, f"runtime.image_cache_gb={size}", "numbers from 0 on, in GB; 0 for none")
         check_allowed(
             self.worker_timeout > 0, f"runtime.worker_timeout={self.worker_timeout}", "numbers above 0, in seconds"
         )

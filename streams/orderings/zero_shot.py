@@ -10,7 +10,8 @@ from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import classifier, predictions, text_features
+from fomo.evaluation.texts import text_features
+from fomo.evaluation.zero_shot import classifier, predictions
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import Concept
 from fomo.system.runtime import Runtime

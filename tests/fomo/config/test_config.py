@@ -152,6 +152,7 @@ def test_presets_that_say_the_same_are_the_same_experiment() -> None:
         ("runtime.device", "gpuu", ["runtime.device=gpuu", "auto or cpu"]),
         ("runtime.num_workers", -1, ["runtime.num_workers=-1"]),
         ("runtime.worker_timeout", 0, ["runtime.worker_timeout=0", "in seconds"]),
+        ("runtime.image_cache_gb", -1, ["runtime.image_cache_gb=-1", "0 for none"]),
     ],
 )
 def test_a_bad_value_is_refused_by_its_key(key: str, value: Any, texts: list[str], defaults: dict[str, Any]) -> None:
@@ -195,7 +196,7 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
         if Resolved(made.config, changed(dict(made.values), key, other(value))).sha256 == made.sha256
     }
     saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume"}
-    where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "allow_targets")}
+    where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")}
     assert ignored == {"run.dir", "label", *where, *saving}
 
 

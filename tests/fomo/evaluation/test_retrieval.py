@@ -18,8 +18,10 @@ from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, write_card
 from fomo.errors import FomoError
 from fomo.evaluation import retrieval
+from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import image_to_text_hits, recall, text_to_image_hits
-from fomo.evaluation.zero_shot import EvaluationConfig, evaluate, image_features, scored_datasets, text_features
+from fomo.evaluation.texts import text_features
+from fomo.evaluation.zero_shot import EvaluationConfig, evaluate, scored_datasets
 from fomo.stream.definition import Concept, Stream
 from fomo.system.runtime import Runtime
 from tests import tiny
@@ -137,7 +139,8 @@ def test_a_retrieval_set_is_scored_beside_the_others(tmp_path: Path, classes: bo
     retention = dict(prepared.stream.retention) | ({} if classes else {"FLAGS": dataset})
     result = evaluate(model, Stream("made up", tasks, adaptation, retention, None), 0, EvaluationConfig(), runtime)
     samples = dataset.split("test")
-    images = torch.cat(list(image_features(model, samples, 5, runtime))).cpu().numpy()
+    stream = ImageStream(Decoder(("FLAGS",), (samples,), model.preprocess), 5, runtime)
+    images = torch.cat([features for _, features in stream.features(model)]).cpu().numpy()
     texts = text_features(model, [text for row in range(12) for text in samples.captions(row)], runtime).cpu().numpy()
     owner = np.arange(12).repeat(2)
     by_text, by_image = oracle(texts, images, owner, 5)
