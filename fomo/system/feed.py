@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.posts import Board, post
 from fomo.system.runtime import Runtime
-from fomo.system.workers import STOPPING, end_with_parent, ended_by, kill
+from fomo.system.workers import STOPPING, end_with_parent, end_workers_first, ended_by, kill
 
 SLICE = 1
 """Seconds between two looks at workers that nothing comes from."""
@@ -143,6 +143,7 @@ class Feed(Generic[Key, Made]):
             raise _WorkerLost(self._how_one_died() or "it does not answer") from None
         finally:
             self._workers += set(active_children()) - before
+            end_workers_first()
 
     def _loading(self) -> DataLoader[Any]:
         any_workers = self._runtime.num_workers > 0

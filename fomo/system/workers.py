@@ -99,6 +99,16 @@ def _end_loader_workers() -> None:
         kill(children)
 
 
+def end_workers_first() -> None:
+    """Have loader workers that are left killed before anything else at the end of the process; called as they start.
+
+    What is registered last comes first there. Where memory is pinned, torch registers at their start that it waits five
+    seconds for each, and then sends the SIGTERM that they ignore.
+    """
+    atexit.unregister(_end_loader_workers)
+    atexit.register(_end_loader_workers)
+
+
 def end_now(status: int, message: str) -> NoReturn:
     """End the process at once: its children are killed, and one that is stuck in the kernel is not waited for."""
     for child in active_children():
