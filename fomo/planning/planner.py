@@ -168,15 +168,6 @@ def _seconds_per_step(
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
-def measure(config: Config) -> int:
-    """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them."""
-    model = factory.model(config, random=True)
-    torch.cuda.reset_peak_memory_stats(config.runtime.device)
-    size = max(config.sizes.distinct)
-    trial(config, model, [size] * config.num_tasks, size)
-    return torch.cuda.max_memory_allocated(config.runtime.device)
-
-
 def trial(
     config: Config, model: ClipModel, num_samples: Sequence[int], size: int, names: StreamNames = NO_NAMES
 ) -> list[float]:

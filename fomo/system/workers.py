@@ -46,7 +46,8 @@ def runner(num_workers: int) -> Iterator[Run]:
     def run(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         pending: deque[Future[Any]] = deque()
         for job in jobs:
-            pending.append(executor.submit(work, job))
+            with shielded():
+                pending.append(executor.submit(work, job))
             if len(pending) >= 2 * num_workers:
                 yield _result(pending.popleft())
         while pending:
@@ -61,6 +62,16 @@ def runner(num_workers: int) -> Iterator[Run]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Start workers in the block: what asks a run to stop waits until they ignore it (:func:`end_with_parent`)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(job: "Future[Any]") -> Any:
