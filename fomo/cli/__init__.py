@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import shlex
 import sys
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait slow down everything else on a shared machine; read when torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it cannot show is no reason to lose the rest
+        sys.stdout.reconfigure(errors="replace")
     try:
         command(arguments[0], arguments[1:])
     except WorkerHung as error:  # Python would wait for the worker

@@ -5,7 +5,7 @@ A row is plain values, as :meth:`fomo.planning.table.BudgetRow.to_json` has them
 failed (``None``: nothing). One that could not be counted has ``method``, ``label`` and ``problem`` alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -35,7 +35,7 @@ def measures_of(jobs: Sequence[Values]) -> list[Measure | None]:
     return [peak_on_gpu if on_gpu(values["runtime"]["device"]) else None for values in jobs]
 
 
-def survey(jobs: Sequence[Values], measures: Sequence[Measure | None]) -> Iterator[Row]:
+def survey(jobs: Sequence[Values], measures: Sequence[Measure | None]) -> Generator[Row, None, None]:
     """A row for each configuration, in order, as soon as it is counted and measured.
 
     Args:
@@ -59,7 +59,7 @@ def without_device(values: Values) -> dict[str, Any]:
     return {**values, "runtime": {**values["runtime"], "device": "cpu"}}
 
 
-def _counted(jobs: Sequence[Values]) -> Iterator[Row]:
+def _counted(jobs: Sequence[Values]) -> Generator[Row, None, None]:
     """The rows without measurements, counted by a process per core, one by one where such a process was killed."""
     if len(jobs) == 1:
         yield count(jobs[0])

@@ -73,6 +73,7 @@ def _answer(sending: "Connection[Any, Any]", work: Callable[[Any], Any], argumen
     """Work in the process at hand, and send what comes of it."""
     end_with_parent()
     os.dup2(2, 1)
+    outcome: tuple[Any, FomoError | None]
     try:
         outcome = (work(argument), None)
     except FomoError as error:

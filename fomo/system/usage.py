@@ -21,13 +21,13 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
 def utilisation(
-    charged_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
-) -> dict[str, float | str]:
+    charged_flops: int, model_flops: int | None, num_samples: int, seconds: float, best: Peak
+) -> dict[str, float | str | None]:
     """Rates of the training, as ``card.json`` has them.
 
     Args:
         charged_flops: everything that was computed.
-        model_flops: what the method needs, without recomputed activations.
+        model_flops: what the method needs, without recomputed activations; ``None``: not known, and no MFU.
         num_samples: samples trained on.
         seconds: time of the training, hooks included, evaluations not.
         best: the peak of the device.
@@ -36,7 +36,7 @@ def utilisation(
         "training_seconds": round(seconds, 3),
         "samples_per_second": num_samples / seconds,
         "flops_per_second": charged_flops / seconds,
-        "mfu": model_flops / seconds / best.flops_per_second,
+        "mfu": None if model_flops is None else model_flops / seconds / best.flops_per_second,
         "hfu": charged_flops / seconds / best.flops_per_second,
         "peak_flops_per_second": best.flops_per_second,
         "peak_source": best.source,
