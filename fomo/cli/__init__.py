@@ -6,9 +6,11 @@ import io
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
+from fomo.system.signals import INTERRUPTED
 from fomo.system.text import printable
 from fomo.system.workers import end_now
 from fomo.version import __version__
@@ -27,6 +29,14 @@ COMMANDS = {
     "check": "the conformance kit: does a method keep the contract?",
 }
 USAGE_ERROR = 2
+
+
+def entry() -> None:
+    """The process of a command. An error that nobody has foreseen ends it at once: nothing that is left is waited for."""
+    try:
+        main()
+    except Exception:
+        end_now(1, traceback.format_exc().rstrip())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,8 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
         end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *goes_on])}"))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        end_now(INTERRUPTED, "interrupted")
 
 
 def command(name: str, arguments: list[str]) -> None:

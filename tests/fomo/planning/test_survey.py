@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 
 from fomo.config import factory
 from fomo.config.compose import compose
-from fomo.errors import FomoError
+from fomo.errors import FomoError, WorkerHung
 from fomo.planning import survey
 from fomo.planning.measured import live_through, on_gpu
 from fomo.system.apart import apart
@@ -97,6 +99,7 @@ def test_an_interrupt_leaves_whole_json_of_the_rows_that_are_there(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(survey, "survey", interrupted)
+    monkeypatch.setattr("fomo.cli.end_now", lambda code, message: sys.exit(code))
     assert status("budget", "--json", "method=lora,ewc") == 130
     assert [row["label"] for row in json.loads(capsys.readouterr().out)] == ["lora"]
 
@@ -184,3 +187,10 @@ def test_the_measured_peak_is_about_the_planned_one(method: str) -> None:
 
 def test_what_is_done_apart_returns_its_value() -> None:
     assert apart(len, "four") == 4
+
+
+def test_what_never_returns_is_ended() -> None:
+    before = set(active_children())
+    with pytest.raises(WorkerHung, match=r"nothing came in 0\.01 s"):
+        apart(time.sleep, 1000, seconds=0.01)
+    assert set(active_children()) == before

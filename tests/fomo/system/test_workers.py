@@ -56,6 +56,26 @@ def test_workers_have_ended_before_torch_waits_for_them(ending: str) -> None:
     assert ended.returncode == 1 and ended.stdout == "-9\n" * 2
 
 
+FAULT = """
+import threading, time
+import fomo.cli
+
+def broken(name, arguments):
+    threading.Thread(target=time.sleep, args=(1000,)).start()  # which Python would wait for
+    raise ZeroDivisionError("a fault of the program")
+
+fomo.cli.command = broken
+fomo.cli.entry()
+"""
+
+
+def test_a_fault_of_the_program_ends_it_at_once_with_its_trace() -> None:
+    command = [sys.executable, "-c", FAULT, "run"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1 and ended.stderr.startswith("Traceback")
+    assert ended.stderr.endswith("ZeroDivisionError: a fault of the program\n")
+
+
 TWICE = """
 import os, signal, time
 from fomo.system.signals import Stop
