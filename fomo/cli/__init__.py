@@ -32,7 +32,10 @@ USAGE_ERROR = 2
 
 
 def entry() -> None:
-    """The process of a command. An error that nobody has foreseen ends it at once: nothing that is left is waited for."""
+    """The process of a command. An error that nobody has foreseen ends it at once; nothing that is left is waited for.
+
+    Python would wait for threads, and torch for loader workers.
+    """
     try:
         main()
     except Exception:

@@ -84,16 +84,15 @@ def _task(config: Config, model: ClipModel, learner: Learner, number: int, names
     )
     seed_layers(config.seed, number, "begin")
     learner.methods.each("begin_task", model.network, task)
-    _steps(learner, batch(shape.kinds(number)[0]), task)
+    optimizer = learner.optimizer()  # its states live on until the task has ended, as in a run
+    if optimizer is not None:
+        _steps(learner, optimizer, batch(shape.kinds(number)[0]), task)
     learner.methods.each("end_task", model.network, task)
     with learner.methods.deployed(model.network):
         pass
 
 
-def _steps(learner: Learner, batch: Batch, task: Task) -> None:
-    optimizer = learner.optimizer()
-    if optimizer is None:
-        return
+def _steps(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, task: Task) -> None:
     train_mode(learner.network)
     for _ in range(task.num_steps):
         fault = learner.step(optimizer, batch).fault

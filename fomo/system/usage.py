@@ -55,7 +55,7 @@ class Usage:
         """Training until the clock was last stopped."""
         self._device = device
         self._joules = 0.0
-        self._tells_energy = energy(device) is not None
+        self._tells_energy = True
         self._began = time.perf_counter()
         self._resume()
 
@@ -90,13 +90,19 @@ class Usage:
 
     def _resume(self) -> None:
         self._started = time.perf_counter()
-        self._energy = energy(self._device) or 0.0
+        self._energy = self._read()
 
     def stop(self) -> None:
         """Add what has been used since the clock was started."""
         synchronize(self._device)
         self.seconds += time.perf_counter() - self._started
-        self._joules += (energy(self._device) or 0.0) - self._energy
+        self._joules += self._read() - self._energy
+
+    def _read(self) -> float:
+        """The device's counter, in joules. Where it falls silent on the way, no figure is better than a wrong one."""
+        joules = energy(self._device)
+        self._tells_energy &= joules is not None
+        return joules or 0.0
 
 
 def energy(device: str) -> float | None:
