@@ -1,5 +1,5 @@
 """``python -m fomo`` equals ``fomo``."""
 
-from fomo.cli import main
+from fomo.cli import entry
 
-main()
+entry()

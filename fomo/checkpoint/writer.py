@@ -91,7 +91,7 @@ class CheckpointWriter:
         write(path, packed, self._identity)
         self._good = [*self._good, path][-KEPT:]
         for old in set(numbered(self._folder).values()) - set(self._good):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # what a file system holds fast is tried again after the next one
 
     def wait(self) -> None:
         """Until what is being written is written.
@@ -110,7 +110,7 @@ class CheckpointWriter:
             raise FomoError(f"{self._folder}: a checkpoint could not be written ({error}). {whole}.") from failure
 
     def discard(self) -> None:
-        """Remove all checkpoints: the run is finished."""
+        """Remove all checkpoints: the run is finished. What a file system holds fast is removed by the next command."""
         self.wait()
         for path in numbered(self._folder).values():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)

@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
+from fomo.system.signals import INTERRUPTED
 from fomo.system.text import printable
 from fomo.system.workers import end_now
 from fomo.version import __version__
@@ -28,6 +31,17 @@ COMMANDS = {
 USAGE_ERROR = 2
 
 
+def entry() -> None:
+    """The process of a command. An error that nobody has foreseen ends it at once; nothing that is left is waited for.
+
+    Python would wait for threads, and torch for loader workers.
+    """
+    try:
+        main()
+    except Exception:
+        end_now(1, traceback.format_exc().rstrip())
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave the process: status 0 only when the work was done."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -40,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait slow down everything else on a shared machine; read when torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it cannot show is no reason to lose the rest
+        sys.stdout.reconfigure(errors="replace")
     try:
         command(arguments[0], arguments[1:])
     except WorkerHung as error:  # Python would wait for the worker
@@ -51,8 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
         end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *goes_on])}"))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        end_now(INTERRUPTED, "interrupted")
 
 
 def command(name: str, arguments: list[str]) -> None:

@@ -72,11 +72,13 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
     from fomo.report.tables import result_table
+    from fomo.results.layout import REPORT
     from fomo.running.run import complete
 
     folder = complete(resolved, OnConsole(console), stop)
     console.print(result_table(folder))
-    console.print(printable(f"report: {folder / 'report.html'}"), soft_wrap=True, markup=False)
+    if (folder / REPORT).is_file():
+        console.print(printable(f"report: {folder / REPORT}"), soft_wrap=True, markup=False)
 
 
 class OnConsole:

@@ -11,10 +11,13 @@ DISTRIBUTION = "fomo-bench"
 
 
 def packages() -> tuple[Package, ...]:
-    """Python, torch, then every other dependency that is no extra."""
-    wanted = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
+    """Python, torch, then every other dependency that is no extra; Python alone in a source tree without metadata."""
+    try:
+        wanted = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
+        python = Package("python", platform.python_version(), metadata(DISTRIBUTION)["Requires-Python"])
+    except PackageNotFoundError:  # what a package asks for is not known there
+        return (Package("python", platform.python_version(), ""),)
     needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
-    python = Package("python", platform.python_version(), metadata(DISTRIBUTION)["Requires-Python"])
     torch_first = sorted(needed, key=lambda each: each.name != "torch")
     return (python, *(Package(each.name, _installed(each.name), str(each.specifier)) for each in torch_first))
 

@@ -11,7 +11,6 @@ from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
-from fomo.budget.flops import FlopMeter, Meter, unmetered
 from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
@@ -207,25 +206,12 @@ def _seconds_per_step(
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
-def measure(config: Config) -> int:
-    """Bytes at the peak of a few real steps with random weights on the GPU, as its allocator tells them.
-
-    The steps are counted ones, which compute what the budget is planned for.
-    """
-    model = factory.model(config, random=True)
-    torch.cuda.reset_peak_memory_stats(config.runtime.device)
-    size = max(config.sizes.distinct)
-    trial(config, model, [size] * config.num_tasks, size, counted=True)
-    return torch.cuda.max_memory_allocated(config.runtime.device)
-
-
 def trial(
     config: Config,
     model: ClipModel,
     num_samples: Sequence[int],
     size: int,
     names: StreamNames = NO_NAMES,
-    counted: bool = False,
 ) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
 
@@ -235,7 +221,6 @@ def trial(
         num_samples: |D_t| of every task; the first is the one tried.
         size: Rows of the batch.
         names: Datasets and concepts of every task.
-        counted: Whether FLOPs are counted, which takes longer and, where steps are else shortened, more memory.
     """
     learner = factory.learner(config, model.network)
     learner.methods.begin_run(model.network, config.seed)
@@ -248,14 +233,13 @@ def trial(
         return []
     batch = _blank_batch(config, model, size)
     train_mode(model.network)
-    meter = FlopMeter() if counted else unmetered
-    return [_timed(learner, optimizer, batch, config.runtime.device, meter) for _ in range(TRIED_STEPS)]
+    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)]
 
 
-def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str, meter: Meter) -> float:
+def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:
     synchronize(device)
     start = time.perf_counter()
-    learner.step(optimizer, batch, meter)
+    learner.step(optimizer, batch)
     synchronize(device)
     return time.perf_counter() - start
 

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import NOTHING, Flops, charged, counted
 from fomo.budget.plan import Memory, StepPlan, affords, in_steps
 from fomo.config import factory
 from fomo.config.schema import Config
-from fomo.planning.planner import measure, reference_bytes, rehearsed
+from fomo.planning.planner import reference_bytes, rehearsed
 from fomo.results.ledger import GIGA
 from fomo.stream.batch_sizes import BatchSizes
 from fomo.stream.definition import NO_NAMES, StreamNames
@@ -34,7 +32,6 @@ class BudgetRow:
     memory: Memory
     plans: dict[int, StepPlan]
     """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
-    measured_bytes: int | None
 
     @property
     def typical(self) -> TaskCost:
@@ -58,7 +55,6 @@ class BudgetRow:
         step = self.step
         extra = [self.typical.begin, self.typical.end]
         other = sum(flops.decomposed for phases in [step, *extra] for flops in phases.values())
-        measured = self.measured_bytes
         timed = self.plans[min(self.plans)].budget.unit == "wall_seconds"
         steps = {str(length): None if timed else plan.steps for length, plan in self.plans.items()}
         return {
@@ -73,7 +69,6 @@ class BudgetRow:
             "gflops_other": (other + (self.cost.optimizer_arithmetic if step else 0)) / GIGA,
             "gflops_other_charged": other / GIGA,
             "peak_memory_gib": self.memory.peak_bytes / GIB,
-            "measured_peak_memory_gib": measured and measured / GIB,
             "memory_multiplier": float(self.memory.multiplier),
             "mafs_per_step": float(charged(step) * self.memory.multiplier / GIGA),
             "steps_per_task": {length: each and each[-1] for length, each in steps.items()},
@@ -108,10 +103,9 @@ def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = 
         else:
             of_length = rehearsed(config, model, [num_samples(length)] * length, names.in_tasks(length))
         plans[length] = _plan(config, of_length, Memory(of_length.peak_bytes, reference), length)
-    measured = measure(config) if torch.cuda.is_available() else None
     shown = plans[config.num_tasks]
     assert shown.cost is not None and shown.memory is not None
-    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, plans, measured)
+    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, plans)
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:

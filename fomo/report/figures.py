@@ -2,9 +2,13 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from fomo.errors import FomoError
 from fomo.results.scores import Point, Scores
+from fomo.system.text import first_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -12,13 +16,31 @@ if TYPE_CHECKING:
 
 def figure(scores: Scores) -> str:
     """KA and ZS per task beside the KA–ZS plane, as the base64 text of a PNG."""
-    from matplotlib.figure import Figure  # takes a while to import
+    with figures() as Figure:
+        drawing = Figure(figsize=(10, 4), layout="constrained")
+        left, right = drawing.subplots(1, 2)
+        _plot_path(left, scores.points)
+        _plot_plane(right, scores.points)
+        return base64.b64encode(png(drawing)).decode()
 
-    drawing = Figure(figsize=(10, 4), layout="constrained")
-    left, right = drawing.subplots(1, 2)
-    _plot_path(left, scores.points)
-    _plot_plane(right, scores.points)
-    return base64.b64encode(png(drawing)).decode()
+
+@contextmanager
+def figures() -> Iterator[type["Figure"]]:
+    """matplotlib's class for figures, to be drawn during the block, in its own style whatever the machine's is.
+
+    Raises:
+        FomoError: it cannot be imported, or cannot draw.
+    """
+    try:
+        from matplotlib import rc_context, rcdefaults  # takes a while to import
+        from matplotlib.figure import Figure
+
+        with rc_context():
+            rcdefaults()
+            yield Figure
+    except Exception as error:  # whatever fonts, folders and settings make of it
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise FomoError(f"matplotlib cannot draw here ({what}). Mend that, or draw on another machine.") from error
 
 
 def png(drawing: "Figure") -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fomo.errors import FomoError
-from fomo.report.figures import png
+from fomo.report.figures import figures, png
 from fomo.report.leaderboard import BoardEntry, leaderboard
 from fomo.results.config_file import read_config
 from fomo.results.ledger import read_ledger
@@ -27,7 +27,8 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     """Write ``base.md``, a table ranked by GM, and ``base.png``, which it shows; give the place of the table.
 
     Raises:
-        FomoError: a run is not fit for a leaderboard, or they are of several tracks and cannot be compared.
+        FomoError: a run is not fit for a leaderboard, they are of several tracks and cannot be compared, or the figure
+            cannot be drawn; the table is written then.
     """
     board = leaderboard(folders)
     if board.refused:
@@ -36,8 +37,8 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
     if len(tracks) > 1:
         raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")
     base.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(base.with_suffix(".png"), plane(board.entries))
     write_text(base.with_suffix(".md"), page(board.entries, base.name))
+    write_bytes(base.with_suffix(".png"), plane(board.entries))
     return base.with_suffix(".md")
 
 
@@ -74,24 +75,27 @@ def family(values: dict[str, Any]) -> str:
 
 def plane(entries: Sequence[BoardEntry]) -> bytes:
     """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
-    from matplotlib.figure import Figure  # takes a while to import
+    with figures() as Figure:
+        drawing = Figure(figsize=(10, 6.5), layout="constrained")
+        axes: Any = drawing.subplots()
+        for entry in entries:
+            _draw_entry(axes, entry)
+        axes.margins(x=0.1)
+        _draw_gm(axes)
+        axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
+        axes.set_title("KA–ZS plane: up and right is better; grey: equal GM", fontsize="medium")
+        once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        axes.legend(once.values(), once.keys(), loc="lower left", fontsize="small")
+        return png(drawing)
 
-    drawing = Figure(figsize=(10, 6.5), layout="constrained")
-    axes: Any = drawing.subplots()
-    for entry in entries:
-        color, name = FAMILIES[family(read_config(Path(entry.folders[0])))]
-        at = (entry.ka, entry.zs)
-        look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
-        axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
-        offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
-        axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
-    axes.margins(x=0.1)
-    _draw_gm(axes)
-    axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
-    axes.set_title("KA–ZS plane: up and right is better; grey: equal GM", fontsize="medium")
-    once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    axes.legend(once.values(), once.keys(), loc="lower left", fontsize="small")
-    return png(drawing)
+
+def _draw_entry(axes: Any, entry: BoardEntry) -> None:
+    color, name = FAMILIES[family(read_config(Path(entry.folders[0])))]
+    at = (entry.ka, entry.zs)
+    look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
+    axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
+    offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
+    axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
 
 
 def _draw_gm(axes: Any) -> None:

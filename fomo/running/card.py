@@ -2,24 +2,24 @@
 
 import platform
 import resource
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fomo.planning.planner import COUNTED_TWICE
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
 from fomo.running.extras import extra_parameters
+from fomo.running.known import Known
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
-from fomo.system.devices import peak
 from fomo.system.digest import file_digest
 from fomo.system.usage import utilisation
 
 
-def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
-    """The card of a run whose other files are written."""
+def run_card(prepared: Prepared, folder: Path, live: Live, known: Known) -> RunCard:
+    """The card of a run whose other files are written; ``known`` was found before its first step."""
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
     optimizer = prepared.resolved.config.optimizer
@@ -38,12 +38,12 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         # How strong it is, and what it reaches: the papers' setting and the pocket's differ.
         weight_decay={"strength": optimizer.get("weight_decay"), "reaches": optimizer.get("decay")},
         seconds=round(live.usage.elapsed, 2),
-        device=torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        device=known.device,
         num_threads=torch.get_num_threads(),
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         peak_memory_allocated_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
-        compute=_compute(prepared, live),
-        versions={name: version(name) for name in ("fomo-bench", "torch", "open_clip_torch", "numpy", "pillow")},
+        compute=_compute(live, known),
+        versions=known.versions,
         python=platform.python_version(),
         caveats=live.record.scores.caveats,
         left_out=live.batches.left_out,
@@ -51,13 +51,13 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
     )
 
 
-def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
+def _compute(live: Live, known: Known) -> dict[str, Any] | None:
     """Rates, MFU and HFU; ``None`` for a run that trained nothing."""
-    config = prepared.resolved.config
     charged = live.ledger.charged_flops
-    if not charged:
+    if not charged or known.peak is None:
         return None
+    computed = charged + live.ledger.recomputed
+    own = None if COUNTED_TWICE in live.ledger.plan.caveats else charged
     num_samples = sum(live.ledger.samples.values())
-    best = peak(config.runtime.device, config.runtime.precision)
-    rates = utilisation(charged + live.ledger.recomputed, charged, num_samples, live.usage.seconds, best)
+    rates = utilisation(computed, own, num_samples, live.usage.seconds, known.peak)
     return {**rates, "energy_joules": live.usage.joules}

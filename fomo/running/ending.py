@@ -1,11 +1,13 @@
 """How a run ends: its last files, or why it has ended early and how to go on."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from fomo.config.plugins import described
 from fomo.errors import FomoError, NotFinite, Stopped
 from fomo.model import weights
 from fomo.model.stored import write_form
@@ -14,6 +16,7 @@ from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
 from fomo.running.card import run_card
 from fomo.running.deployment import Deployment
 from fomo.running.extras import save_kept_inside
+from fomo.running.known import Known
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -21,6 +24,8 @@ from fomo.running.resume import DiskCheckpointer
 from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
 from fomo.system.writing import file_beside
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -57,14 +62,31 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         live.record.close()
 
 
-def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment) -> None:
-    """Write the last files; the card, which says that the run is finished, after all others."""
+def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment, known: Known) -> None:
+    """Write the last files; the card, which says that the run is finished, after all others.
+
+    Args:
+        prepared: The run.
+        folder: Its folder.
+        live: Its parts, at the end of its last task.
+        deployment: Knows what is deployed.
+        known: What the card says of the machine, found before the first step.
+    """
     live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)
-    write_report(folder)
-    run_card(prepared, folder, live).write(folder)
+    _try_report(folder)
+    run_card(prepared, folder, live, known).write(folder)
+
+
+def _try_report(folder: Path) -> None:
+    """Write the report. It shows what the other files hold: where it cannot be drawn, the run is finished without."""
+    try:
+        write_report(folder)
+    except Exception as error:  # matplotlib, its fonts and settings, templates: whatever the machine lacks
+        said = error if isinstance(error, FomoError) else described(error)
+        _log.warning("no report could be written, `fomo report %s` does it later: %s", folder, said)
 
 
 def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:

@@ -17,6 +17,7 @@ from fomo.running.contents import base_sha256, check_unchanged
 from fomo.running.deployment import Deployment
 from fomo.running.ending import explained, finish
 from fomo.running.folder import FolderState, check_resumable, enter, holding, run_folder, state_of
+from fomo.running.known import known
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import kept_steps, start_or_resume
@@ -141,6 +142,7 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
 
 def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -> None:
     config = prepared.resolved.config
+    about = known(prepared)
     found = enter(prepared, folder)
     live = begin(prepared, folder, progress)
     learner = factory.learner(config, prepared.model.network, prepared.methods)
@@ -176,5 +178,5 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
                 deployment.try_early()
             learner.logged()  # nobody asked for what a try has to say
         loop.run(experiment)
-    finish(prepared, folder, live, deployment)
+    finish(prepared, folder, live, deployment, about)
     checkpointer.writer.discard()

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.posts import Board, post
 from fomo.system.runtime import Runtime
-from fomo.system.workers import STOPPING, end_with_parent, ended_by, kill
+from fomo.system.workers import end_with_parent, end_workers_first, ended_by, kill, shielded
 
 SLICE = 1
 """Seconds between two looks at workers that nothing comes from."""
@@ -143,6 +143,7 @@ class Feed(Generic[Key, Made]):
             raise _WorkerLost(self._how_one_died() or "it does not answer") from None
         finally:
             self._workers += set(active_children()) - before
+            end_workers_first()
 
     def _loading(self) -> DataLoader[Any]:
         any_workers = self._runtime.num_workers > 0
@@ -243,12 +244,11 @@ def _undisturbed() -> Iterator[None]:
 
     That handler would raise at a worker's death wherever this process is, even within a step.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     in_main = threading.current_thread() is threading.main_thread()
     heard = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        if in_main:
-            signal.signal(signal.SIGCHLD, heard or signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with shielded():
+        try:
+            yield
+        finally:
+            if in_main:
+                signal.signal(signal.SIGCHLD, heard or signal.SIG_DFL)

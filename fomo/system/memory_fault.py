@@ -22,9 +22,14 @@ class MemoryFault(Exception):
     def __init__(self, phase: str, task: int, step: int | None, error: Exception) -> None:
         where = {"step": f"in task {task}, step {step}", "evaluation": f"in the evaluation after task {task}"}
         super().__init__(where.get(phase, f"at the start or the end of task {task}"))
-        first_line = str(error).split("\n")[0]
         self.phase = phase
-        self.reason = ". ".join(first_line.split(". ")[:2]).rstrip(".") or type(error).__name__
+        self.reason = reason_of(error)
+
+
+def reason_of(error: Exception) -> str:
+    """What an allocator says, two sentences at most, without a full stop."""
+    first_line = str(error).split("\n")[0]
+    return ". ".join(first_line.split(". ")[:2]).rstrip(".") or type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -21,13 +21,13 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
 def utilisation(
-    computed_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
-) -> dict[str, float | str]:
+    computed_flops: int, model_flops: int | None, num_samples: int, seconds: float, best: Peak
+) -> dict[str, float | str | None]:
     """Rates of the training, as ``card.json`` has them.
 
     Args:
         computed_flops: everything that was computed, activations that were computed again included.
-        model_flops: what the method needs, without recomputed activations.
+        model_flops: what the method needs, without recomputed activations; ``None``: not known, and no MFU.
         num_samples: samples trained on.
         seconds: time of the training, hooks included, evaluations not.
         best: the peak of the device.
@@ -35,8 +35,8 @@ def utilisation(
     return {
         "training_seconds": round(seconds, 3),
         "samples_per_second": num_samples / seconds,
-        "flops_per_second": model_flops / seconds,
-        "mfu": model_flops / seconds / best.flops_per_second,
+        "flops_per_second": (computed_flops if model_flops is None else model_flops) / seconds,
+        "mfu": None if model_flops is None else model_flops / seconds / best.flops_per_second,
         "hfu": computed_flops / seconds / best.flops_per_second,
         "peak_flops_per_second": best.flops_per_second,
         "peak_source": best.source,
@@ -55,7 +55,7 @@ class Usage:
         """Training until the clock was last stopped."""
         self._device = device
         self._joules = 0.0
-        self._tells_energy = energy(device) is not None
+        self._tells_energy = True
         self._began = time.perf_counter()
         self._resume()
 
@@ -90,13 +90,19 @@ class Usage:
 
     def _resume(self) -> None:
         self._started = time.perf_counter()
-        self._energy = energy(self._device) or 0.0
+        self._energy = self._read()
 
     def stop(self) -> None:
         """Add what has been used since the clock was started."""
         synchronize(self._device)
         self.seconds += time.perf_counter() - self._started
-        self._joules += (energy(self._device) or 0.0) - self._energy
+        self._joules += self._read() - self._energy
+
+    def _read(self) -> float:
+        """The device's counter, in joules. Where it falls silent on the way, no figure is better than a wrong one."""
+        joules = energy(self._device)
+        self._tells_energy &= joules is not None
+        return joules or 0.0
 
 
 def energy(device: str) -> float | None:

@@ -46,7 +46,8 @@ def runner(num_workers: int) -> Iterator[Run]:
     def run(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
         pending: deque[Future[Any]] = deque()
         for job in jobs:
-            pending.append(executor.submit(work, job))
+            with shielded():
+                pending.append(executor.submit(work, job))
             if len(pending) >= 2 * num_workers:
                 yield _result(pending.popleft())
         while pending:
@@ -61,6 +62,16 @@ def runner(num_workers: int) -> Iterator[Run]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Start workers in the block: what asks a run to stop waits until they ignore it (:func:`end_with_parent`)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(job: "Future[Any]") -> Any:
@@ -97,6 +108,16 @@ def _end_loader_workers() -> None:
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident
         kill(children)
+
+
+def end_workers_first() -> None:
+    """Have loader workers that are left killed before anything else at the end of the process; called as they start.
+
+    What is registered last comes first there. Where memory is pinned, torch registers at their start that it waits five
+    seconds for each, and then sends the SIGTERM that they ignore.
+    """
+    atexit.unregister(_end_loader_workers)
+    atexit.register(_end_loader_workers)
 
 
 def end_now(status: int, message: str) -> NoReturn:

@@ -25,6 +25,16 @@ def test_the_clock_stands_still_while_paused() -> None:
     assert usage.seconds > before and (usage.joules is None) == (energy("cpu") is None)
 
 
+@pytest.mark.parametrize(("read", "joules"), [([5.0, 7.5], 2.5), ([5.0, None], None), ([None, 9.0], None)])
+def test_a_device_that_falls_silent_gives_no_figure(
+    read: list[float | None], joules: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fomo.system.usage.energy", lambda device: read.pop(0))
+    usage = Usage("cpu")
+    usage.stop()
+    assert usage.joules == joules
+
+
 @pytest.mark.parametrize(("checkpointing", "relation"), [("false", "__eq__"), ("true", "__lt__")])
 def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, tmp_path: Path) -> None:
     run = tiny.run(tmp_path / "run", "model=pocket_vit", f"runtime.grad_checkpointing={checkpointing}")

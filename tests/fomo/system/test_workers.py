@@ -26,6 +26,56 @@ def test_an_error_of_a_loader_worker_ends_the_process() -> None:
     assert "killed" not in ended.stderr
 
 
+PINNED = """
+import atexit
+from fomo.system.feed import Feed
+from fomo.system.runtime import Runtime
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Iterating
+
+plain = Iterating.__init__
+
+
+def pinning(self, loader):
+    plain(self, loader)
+    for worker in self._workers:
+        atexit.register(lambda worker=worker: print(worker.exitcode))  # torch would wait here, where memory is pinned
+
+
+Iterating.__init__ = pinning
+batches = Feed(str, Runtime("cpu", num_workers=2))(range(9))
+next(batches)
+raise ENDING
+"""
+
+
+@pytest.mark.parametrize("ending", ["ValueError('a fault in the step')", "SystemExit(1)"])
+def test_workers_have_ended_before_torch_waits_for_them(ending: str) -> None:
+    """With 14 workers and a GPU, a run that an error had ended stayed for more than a minute."""
+    script = PINNED.replace("ENDING", ending)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1 and ended.stdout == "-9\n" * 2
+
+
+FAULT = """
+import threading, time
+import fomo.cli
+
+def broken(name, arguments):
+    threading.Thread(target=time.sleep, args=(1000,)).start()  # which Python would wait for
+    raise ZeroDivisionError("a fault of the program")
+
+fomo.cli.command = broken
+fomo.cli.entry()
+"""
+
+
+def test_a_fault_of_the_program_ends_it_at_once_with_its_trace() -> None:
+    command = [sys.executable, "-c", FAULT, "run"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1 and ended.stderr.startswith("Traceback")
+    assert ended.stderr.endswith("ZeroDivisionError: a fault of the program\n")
+
+
 TWICE = """
 import os, signal, time
 from fomo.system.signals import Stop

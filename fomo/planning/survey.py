@@ -1,0 +1,131 @@
+"""The rows of many methods: counted side by side, measured on the device one at a time; one that fails loses no other.
+
+A row is plain values, as :meth:`fomo.planning.table.BudgetRow.to_json` has them, beside them what was measured,
+``measured_peak_memory_gib`` and ``measured_to_planned`` (``None``: nothing was), and ``problem``, which says what
+failed (``None``: nothing). One that could not be counted has ``method``, ``label`` and ``problem`` alone.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from fomo.config.factory import stream_plan
+from fomo.config.schema import Config, resolve
+from fomo.errors import FomoError, WorkerDied
+from fomo.planning.measured import on_gpu, peak_bytes
+from fomo.planning.table import GIB, row
+from fomo.stream.definition import StreamNames
+from fomo.system.apart import apart
+from fomo.system.text import first_line
+from fomo.system.workers import num_cores, runner
+
+MEASURING_SECONDS = 600.0
+Values = Mapping[str, Any]
+Row = dict[str, Any]
+Measure = Callable[[Values], int]
+"""Bytes at the peak of a configuration; called in a process of its own."""
+
+
+def measures_of(jobs: Sequence[Values]) -> list[Measure | None]:
+    """How each configuration is measured: on its GPU, or not at all.
+
+    Raises:
+        FomoError: torch cannot use a device.
+    """
+    return [peak_on_gpu if on_gpu(values["runtime"]["device"]) else None for values in jobs]
+
+
+def survey(jobs: Sequence[Values], measures: Sequence[Measure | None]) -> Generator[Row, None, None]:
+    """A row for each configuration, in order, as soon as it is counted and measured.
+
+    Args:
+        jobs: Plain values of configurations.
+        measures: How each is measured; ``None``: not at all.
+
+    Raises:
+        FomoError: a configuration makes no sense; or it is the only one, and cannot be counted.
+    """
+    for values in jobs:
+        resolve(without_device(values))  # what is wrong with any of them is said before the first is counted
+    with closing(_counted(jobs)) as counted:
+        for values, measure, found in zip(jobs, measures, counted, strict=True):
+            if measure and found["problem"] is None:
+                found |= measured(values, found["peak_memory_gib"], measure)
+            yield found
+
+
+def without_device(values: Values) -> dict[str, Any]:
+    """The same configuration on the CPU: a plan depends on no device, and what is to be measured there has it alone."""
+    return {**values, "runtime": {**values["runtime"], "device": "cpu"}}
+
+
+def _counted(jobs: Sequence[Values]) -> Generator[Row, None, None]:
+    """The rows without measurements, counted by a process per core, one by one where such a process was killed."""
+    if len(jobs) == 1:
+        yield count(jobs[0])
+        return
+    done = 0
+    try:
+        with runner(min(len(jobs), num_cores())) as run:
+            for found in run(_attempt, jobs):
+                done += 1
+                yield found
+    except WorkerDied:
+        for values in jobs[done:]:
+            try:
+                yield apart(_attempt, values)
+            except FomoError as error:
+                yield _uncounted(values, error)
+
+
+def _attempt(values: Values) -> Row:
+    try:
+        return count(values)
+    except Exception as error:  # whatever a guest's code raises; it must not take the other rows with it
+        return _uncounted(values, error)
+
+
+def _uncounted(values: Values, error: Exception) -> Row:
+    said = str(error) if isinstance(error, FomoError) else f"{type(error).__name__}: {first_line(error)}"
+    return {"method": values["label"].split()[0], "label": values["label"], "problem": f"not counted: {said}"}
+
+
+def count(values: Values) -> Row:
+    """One row, not measured.
+
+    Raises:
+        FomoError: it cannot be rehearsed.
+    """
+    config = resolve(without_device(values)).config
+    num_samples, names = _stream(config)
+    # |D_t| is taken as equal for all tasks: a run plans with the real sizes.
+    found = row(config, lambda num_tasks: max(1, round(num_samples / num_tasks)), names).to_json()
+    return found | {"measured_peak_memory_gib": None, "measured_to_planned": None, "problem": None}
+
+
+def _stream(config: Config) -> tuple[int, StreamNames]:
+    """The number of training samples of all tasks, and what rows are from."""
+    plan = stream_plan(config)
+    names = StreamNames((*plan.adaptation, *plan.pool_datasets), (tuple(plan.concepts),))
+    return plan.num_training_samples(), names
+
+
+def measured(values: Values, planned: float, measure: Measure) -> Row:
+    """The part of a row that a measurement fills in, made in a process that has ended by now.
+
+    Args:
+        values: The configuration.
+        planned: GiB that it is planned with.
+        measure: How it is measured.
+    """
+    try:
+        found = apart(measure, values, MEASURING_SECONDS) / GIB
+    except FomoError as error:
+        return {"problem": f"not measured: {error}"}
+    return {"measured_peak_memory_gib": found, "measured_to_planned": found / planned}
+
+
+def peak_on_gpu(values: Values) -> int:
+    """Bytes at the peak on the GPU of the configuration, by :func:`fomo.planning.measured.peak_bytes`."""
+    config = resolve(values).config
+    return peak_bytes(config, _stream(config)[1].in_tasks(config.num_tasks))
