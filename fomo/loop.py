@@ -134,6 +134,14 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
         )
 
 
+def left(experiment: Experiment) -> list[tuple[int, int]]:
+    """Task and step of every step that is left of the run, in order."""
+    start = experiment.checkpointer.start or RunProgress(0)
+    first = (start.task + 1, 0) if start.steps is None else (start.task, start.steps)
+    planned = enumerate(experiment.ledger.plan.steps, start=1)
+    return [(task, step) for task, num_steps in planned for step in range(num_steps) if (task, step) >= first]
+
+
 def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | None, int]:
     """The optimizer of a task, and its next step: a task that was left is gone on with, its begin charged already."""
     learner = experiment.learner

@@ -161,9 +161,9 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         nonfinite=live.nonfinite,
         checkpointer=checkpointer,
     )
-    left = sum(prepared.plan.steps) - sum(live.ledger.steps)
-    progress.planned(len(prepared.plan.steps), left, len(prepared.stream.datasets))
-    with explained(prepared, folder, live, checkpointer):
+    left = loop.left(experiment)
+    progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
+    with explained(prepared, folder, live, checkpointer), live.batches.announced(left):
         begun = learner.logged()
         if checkpointer.start is None:
             live.record.logged("begin_run", 0, begun)

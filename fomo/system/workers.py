@@ -90,9 +90,17 @@ def kill(children: Iterable[BaseProcess]) -> None:
         child.join(max(0, end - time.monotonic()))
 
 
-@atexit.register
+def end_first_at_exit() -> None:
+    """Have loader workers that are left at this process's end killed before anything else is done about them.
+
+    Python would ask them to end, which they ignore; torch, which registers that when it starts workers that fill pinned
+    memory, would wait five seconds for each.
+    """
+    atexit.unregister(_end_loader_workers)
+    atexit.register(_end_loader_workers)
+
+
 def _end_loader_workers() -> None:
-    """Kill loader workers that an error left behind: at its own end Python asks them to end, which they ignore."""
     children = [child for child in active_children() if child.daemon]
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident

@@ -1,10 +1,15 @@
-"""The batches of a run on its device, task by task."""
+"""The batches of a run on its device, task by task.
+
+What workers have made ahead belongs to no task before it is asked for: it is counted and logged then, and a checkpoint
+knows nothing of it.
+"""
 
 import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fomo.batch import Batch
@@ -14,6 +19,7 @@ from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.stream.definition import StreamNames
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
+from fomo.training.uploads import Upload, Uploads
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +39,23 @@ class Batches:
         self._runtime = runtime
         self.skipped: dict[Skipped, None] = {}
         self.num_cut = 0
+        self._uploads = Uploads(runtime)
         self._feed = self._new_feed()
+        self._of_passes: list[Feed[BatchKey, RawBatch]] = []
+        """Nobody asks them for anything at the moment."""
+
+    @contextmanager
+    def announced(self, steps: Sequence[tuple[int, int]]) -> Iterator[None]:
+        """While open, workers are at the batches of ``steps``, pairs of task and step, which are asked for in order.
+
+        They start at once, and go on at the end of a task with the next one. At the end of the block all are ended.
+        """
+        self._feed.announce(steps)
+        try:
+            yield
+        finally:
+            for feed in (self._feed, *self._of_passes):
+                feed.close()
 
     def _new_feed(self) -> Feed[BatchKey, RawBatch]:
         return Feed(self._maker.__getitem__, self._runtime, _named)
@@ -46,10 +68,10 @@ class Batches:
         """
         num_known = len(self.skipped)
         cut_before = self.num_cut
-        for raw in self._feed([(task, step) for step in range(start, num_steps)]):
-            self.skipped |= dict.fromkeys(raw.skipped)
-            self.num_cut += raw.num_cut
-            yield self._on_device(raw)
+        for upload in self._uploads(self._feed([(task, step) for step in range(start, num_steps)])):
+            self.skipped |= dict.fromkeys(upload.raw.skipped)
+            self.num_cut += upload.raw.num_cut
+            yield self._ready(upload)
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
         if self.num_cut > cut_before:
@@ -79,18 +101,22 @@ class Batches:
         return self._maker.pools.names
 
     def once(self, task: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
-        """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
+        """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller.
+
+        A pass has workers of its own, which the next pass takes over: several may be under way at a time.
+        """
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
         keys = [PassKey(task, number, size, total) for number in range(math.ceil(total / size))]
-        yield from map(self._on_device, self._new_feed()(keys))
+        feed = self._of_passes.pop() if self._of_passes else self._new_feed()
+        try:
+            yield from map(self._ready, self._uploads(feed(keys)))
+        finally:
+            self._of_passes.append(feed)
 
-    def _on_device(self, raw: RawBatch) -> Batch:
-        device = self._runtime.device
-        images = self._model.normalize(raw.images.to(device, non_blocking=True))
-        pretraining, update, buffer = raw.counts  # pinning makes a list of it
-        tokens = raw.tokens.to(device, non_blocking=True)
-        sources = raw.sources.to(device, non_blocking=True)
-        return Batch(images, tokens, (pretraining, update, buffer), sources=sources)
+    def _ready(self, upload: Upload) -> Batch:
+        images, tokens, sources = self._uploads.arrived(upload)
+        pretraining, update, buffer = upload.raw.counts  # pinning makes a list of it
+        return Batch(self._model.normalize(images), tokens, (pretraining, update, buffer), sources=sources)
 
 
 def counted(skipped: Collection[Skipped]) -> dict[str, int]:
