@@ -11,11 +11,13 @@ import torch
 from fomo.planning.planner import without_recomputation
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
+from fomo.results.stages import StageRates
 from fomo.running.extras import extra_parameters
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
-from fomo.system.devices import peak
+from fomo.system.devices import Peak, peak
 from fomo.system.digest import file_digest
+from fomo.system.stages import Stage
 from fomo.system.usage import utilisation
 
 
@@ -53,7 +55,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
 
 
 def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
-    """Rates, MFU and HFU; ``None`` for a run that trained nothing."""
+    """Rates, MFU and HFU, of the run and of each of its stages; ``None`` for a run that trained nothing."""
     config = prepared.resolved.config
     charged = live.ledger.charged_flops
     if not charged:
@@ -64,4 +66,27 @@ def _compute(prepared: Prepared, live: Live) -> dict[str, Any] | None:
         model_flops = without_recomputation(config, prepared.model, prepared.plan, pools.update_sizes, pools.names)
     best = peak(config.runtime.device, config.runtime.precision)
     rates = utilisation(charged, model_flops, sum(live.ledger.samples.values()), live.usage.seconds, best)
-    return {**rates, "energy_joules": live.usage.joules}
+    stages = [stage_rates(each, charged, model_flops, best) for each in live.usage.stages.rows]
+    return {**rates, "energy_joules": live.usage.joules, "stages": [each.to_json() for each in stages]}
+
+
+def stage_rates(stage: Stage, charged_flops: int, model_flops: int, best: Peak) -> StageRates:
+    """The rates of a stage; what the run has recomputed is spread over its stages by what they were charged.
+
+    Args:
+        stage: What was measured.
+        charged_flops: Of the whole run.
+        model_flops: Of the whole run, without what it has recomputed.
+        best: The peak of the device.
+    """
+    model = round(stage.flops * model_flops / charged_flops)
+    rates = utilisation(stage.flops, model, stage.steps * stage.batch_size, stage.training_seconds, best)
+    total = sum(stage.seconds.values())
+    return StageRates(
+        batch_size=stage.batch_size,
+        steps=stage.steps,
+        tasks=tuple(stage.tasks),
+        evaluation_seconds=round(stage.seconds["evaluation"], 3),
+        shares={phase: seconds / total for phase, seconds in stage.seconds.items()},
+        **rates,
+    )

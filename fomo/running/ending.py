@@ -60,8 +60,9 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment)
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)
-    write_report(folder)
-    run_card(prepared, folder, live).write(folder)
+    card = run_card(prepared, folder, live)
+    write_report(folder, card)
+    card.write(folder)
 
 
 def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:

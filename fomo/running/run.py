@@ -160,6 +160,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         record=live.record,
         nonfinite=live.nonfinite,
         checkpointer=checkpointer,
+        stages=live.usage.stages,
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
