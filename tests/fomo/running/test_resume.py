@@ -78,6 +78,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("at", [[1], [5], [7], [4, 3, 3, 2, 2], [2, 1]])
 def test_a_run_that_was_cut_is_the_run_that_was_not(at: list[int], whole: Path, tmp_path: Path) -> None:
     assert cut_run(tmp_path / "run", at, OFTEN) == len(at)
+    (stage,) = json.loads((tmp_path / "run" / "card.json").read_text())["compute"]["stages"]
+    (expected,) = json.loads((whole / "card.json").read_text())["compute"]["stages"]
+    assert stage["steps"] == expected["steps"] == 6 and stage["tasks"] == [1, 2]
     assert differences(whole, tmp_path / "run") == []
 
 
