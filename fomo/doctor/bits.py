@@ -1,4 +1,4 @@
-"""Work that is done again and again and has to give the same bits: a core or a memory that does not corrupts silently."""
+"""Work that is repeated and has to give the same bits each time: a core or a memory that fails may say nothing else."""
 
 import os
 import time

@@ -121,8 +121,8 @@ def same_bits(repeated: Sequence[Repeated]) -> Verdict:
         "Run `fomo doctor --seconds 600` alone on it, look at `dmesg` and, of a GPU, `nvidia-smi -q -d ECC` and "
         "`dcgmi diag -r 3`; undo overclocking; take another device and have this one replaced."
         if wrong
-        else "the device cannot do this in the job's precision, or not the same way each time: runtime.precision=fp32, or "
-        "another device."
+        else "the device cannot do this in the job's precision, or not the same way each time: runtime.precision=fp32, "
+        "or another device."
     )
     return judged(
         "same bits", found or times, "the same bits each time", Level.RED if wrong or stuck else Level.GREEN, advice

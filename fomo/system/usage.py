@@ -21,9 +21,7 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 """Where Linux counts the energy of an Intel CPU, in microjoules."""
 
 
-def utilisation(
-    charged_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak
-) -> dict[str, Any]:
+def utilisation(charged_flops: int, model_flops: int, num_samples: int, seconds: float, best: Peak) -> dict[str, Any]:
     """Rates of the training, as ``card.json`` has them.
 
     Args:

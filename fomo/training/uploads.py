@@ -1,4 +1,4 @@
-"""Batches on their way to the device. To a GPU the next one is copied while a step is computed, on a stream of its own."""
+"""Batches on their way to the device. The next one is copied to a GPU during a step, on a stream of its own."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -109,7 +109,8 @@ def test_on_a_cpu_nothing_is_copied_or_made_ahead() -> None:
 def test_what_arrives_on_a_gpu_is_what_was_sent() -> None:
     uploads = Uploads(Runtime("cuda", num_workers=2))
     sent = [raw(number)._replace(images=torch.randint(256, (64, 3, 64, 64), dtype=torch.uint8)) for number in range(9)]
-    for batch, upload in zip(sent, uploads(each._replace(images=each.images.pin_memory()) for each in sent), strict=True):
+    pinned = (each._replace(images=each.images.pin_memory()) for each in sent)
+    for batch, upload in zip(sent, uploads(pinned), strict=True):
         torch.cuda._sleep(10**7)  # the step at hand takes its time
         images, tokens, _ = uploads.arrived(upload)
         assert torch.equal(images.cpu(), batch.images) and torch.equal(tokens.cpu(), batch.tokens)
