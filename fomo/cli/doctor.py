@@ -1,4 +1,4 @@
-"""``fomo doctor``: is the machine fit for a long job? Versions, threads, memory, disk, GPU, bits, loading, network"""
+"""``fomo doctor``: is the machine fit for a long job? Versions, threads, memory, disk, GPU, bits, loading, network."""
 
 import argparse
 import json

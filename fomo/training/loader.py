@@ -40,9 +40,11 @@ class Batches:
         self.skipped: dict[Skipped, None] = {}
         self.num_cut = 0
         self._uploads = Uploads(runtime)
+        self._feeds: list[Feed[BatchKey, RawBatch]] = []
+        """All: that of the steps, and one for each pass that there was at a time."""
         self._feed = self._new_feed()
-        self._of_passes: list[Feed[BatchKey, RawBatch]] = []
-        """Nobody asks them for anything at the moment."""
+        self._idle: list[Feed[BatchKey, RawBatch]] = []
+        """Those of passes, while nobody asks them for anything."""
 
     @contextmanager
     def announced(self, steps: Sequence[tuple[int, int]]) -> Iterator[None]:
@@ -54,11 +56,12 @@ class Batches:
         try:
             yield
         finally:
-            for feed in (self._feed, *self._of_passes):
+            for feed in self._feeds:
                 feed.close()
 
     def _new_feed(self) -> Feed[BatchKey, RawBatch]:
-        return Feed(self._maker.__getitem__, self._runtime, _named)
+        self._feeds.append(Feed(self._maker.__getitem__, self._runtime, _named))
+        return self._feeds[-1]
 
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a task from step ``start`` on, in order.
@@ -107,11 +110,11 @@ class Batches:
         """
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
         keys = [PassKey(task, number, size, total) for number in range(math.ceil(total / size))]
-        feed = self._of_passes.pop() if self._of_passes else self._new_feed()
+        feed = self._idle.pop() if self._idle else self._new_feed()
         try:
             yield from map(self._ready, self._uploads(feed(keys)))
         finally:
-            self._of_passes.append(feed)
+            self._idle.append(feed)
 
     def _ready(self, upload: Upload) -> Batch:
         images, tokens, sources = self._uploads.arrived(upload)

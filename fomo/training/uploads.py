@@ -37,7 +37,7 @@ class Uploads:
         return one_ahead(begun) if self._is_ahead else begun
 
     def _begun(self, raw: RawBatch) -> Upload:
-        with torch.cuda.stream(self._stream):  # type: ignore[arg-type]  # None: no stream
+        with torch.cuda.stream(self._stream):  # None: no stream
             images, tokens, sources = (
                 tensor.to(self._device, non_blocking=True) for tensor in (raw.images, raw.tokens, raw.sources)
             )

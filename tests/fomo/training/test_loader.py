@@ -125,6 +125,8 @@ def test_workers_are_started_once_a_run() -> None:
         passes = [batches.once(2, 50) for _ in range(2)]
         for one, other in zip(*passes, strict=True):  # two at a time
             assert torch.equal(one.images, other.images)
+        left = batches.once(2, 50)
+        next(left)
     assert len(of_steps) == 1 and len(seen[0]) == 2 and seen[0] == seen[1] > of_steps
     assert set(active_children()) == before
 
