@@ -71,10 +71,8 @@ class Batches:
         """
         num_known = len(self.skipped)
         cut_before = self.num_cut
-        for upload in self._uploads(self._feed([(task, step) for step in range(start, num_steps)])):
-            self.skipped |= dict.fromkeys(upload.raw.skipped)
-            self.num_cut += upload.raw.num_cut
-            yield self._ready(upload)
+        raws = self._feed([(task, step) for step in range(start, num_steps)])
+        yield from map(self._counted, self._uploads(raws))  # none is held while it is learned from
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
         if self.num_cut > cut_before:
@@ -115,6 +113,12 @@ class Batches:
             yield from map(self._ready, self._uploads(feed(keys)))
         finally:
             self._idle.append(feed)
+
+    def _counted(self, upload: Upload) -> Batch:
+        """The batch of a step; what was left out and cut for it is counted."""
+        self.skipped |= dict.fromkeys(upload.raw.skipped)
+        self.num_cut += upload.raw.num_cut
+        return self._ready(upload)
 
     def _ready(self, upload: Upload) -> Batch:
         images, tokens, sources = self._uploads.arrived(upload)
