@@ -79,3 +79,9 @@ def test_what_was_set_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled() and os.environ[WORKSPACE] == ":16:8"
     assert os.environ[WORKSPACE] == ":16:8" and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_that_computes_well_gives_the_same_bits(precision: str) -> None:
+    assert [(each.differing, each.failure) for each in repeated_work(Runtime("cuda", precision), 0.2)] == [(0, "")] * 2

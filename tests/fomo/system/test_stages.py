@@ -166,3 +166,14 @@ def test_an_error_in_a_phase_goes_through() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         fail()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_events_of_a_gpu_are_read_where_a_step_ends() -> None:
+    stages = Stages("cuda")
+    matrix = torch.ones(1024, 1024, device="cuda")
+    for name in ("forward", "backward"):
+        with stages.over(unmetered)(name):
+            matrix = matrix @ matrix
+    stages.step(1, 8, 10)
+    assert min(stages.rows[0].seconds[name] for name in ("forward", "backward")) > 0
