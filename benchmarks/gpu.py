@@ -3,8 +3,8 @@
     python benchmarks/gpu.py [--model ViT-B-16] [--batch-size 512] [--write]
 
 Printed: milliseconds a step (median), MFU at the protocol's FLOPs (77 tokens, whole layers) and at those that are
-computed, peak memory, and the ratio to bare PyTorch, whose step is what one would write by hand: open_clip's model under
-autocast, its loss, a clipped gradient and fused AdamW. Captions have 12 tokens. ``--write`` leaves a dated file beside
+computed, peak memory, and the ratio to bare PyTorch, whose step is what one would write by hand: open_clip's model
+under autocast, its loss, a clipped gradient and fused AdamW. Captions have 12 tokens. ``--write`` leaves a dated file beside
 this one. On a CPU it runs at a tiny size.
 """
 

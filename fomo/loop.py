@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 
 from fomo.batch import Batch
-from fomo.budget.flops import Meter
+from fomo.budget.flops import Meter, charged
 from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.model.clip import train_mode
 from fomo.results.record import Record
 from fomo.system.memory_fault import during
+from fomo.system.stages import Stages
 from fomo.training.finite import check_weights
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import StepAt, StopRun
@@ -80,6 +81,7 @@ class Experiment:
         record: Writes the events.
         nonfinite: What becomes of a step that is not finite.
         checkpointer: Keeps the state on the way.
+        stages: Times all of it.
     """
 
     seed: int
@@ -91,6 +93,11 @@ class Experiment:
     record: Record
     nonfinite: StopRun = field(default_factory=StopRun)
     checkpointer: Checkpointer = field(default_factory=Checkpointer)
+    stages: Stages = field(default_factory=Stages)
+
+    def charged_in(self, task: int) -> int:
+        """FLOPs of a task so far."""
+        return charged(self.ledger.phases[task - 1])
 
 
 def run(experiment: Experiment) -> None:
@@ -107,10 +114,12 @@ def run(experiment: Experiment) -> None:
             train(experiment, task, optimizer, step)
             checkpointer.save(RunProgress(task.number, task.num_steps), optimizer)
         with experiment.ledger.hooks(task.number, "end") as meter, during("hook", task.number):
+            meter = experiment.stages.over(meter)
             end(experiment, task, meter)
             with methods.deployed(network, meter, partial(check_weights, network, task.number)):
                 experiment.evaluate(task.number)
             experiment.record.logged("deployed", task.number, experiment.learner.logged())
+        experiment.stages.end_task(experiment.charged_in(task.number))
         checkpointer.save(RunProgress(task.number))
 
 
@@ -134,6 +143,14 @@ def tasks(experiment: Experiment) -> Iterator[Task]:
         )
 
 
+def left(experiment: Experiment) -> list[tuple[int, int]]:
+    """Task and step of every step that is left of the run, in order."""
+    start = experiment.checkpointer.start or RunProgress(0)
+    first = (start.task + 1, 0) if start.steps is None else (start.task, start.steps)
+    planned = enumerate(experiment.ledger.plan.steps, start=1)
+    return [(task, step) for task, num_steps in planned for step in range(num_steps) if (task, step) >= first]
+
+
 def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | None, int]:
     """The optimizer of a task, and its next step: a task that was left is gone on with, its begin charged already."""
     learner = experiment.learner
@@ -142,6 +159,7 @@ def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | N
         return experiment.checkpointer.resume(task), start.steps
     seed_layers(experiment.seed, task.number, "begin")
     with experiment.ledger.hooks(task.number, "begin") as meter, during("hook", task.number):
+        meter = experiment.stages.over(meter)
         _hooks(experiment, "begin", task, meter)
         optimizer = learner.optimizer(meter)
     experiment.ledger.check_memory(task.number, "begin", held(learner.methods.parts, learner.network))
@@ -170,7 +188,8 @@ def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer |
         return
     train_mode(experiment.learner.network)
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
-    for step, batch in enumerate(experiment.checkpointer.interruptible(batches), start):
+    waited = experiment.stages.waiting(experiment.checkpointer.interruptible(batches))
+    for step, batch in enumerate(waited, start):
         with during("step", task.number, step):
             take_step(experiment, task, step, batch, optimizer)
         experiment.checkpointer.after_step(RunProgress(task.number, step + 1), optimizer)
@@ -194,9 +213,10 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     seed_layers(experiment.seed, task.number, step)
     experiment.nonfinite.before_step(at, learner, optimizer)
     meter = ledger.meter(task.number, step, batch)
-    result = learner.step(optimizer, batch, meter)
+    result = learner.step(optimizer, batch, experiment.stages.over(meter))
     lost = experiment.nonfinite.lost(at, result)
     ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
+    experiment.stages.step(task.number, len(batch.images), experiment.charged_in(task.number))
     measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": len(batch.images)}
     experiment.record.step(task.number, step, {**measured, **result.logged}, lost.to_json())
     if result.fault:

@@ -1,4 +1,4 @@
-"""``fomo doctor``: is the machine fit for a long job? Versions, threads, memory, disk, GPU, loading, network, clock."""
+"""``fomo doctor``: is the machine fit for a long job? Versions, threads, memory, disk, GPU, bits, loading, network."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from fomo.doctor.facts import MachineFacts
 from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
 from fomo.doctor.verdict import Level, Verdict, duration
+from fomo.errors import check_allowed
 
 SCHEMA = "fomo.doctor/1"
 MARKS = {Level.GREEN: "✓", Level.YELLOW: "!", Level.RED: "✗"}
@@ -26,6 +27,7 @@ EPILOG = """Status 0 unless something is red, then 1. Nothing is written but ima
 examples:
   fomo doctor                                                   for the default experiment
   fomo doctor method=lora runtime.num_workers=4 run.dir=DIR     for that job, on the disk of DIR
+  fomo doctor --seconds 600                                     compare the bits of repeated work for ten minutes
   fomo doctor --json                                            for programs"""
 
 
@@ -36,12 +38,14 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the job, as `fomo run` takes it")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long bits are compared (default: 3)")
     options = parser.parse_intermixed_args(arguments)
+    check_allowed(0 < options.seconds < float("inf"), f"--seconds {options.seconds:g}", "numbers above 0")
     facts = None
     verdicts = [versions(packages())]
     if verdicts[0].level is not Level.RED:  # without its libraries there is nothing that can be measured
         with offline():
-            facts, verdicts = examined(options.overrides)
+            facts, verdicts = examined(options.overrides, options.seconds)
     if options.json:
         print(json.dumps(document(facts, verdicts), indent=1, ensure_ascii=False, allow_nan=False))
     else:
@@ -50,8 +54,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-def examined(overrides: list[str]) -> tuple[MachineFacts, list[Verdict]]:
-    """The facts about the job here, and the verdicts on them."""
+def examined(overrides: list[str], seconds: float) -> tuple[MachineFacts, list[Verdict]]:
+    """The facts about the job here, and the verdicts on them; bits are compared for so many ``seconds``."""
     from fomo.config.compose import compose
 
     values = compose(overrides)
@@ -62,7 +66,7 @@ def examined(overrides: list[str]) -> tuple[MachineFacts, list[Verdict]]:
     from fomo.doctor.gather import gather
 
     with Console(stderr=True).status("measuring (images are drawn once, then cached)"):
-        facts = gather(resolved, packages(), str(values["runtime"]["device"]))
+        facts = gather(resolved, packages(), str(values["runtime"]["device"]), seconds)
     return facts, examine(facts)
 
 

@@ -138,6 +138,18 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """Work that was done again and again, to compare its bits with those of the first time."""
+
+    what: str
+    times: int
+    differing: int
+    """How often something had other bits."""
+    failure: str = ""
+    """Why it did not go on; empty: it did."""
+
+
+@dataclass(frozen=True)
 class JobFacts:
     """What the job asks for."""
 
@@ -159,6 +171,8 @@ class JobFacts:
     """Of a batch; ``None``: not tried."""
     step_seconds: float | None = None
     """Of a step; ``None``: not tried."""
+    step_flops: int = 0
+    """Of a step, as it would be charged; 0: the job cannot be rehearsed."""
     estimated: bool = False
     """Whether the seconds of a step follow from its FLOPs, because it would take long."""
     untried: str = ""
@@ -189,3 +203,4 @@ class MachineFacts:
     """``None``: it cannot be built."""
     refusal: str = ""
     """Why the job cannot be built."""
+    repeated: tuple[Repeated, ...] = ()

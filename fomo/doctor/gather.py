@@ -13,6 +13,7 @@ import torch
 
 from fomo.config.schema import Resolved
 from fomo.doctor import control_groups, measure
+from fomo.doctor.bits import repeated_work
 from fomo.doctor.facts import Clock, Cpu, Driver, JobFacts, MachineFacts, Package, ProcessLimits
 from fomo.doctor.job import MachineBounds, job_facts
 from fomo.errors import FomoError
@@ -25,13 +26,14 @@ MOST_FILES = 1000
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str) -> MachineFacts:
+def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str, seconds: float) -> MachineFacts:
     """Measure everything, which takes some seconds and leaves nothing behind.
 
     Args:
         resolved: the job.
         packages: the versions that are installed.
         asked: ``runtime.device`` as it was written.
+        seconds: how long bits are compared.
     """
     start = time.time(), time.monotonic()
     load = os.getloadavg()[0]  # before the measurements add to it
@@ -54,6 +56,7 @@ def gather(resolved: Resolved, packages: tuple[Package, ...], asked: str) -> Mac
         clock=clock(start, folder),
         job=job,
         refusal=refusal,
+        repeated=repeated_work(runtime, seconds),
     )
 
 

@@ -121,7 +121,8 @@ def _stepped(job: JobFacts, prepared: Prepared, model: ClipModel, cost: Cost, bo
     """
     if job.device == "cpu" and cost.peak_bytes > bounds.memory_bytes:
         return replace(job, untried="there is too little memory.")
-    by_flops = charged(cost.tasks[-1].ordinary or {}) / bounds.flops_per_second
+    job = replace(job, step_flops=charged(cost.tasks[-1].ordinary or {}))
+    by_flops = job.step_flops / bounds.flops_per_second
     if by_flops > LONGEST_STEP:
         return replace(job, step_seconds=by_flops, estimated=True)
     config = prepared.resolved.config

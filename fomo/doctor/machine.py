@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from packaging.specifiers import SpecifierSet
 
-from fomo.doctor.facts import Clock, Cpu, Driver, Network, Package
+from fomo.doctor.facts import Clock, Cpu, Driver, Network, Package, Repeated
 from fomo.doctor.verdict import Level, Verdict, judged
 
 EARLIEST = datetime(2024, 8, 26, tzinfo=timezone.utc).timestamp()
@@ -105,3 +105,25 @@ def network(facts: Network) -> Verdict:
     found = f"{facts.backend}: {facts.failure}" if facts.failure else f"{facts.backend}: a group of one came up"
     advice = "runs of several processes will fail: see NCCL_DEBUG=INFO, NCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME."
     return judged("network backend", found, "comes up on this machine", level, advice)
+
+
+def same_bits(repeated: Sequence[Repeated]) -> Verdict:
+    """Whether the same work gives the same bits each time."""
+    wrong = [each for each in repeated if each.differing]
+    stuck = [each for each in repeated if each.failure]
+    times = ", ".join(f"{each.times:,} × {each.what}" for each in repeated)
+    found = "; ".join(
+        [f"{each.differing:,} of {each.times:,} differ: {each.what}" for each in wrong]
+        + [f"{each.what}: {each.failure}" for each in stuck]
+    )
+    advice = (
+        "a core or its memory corrupts what it computes, and says nothing: no result of this machine can be trusted. "
+        "Run `fomo doctor --seconds 600` alone on it, look at `dmesg` and, of a GPU, `nvidia-smi -q -d ECC` and "
+        "`dcgmi diag -r 3`; undo overclocking; take another device and have this one replaced."
+        if wrong
+        else "the device cannot do this in the job's precision, or not the same way each time: runtime.precision=fp32, "
+        "or another device."
+    )
+    return judged(
+        "same bits", found or times, "the same bits each time", Level.RED if wrong or stuck else Level.GREEN, advice
+    )

@@ -89,6 +89,18 @@ def disk_speed(disk: Disk, job: JobFacts | None) -> Verdict:
     return judged(check, found, expected, level, advice)
 
 
+def step(compute: Compute, job: JobFacts) -> Verdict | None:
+    """How much of the device a training step uses; ``None`` where none was tried."""
+    product = compute.matmul.get(compute.precision)
+    if job.step_seconds is None or job.estimated or not job.step_flops or product is None:
+        return None
+    per_second = job.step_flops / job.step_seconds
+    samples = f"{job.batch_size / job.step_seconds:,.4g} samples/s, {rate(per_second, 'FLOP')}"
+    best = "the listed peak" if product.listed else "a matrix product"
+    found = f"{samples}: {per_second / (product.listed or product.measured):.0%} of {best}"
+    return judged("training step", found, "– (small models and batches use little)", Level.GREEN, "")
+
+
 def loading(job: JobFacts, cores: float) -> Verdict | None:
     """How many batches are loaded in the time of a training step; ``None`` for a job that trains nothing."""
     check = "data loading"

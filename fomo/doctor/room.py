@@ -51,10 +51,13 @@ def cache_space(disk: Disk) -> Verdict:
 
 
 def shared_memory(limits: ProcessLimits, job: JobFacts) -> Verdict | None:
-    """Shared memory, through which workers hand over batches; ``None`` without it, and without workers."""
+    """Shared memory, through which workers hand over batches; ``None`` without it, and without workers.
+
+    While a model is evaluated, or a part passes over the new data, other workers have the next batches ready.
+    """
     if limits.shared_memory is None or job.num_workers == 0:
         return None
-    needed = (job.num_workers * PREFETCHED + 1) * job.batch_bytes
+    needed = (2 * job.num_workers * PREFETCHED + 1) * job.batch_bytes
     advice = f"in a container: --shm-size={-(-2 * needed // MIB)}m or --ipc=host; else fewer runtime.num_workers."
     return _room("shared memory", limits.shared_memory, needed, 2 * needed, "free in /dev/shm", advice)
 

@@ -37,14 +37,16 @@ STEP = 8
 class Attention(nn.MultiheadAttention):
     """Self-attention whose q, k and v are views of one product; all else is ``nn.MultiheadAttention``'s."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *rest: Any, attn_mask: Any = None, **more: Any
     ) -> tuple[Tensor, Tensor | None]:
         """Attention of ``query`` [b, 1 or l, d] to ``key`` [b, l, d]; ``attn_mask`` is :data:`CAUSAL`, or none is."""
         is_ours = attn_mask is None or attn_mask is CAUSAL
         if is_counting() or not is_ours or rest or more != {"need_weights": False} or key is not value:
-            return super().forward(query, key, value, *rest, attn_mask=attn_mask, **more)
-        found = F.scaled_dot_product_attention(*self._projected(query, key), is_causal=attn_mask is CAUSAL)
+            whole: Callable[..., tuple[Tensor, Tensor | None]] = super().forward
+            return whole(query, key, value, *rest, attn_mask=attn_mask, **more)
+        q, k, v = self._projected(query, key)
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=attn_mask is CAUSAL)
         mixed = found.transpose(1, 2).reshape(query.shape)
         return F.linear(mixed, self.out_proj.weight, self.out_proj.bias), None
 
@@ -64,7 +66,7 @@ class Attention(nn.MultiheadAttention):
         return [part.transpose(1, 2) for part in parts]
 
 
-class Block(ResidualAttentionBlock):
+class Block(ResidualAttentionBlock):  # type: ignore[misc]
     """open_clip's residual block; maybe compiled, and maybe for the first row of each sequence alone."""
 
     is_compiled = False
@@ -102,7 +104,7 @@ _compiled: Callable[..., Tensor] = torch.compile(_block, dynamic=False)
 """Compiled when it is called first, once for all blocks of one form: regional compilation."""
 
 
-class ImageTower(VisionTransformer):
+class ImageTower(VisionTransformer):  # type: ignore[misc]
     """open_clip's image transformer that pools its first token."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ def _patches(images: Tensor, size: tuple[int, int]) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, down * across, -1)
 
 
-class Clip(CLIP):
+class Clip(CLIP):  # type: ignore[misc]
     """open_clip's CLIP whose text tower is causal and pools at the end token: it takes texts that are cut behind it."""
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
@@ -179,7 +181,7 @@ def quicken(network: nn.Module) -> None:
         network.__class__ = Clip
 
 
-def _is_packed(attention: nn.Module) -> bool:
+def _is_packed(attention: Any) -> bool:
     """Whether it is self-attention with one projection, rows first, and drops nothing."""
     return (
         type(attention) is nn.MultiheadAttention
@@ -192,7 +194,7 @@ def _is_packed(attention: nn.Module) -> bool:
     )
 
 
-def _has_blocks(transformer: nn.Module) -> bool:
+def _has_blocks(transformer: Any) -> bool:
     return type(transformer) is Transformer and all(isinstance(block, Block) for block in transformer.resblocks)
 
 

@@ -22,8 +22,8 @@ class RunCard:
     The hashes are SHA-256: of configuration, stream, its concepts as listed (before a seed orders them), its data, base
     model, deployed weights (empty where what was scored is more than weights), ledger and scores; ``code`` are those of
     parts that are not ours, by target.
-    ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU (``None`` where
-    nothing was trained);
+    ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU, of the run
+    and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
     ``num_cut_captions`` the training rows whose caption the context has cut. ``extra_parameters`` are tensors that a
     plain model lacks, each with the part that makes it, its class and the file that it is in.

@@ -12,7 +12,11 @@ from fomo.system.reading import read_yaml
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
 UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
-LATER = {"model": {"folder": None}, "stream": {"seed": None}, "runtime": {"compile": None, "deterministic": True}}
+LATER: dict[str, dict[str, Any]] = {
+    "model": {"folder": None},
+    "stream": {"seed": None},
+    "runtime": {"compile": None, "deterministic": True},
+}
 """Keys of sections that older configurations lack, and the value that makes no other run."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""

@@ -10,16 +10,19 @@ import torch
 from fomo.planning.planner import COUNTED_TWICE
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
+from fomo.results.stages import StageRates
 from fomo.running.extras import extra_parameters
-from fomo.running.known import Known
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
+from fomo.system.devices import Peak
 from fomo.system.digest import file_digest
+from fomo.system.stages import Stage
 from fomo.system.usage import utilisation
 
 
-def run_card(prepared: Prepared, folder: Path, live: Live, known: Known) -> RunCard:
-    """The card of a run whose other files are written; ``known`` was found before its first step."""
+def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
+    """The card of a run whose other files are written."""
+    known = live.known
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
     optimizer = prepared.resolved.config.optimizer
@@ -42,7 +45,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live, known: Known) -> RunC
         num_threads=torch.get_num_threads(),
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         peak_memory_allocated_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
-        compute=_compute(live, known),
+        compute=_compute(live),
         versions=known.versions,
         python=platform.python_version(),
         caveats=live.record.scores.caveats,
@@ -51,13 +54,38 @@ def run_card(prepared: Prepared, folder: Path, live: Live, known: Known) -> RunC
     )
 
 
-def _compute(live: Live, known: Known) -> dict[str, Any] | None:
-    """Rates, MFU and HFU; ``None`` for a run that trained nothing."""
+def _compute(live: Live) -> dict[str, Any] | None:
+    """Rates, MFU and HFU, of the run and of each of its stages; ``None`` for a run that trained nothing."""
     charged = live.ledger.charged_flops
-    if not charged or known.peak is None:
+    best = live.known.peak
+    if not charged or best is None:
         return None
     computed = charged + live.ledger.recomputed
     own = None if COUNTED_TWICE in live.ledger.plan.caveats else charged
     num_samples = sum(live.ledger.samples.values())
-    rates = utilisation(computed, own, num_samples, live.usage.seconds, known.peak)
-    return {**rates, "energy_joules": live.usage.joules}
+    rates = utilisation(computed, own, num_samples, live.usage.seconds, best)
+    stages = [stage_rates(each, computed, own, best) for each in live.usage.stages.rows]
+    return {**rates, "energy_joules": live.usage.joules, "stages": [each.to_json() for each in stages]}
+
+
+def stage_rates(stage: Stage, computed_flops: int, model_flops: int | None, best: Peak) -> StageRates:
+    """The rates of a stage; what the run has computed twice is spread over its stages by what they were charged.
+
+    Args:
+        stage: What was measured; its FLOPs are those that were charged.
+        computed_flops: Of the whole run, what was computed twice included.
+        model_flops: Of the whole run, without that; ``None``: not known.
+        best: The peak of the device.
+    """
+    computed = stage.flops if model_flops is None else round(stage.flops * computed_flops / model_flops)
+    own = None if model_flops is None else stage.flops
+    rates = utilisation(computed, own, stage.steps * stage.batch_size, stage.training_seconds, best)
+    total = sum(stage.seconds.values())
+    return StageRates(
+        batch_size=stage.batch_size,
+        steps=stage.steps,
+        tasks=tuple(stage.tasks),
+        evaluation_seconds=round(stage.seconds["evaluation"], 3),
+        shares={phase: seconds / total for phase, seconds in stage.seconds.items()},
+        **rates,
+    )

@@ -12,11 +12,11 @@ from fomo.errors import FomoError, NotFinite, Stopped
 from fomo.model import weights
 from fomo.model.stored import write_form
 from fomo.report.page import write_report
+from fomo.results.card import RunCard
 from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
 from fomo.running.card import run_card
 from fomo.running.deployment import Deployment
 from fomo.running.extras import save_kept_inside
-from fomo.running.known import Known
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -62,7 +62,7 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         live.record.close()
 
 
-def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment, known: Known) -> None:
+def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment) -> None:
     """Write the last files; the card, which says that the run is finished, after all others.
 
     Args:
@@ -70,20 +70,20 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment,
         folder: Its folder.
         live: Its parts, at the end of its last task.
         deployment: Knows what is deployed.
-        known: What the card says of the machine, found before the first step.
     """
     live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)
-    _try_report(folder)
-    run_card(prepared, folder, live, known).write(folder)
+    card = run_card(prepared, folder, live)
+    _try_report(folder, card)
+    card.write(folder)
 
 
-def _try_report(folder: Path) -> None:
+def _try_report(folder: Path, card: RunCard) -> None:
     """Write the report. It shows what the other files hold: where it cannot be drawn, the run is finished without."""
     try:
-        write_report(folder)
+        write_report(folder, card)
     except Exception as error:  # matplotlib, its fonts and settings, templates: whatever the machine lacks
         said = error if isinstance(error, FomoError) else described(error)
         _log.warning("no report could be written, `fomo report %s` does it later: %s", folder, said)

@@ -11,6 +11,7 @@ from fomo.evaluation.zero_shot import evaluate
 from fomo.results.record import Record
 from fomo.results.scores import ScoredDataset, ScoredStream, Scores
 from fomo.running.deployment import Deployment
+from fomo.running.known import Known, known
 from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import during
 from fomo.system.usage import Usage
@@ -33,8 +34,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Live:
-    """The parts of a run that have state of their own; a checkpoint keeps them all."""
+    """The parts of a run that have state of their own, which a checkpoint keeps; ``known`` is of the machine."""
 
+    known: Known
     ledger: Ledger
     record: Record
     usage: Usage
@@ -72,6 +74,7 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     """The parts at the start of a run in ``folder``."""
     config = prepared.resolved.config
     return Live(
+        known=known(prepared),
         ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
         record=Record(_no_scores(prepared, folder), progress.step),
         usage=Usage(config.runtime.device),

@@ -17,7 +17,6 @@ from fomo.running.contents import base_sha256, check_unchanged
 from fomo.running.deployment import Deployment
 from fomo.running.ending import explained, finish
 from fomo.running.folder import FolderState, check_resumable, enter, holding, run_folder, state_of
-from fomo.running.known import known
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import kept_steps, start_or_resume
@@ -142,7 +141,6 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
 
 def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -> None:
     config = prepared.resolved.config
-    about = known(prepared)
     found = enter(prepared, folder)
     live = begin(prepared, folder, progress)
     learner = factory.learner(config, prepared.model.network, prepared.methods)
@@ -167,10 +165,11 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         record=live.record,
         nonfinite=live.nonfinite,
         checkpointer=checkpointer,
+        stages=live.usage.stages,
     )
-    left = sum(prepared.plan.steps) - sum(live.ledger.steps)
-    progress.planned(len(prepared.plan.steps), left, len(prepared.stream.datasets))
-    with explained(prepared, folder, live, checkpointer):
+    left = loop.left(experiment)
+    progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
+    with explained(prepared, folder, live, checkpointer), live.batches.announced(left):
         begun = learner.logged()
         if checkpointer.start is None:
             live.record.logged("begin_run", 0, begun)
@@ -178,5 +177,5 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
                 deployment.try_early()
             learner.logged()  # nobody asked for what a try has to say
         loop.run(experiment)
-    finish(prepared, folder, live, deployment, about)
+    finish(prepared, folder, live, deployment)
     checkpointer.writer.discard()

@@ -27,16 +27,17 @@ def deterministic(enabled: bool) -> Iterator[None]:
     os.environ.setdefault(WORKSPACE, ":4096:8")  # cuBLAS reads it when it is used first
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    found = torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark
+    fills = torch.utils.deterministic
+    found = fills.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and nothing here reads such memory
+    fills.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time; nothing reads such memory
     cudnn.deterministic = True
     cudnn.benchmark = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark = found
+        fills.fill_uninitialized_memory, cudnn.deterministic, cudnn.benchmark = found  # type: ignore[attr-defined]
 
 
 def refused(error: BaseException) -> FomoError | None:

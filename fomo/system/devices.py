@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from fomo.errors import FomoError, nearest
+
 TERA = 10**12
 NVIDIA = "https://www.nvidia.com/en-us/data-center"
 DENSE_PEAKS: dict[str, dict[str, float | str]] = {
@@ -43,6 +45,36 @@ class Peak:
 
     flops_per_second: float
     source: str
+
+
+def usable_devices() -> list[str]:
+    """The devices that torch can use here, as it names them."""
+    gpus = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    others = {"mps": torch.backends.mps.is_available(), "xpu": torch.xpu.is_available()}
+    return ["cpu", *(gpus if torch.cuda.is_available() else []), *(name for name, is_here in others.items() if is_here)]
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there, or that cannot be used at the moment.
+
+    Raises:
+        FomoError: it is not; those that are there are listed.
+    """
+    allowed = ["auto", *usable_devices()]
+    if device not in allowed:
+        why = "" if len(allowed) > 2 else " torch can use no GPU here: `fomo doctor runtime.device=auto` says why."
+        raise FomoError(
+            f"runtime.device={device}: there is no such device here. {nearest(str(device), allowed)}Take "
+            f"{', '.join(allowed[:-1])} or {allowed[-1]}.{why}"
+        )
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FomoError(
+            f"runtime.device={device}: it is there, and cannot be used ({reason}). Is it held by another process? Else "
+            "take runtime.device=cpu."
+        ) from None
 
 
 def device_name(device: str) -> str:

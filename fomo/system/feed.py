@@ -3,6 +3,9 @@
 What is made is a pure function of its key. A worker that died is therefore replaced and its work made again, to the
 same bytes; a second death before anything came is reported. A worker that hangs is reported too, and not replaced:
 another one would hang at the same file.
+
+Workers go on with keys that are announced while nobody asks for them, so that what is asked for next is there. At most
+two keys a worker are under way or wait to be fetched.
 """
 
 import logging
@@ -10,9 +13,11 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -94,6 +99,24 @@ class Feed(Generic[Key, Made]):
         self._keys = _Keys()
         self._loader: DataLoader[Any] | None = None
         self._workers: list[BaseProcess] = []
+        self._coming: deque[Key] = deque()
+        """What workers are to make that nobody has fetched."""
+        self._under_way: Iterator[Any] | None = None
+        """What is made of ``_coming``; ``None``: nothing is being made."""
+
+    def announce(self, keys: Sequence[Key]) -> None:
+        """Start the workers and let them begin with ``keys``, which calls will ask for piece by piece, in this order.
+
+        Errors wait until a call comes to their key. Without workers nothing is made before it is asked for.
+        """
+        if self._runtime.num_workers == 0:
+            return
+        self.close()
+        self._coming.extend(keys)
+        try:
+            self._begin()
+        except _WorkerLost:
+            self._end_workers()  # whoever asks for the first key starts others
 
     def __call__(self, keys: Sequence[Key]) -> Iterator[Made]:
         """What is made of each key, in order.
@@ -120,25 +143,45 @@ class Feed(Generic[Key, Made]):
                 _log.warning("%s: a loader worker died (%s); others take over from here", name, str(how))
                 lost = True
             except BaseException:
+                self._coming.clear()
                 self._end_workers()
                 raise
 
+    def close(self) -> None:
+        """End the workers, and forget what was announced. Those that are in the midst of something are killed."""
+        self._coming.clear()
+        if self._under_way is not None:
+            self._end_workers()
+        self._loader = None  # which ends those that wait
+        self._workers = []
+
     def _over(self, keys: Sequence[Key]) -> Iterator[Made]:
-        self._keys.pending = keys
-        batches = self._begin()
+        if list(islice(self._coming, len(keys))) != list(keys):
+            if self._under_way is not None:
+                self._end_workers()
+            self._coming = deque(keys)
+        self._begin()
         for key in keys:
-            made = self._next(batches, key) if self._workers else next(batches)
+            assert self._under_way is not None
+            made = self._next(self._under_way, key) if self._workers else next(self._under_way)
+            self._coming.popleft()
             if isinstance(made, WorkerError):
                 raise made.error
+            if not self._coming:
+                self._under_way = None
             yield made
 
-    def _begin(self) -> Iterator[Any]:
+    def _begin(self) -> None:
+        """Let workers make what is coming, unless they are at it."""
+        if self._under_way is not None or not self._coming:
+            return
         if self._loader is None:
             self._loader = self._loading()
+        self._keys.pending = list(self._coming)
         before = set(active_children())
         try:
             with _undisturbed():
-                return iter(self._loader)
+                self._under_way = iter(self._loader)
         except RuntimeError:
             raise _WorkerLost(self._how_one_died() or "it does not answer") from None
         finally:
@@ -155,7 +198,7 @@ class Feed(Generic[Key, Made]):
             num_workers=self._runtime.num_workers,
             persistent_workers=any_workers,
             timeout=SLICE if any_workers else 0,
-            pin_memory=self._runtime.device != "cpu",
+            pin_memory=self._runtime.device.startswith("cuda"),
             generator=torch.Generator(),
             worker_init_fn=partial(_begin_work, self._board),
         )
@@ -225,6 +268,7 @@ class Feed(Generic[Key, Made]):
             _killed.append(self._loader)
         self._loader = None
         self._workers = []
+        self._under_way = None
 
 
 def _itself(made: Any) -> Any:

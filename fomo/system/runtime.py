@@ -6,7 +6,8 @@ from math import inf
 
 import torch
 
-from fomo.errors import FomoError, check_allowed, check_choice
+from fomo.errors import check_allowed, check_choice
+from fomo.system.devices import check_device
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -57,11 +58,7 @@ class Runtime:
             check_choice(f"value of runtime.{name}", getattr(self, name), (*PRECISIONS, "auto"))
         if self.compile is not None:
             check_choice("value of runtime.compile", self.compile, ("blocks", "null"))
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise FomoError(f"runtime.device={self.device}: not usable here ({reason}). Try auto or cpu.") from None
+        check_device(self.device)
         rows = self.micro_batch
         check_allowed(rows is None or rows >= 1, f"runtime.micro_batch={rows}", "1 and above, or null for none")
         check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from fomo.system.devices import Peak, synchronize
+from fomo.system.stages import Stages
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 """Where Linux counts the energy of an Intel CPU, in microjoules."""
@@ -22,7 +23,7 @@ RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 def utilisation(
     computed_flops: int, model_flops: int | None, num_samples: int, seconds: float, best: Peak
-) -> dict[str, float | str | None]:
+) -> dict[str, Any]:
     """Rates of the training, as ``card.json`` has them.
 
     Args:
@@ -53,6 +54,8 @@ class Usage:
     def __init__(self, device: str) -> None:
         self.seconds = 0.0
         """Training until the clock was last stopped."""
+        self.stages = Stages(device)
+        """Where the time went."""
         self._device = device
         self._joules = 0.0
         self._tells_energy = True
@@ -69,23 +72,26 @@ class Usage:
         """Seconds since the start of the run, evaluations included, time between two processes not."""
         return time.perf_counter() - self._began
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         """What has been used until now, for a checkpoint."""
         self.stop()
         self._resume()
-        return {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
+        used = {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
+        return {**used, "stages": self.stages.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Count on from what :meth:`state_dict` returned."""
         self.seconds = state["seconds"]
         self._joules = state["joules"]
         self._began = time.perf_counter() - state["elapsed"]
+        self.stages.load_state_dict(state["stages"])
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Neither the seconds nor the joules of the block are counted as training."""
         self.stop()
-        yield
+        with self.stages.evaluating():
+            yield
         self._resume()
 
     def _resume(self) -> None:

@@ -101,9 +101,7 @@ def kill(children: Iterable[BaseProcess]) -> None:
         child.join(max(0, end - time.monotonic()))
 
 
-@atexit.register
 def _end_loader_workers() -> None:
-    """Kill loader workers that an error left behind: at its own end Python asks them to end, which they ignore."""
     children = [child for child in active_children() if child.daemon]
     if children:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would take their end for an accident

@@ -1,6 +1,5 @@
 """What the kit's experiments share: the pocket model, two tasks of drawn images, and their batches."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from fomo.config.compose import compose
 from fomo.config.schema import Config, resolve
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import StreamNames
+from fomo.system.determinism import deterministic
 from fomo.training.loader import Batches
 
 NUM_TASKS = 2
@@ -49,14 +49,8 @@ def repeatable(device: str) -> Iterator[None]:
     if torch.device(device).type == "cpu":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        with cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+    with deterministic(True), cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 @dataclass(frozen=True)

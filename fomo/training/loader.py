@@ -1,10 +1,15 @@
-"""The batches of a run on its device, task by task."""
+"""The batches of a run on its device, task by task.
+
+What workers have made ahead belongs to no task before it is asked for: it is counted and logged then, and a checkpoint
+knows nothing of it.
+"""
 
 import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fomo.batch import Batch
@@ -15,6 +20,7 @@ from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.stream.definition import StreamNames
 from fomo.system.feed import Feed
 from fomo.system.runtime import Runtime
+from fomo.training.uploads import Upload, Uploads
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +40,29 @@ class Batches:
         self._runtime = runtime
         self.skipped: dict[Skipped, None] = {}
         self.num_cut = 0
+        self._uploads = Uploads(runtime)
+        self._feeds: list[Feed[BatchKey, RawBatch]] = []
+        """All: that of the steps, and one for each pass that there was at a time."""
         self._feed = self._new_feed()
+        self._idle: list[Feed[BatchKey, RawBatch]] = []
+        """Those of passes, while nobody asks them for anything."""
+
+    @contextmanager
+    def announced(self, steps: Sequence[tuple[int, int]]) -> Iterator[None]:
+        """While open, workers are at the batches of ``steps``, pairs of task and step, which are asked for in order.
+
+        They start at once, and go on at the end of a task with the next one. At the end of the block all are ended.
+        """
+        self._feed.announce(steps)
+        try:
+            yield
+        finally:
+            for feed in self._feeds:
+                feed.close()
 
     def _new_feed(self) -> Feed[BatchKey, RawBatch]:
-        return Feed(self._maker.__getitem__, self._runtime, _named)
+        self._feeds.append(Feed(self._maker.__getitem__, self._runtime, _named))
+        return self._feeds[-1]
 
     def of_task(self, task: int, num_steps: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a task from step ``start`` on, in order.
@@ -47,10 +72,8 @@ class Batches:
         """
         num_known = len(self.skipped)
         cut_before = self.num_cut
-        for raw in self._feed([(task, step) for step in range(start, num_steps)]):
-            self.skipped |= dict.fromkeys(raw.skipped)
-            self.num_cut += raw.num_cut
-            yield self._on_device(raw)
+        raws = self._feed([(task, step) for step in range(start, num_steps)])
+        yield from map(self._counted, self._uploads(raws))  # none is held while it is learned from
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
         if self.num_cut > cut_before:
@@ -80,18 +103,29 @@ class Batches:
         return self._maker.pools.names
 
     def once(self, task: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
-        """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller."""
+        """D_t alone, each sample once in a seeded order, in batches of at most ``size``; the last may be smaller.
+
+        A pass has workers of its own, which the next pass takes over: several may be under way at a time.
+        """
         total = min(self.num_update_samples(task), max_samples or sys.maxsize)
         keys = [PassKey(task, number, size, total) for number in range(math.ceil(total / size))]
-        yield from map(self._on_device, self._new_feed()(keys))
+        feed = self._idle.pop() if self._idle else self._new_feed()
+        try:
+            yield from map(self._ready, self._uploads(feed(keys)))
+        finally:
+            self._idle.append(feed)
 
-    def _on_device(self, raw: RawBatch) -> Batch:
-        device = self._runtime.device
-        images = self._model.normalize(raw.images.to(device, non_blocking=True))
-        pretraining, update, buffer = raw.counts  # pinning makes a list of it
-        tokens = raw.tokens.to(device, non_blocking=True)
-        sources = raw.sources.to(device, non_blocking=True)
-        num_tokens = shortest(self._model.network, raw.tokens)
+    def _counted(self, upload: Upload) -> Batch:
+        """The batch of a step; what was left out and cut for it is counted."""
+        self.skipped |= dict.fromkeys(upload.raw.skipped)
+        self.num_cut += upload.raw.num_cut
+        return self._ready(upload)
+
+    def _ready(self, upload: Upload) -> Batch:
+        num_tokens = shortest(self._model.network, upload.raw.tokens)
+        images, tokens, sources = self._uploads.arrived(upload)
+        pretraining, update, buffer = upload.raw.counts  # pinning makes a list of it
+        images = self._model.normalize(images)
         return Batch(images, tokens, (pretraining, update, buffer), num_tokens=num_tokens, sources=sources)
 
 

@@ -27,6 +27,7 @@ from fomo.report.tables import result_table
 from fomo.results.card import read_card as read_run_card
 from fomo.results.ledger import read_ledger
 from fomo.results.scores import read_scores
+from fomo.results.stages import read_stages
 from fomo.results.stream import read_stream
 from fomo.stream.definition import Concept
 from fomo.system.digest import file_digest
@@ -115,7 +116,9 @@ def test_ledgers(root: Path, data: bytes) -> None:
 def test_result_cards(root: Path, data: bytes) -> None:
     put(root / "card.json", data)
     card = survives(root, lambda: read_run_card(root))
-    assert card is None or card.seconds >= 0
+    if card is not None:
+        assert card.seconds >= 0
+        survives(root, lambda: read_stages(card.compute))
 
 
 @PARSER
@@ -186,7 +189,7 @@ def without_control(console: Console) -> str:
 def show_all(folder: Path) -> None:
     """Every table and page that is made of a run folder."""
     scores, console = read_scores(folder), Console(file=io.StringIO(), width=200)
-    html = page(folder, scores, "")
+    html = page(folder, scores, "", read_run_card(folder))
     assert "<script" not in html and "<img" not in html.split("base64,", 1)[1]
     console.print(score_command.table(scores), result_table(folder))
     without_control(console)

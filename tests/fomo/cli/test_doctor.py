@@ -25,6 +25,7 @@ from tests.tiny import TINY
 
 CHECKS = [
     *("versions", "GPU driver", "CPU threads", "load", "matmul fp32", "matmul bf16", "bf16", "memory copy", "job"),
+    *("same bits", "training step"),
     *("memory", "data loading", "open files", "disk space", "disk speed", "cache space", "network backend", "clock"),
 ]
 
@@ -41,7 +42,8 @@ def numbers(node: Any) -> Iterator[float]:
 def test_the_command_judges_this_machine_and_leaves_nothing(tmp_path: Path) -> None:
     top = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(top), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "fomo", "doctor", "--json", *TINY, "run.dir=a/run", "runtime.num_workers=2"]
+    command = [sys.executable, "-m", "fomo", "doctor", "--json", "--seconds", "1", *TINY]
+    command += ["run.dir=a/run", "runtime.num_workers=2"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)  # and nothing else is on standard output
     assert said["schema"] == "fomo.doctor/1" and {each["check"] for each in said["checks"]} >= {*CHECKS}
@@ -58,7 +60,7 @@ def test_the_table_has_a_row_per_check(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
-    assert status("doctor", *TINY) in (0, 1)
+    assert status("doctor", "--seconds=0.1", *TINY) in (0, 1)
     shown = capsys.readouterr().out
     assert all(f"│ {check} " in shown for check in CHECKS if check != "GPU driver") and "6 steps: about" in shown
     assert not list(tmp_path.iterdir()) and not active_children() and dict(os.environ) == before
@@ -68,7 +70,7 @@ def test_a_job_that_fomo_run_would_refuse_is_red_and_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "letter.txt").write_text("mine")
-    assert status("doctor", "--json", *TINY, f"run.dir={tmp_path}") == 1
+    assert status("doctor", "--json", "--seconds=0.1", *TINY, f"run.dir={tmp_path}") == 1
     said = json.loads(capsys.readouterr().out)
     job = next(each for each in said["checks"] if each["check"] == "job")
     assert said["verdict"] == job["verdict"] == "red" and "holds no run" in job["advice"]
@@ -77,6 +79,8 @@ def test_a_job_that_fomo_run_would_refuse_is_red_and_status_1(
 
 def test_a_mistake_in_the_overrides_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'finetune'" in error_of(capsys, "doctor", "method=finetun")
+    for seconds in ("0", "-1", "nan", "inf"):
+        assert "numbers above 0" in error_of(capsys, "doctor", f"--seconds={seconds}")
 
 
 def test_colours_are_not_needed_to_read_it() -> None:

@@ -12,6 +12,7 @@ from fomo.doctor.facts import (
     Package,
     ProcessLimits,
     Rate,
+    Repeated,
 )
 
 GIB = 2**30
@@ -30,6 +31,7 @@ JOB = JobFacts(
     num_steps=28_400,
     loading_seconds=0.1,
     step_seconds=0.3,
+    step_flops=60 * 10**12,
 )
 H100 = Compute(
     device="cuda",
@@ -55,5 +57,6 @@ FACTS = MachineFacts(
     network=Network("nccl", 1),
     clock=Clock(NOW, NOW - 5, "/runs/a/card.json", 0.0),
     job=JOB,
+    repeated=(Repeated("matrix product", 900, 0), Repeated("training step", 40, 0)),
 )
 """A machine on which everything is well."""

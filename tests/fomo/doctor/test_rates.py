@@ -125,3 +125,12 @@ CHECKS: dict[str, Callable[[float], Verdict | None]] = {
 def test_a_higher_rate_is_never_worse(check: str, a: float, b: float) -> None:
     low, high = (CHECKS[check](value) for value in sorted((a, b)))
     assert low and high and high.level <= low.level
+
+
+def test_a_step_is_held_against_the_peak_of_the_device() -> None:
+    said = rates.step(H100, JOB)  # 60 TFLOP in 0.3 s
+    assert said and said.found == "1,707 samples/s, 200 TFLOP/s: 20% of the listed peak"
+    on_cpu = rates.step(CPU, replace(JOB, step_seconds=600.0))
+    assert on_cpu and on_cpu.found.endswith("50% of a matrix product")
+    for untold in ({"step_seconds": None}, {"step_flops": 0}, {"estimated": True}):
+        assert rates.step(H100, replace(JOB, **untold)) is None

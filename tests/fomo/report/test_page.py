@@ -155,3 +155,44 @@ def test_a_stream_without_tasks_is_refused(tmp_path: Path) -> None:
     put(folder / "stream.json", "{}")
     with pytest.raises(FomoError, match=r"stream\.json: not the stream of a run"):
         write_report(folder)
+
+
+STAGE = {
+    "batch_size": 24,
+    "steps": 6,
+    "tasks": [1, 2],
+    "training_seconds": 2.5,
+    "evaluation_seconds": 1.0,
+    "samples_per_second": 57.6,
+    "flops_per_second": 2.5e9,
+    "mfu": 0.31,
+    "hfu": 0.42,
+    "peak_flops_per_second": 1e10,
+    "peak_source": "a <b>table</b>",
+    "shares": {"data": 0.125, "<i>forward</i>": 0.875},
+}
+
+
+def with_stages(folder: Path, stages: object) -> Path:
+    run_folder(folder, *WHOLE)
+    card = json.loads((folder / "card.json").read_text())
+    put(folder / "card.json", json.dumps(card | {"compute": {"stages": stages}}))
+    return folder
+
+
+def test_the_page_tells_where_the_time_went(tmp_path: Path) -> None:
+    write_report(with_stages(tmp_path, [STAGE, STAGE | {"batch_size": 48, "tasks": [2, 2]}]))
+    text = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").replace("</td>", " ").split())
+    text = " ".join(text.replace("<td>", " ").split())
+    for words in ("24 1–2 6 57.6 2.5 31.0 42.0 12.5 87.5", "48 2 6", "a &lt;b&gt;table", "&lt;i&gt;forward"):
+        assert words in text
+    assert "Where the time went" not in page_of(with_stages(tmp_path, [])).text
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [7, [7], [{}], *([STAGE | {name: None}] for name in STAGE), [STAGE | {"tasks": [1]}], [STAGE | {"steps": 0.5}]],
+)
+def test_stages_that_are_none_are_refused(stages: object, tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=r"card\.json: `compute\.stages` is not"):
+        write_report(with_stages(tmp_path, stages))

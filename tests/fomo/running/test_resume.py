@@ -87,6 +87,9 @@ def test_a_run_that_was_cut_is_the_run_that_was_not(
     at: list[int], device: str, whole_on: Callable[[str], Path], tmp_path: Path
 ) -> None:
     assert cut_run(tmp_path / "run", at, OFTEN, f"runtime.device={device}") == len(at)
+    (stage,) = json.loads((tmp_path / "run" / "card.json").read_text())["compute"]["stages"]
+    (expected,) = json.loads((whole_on(device) / "card.json").read_text())["compute"]["stages"]
+    assert stage["steps"] == expected["steps"] == 6 and stage["tasks"] == [1, 2]
     assert differences(whole_on(device), tmp_path / "run") == []
 
 

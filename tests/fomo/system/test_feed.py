@@ -167,3 +167,118 @@ def test_a_pass_that_is_left_ends_its_workers() -> None:
     assert next(made) == 0 and own_children() > before
     made.close()  # type: ignore[attr-defined]  # a generator
     assert own_children() == before
+
+
+def noting(folder: Path) -> Callable[[int], int]:
+    """Work that leaves a file for each key that was made, named by it and by how often."""
+
+    def make(key: int) -> int:
+        number = len(list(folder.glob(f"{key}-*")))
+        (folder / f"{key}-{number}").touch()
+        return key * key
+
+    return make
+
+
+def made(folder: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[0]) for path in folder.iterdir())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_what_is_announced_is_made_once_by_the_same_workers_and_no_more_than_is_bounded(tmp_path: Path) -> None:
+    before = own_children()
+    feed = Feed(noting(tmp_path), runtime(2))
+    feed.announce(range(20))
+    workers = own_children() - before
+    assert len(workers) == 2
+    until(lambda: made(tmp_path) == [0, 1, 2, 3])  # two a worker, before anybody has asked
+    assert list(feed(range(5))) == [0, 1, 4, 9, 16]
+    until(lambda: made(tmp_path) == list(range(9)))  # and two a worker while nobody asks
+    assert list(feed(range(5, 12))) == [key * key for key in range(5, 12)]
+    assert list(feed(range(12, 20))) == [key * key for key in range(12, 20)]
+    assert made(tmp_path) == list(range(20)) and own_children() - before == workers
+    assert list(feed(range(3))) == [0, 1, 4] and own_children() - before == workers
+    feed.close()
+    assert own_children() == before
+
+
+def test_other_keys_than_those_announced_are_made_all_the_same(tmp_path: Path) -> None:
+    before = own_children()
+    feed = Feed(noting(tmp_path), runtime(2))
+    feed.announce(range(9))
+    assert list(feed(range(4, 7))) == [16, 25, 36] and list(feed(range(2))) == [0, 1]
+    feed.announce(range(9))
+    feed.close()
+    assert own_children() == before and list(feed(range(2))) == [0, 1]
+    feed.close()
+
+
+def test_nothing_is_made_ahead_without_workers(tmp_path: Path) -> None:
+    feed = Feed(noting(tmp_path), runtime(0))
+    feed.announce(range(9))
+    assert made(tmp_path) == [] and next(feed(range(3))) == 0 and made(tmp_path) == [0]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_an_error_in_what_is_made_ahead_waits_for_its_turn(num_workers: int, tmp_path: Path) -> None:
+    def refuse(key: int) -> int:
+        (tmp_path / str(key)).touch()
+        if key == 4:
+            raise FomoError("sample 4 is gone.")
+        return key
+
+    feed = Feed(refuse, runtime(num_workers))
+    feed.announce(range(9))
+    assert list(feed(range(4))) == [0, 1, 2, 3]
+    until(lambda: (tmp_path / "4").exists())
+    with pytest.raises(FomoError, match=r"sample 4 is gone\."):
+        next(feed(range(4, 9)))
+
+
+def test_a_worker_that_dies_between_two_calls_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def dies_once(key: int) -> int:
+        if key == 5:
+            once(tmp_path / "died", die)
+        return key * key
+
+    feed = Feed(dies_once, runtime(2), "batch {}".format)
+    feed.announce(range(12))
+    assert list(feed(range(4))) == [0, 1, 4, 9]
+    until((tmp_path / "died").exists)
+    assert caplog.messages == []
+    assert list(feed(range(4, 8))) == [16, 25, 36, 49] and list(feed(range(8, 12))) == [64, 81, 100, 121]
+    (line,) = caplog.messages
+    assert "a loader worker died (by SIGKILL)" in line and line.startswith("batch ")
+    feed.close()
+
+
+LEFT = """
+import atexit
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Loading
+begin = Loading.__init__
+
+def begin_and_register(self, loader):
+    begin(self, loader)
+    for worker in self._workers:  # as torch does where memory is pinned: it waits for each of them
+        atexit.register(lambda worker=worker: print("alive" if worker.is_alive() else "ended"))
+
+Loading.__init__ = begin_and_register
+from fomo.system.feed import Feed
+from fomo.system.runtime import Runtime
+feed = Feed(lambda key: key, Runtime("cpu", num_workers=2))
+feed.announce(range(9))
+for _ in feed(range(3)):
+    pass
+raise KeyError("a defect of the program")
+"""
+
+
+def test_workers_are_ended_before_torch_waits_for_them_at_the_end_of_the_process() -> None:
+    process = subprocess.run([sys.executable, "-c", LEFT], text=True, capture_output=True, timeout=100)
+    assert process.stdout.split() == ["ended", "ended"] and "a defect of the program" in process.stderr

@@ -37,9 +37,18 @@ def test_a_device_that_falls_silent_gives_no_figure(
 
 @pytest.mark.parametrize(("checkpointing", "relation"), [("false", "__eq__"), ("true", "__lt__")])
 def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run", "model=pocket_vit", f"runtime.grad_checkpointing={checkpointing}")
+    """Of the run, and of each stretch of one batch size; the page shows it."""
+    ramp = "batch_ramp=[[48,30]]"
+    run = tiny.run(tmp_path / "run", "model=pocket_vit", ramp, f"runtime.grad_checkpointing={checkpointing}")
     compute = json.loads((run / "card.json").read_text())["compute"]
     assert getattr(compute["mfu"], relation)(compute["hfu"]) and compute["mfu"] > 0
     ledger = json.loads((run / "ledger.json").read_text())
     total = ledger["charged"]["flops"]
     assert compute["flops_per_second"] * compute["training_seconds"] == pytest.approx(total, rel=0.01)
+    stages = compute["stages"]
+    assert [(each["batch_size"], each["steps"]) for each in stages] == [(24, 2), (30, 4)]
+    assert all(sum(each["shares"].values()) == pytest.approx(1) for each in stages)
+    assert all(each["shares"][phase] > 0 for each in stages for phase in ("data", "forward", "backward", "evaluation"))
+    assert all(getattr(each["mfu"], relation)(each["hfu"]) and each["peak_source"] for each in stages)
+    assert sum(each["flops_per_second"] * each["training_seconds"] for each in stages) == pytest.approx(total, rel=0.01)
+    assert "Where the time went" in (run / "report.html").read_text()

@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,39 @@ def test_what_is_left_out_is_logged_once(data: Path, caplog: pytest.LogCaptureFi
     assert [each.reason for each in batches.skipped] == ["broken"]
     (line,) = caplog.messages
     assert "1 × broken" in line and "b.tar: bad" in line
+
+
+def test_what_is_made_ahead_of_a_task_is_not_counted_before_it(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepared = prepared_as("sequential", data)
+    alone = Batches(prepared.maker, prepared.model, Runtime("cpu"))
+    ahead = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=2))
+    with ahead.announced([(task, step) for task in (1, 2) for step in range(3)]):
+        for task in (1, 2):
+            for one, other in zip(alone.of_task(task, 3), ahead.of_task(task, 3), strict=True):
+                assert torch.equal(one.images, other.images) and torch.equal(one.sources, other.sources)
+                assert alone.state_dict() == ahead.state_dict()
+            assert caplog.messages[::2] == caplog.messages[1::2]
+    assert ahead.left_out == {"broken": 1} and caplog.messages
+
+
+def test_workers_are_started_once_a_run() -> None:
+    prepared = tiny.prepared()
+    batches = Batches(prepared.maker, prepared.model, Runtime("cpu", num_workers=1))
+    before = set(active_children())
+    seen = []
+    with batches.announced([(task, step) for task in (1, 2) for step in range(3)]):
+        of_steps = set(active_children()) - before
+        for task in (1, 2):
+            list(batches.of_task(task, 3))
+            list(batches.once(task, 50))
+            seen.append(set(active_children()) - before)
+        passes = [batches.once(2, 50) for _ in range(2)]
+        for one, other in zip(*passes, strict=True):  # two at a time
+            assert torch.equal(one.images, other.images)
+        left = batches.once(2, 50)
+        next(left)
+    assert len(of_steps) == 1 and len(seen[0]) == 2 and seen[0] == seen[1] > of_steps
+    assert set(active_children()) == before
 
 
 def test_the_results_count_what_was_left_out(data: Path, tmp_path: Path) -> None:
