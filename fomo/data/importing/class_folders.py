@@ -1,5 +1,6 @@
 """The class and the split of every image in a tree of class folders, by the names of its folders."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,18 +51,24 @@ def _named(placed: Placed, depth: int | None) -> Placed:
 def _without_fillers(placed: Placed) -> Placed:
     """Without folders that only say that they hold images: in a split all such, else those on the way to every class.
 
-    ``train/cat/images`` and ``images/cat`` are both the class "cat". Where that would make one class of two, nothing
-    changes.
+    ``train/cat/images`` and ``images/cat`` are both the class "cat"; ``photo`` beside ``sketch`` says something. Where
+    that would make one class of two, nothing changes.
     """
+    beside: dict[tuple[str, Parts], set[str]] = defaultdict(set)
+    for split, way in placed.values():
+        for level, name in enumerate(way):
+            beside[split, way[:level]].add(name)
     ways = {parts for _, parts in placed.values() if parts}
-    empty = {name for way in ways for name in way if says_nothing(name)}
-    if not any(split for split, _ in placed.values()):
-        empty = {name for name in empty if all(name in way for way in ways)}
-    shorter = {way: tuple(name for name in way if name not in empty) for way in ways}
-    kept = [way for way in shorter.values() if way]
-    if len(set(kept)) < max(2, sum(not all(map(says_nothing, way)) for way in ways)):
-        return placed
-    return {folder: (split, shorter.get(parts, ())) for folder, (split, parts) in placed.items()}
+    everywhere = {name for way in ways for name in way if all(name in other for other in ways)}
+    is_split = any(split for split, _ in placed.values())
+
+    def shorter(split: str, way: Parts) -> Parts:
+        said = [level for level in range(len(way)) if not all(map(says_nothing, beside[split, way[:level]]))]
+        return tuple(name for level, name in enumerate(way) if level in said or not (is_split or name in everywhere))
+
+    made = {folder: (split, shorter(split, parts)) for folder, (split, parts) in placed.items()}
+    kept = {parts for _, parts in made.values() if parts}
+    return placed if len(kept) < max(2, sum(not all(map(says_nothing, way)) for way in ways)) else made
 
 
 def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:

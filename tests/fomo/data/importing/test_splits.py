@@ -40,6 +40,10 @@ NAMES = {
     "spoken": {"train": "Training Data", "val": "Development", "test": "Evaluation Data"},
     "german": {"train": "Trainingsdaten", "val": "Validierung", "test": "Testdaten"},
     "short": {"train": "tr", "val": "va", "test": "te"},
+    "portuguese, letters in parts": {"train": "treino", "val": "validac\u0327a\u0303o", "test": "teste"},
+    "chinese": {"train": "训练集", "val": "验证集", "test": "测试集"},
+    "japanese": {"train": "学習用データ", "val": "検証用", "test": "テスト"},
+    "union": {"test": "valtest"},
 }
 
 
@@ -156,6 +160,10 @@ def test_one_class_is_named_by_the_folder_that_holds_its_split(tmp_path: Path) -
         ({"train/a": 2, "Training/a": 2, "test/a": 2}, "'Training' and 'train' are both the train split"),
         ({"train": 2, "test": 2, "cat": 2, "dog": 2, "cow": 2}, "look like a split, 'cat', 'cow', 'dog' beside them"),
         ({"train/train/a": 2, "train/val/a": 2, "test/a": 2}, "look like a split inside of another split"),
+        ({f"{part}/{name}": 1 for part in ("train", "query", "gallery") for name in "ab"}, "hold the same folders"),
+        ({f"fold{part}/{name}": 1 for part in (1, 2) for name in "ab"}, "'fold1' and 'fold2' hold the same folders"),
+        ({f"{part}/a": 1 for part in ("train", "val", "test-A", "test-B")}, "'test-A', 'test-B' beside them"),
+        ({f"{part}/a": 1 for part in ("train", "val_seen", "test_seen", "val_new", "test_new")}, "'train' beside them"),
         ({"a/train": 1, "a/test": 1, "b": 5, "c": 5}, "most images lie elsewhere, as in 'b'"),
     ],
 )
@@ -166,7 +174,17 @@ def test_a_split_that_is_not_clear_is_refused_with_the_ways_out(
     with pytest.raises(FomoError, match=text) as caught:
         import_folder(root)
     assert "ignore" in str(caught.value)
+    if "hold the same" in text:
+        with pytest.raises(FomoError, match=text):
+            import_folder(root, splits="stratified")
     assert sum(sizes(import_folder(root, splits="ignore"))) == sum(spec.values())
+
+
+@pytest.mark.parametrize("layout", ["{domain}/{split}/{name}", "{split}/{domain}/{name}"])
+def test_a_folder_that_says_something_beside_others_is_part_of_the_class(tmp_path: Path, layout: str) -> None:
+    parts = {layout.format(domain=d, split=s, name=n): 1 for d in ("photo", "art") for s in PARTS for n in COLOURS[:2]}
+    classes = import_folder(fill(tmp_path / "root", parts)).classes
+    assert classes == ("art green", "art red", "photo green", "photo red")
 
 
 def test_numbered_parts_of_a_split_are_taken_together(tmp_path: Path) -> None:
@@ -182,7 +200,7 @@ def test_numbered_parts_of_a_split_are_taken_together(tmp_path: Path) -> None:
         ("trainval", "train"),
         ("train_val", "train"),
         ("Test-Dev", "test"),
-        ("held-out", None),
+        ("held-out", "test"),
         ("holdout", "test"),
         ("imagenet1k-validation-03", "validation"),
         ("evaluation_set", "test"),
