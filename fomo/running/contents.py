@@ -17,7 +17,6 @@ from fomo.stream.definition import Stream
 from fomo.stream.fingerprint import stream_data_sha256
 from fomo.system.digest import json_digest
 
-
 WAYS_OUT = (
     "`fomo score` and `fomo report` show its result; to run it with what is there now, choose another run.dir, "
     "or resume=again, which starts anew beside it."
@@ -59,12 +58,13 @@ def check_unchanged(run: Path, resolved: Resolved) -> str:
     try:
         now = _contents_now(resolved.config, resolved)
     except FomoError as error:
-        raise FomoError(f"{run} is finished, but what it was made with is not to be had now: {error} {WAYS_OUT}") from error
+        raise FomoError(
+            f"{run} is finished, but what it was made with is not to be had now: {error} {WAYS_OUT}"
+        ) from error
     changed = differences(_contents_then(card), now)
     if changed:
         raise FomoError(
-            f"{run} is finished, but what it was made with is not what is there now ({'; '.join(changed)}). "
-            f"{WAYS_OUT}"
+            f"{run} is finished, but what it was made with is not what is there now ({'; '.join(changed)}). {WAYS_OUT}"
         )
     return ""
 

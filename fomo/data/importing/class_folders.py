@@ -9,7 +9,7 @@ from typing import TypeAlias
 from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
 from fomo.data.importing.gathered import Gathered, ImportOptions
 from fomo.data.importing.planning import GIVEN, IGNORE
-from fomo.data.importing.split_lists import splits_by_list
+from fomo.data.importing.split_lists import is_named_split, splits_by_list
 from fomo.data.importing.splits import Parts, says_nothing, split_folders
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
@@ -138,11 +138,15 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
     by_path = {image.path: image for image in gathered.images}
     stems = {image.file.with_suffix("") for image in gathered.images}
     candidates = [path for path in tree.texts if path.with_suffix("") not in stems]
-    splits, lists = splits_by_list(candidates, by_path)
+    splits, lists = splits_by_list(candidates, by_path, tree.root)
+    unread = {path for path in candidates if is_named_split(path)} - set(lists)
+    forget(tree, list(unread))
+    for path in sorted(unread):
+        tree.leave_out(path, "named like a split, lists no image")
     if not splits:
         return
     gathered.images = [replace(image, split=splits[path]) for path, image in by_path.items() if path in splits]
-    gathered.note = f"split given by its lists: {', '.join(path.name for path in lists)}"
+    gathered.note = f"split given by its lists: {', '.join(dict.fromkeys(path.name for path in lists))}"
     for path in by_path.keys() - splits.keys():
         tree.leave_out(by_path[path].file, "in no list of the split")
     forget(tree, lists)

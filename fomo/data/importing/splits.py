@@ -19,8 +19,8 @@ SPLIT_WORDS = {
     "treino treinamento addestramento обучение 训练 訓練 学習 훈련 학습",
     "validation": "validation validate validating valid val vali va dev devel development validierung validierungs "
     "validacion validación validacao validação validazione валидация 验证 驗證 検証 검증",
-    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout valtest testval prueba pruebas teste "
-    "тест 测试 測試 テスト 评估 評価 테스트 시험",
+    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout valtest testval "
+    "prueba pruebas teste тест 测试 測試 テスト 评估 評価 테스트 시험",
 }
 BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words.split()}
 SHORT = ("tr", "va", "te", "ts")
@@ -32,7 +32,8 @@ _FILLERS = """
 FILLERS = frozenset(_FILLERS.split())
 """Words beside that of a split that say nothing."""
 COMPOUND = re.compile(
-    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|daten|images?|imgs?|list|files|用?データ|セット|用|[数數][据據]集?|集|데이터)"
+    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})"
+    r"(sets?|data|daten|images?|imgs?|list|files|用?データ|セット|用|[数數][据據]集?|集|데이터)"
 )
 FOLD = re.compile(r"(k?fold|cv|split|subset|partition)s?[ _.-]*\d+", re.IGNORECASE)
 """Names of the parts of a dataset of which none says what it is for."""

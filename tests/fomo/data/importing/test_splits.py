@@ -259,6 +259,39 @@ def test_lists_of_files_are_used(tmp_path: Path, form: str, suffix: str, folder:
     assert "split given by its lists" in card.source
 
 
+def test_lists_in_each_class_name_the_files_beside_them(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 4, "green": 4})
+    for name in ("red", "green"):
+        put(root / name / "train.txt", "000.png\n001.png\n002\n")
+        put(root / name / "test.txt", "003.png\n")
+    card = import_folder(root)
+    assert sizes(card) == (6, 0, 2) and card.counts == {}
+
+
+JSON = {
+    "a list": lambda names: names,
+    "lists by class": lambda names: {name.split("/")[0]: [name] for name in names},
+}
+
+
+@pytest.mark.parametrize("form", JSON)
+def test_lists_may_be_json_and_stand_beside_a_text_of_the_same(tmp_path: Path, form: str) -> None:
+    root = fill(tmp_path / "root", {"red": 2, "green": 2})
+    for number, split in enumerate(("train", "test")):
+        names = [f"red/00{number}", f"green/00{number}"]
+        put(root / "meta" / f"{split}.json", json.dumps(JSON[form](names)))
+        put(root / "meta" / f"{split}.txt", "\n".join(names))
+    card = import_folder(root)
+    assert sizes(card) == (2, 0, 2) and card.counts == {}
+
+
+def test_a_file_named_like_a_split_that_lists_nothing_is_said(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 5, "green": 5})
+    put(root / "train.json", '{"how": "unknown"}')
+    put(root / "test.txt", "7 8 9\n")
+    assert import_folder(root).counts == {"named like a split, lists no image": 2}
+
+
 def test_what_no_list_names_is_trained_on_only_where_nothing_lists_the_training_split(tmp_path: Path) -> None:
     root = fill(tmp_path / "one" / "root", {"red": 10, "green": 10})
     put(root / "testing_list.txt", "red/001.png\ngreen/001.png\n")
@@ -287,9 +320,9 @@ def test_the_union_of_two_lists_is_no_third_split(tmp_path: Path) -> None:
     images = [f"{number}.jpg" for number in range(6)]
     lists = {"train": images[:2], "val": images[2:4], "trainval": images[:4], "test": images[4:]}
     paths = [put(tmp_path / f"{name}.txt", "\n".join(named)) for name, named in lists.items()]
-    splits, _ = splits_by_list(paths, images)
+    splits, _ = splits_by_list(paths, images, tmp_path)
     assert [list(splits.values()).count(split) for split in ("train", "validation", "test")] == [2, 2, 2]
-    splits, _ = splits_by_list([path for path in paths if path.stem not in ("train", "val")], images)
+    splits, _ = splits_by_list([path for path in paths if path.stem not in ("train", "val")], images, tmp_path)
     assert [list(splits.values()).count(split) for split in ("train", "validation", "test")] == [4, 0, 2]
 
 
@@ -367,6 +400,7 @@ WHOLE = {
         {name: [path for path, split in splits.items() if split == name] for name in set(splits.values())}
     ),
     "meta/split.csv": lambda splits: "image,split\n" + "".join(f"{path},{split}\n" for path, split in splits.items()),
+    "labels.csv": lambda splits: "file,label,split\n" + "".join(f"{p},{p[:3]},{s}\n" for p, s in splits.items()),
     "partition.jsonl": lambda splits: "".join(json.dumps({"path": p, "subset": s}) + "\n" for p, s in splits.items()),
 }
 
@@ -377,6 +411,14 @@ def test_one_file_may_hold_the_whole_split(tmp_path: Path, file: str) -> None:
     put(root / file, WHOLE[file](assigned(root)))
     card = import_folder(root)
     assert card.classes == ("green", "red") and sizes(card) == (8, 2, 10) and card.counts == {}
+
+
+def test_numbers_of_images_may_say_what_is_trained_on(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"images/red": 2, "images/green": 2})
+    paths = [f"{colour}/00{number}.png" for colour in ("red", "green") for number in range(2)]
+    put(root / "images.txt", "".join(f"{number} {path}\n" for number, path in enumerate(paths, 1)))
+    put(root / "train_test_split.txt", "1 1\n2 0\n3 1\n4 1\n")
+    assert sizes(import_folder(root)) == (3, 0, 1)
 
 
 @pytest.mark.parametrize(
