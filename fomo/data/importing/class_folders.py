@@ -127,7 +127,7 @@ def _check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], optio
         if placed[twin][1] != parts or (twin != folder and options.depth is None and not split):
             raise FomoError(
                 f"folders '{tree.root.joinpath(*twin)}' and '{tree.root.joinpath(*folder)}' both give the class "
-                f"'{name}': rename one of them."
+                f"'{name}': rename one of them{' in ' + repr(str(options.classes)) if options.classes else ''}."
             )
         places.setdefault(name, "/".join(folder) or ".")
     check_told_apart(places)

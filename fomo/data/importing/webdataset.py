@@ -27,7 +27,7 @@ from fomo.data.texts import json_captions, parsed, sample_texts
 from fomo.errors import FomoError
 from fomo.system.workers import Run
 
-UNNAMED = "class that classnames.txt does not name"
+UNNAMED = "class that the list of classes does not name"
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,20 @@ class TarEntry:
             self.sample.image.read(), class_name, json_captions(about), kinds if "caption_kinds" in about else None
         )
 
+    def _by_id(self, said: str) -> str:
+        if said not in self.layout.by_id:
+            raise Unusable(UNNAMED)
+        return self.layout.by_id[said]
+
     def _class_name(self) -> str | None:
         if self.layout.kind != "classification":
             return None
-        said = said_class(self.sample)
+        names = self.layout.names
+        said = said_class(self.sample, is_listed=bool(names))
         if not said:
             raise Unusable("no class")
-        names = self.layout.names
+        if self.layout.by_id and said not in names:
+            return self._by_id(said)
         if not names:
             return said
         if re.fullmatch(r"\d{1,9}", said) and int(said) < len(names):
