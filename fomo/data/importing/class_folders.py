@@ -10,7 +10,7 @@ from fomo.data.importing.class_names import NameFile, check_told_apart, name_of,
 from fomo.data.importing.gathered import Gathered, ImportOptions
 from fomo.data.importing.planning import GIVEN, IGNORE
 from fomo.data.importing.split_lists import is_named_split, splits_by_list
-from fomo.data.importing.splits import Parts, says_nothing, split_folders
+from fomo.data.importing.splits import Parts, says_nothing, split_at_start, split_folders
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
 
@@ -144,12 +144,22 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
     for path in sorted(unread):
         tree.leave_out(path, "named like a split, lists no image")
     if not splits:
+        _use_names(gathered)
         return
     gathered.images = [replace(image, split=splits[path]) for path, image in by_path.items() if path in splits]
     gathered.note = f"split given by its lists: {', '.join(dict.fromkeys(path.name for path in lists))}"
     for path in by_path.keys() - splits.keys():
         tree.leave_out(by_path[path].file, "in no list of the split")
     forget(tree, lists)
+
+
+def _use_names(gathered: Gathered) -> None:
+    """Take the split from the first words of the files' names, where all have one and a class has images of several."""
+    splits = [split_at_start(image.file.stem) for image in gathered.images]
+    sides = {(image.class_name, split) for image, split in zip(gathered.images, splits, strict=True)}
+    if all(splits) and len(sides) > len({class_name for class_name, _ in sides}):
+        gathered.images = [replace(image, split=split) for image, split in zip(gathered.images, splits, strict=True)]
+        gathered.note = "split given by the names of its files"
 
 
 def forget(tree: Tree, files: list[Path]) -> None:

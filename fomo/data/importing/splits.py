@@ -62,6 +62,13 @@ def named_split(name: str) -> NamedSplit | None:
     return NamedSplit(found.pop(), rest) if len(found) == 1 and not short else None
 
 
+def split_at_start(stem: str) -> str:
+    """The split that the first word of a file's name stands for, a number behind it: ``train_0012``; else nothing."""
+    match = re.match(r"([^\W\d_]+)(?=[\W\d_])", stem)
+    word = match[1].casefold() if match else ""
+    return BY_WORD.get(word, "") if word not in SHORT else ""
+
+
 def says_nothing(name: str) -> bool:
     """Whether the name of a folder only says that it holds data: ``images``, ``Data set``."""
     words = re.findall(r"[^\W\d_]+", name)

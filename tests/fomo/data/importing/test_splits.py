@@ -65,6 +65,21 @@ def test_split_folders_are_used_under_any_common_name(tmp_path: Path, names: dic
     assert card.classes == ("blue", "green", "red") and sizes(card) == (30, 9, 18)
 
 
+def test_names_of_files_may_say_the_split(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 3, "green": 3})
+    for file in sorted(root.rglob("*.png")):
+        file.rename(file.with_name(f"{('train', 'train', 'test')[int(file.stem)]}_{file.name}"))
+    card = import_folder(root)
+    assert sizes(card) == (4, 0, 2) and "names of its files" in card.source
+
+
+def test_names_of_files_that_follow_their_class_say_no_split(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 3, "green": 3})
+    for file in sorted(root.rglob("*.png")):
+        file.rename(file.with_name(f"{'train' if file.parent.name == 'red' else 'test'}_{file.name}"))
+    assert "given" not in import_folder(root).source
+
+
 def test_no_test_image_is_trained_on(tmp_path: Path) -> None:
     root = tree(tmp_path / "root", "{split}/{colour}")
     put(root / "train" / "red" / "leaked.png", picture(10**6))
