@@ -39,7 +39,7 @@ def _of_splits(card: DatasetCard, learned: bool) -> Iterator[str]:
         yield f"one class alone, '{card.classes[0]}': there is nothing to tell apart, every score is 100"
     if not card.num_samples.get("test"):
         part = ", evaluation=validation scores the validation images" if card.num_samples.get("validation") else ""
-        yield f"no test images{part}; `--splits stratified` makes a split, where images are imported from files"
+        yield f"no test images{part}; `--splits stratified` makes a split"
     if learned and not card.num_samples.get("train"):
         yield "no training images: the dataset can be scored, not learned"
 

@@ -175,6 +175,21 @@ def test_a_label_beside_a_caption_is_a_class_where_classes_are_listed(tmp_path: 
     assert {(name, *texts) for name, _, texts in samples(tmp_path / "root")["train"]} == {("dog", "a text")}
 
 
+def test_shards_without_a_test_split_are_split_on_demand(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    fill_tar(root / "0.tar", range(10), cls="0")
+    fill_tar(root / "1.tar", range(10, 20), cls="1")
+    put(root / "classnames.txt", "cat\ndog\n")
+    card = brought_in(root, splits="stratified")
+    assert sizes(card) == (14, 2, 4) and "split made here: stratified" in card.source
+    assert sorted(name for name, _, _ in samples(root)["test"]) == ["cat", "cat", "dog", "dog"]
+    with pytest.raises(FomoError, match="value of --splits"):
+        brought_in(root, splits="ignore")
+    fill_tar(tmp_path / "pairs" / "0.tar", range(3), txt="a cat")
+    with pytest.raises(FomoError, match="no classes"):
+        brought_in(tmp_path / "pairs", splits="hash")
+
+
 def test_images_of_two_classes_and_of_two_splits_are_said(tmp_path: Path) -> None:
     fill_tar(tmp_path / "root" / "train-0.tar", (1, 2, 3), cls="0")
     fill_tar(tmp_path / "root" / "train-1.tar", (1, 4), cls="1")
