@@ -141,8 +141,8 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
     splits, lists = splits_by_list(candidates, by_path, tree.root)
     unread = {path for path in candidates if is_named_split(path)} - set(lists)
     forget(tree, list(unread))
-    for path in sorted(unread):
-        tree.leave_out(path, "named like a split, lists no image")
+    for file in sorted(unread):
+        tree.leave_out(file, "named like a split, lists no image")
     if not splits:
         _use_names(gathered)
         return
