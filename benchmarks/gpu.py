@@ -4,8 +4,8 @@
 
 Printed: milliseconds a step (median), MFU at the protocol's FLOPs (77 tokens, whole layers) and at those that are
 computed, peak memory, and the ratio to bare PyTorch, whose step is what one would write by hand: open_clip's model
-under autocast, its loss, a clipped gradient and fused AdamW. Captions have 12 tokens. ``--write`` leaves a dated file beside
-this one. On a CPU it runs at a tiny size.
+under autocast, its loss, a clipped gradient and fused AdamW. Captions have 12 tokens. ``--write`` leaves a dated file
+beside this one. On a CPU it runs at a tiny size.
 """
 
 import argparse
@@ -200,7 +200,8 @@ def main() -> None:
         config = configured(arguments, *VARIANTS[name])
         rows.append(timed(name, config, lambda config=config: our_step(config), arguments.repeats))
     rows.append(timed("fomo, a counted step", plain, lambda: our_step(plain, counted=True), 2))
-    about = f"{device_name(arguments.device)}, torch {torch.__version__}, Python {platform.python_version()}, {date.today()}"
+    python = platform.python_version()
+    about = f"{device_name(arguments.device)}, torch {torch.__version__}, Python {python}, {date.today()}"
     lines = [
         f"{arguments.model}, batch {arguments.batch_size}, {plain.runtime.precision}; {about}",
         *table(rows, plain),

@@ -1,5 +1,6 @@
 """Finds and opens datasets by name: the pocket's, and imported ones below a root."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,6 +47,10 @@ def open_all(names: Iterable[str], root: Path) -> dict[str, Dataset]:
     names = list(dict.fromkeys(names))
     absent = [name for name in names if name not in known]
     way_out = f"Imported datasets are looked for in stream.root='{root}'."
+    if any(map(os.path.isdir, absent)):
+        way_out += (
+            ' A folder of data becomes one by `fomo data import`; a pool may be tar files: ["FOLDER/{0..9}.tar"].'
+        )
     if len(absent) == 1:
         raise unknown("dataset", absent[0], known, way_out)
     if absent:

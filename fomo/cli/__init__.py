@@ -1,5 +1,6 @@
 """The command line: ``fomo COMMAND …``. Each command is a module with ``main(arguments)``, imported when called."""
 
+import errno
 import importlib
 import importlib.util
 import io
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
 from fomo.system.signals import INTERRUPTED
-from fomo.system.text import printable
+from fomo.system.text import first_line, printable
 from fomo.system.workers import end_now
 from fomo.version import __version__
 
@@ -66,6 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
     except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
         goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
         end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *goes_on])}"))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: '{first_line(error.filename, 40)}': no file or folder can have so long a name.", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         end_now(INTERRUPTED, "interrupted")
 

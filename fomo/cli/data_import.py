@@ -37,6 +37,9 @@ def add_commands(kinds: Any) -> None:
     pairs.set_defaults(make_source=_pairs)
     shards = _kind(kinds, "webdataset", "shards of CLIP_benchmark, LAION, DataComp", "the folder that holds them")
     shards.add_argument("--classes", type=Path, metavar="FILE", help="names of the classes that the shards number")
+    shards.add_argument(
+        "--splits", default="given", help="given: as shards and folders are named; stratified or hash: a new split"
+    )
     shards.set_defaults(make_source=_webdataset)
     reference = _kind(kinds, "fomo-in-flux", "data of the public reference", "the folder that holds NAME or NAME.tar")
     reference.add_argument("--info", type=Path, required=True, help="the folder of the reference's JSON files")
@@ -107,7 +110,7 @@ def _pairs(options: argparse.Namespace) -> "ImportSource":
 def _webdataset(options: argparse.Namespace) -> "ImportSource":
     from fomo.data.importing.webdataset import webdataset_source
 
-    return webdataset_source(options.path, options.name, options.size, options.classes)
+    return webdataset_source(options.path, options.name, options.size, options.classes, options.splits)
 
 
 def _reference(options: argparse.Namespace) -> "ImportSource":

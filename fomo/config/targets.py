@@ -16,6 +16,7 @@ from hydra.utils import get_object
 from fomo.config import plugins
 from fomo.config.compose import OPEN_CLIP, config_dir
 from fomo.errors import FomoError, check_choice, unknown
+from fomo.system.text import first_line
 
 OWN_PACKAGES = ("fomo", "methods", "streams")
 TARGET = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
@@ -56,6 +57,11 @@ def blamed(section: str, node: Mapping[str, Any], target: Any, error: Exception)
     return FomoError(f"{section}._target_ = {node['_target_']}: {plugins.described(error, target)}")
 
 
+def _cause(error: Exception) -> str:
+    """What Hydra says of the cause, which stands in its second line."""
+    return first_line(str(error).partition(":\n")[2] or error)
+
+
 def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Callable[..., Any]:
     name = node.get("_target_")
     if not isinstance(name, str):
@@ -64,7 +70,7 @@ def _target(section: str, node: Mapping[str, Any], allow: tuple[str, ...]) -> Ca
     try:
         found = get_object(name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise FomoError(f"{section}._target_ = {name}: not found ({str(error).splitlines()[0]}).") from None
+        raise FomoError(f"{section}._target_ = {name}: not found ({_cause(error)}).") from None
     if not callable(found):
         raise FomoError(f"{section}._target_ = {name}: not a class or function.")
     # `guest.shutil.rmtree` is not the guest's

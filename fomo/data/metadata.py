@@ -21,7 +21,7 @@ WEBP_METADATA_BITS = 0x2C
 TIFF_KEPT = frozenset((*range(254, 260), 262, 266, *range(277, 282), 273, 284, *range(290, 294), 317, *range(320, 326)))
 """Tags that say how the pixels are stored."""
 TIFF_KEPT_TOO = frozenset((*range(332, 335), *range(336, 343), 347, *range(512, 522), *range(529, 533)))
-XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])")
 
 
 class Bare(NamedTuple):

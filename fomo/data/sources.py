@@ -14,7 +14,8 @@ LEFT_BY_TOOL = "left by a tool"
 _TOOL_NAMES = """
     __macosx, __pycache__, @eadir, @recycle, @recently-snapshot, @tmp, @__thumb, @synoresource, @synoeastream, #recycle,
     #snapshot, $recycle.bin, lost+found, found.000, node_modules, _vti_cnf, thumbs.db, ehthumbs.db, desktop.ini,
-    system volume information, network trash folder, temporary items
+    system volume information, network trash folder, temporary items, recycler, thumbs, _thumbs, thumbnails,
+    wandb, mlruns, lightning_logs, site-packages, _gsdata_
 """
 TOOL_NAMES = frozenset(name.strip() for name in _TOOL_NAMES.split(","))
 """Folders and files that file systems, network drives and programs make for themselves, case-folded."""

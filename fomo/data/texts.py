@@ -26,6 +26,8 @@ BYTE_ORDER_MARKS = (
 """Those of UTF-32 before those of UTF-16, which they begin with."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?%?|[+-]?(nan|inf)", re.IGNORECASE)
+CODE = re.compile(r"\{.*\}|<.*>")
+"""An object in JSON, or markup."""
 FILE_NAME = re.compile(
     r"\S+\.(jpe?g|png|gif|bmp|tiff?|webp)|(img|dsc|dscn|dscf|pxl|mvimg|gopr|dji)[_-]?\d\S*|(?=\S*\d)[0-9a-f-]{8,}",
     re.IGNORECASE,
@@ -58,8 +60,10 @@ def spaced(text: str) -> str:
 
 def is_caption(line: str) -> bool:
     """Whether a line says something in words or pictograms."""
-    if FILE_NAME.fullmatch(line) or not any(
-        unicodedata.category(sign)[0] == "L" or unicodedata.category(sign) == "So" for sign in line
+    if (
+        FILE_NAME.fullmatch(line)
+        or CODE.fullmatch(line)
+        or not any(unicodedata.category(sign)[0] == "L" or unicodedata.category(sign) == "So" for sign in line)
     ):
         return False
     parts = [part for part in re.split(r"[\s;:|()\[\]{}]+|,(?!\d)|(?<!\d),", line) if part]

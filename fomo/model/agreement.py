@@ -69,24 +69,29 @@ def check_state(name: str, network: CLIP, state: State, origin: Origin, options:
 
 def _differences(config: Values, stored: Values, options: Options) -> str:
     """The first three properties in which two model configurations differ, the options of the user aside."""
-    here = _properties(config)
-    there = _properties(stored)
+    here = properties(config)
+    there = properties(stored)
     for key, value in (("vision.image_size", options.image_size), ("text.context_length", options.context_length)):
         if value is not None:
             here[key] = there[key] = value
-    keys = [key for key in here if here[key] != there[key]]
+    keys = [key for key in here if here[key] != there[key] and key != "quick_gelu"]  # compared on its own
     return ", ".join(f"{key} is {there[key]} there and {here[key]} here" for key in keys[:3])
 
 
-def _properties(config: Values) -> dict[str, Any]:
-    """Everything that a model computes by, flat, with open_clip's defaults; the activation is checked on its own."""
+def properties(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that a model computes by, flat, with open_clip's defaults.
+
+    Raises:
+        FomoError: the configuration has keys that open_clip does not know.
+    """
     try:
         vision = asdict(CLIPVisionCfg(**config["vision_cfg"]))
         text = asdict(CLIPTextCfg(**config["text_cfg"]))
     except TypeError as error:
         raise FomoError(f"a configuration that this open_clip does not know ({first_line(error)}).") from None
     vision["image_size"] = _side(vision["image_size"])
-    flat = {"embed_dim": config.get("embed_dim"), **_dotted("vision", vision), **_dotted("text", text)}
+    own = {"embed_dim": config.get("embed_dim"), "quick_gelu": bool(config.get("quick_gelu"))}
+    flat = {**own, **_dotted("vision", vision), **_dotted("text", text)}
     return {key: value for key, value in flat.items() if key.partition(".")[2] not in UNCHANGING}
 
 

@@ -38,6 +38,7 @@ def load_fitting(network: CLIP, state: State, name: str, resize_image: bool, res
         resize_text_pos_embed(state, network)
     _refuse_other_sizes(network, state, name)
     _refuse_misfit(network, state, name)
+    _refuse_no_numbers(network, state)
     network.load_state_dict(state, strict=False)  # counters of BatchNorm may be missing
 
 
@@ -105,6 +106,18 @@ def _refuse_misfit(network: CLIP, state: Mapping[str, Tensor], name: str) -> Non
         f"{count} keys do not fit '{name}' ({counts}): {listed}. It looks like {looks_like(state)}. "
         f"{_right_model(name, _of_same_activation(name, models_like(state)))}"
     )
+
+
+def _refuse_no_numbers(network: CLIP, state: Mapping[str, Tensor]) -> None:
+    """Refuse integers where the model has fractions, as in quantised files, and what is not finite."""
+    for key, own in network.state_dict().items():
+        value = state.get(key)
+        if value is None or not own.is_floating_point():
+            continue
+        if not value.is_floating_point():
+            raise FomoError(f"{key} holds {value.dtype}, not fractions: save the weights before they are quantised.")
+        if not value.isfinite().all():
+            raise FomoError(f"{key} holds values that are not finite (NaN): the training that wrote it went wrong.")
 
 
 def _right_model(name: str, same: list[str]) -> str:

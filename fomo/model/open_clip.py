@@ -10,7 +10,7 @@ import torch
 from open_clip.model import CLIP, set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_allowed
 from fomo.model.agreement import check_agreement, check_state
 from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
 from fomo.model.fit import load_fitting
@@ -62,6 +62,7 @@ def pretrained_clip(
     options = Options(image_size, context_length, quick_gelu)
     config = model_config(name)
     _refuse_other_losses(name, config)
+    _check_image_size(config, options)
     stored = None if folder is None else stored_in(folder)
     if stored is not None:
         _refuse_two_weights(folder, name, pretrained)
@@ -146,6 +147,14 @@ def _network(name: str, config: Values, options: Options, device: str) -> CLIP:
             force_context_length=options.context_length,
             **forced,
         )
+
+
+def _check_image_size(config: Values, options: Options) -> None:
+    """Patches cover whole images: what is left over at the right and the bottom would go unseen."""
+    patch = config["vision_cfg"].get("patch_size")
+    if options.image_size is not None and isinstance(patch, int) and not _is_timm(config):
+        fits = options.image_size % patch == 0
+        check_allowed(fits, f"model.image_size={options.image_size}", f"multiples of {patch}, the side of a patch")
 
 
 def _is_timm(config: Values) -> bool:

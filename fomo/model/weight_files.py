@@ -13,7 +13,7 @@ from torch import Tensor
 from fomo.errors import FomoError
 from fomo.system.text import first_line
 
-WRAPPERS = ("module.", "_orig_mod.", "model.")
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "clip.", "clip_model.")
 """What DDP, torch.compile and trainers put before every name."""
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 """Numbers that OpenAI's state dicts hold beside the weights."""
@@ -108,7 +108,7 @@ def _innermost(content: Any) -> Mapping[str, Any]:
             if isinstance(value, Mapping) and any(map(_is_state, (value, *value.values())))
         }
         if not inner:
-            raise FomoError(f"it holds no tensors by name: its keys are {_shown(content)}.")
+            raise FomoError(f"it holds no tensors by name: its keys are {_shown(content) or 'none'}.")
         largest = max(map(_size, inner.values()))
         rivals = {key: value for key, value in inner.items() if 2 * _size(value) > largest}  # no generator's state
         if len(rivals) > 1:

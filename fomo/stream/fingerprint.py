@@ -5,6 +5,7 @@ does not depend on the order of the stream, nor on where the data lies or how it
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from fomo.data.joined import Joined
 from fomo.data.samples import ArraySamples, Dataset, Samples
 from fomo.data.sequential import Shards
 from fomo.data.shard_index import COLUMNS
-from fomo.data.shards import ShardSamples
+from fomo.data.shards import ShardSamples, shard_path
+from fomo.errors import FomoError
 from fomo.stream.definition import Stream
-from fomo.system.digest import json_digest
+from fomo.system.digest import file_digest, json_digest
 
+WHOLE_BYTES = 2**30
+"""So many bytes of data are read whole, in about a second."""
 BLOCK = 4096
-BLOCKS = 16
-"""Bytes of a block, and how many of them, that stand for a file which is too large to be read."""
+BLOCKS = 64
+"""Bytes of a block, and how many of them, that stand for a file where there is too much to be read."""
 DESCRIPTIVE = ("schema", "role", "domain", "licence", "source", "counts", "num_samples", "hashes")
 """Keys of a card that no score depends on, or that are hashed otherwise, for the splits in use alone."""
 
@@ -71,8 +75,9 @@ def _arrays_sha256(samples: ArraySamples) -> str:
 
 @samples_sha256.register
 def _shards_sha256(samples: ShardSamples) -> str:
-    """The index: place and size of every image and JSON, and the targets. Card hashes stand for the shards' bytes."""
-    return _of_arrays(*(samples.column(column) for column in COLUMNS))
+    """The index, place and size of every image and JSON, and the shards that it points into."""
+    shards = [shard_path(samples.folder, samples.name, int(shard)) for shard in np.unique(samples.column("shard"))]
+    return json_digest([_of_arrays(*(samples.column(column) for column in COLUMNS)), files_sha256(shards)])
 
 
 @samples_sha256.register
@@ -88,8 +93,22 @@ def _joined_sha256(samples: Joined) -> str:
 
 @samples_sha256.register
 def _sequential_sha256(samples: Shards) -> str:
-    """Names, sizes and samples of the bytes of the tar files, in order: there are too many to read them all."""
-    return json_digest([[path.name, path.stat().st_size, sampled_sha256(path)] for path in samples.paths])
+    """The tar files, in order."""
+    return files_sha256(samples.paths)
+
+
+def files_sha256(paths: Sequence[Path]) -> str:
+    """Hash of names and bytes of files; of more than :data:`WHOLE_BYTES` in all, of names, sizes and samples of bytes.
+
+    Raises:
+        FomoError: one of them cannot be read.
+    """
+    try:
+        sizes = [path.stat().st_size for path in paths]
+        read = file_digest if sum(sizes) <= WHOLE_BYTES else sampled_sha256
+        return json_digest([[path.name, size, read(path)] for path, size in zip(paths, sizes, strict=True)])
+    except OSError as error:
+        raise FomoError(f"{error.filename}: cannot be read ({error.strerror}).") from None
 
 
 def sampled_sha256(path: Path) -> str:

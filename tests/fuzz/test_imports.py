@@ -73,7 +73,7 @@ def test_lists_of_splits(root: Path, data: bytes) -> None:
     paths = [put(root / name, data) for name in ("train.txt", "split.json", "split.csv")]
     images = ["cat/1.png", "dog/2.png", "cat/3.png"]
     for path in paths:
-        found = survives(root, lambda: splits_by_list([path], images))  # noqa: B023
+        found = survives(root, lambda: splits_by_list([path], images, root))  # noqa: B023
         assert found is None or set(found[0]) <= set(images)
 
 

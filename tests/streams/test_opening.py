@@ -10,6 +10,7 @@ from PIL import Image
 from fomo.cli import main
 from fomo.errors import FomoError
 from streams import available
+from streams.opening import open_all
 from tests.streams.helpers import built, shards
 
 
@@ -43,3 +44,8 @@ def test_a_copy_under_another_name_is_refused_and_a_link_is_followed(tmp_path: P
     stored.rename(stored.with_name("stored"))
     (root / "new").symlink_to(stored.with_name("stored"))
     assert len(list(built(tmp_path, adaptation=["new"], num_tasks=2).concepts)) == 2
+
+
+def test_a_folder_of_data_in_place_of_a_name_has_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=r"fomo data import"):
+        open_all([str(tmp_path)], tmp_path / "data")

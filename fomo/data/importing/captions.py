@@ -15,6 +15,7 @@ PROMPT = "a picture of {}"
 _MACHINE_WORDS = """
     img imgs dsc dscn dscf dsci dscm pxl mvimg imag cimg hpim kimg dcim pano burst vid mov mvi wp gopr gp gx gh dji sam
     sdc stitch coco ilsvrc fb whatsapp snapchat signal telegram wa wx hdr vhdr im mmexport isic adobestock shutterstock
+    imgp mg inshot kakaotalk kakao viber tumblr photogrid videocapture lv ezgif hflip vflip 微信图片 mmqrcode
     istockphoto gettyimages depositphotos dreamstime alamy pexels unsplash hash md5 sha uuid guid
 """
 MACHINE_WORDS = frozenset(_MACHINE_WORDS.split())
@@ -24,6 +25,8 @@ _EMPTY_WORDS = """
     untitled unnamed download downloads downloaded default noname new copy final edited edit cropped crop resized resize
     thumb thumbnail small large original screenshot screen shot capture camera foto fotos bild bilder imagen kopie train
     training test testing val valid validation unknown item no nr num number id idx index at am pm x px jpg jpeg png
+    on line polish flip flipped rot rotated aug augmented mask lr hr sr gif maker output optimizer unbenannt kopyası
+    téléchargement telechargement 下载 下載 截图 截圖 截屏 图片 圖片 图像 画像 写真 사진 изображение фото снимок صورة
     a b c d e f g h i j k l m n o p q r s t u v w y z
 """
 EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
@@ -33,6 +36,8 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 HEXADECIMAL = re.compile(r"(?=.*\d)[0-9a-f]{6,}|[0-9a-f]{8,}", re.IGNORECASE)
 """The letters a to f make words too (facade), but no longer ones, and none with digits."""
 HEXADECIMAL_PART = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+NUMBERED = re.compile(r"_?[A-Z]{1,5}[_-]?\d{3,}(?:[ _-]?(?:\(\d+\)|\d+))?")
+"""Letters and a number, as devices call their files, whatever their maker: ``KIF_0012``, ``_MG_1234``."""
 CONSONANTS = re.compile(r"[b-df-hj-np-tv-xz]{5,}", re.IGNORECASE)
 
 
@@ -75,6 +80,8 @@ def read_lines(path: Path) -> list[str]:
 
 def words(stem: str) -> str:
     """The words of a file name that a person wrote: no numbers, which count files, nor what machines write."""
+    if NUMBERED.fullmatch(stem):
+        return ""
     parts = [part for part in SEPARATORS.split(UUID.sub(" ", stem)) if part]
     if any(map(_has_digit, parts)) and len("".join(parts)) > 5 and all(map(HEXADECIMAL_PART.fullmatch, parts)):
         return ""

@@ -1,5 +1,6 @@
 """The class and the split of every image in a tree of class folders, by the names of its folders."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import TypeAlias
 from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
 from fomo.data.importing.gathered import Gathered, ImportOptions
 from fomo.data.importing.planning import GIVEN, IGNORE
-from fomo.data.importing.split_lists import splits_by_list
-from fomo.data.importing.splits import Parts, says_nothing, split_folders
+from fomo.data.importing.split_lists import is_named_split, splits_by_list
+from fomo.data.importing.splits import Parts, says_nothing, split_at_start, split_folders
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
 
@@ -50,18 +51,24 @@ def _named(placed: Placed, depth: int | None) -> Placed:
 def _without_fillers(placed: Placed) -> Placed:
     """Without folders that only say that they hold images: in a split all such, else those on the way to every class.
 
-    ``train/cat/images`` and ``images/cat`` are both the class "cat". Where that would make one class of two, nothing
-    changes.
+    ``train/cat/images`` and ``images/cat`` are both the class "cat"; ``photo`` beside ``sketch`` says something. Where
+    that would make one class of two, nothing changes.
     """
+    beside: dict[tuple[str, Parts], set[str]] = defaultdict(set)
+    for split, way in placed.values():
+        for level, name in enumerate(way):
+            beside[split, way[:level]].add(name)
     ways = {parts for _, parts in placed.values() if parts}
-    empty = {name for way in ways for name in way if says_nothing(name)}
-    if not any(split for split, _ in placed.values()):
-        empty = {name for name in empty if all(name in way for way in ways)}
-    shorter = {way: tuple(name for name in way if name not in empty) for way in ways}
-    kept = [way for way in shorter.values() if way]
-    if len(set(kept)) < max(2, sum(not all(map(says_nothing, way)) for way in ways)):
-        return placed
-    return {folder: (split, shorter.get(parts, ())) for folder, (split, parts) in placed.items()}
+    everywhere = {name for way in ways for name in way if all(name in other for other in ways)}
+    is_split = any(split for split, _ in placed.values())
+
+    def shorter(split: str, way: Parts) -> Parts:
+        said = [level for level in range(len(way)) if not all(map(says_nothing, beside[split, way[:level]]))]
+        return tuple(name for level, name in enumerate(way) if level in said or not (is_split or name in everywhere))
+
+    made = {folder: (split, shorter(split, parts)) for folder, (split, parts) in placed.items()}
+    kept = {parts for _, parts in made.values() if parts}
+    return placed if len(kept) < max(2, sum(not all(map(says_nothing, way)) for way in ways)) else made
 
 
 def place(tree: Tree, options: ImportOptions) -> tuple[Placed, str]:
@@ -120,7 +127,7 @@ def _check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], optio
         if placed[twin][1] != parts or (twin != folder and options.depth is None and not split):
             raise FomoError(
                 f"folders '{tree.root.joinpath(*twin)}' and '{tree.root.joinpath(*folder)}' both give the class "
-                f"'{name}': rename one of them."
+                f"'{name}': rename one of them{' in ' + repr(str(options.classes)) if options.classes else ''}."
             )
         places.setdefault(name, "/".join(folder) or ".")
     check_told_apart(places)
@@ -131,14 +138,28 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
     by_path = {image.path: image for image in gathered.images}
     stems = {image.file.with_suffix("") for image in gathered.images}
     candidates = [path for path in tree.texts if path.with_suffix("") not in stems]
-    splits, lists = splits_by_list(candidates, by_path)
+    splits, lists = splits_by_list(candidates, by_path, tree.root)
+    unread = {path for path in candidates if is_named_split(path)} - set(lists)
+    forget(tree, list(unread))
+    for file in sorted(unread):
+        tree.leave_out(file, "named like a split, lists no image")
     if not splits:
+        _use_names(gathered)
         return
     gathered.images = [replace(image, split=splits[path]) for path, image in by_path.items() if path in splits]
-    gathered.note = f"split given by its lists: {', '.join(path.name for path in lists)}"
+    gathered.note = f"split given by its lists: {', '.join(dict.fromkeys(path.name for path in lists))}"
     for path in by_path.keys() - splits.keys():
         tree.leave_out(by_path[path].file, "in no list of the split")
     forget(tree, lists)
+
+
+def _use_names(gathered: Gathered) -> None:
+    """Take the split from the first words of the files' names, where all have one and a class has images of several."""
+    splits = [split_at_start(image.file.stem) for image in gathered.images]
+    sides = {(image.class_name, split) for image, split in zip(gathered.images, splits, strict=True)}
+    if all(splits) and len(sides) > len({class_name for class_name, _ in sides}):
+        gathered.images = [replace(image, split=split) for image, split in zip(gathered.images, splits, strict=True)]
+        gathered.note = "split given by the names of its files"
 
 
 def forget(tree: Tree, files: list[Path]) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ftfy
+
 from fomo.data.card import is_class_name
 from fomo.data.importing.splits import Parts
 from fomo.data.sources import Location, Unusable
@@ -35,10 +37,13 @@ def name_of(parts: Parts) -> str:
 
 
 def told_apart_by(name: str) -> str:
-    """What of a name a model can tell from others: not its case, nor its form in Unicode or HTML, nor its spaces."""
+    """What of a name a model can tell from others: not its case, nor its form in Unicode or HTML, nor its spaces.
+
+    Tokenizers of CLIP mend what was decoded wrongly, and bent quotes, by the same library.
+    """
     plain = name
     for _ in range(3):  # &amp;amp; is written too
-        plain = html.unescape(plain)
+        plain = ftfy.fix_text(html.unescape(plain))
     plain = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
     return spaced(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold()))
 
@@ -157,11 +162,13 @@ def _from_lines(text: str, path: Path, plain: bool) -> tuple[dict[str, str], lis
     lines = [line.strip() for line in text.strip("\r\n").splitlines()]
     pairs = [re.split(r"\t|,|;|:\s|\s", line, maxsplit=1) for line in lines]
     with_tab = all("\t" in line for line in lines)
-    identified = all(len(pair) == 2 and pair[1].strip() and IDENTIFIER.fullmatch(pair[0]) for pair in pairs)
+    are = [len(pair) == 2 and bool(pair[1].strip() and IDENTIFIER.fullmatch(pair[0])) for pair in pairs]
+    has_head = len(are) > 1 and not are[0] and path.suffix.lower() == ".csv"
+    identified = all(are[has_head:])
     if plain or not lines or not (with_tab or identified):
         return {}, [spaced(line) for line in lines]
-    pairs = [line.split("\t", 1) for line in lines] if with_tab else pairs
+    pairs = [line.split("\t", 1) for line in lines] if with_tab else pairs[has_head:]
     by_id = {key.strip(): _first(name.strip(" \"'")) for key, name in pairs}
-    if len(by_id) < len(lines):
+    if len(by_id) < len(pairs):
         raise FomoError(f"'{path}': an identifier stands twice.")
     return by_id, []

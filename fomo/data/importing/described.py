@@ -25,6 +25,9 @@ COLUMNS = {
     "split": "split set subset partition usage split_name",
 }
 """Names of columns by what they hold, in the order in which they are sought."""
+FLAG = re.compile(r"(?:is_|in_|for_)?([a-z]+?)(?:_set|_split|_flag)?")
+"""A column of yes and no that is named after a split: ``is_train``, ``is_valid``."""
+YES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 TABLE_ENDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 
@@ -53,7 +56,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[Des
     except Unusable as reason:
         raise FomoError(f"'{path}': {reason}.") from None
     readers = {".json": _json_rows, ".jsonl": _json_lines, ".ndjson": _json_lines}
-    rows = readers.get(path.suffix.lower(), _csv_rows)(text, path)
+    rows = _with_split(readers.get(path.suffix.lower(), _csv_rows)(text, path))
     return _merged(rows, _chosen(rows, columns or {}, path), path)
 
 
@@ -95,10 +98,34 @@ def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
     return value
 
 
+def _with_split(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with a split where a column of yes and no says which: what is in no other part is trained on."""
+    there = {_plain(key): key for row in rows[:1000] for key in row}
+    flags = {key: named for plain, key in there.items() if (named := _flagged(plain))}
+    if len(flags) != 1 or any(plain in COLUMNS["split"].split() for plain in there):
+        return rows
+    ((key, split),) = flags.items()
+    values = [YES.get(str(row.get(key)).strip().lower().removesuffix(".0")) for row in rows]
+    names = {True: split, False: "test" if split == "train" else "train"}
+    return [
+        row | {"split": names[value]} if value is not None else row for row, value in zip(rows, values, strict=True)
+    ]
+
+
+def _flagged(column: str) -> str:
+    match = FLAG.fullmatch(column)
+    named = named_split(match[1]) if match else None
+    return named.split if named is not None and not named.rest else ""
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", key.casefold().strip("\ufeff ")).strip("_")
+
+
 def _chosen(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> dict[str, str]:
     """The column for each of the four things, as far as there is one."""
     there = list(dict.fromkeys(key for row in rows[:1000] for key in row))
-    plain = {re.sub(r"[^a-z0-9]+", "_", key.casefold().strip("\ufeff ")).strip("_"): key for key in reversed(there)}
+    plain = {_plain(key): key for key in reversed(there)}
     chosen = {what: plain[name] for what, names in COLUMNS.items() if (name := _first(names.split(), plain))}
     for what, column in columns.items():
         if what not in COLUMNS or column not in there:

@@ -135,13 +135,21 @@ def _splits(images: Sequence[FoundImage], rules: Rules) -> dict[Path, str]:
     pairs = not any(image.class_name for image in images)
     if rules.splits == GIVEN and (pairs or any(image.split for image in images)):
         return {image.file: image.split or "train" for image in images}
-    if rules.splits == HASH:
-        return {image.file: split_of(image.digest) for image in images}
+    made = splits_made(((image.class_name, image.digest) for image in images), rules.splits)
+    return {image.file: made[image.class_name, image.digest] for image in images}
+
+
+def splits_made(images: Iterable[tuple[str | None, str]], rule: str) -> dict[tuple[str | None, str], str]:
+    """The split of images given by class and digest: by :data:`HASH` or, under any other rule, stratified."""
     by_class: dict[str | None, set[str]] = defaultdict(set)
-    for image in images:
-        by_class[image.class_name].add(image.digest)
-    places = {name: stratified(digests) for name, digests in by_class.items()}
-    return {image.file: places[image.class_name][image.digest] for image in images}
+    for class_name, digest in images:
+        by_class[class_name].add(digest)
+    split = _by_hash if rule == HASH else stratified
+    return {(name, digest): place for name, each in by_class.items() for digest, place in split(each).items()}
+
+
+def _by_hash(digests: Iterable[str]) -> dict[str, str]:
+    return {digest: split_of(digest) for digest in digests}
 
 
 def split_of(digest: str) -> str:

@@ -26,13 +26,15 @@ NUM_LOOKED_AT = 8
 class Layout:
     """How the samples of a set of tars are to be understood.
 
-    ``names`` are the classes as they are listed, by number; empty where each sample names its own. ``ours`` says that
-    the shards were written by an import of this package: their JSON holds all kinds of captions.
+    ``names`` are the classes as they are listed, by number; empty where each sample names its own. ``by_id`` are those
+    that a file names by an identifier. ``ours`` says that the shards were written by an import of this package: their
+    JSON holds all kinds of captions.
     """
 
     kind: str
     names: tuple[str, ...] = ()
     ours: bool = False
+    by_id: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ def read_layout(root: Path, name: str, class_file: Path | None = None) -> ShardS
         raise FomoError(f"{kind_file}: '{kind}' is not supported. Allowed: classification, retrieval.")
     files = [class_file] if class_file else [root / each for each in CLASS_FILES if (root / each).is_file()][:1]
     if kind == "classification" or (not kind and (files or any(_first_classes(tars)))):
-        return _classification(root, name, tars, files, origin)
+        return _classification(root, name, tars, files, origin, is_given=class_file is not None)
     scored = kind == "retrieval" or any(tars.get(split) for split in ("validation", "test"))
     card = DatasetCard(name, (), (), {}, kind="retrieval" if scored else "pairs", source=origin)
     return ShardSet(tars, Layout(kind or "pairs"), origin, card if scored else replace(card, role="pool"))
 
 
 def _classification(
-    root: Path, name: str, tars: Mapping[str, Sequence[Path]], files: list[Path], origin: str
+    root: Path, name: str, tars: Mapping[str, Sequence[Path]], files: list[Path], origin: str, is_given: bool
 ) -> ShardSet:
     if not files:
         if any(each.isdecimal() for each in _first_classes(tars)):
@@ -80,7 +82,10 @@ def _classification(
                 f"'{root / CLASS_FILES[0]}' is missing: it names the classes, one a line. Or give `--classes FILE`."
             )
         return ShardSet(tars, Layout("classification"), origin, None)
-    listed = read_names(files[0], plain=files[0].parent == root).numbered()
+    named = read_names(files[0], plain=not is_given)
+    are_numbers = named.listed or any(each.isdecimal() for each in (*named.by_id, *_first_classes(tars)))
+    identifiers = [] if are_numbers else list(named.by_id)
+    listed = [named.by_id[key] for key in identifiers] or named.numbered()
     check_told_apart({each: f"'{each}' in {files[0].name}" for each in dict.fromkeys(listed)})
     classes = distinct(listed)
     templates = _templates(root)
@@ -88,7 +93,8 @@ def _classification(
     primers = {made: templates[0].replace("{}", said) for made, said in twice.items()}
     card = DatasetCard(name, classes, templates, {}, source=origin, primers=primers)
     counts = {TWICE: len(twice)} if twice else {}
-    return ShardSet(tars, Layout("classification", classes), origin, card, counts, (files[0],))
+    by_id = dict(zip(identifiers, classes, strict=False))
+    return ShardSet(tars, Layout("classification", classes, by_id=by_id), origin, card, counts, (files[0],))
 
 
 def _templates(root: Path) -> tuple[str, ...]:
@@ -106,9 +112,12 @@ def _first_classes(tars: Mapping[str, Sequence[Path]]) -> list[str]:
     return [said_class(sample) for sample in samples]
 
 
-def said_class(sample: TarSample) -> str:
-    """The class that a sample names in its JSON or its ``cls``, the number of one, or nothing."""
-    name = _class_in_json(sample.others)
+def said_class(sample: TarSample, is_listed: bool = False) -> str:
+    """The class that a sample names in its JSON or its ``cls``, the number of one, or nothing.
+
+    ``is_listed``: the classes are, so that ``label`` beside captions is one of them too.
+    """
+    name = _class_in_json(sample.others, is_listed)
     number = _text_of(sample.others, "cls")
     return name if name and not name.isdecimal() else number or name
 
@@ -122,16 +131,16 @@ def _text_of(others: Mapping[str, Location], extension: str) -> str:
         return ""
 
 
-def _class_in_json(others: Mapping[str, Location]) -> str:
-    """The value of a key that names classes; beside captions ``label`` and ``category`` are something else."""
+def _class_in_json(others: Mapping[str, Location], is_listed: bool) -> str:
+    """The value of a key that names classes; beside captions ``label`` and ``category`` may be something else."""
     if "json" not in others:
         return ""
     try:
         about = parsed(others["json"].read(MAX_TEXT_BYTES))
-        loose = () if "txt" in others or json_captions(about) else LOOSE_CLASS_KEYS
+        is_loose = is_listed or not ("txt" in others or json_captions(about))
     except Unusable:
         return ""
-    values = (about.get(key) for key in (*CLASS_KEYS, *loose))
+    values = (about.get(key) for key in (*CLASS_KEYS, *(LOOSE_CLASS_KEYS if is_loose else ())))
     return next((spaced(str(value)) for value in values if isinstance(value, (str, int)) and value is not True), "")
 
 

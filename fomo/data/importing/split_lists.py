@@ -1,13 +1,15 @@
 """Splits that were made beforehand as lists: ``train.txt``, ``meta/test.txt``, ``val.csv``, a file of the tree a line.
 
-A line may name a file with or without its ending, from the root or from any folder above it, and may hold more behind
-it (a class, a number). One file may hold the whole split: JSON of lists by split (``split_zhou_Food101.json``), or a
-table with a column of splits (``splits.csv``). Where nothing lists the training split, it is what the others leave.
+A line may name a file with or without its ending, from the list's own folder, the root, or any folder above it, and may
+hold more behind it (a class, a number). JSON may be a list of files, or lists by class. One file may hold the whole
+split: JSON of lists by split (``split_zhou_Food101.json``), a table with a column of splits, or CUB's
+``train_test_split.txt``. Where nothing lists the training split, it is what the others leave.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fomo.data.importing.described import read_table
 from fomo.data.importing.splits import WAYS, folded, named_split
@@ -16,68 +18,92 @@ from fomo.data.texts import decoded
 from fomo.errors import FomoError
 from fomo.system.reading import Unreadable, parse_json
 
-LIST_ENDS = (".txt", ".lst", ".list", ".csv", ".tsv")
+LIST_ENDS = (".txt", ".lst", ".list", ".csv", ".tsv", ".json")
 MAX_BYTES = 2**28
-WHOLE_ENDS = (".json", ".csv", ".tsv", ".jsonl")
+TABLE_ENDS = (".csv", ".tsv", ".jsonl")
+NUMBERED = "images.txt"
+"""Beside CUB's ``train_test_split.txt``, whose lines are a number and 1 for training: a number and a file a line."""
 WHOLE_SPLIT = re.compile(r"split|partition", re.IGNORECASE)
 """In the name of a file that holds a whole split."""
 LEAST_SHARE = 0.5
 """A text is a list of files if at least this share of its lines names one."""
 
 
-def splits_by_list(lists: Iterable[Path], images: Iterable[str]) -> tuple[dict[str, str], list[Path]]:
+def splits_by_list(lists: Iterable[Path], images: Iterable[str], root: Path) -> tuple[dict[str, str], list[Path]]:
     """The split of each image by its path below the root, and the lists that say so; empty where there are none.
 
     Args:
         lists: files that may be lists; those of other names or contents are passed over.
         images: paths below the root.
+        root: the folder that holds the images.
 
     Raises:
         FomoError: two lists are of one split, or an image stands in two of them.
     """
-    candidates = [path for path in sorted(lists) if _may_be_list(path)]
+    candidates = [path for path in sorted(lists) if is_named_split(path) or path.suffix.lower() in TABLE_ENDS]
     index = index_of(images) if candidates else {}
-    found: dict[str, tuple[Path, set[str]]] = {}
+    found: dict[str, tuple[list[Path], set[str]]] = {}
     for path in candidates:
-        for split, named_images in _listed(path, index).items():
-            if split in found:
-                raise FomoError(f"'{found[split][0]}' and '{path}' both list the {split} split: keep one; {WAYS}.")
-            found[split] = (path, named_images)
+        for split, named_images in _listed(path, index, _start(path.parent, root)).items():
+            others, known = found.setdefault(split, ([], set()))
+            if known and (others[0].stem != path.stem or (known & named_images and known != named_images)):
+                raise FomoError(f"'{others[0]}' and '{path}' both list the {split} split: keep one; {WAYS}.")
+            others.append(path)
+            known |= named_images
+    understood = list(dict.fromkeys(path for paths, _ in found.values() for path in paths))
     trainval = next((split for split in found if split.startswith("train ")), None)
     if trainval is not None:
         found.setdefault("train", found.pop(trainval))
-    return _assigned(found, images), list(dict.fromkeys(path for path, _ in found.values()))
+    return _assigned(found, images), understood
 
 
-def _may_be_list(path: Path) -> bool:
-    """Whether a file's name says that it may list files of a split."""
+def is_named_split(path: Path) -> bool:
+    """Whether a file's name says that it lists the files of a split, or of a whole one."""
     suffix = path.suffix.lower()
     of_one = suffix in LIST_ENDS and named_split(path.stem) is not None
-    return of_one or (suffix in WHOLE_ENDS and WHOLE_SPLIT.search(path.stem) is not None)
+    return of_one or (suffix in (*LIST_ENDS, *TABLE_ENDS) and WHOLE_SPLIT.search(path.stem) is not None)
 
 
-def _listed(path: Path, index: Mapping[str, str]) -> dict[str, set[str]]:
-    """The images of each split that a file lists; nothing where it is no list."""
+def _start(folder: Path, root: Path) -> str:
+    """What stands before the paths of images below ``folder``."""
+    return f"{folder.relative_to(root).as_posix()}/" if folder != root and folder.is_relative_to(root) else ""
+
+
+def _listed(path: Path, index: Mapping[str, str], start: str) -> dict[str, set[str]]:
+    """The images of each split that a file lists, those below its own folder first; nothing where it is no list."""
     named = named_split(path.stem) if path.suffix.lower() in LIST_ENDS else None
     if named is not None:
-        images = _read(path, index)
+        images = _read(path, index, start)
         union = "trainval" in path.stem.lower()
         return {f"{named.split} {folded(named.rest)}" if union else named.split: images} if images else {}
-    pairs = _by_key(path) if path.suffix.lower() == ".json" else _by_column(path)
+    readers = {".json": _by_key, ".txt": _by_number}
+    pairs = readers.get(path.suffix.lower(), _by_column)(path)
     found: dict[str, set[str]] = {}
     for split, name in pairs:
-        image = find_image(name, index)
+        image = find_image(name, index, start)
         if image:
             found.setdefault(split, set()).add(image)
     return found
 
 
+def _json_in(path: Path) -> Any:
+    try:
+        return parse_json(decoded(Location(path).read(MAX_BYTES)), finite=False)
+    except (Unusable, Unreadable):
+        return None
+
+
+def _by_number(path: Path) -> Iterable[tuple[str, str]]:
+    """Splits and files of lines of a number and 1 or 0, where the file beside them says which image has the number."""
+    files = dict(line.split(maxsplit=1) for line in _lines(path.with_name(NUMBERED)) if len(line.split()) > 1)
+    for fields in map(str.split, _lines(path)):
+        if len(fields) == 2 and fields[0] in files and fields[1] in ("0", "1"):
+            yield "train" if fields[1] == "1" else "test", files[fields[0]]
+
+
 def _by_key(path: Path) -> Iterable[tuple[str, str]]:
     """Splits and files of a JSON object of lists, whose items are files or begin with one."""
-    try:
-        value = parse_json(decoded(Location(path).read(MAX_BYTES)), finite=False)
-    except (Unusable, Unreadable):
-        return
+    value = _json_in(path)
     for key, items in value.items() if isinstance(value, dict) else ():
         named = named_split(key)
         for item in items if isinstance(items, list) and named is not None else ():
@@ -94,12 +120,12 @@ def _by_column(path: Path) -> Iterable[tuple[str, str]]:
         return []
 
 
-def _assigned(found: Mapping[str, tuple[Path, set[str]]], images: Iterable[str]) -> dict[str, str]:
+def _assigned(found: Mapping[str, tuple[list[Path], set[str]]], images: Iterable[str]) -> dict[str, str]:
     splits: dict[str, str] = {}
-    for split, (path, named_images) in found.items():
+    for split, (paths, named_images) in found.items():
         for image in sorted(named_images):
             if image in splits:
-                raise FomoError(f"'{path}' lists '{image}', which the {splits[image]} split has too: {WAYS}.")
+                raise FomoError(f"'{paths[0]}' lists '{image}', which the {splits[image]} split has too: {WAYS}.")
             splits[image] = split
     if splits and "train" not in found:
         splits = dict.fromkeys(images, "train") | splits
@@ -118,23 +144,34 @@ def index_of(images: Iterable[str]) -> dict[str, str]:
     return index | {image: image for image in images}
 
 
-def _read(path: Path, index: Mapping[str, str]) -> set[str]:
+def _read(path: Path, index: Mapping[str, str], start: str) -> set[str]:
     """The images that a list names; nothing where it is no list of files."""
-    try:
-        lines = [line.strip() for line in decoded(Location(path).read(MAX_BYTES)).splitlines() if line.strip()]
-    except Unusable:
-        return set()
-    found = {image for line in lines if (image := _image_of(line, index))}
+    if path.suffix.lower() == ".json":
+        value = _json_in(path)
+        lists = value.values() if isinstance(value, dict) else [value]
+        lines = [line for each in lists if isinstance(each, list) for line in each if isinstance(line, str) and line]
+    else:
+        lines = _lines(path)
+    found = {image for line in lines if (image := _image_of(line, index, start))}
     return found if len(found) >= LEAST_SHARE * (len(lines) - 1) else set()
 
 
-def _image_of(line: str, index: Mapping[str, str]) -> str:
+def _lines(path: Path) -> list[str]:
+    """The lines of a text that hold something; none where it cannot be read."""
+    try:
+        return [line.strip() for line in decoded(Location(path).read(MAX_BYTES)).splitlines() if line.strip()]
+    except Unusable:
+        return []
+
+
+def _image_of(line: str, index: Mapping[str, str], start: str) -> str:
     fields = [line, line.rsplit(maxsplit=1)[0], *re.split(r"[,;\t]", line), line.split()[0]]
-    return next((image for field in fields if (image := find_image(field.strip(" \"'"), index))), "")
+    return next((image for field in fields if (image := find_image(field.strip(" \"'"), index, start))), "")
 
 
-def find_image(name: str, index: Mapping[str, str]) -> str:
-    """The image of the index whose path ends as ``name`` does, as far as it is the only one; else nothing."""
-    parts = name.replace("\\", "/").removeprefix("./").strip("/").split("/")
-    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+def find_image(name: str, index: Mapping[str, str], start: str = "") -> str:
+    """The image of the index behind ``start``, else the one whose path ends as ``name`` does; nothing if several do."""
+    plain = name.replace("\\", "/").removeprefix("./").strip("/")
+    parts = plain.split("/")
+    ends = (f"{start}{plain}", *("/".join(parts[first:]) for first in range(len(parts))))
     return next((image for end in ends if (image := index.get(end))), "")

@@ -6,6 +6,7 @@ at any level: above the classes (``train/cat``), below them (``cat/train``), or 
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from typing import Any, NamedTuple, TypeAlias
 from fomo.errors import FomoError
 
 SPLIT_WORDS = {
-    "train": "train training trains trainings trn tr trainval learn learning entrainement entraînement entrenamiento",
-    "validation": "validation validate validating valid val vali va dev devel development validierung validierungs",
-    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout prueba pruebas teste",
+    "train": "train training trains trainings trn tr trainval learn learning entrainement entraînement entrenamiento "
+    "treino treinamento addestramento обучение 训练 訓練 学習 훈련 학습",
+    "validation": "validation validate validating valid val vali va dev devel development validierung validierungs "
+    "validacion validación validacao validação validazione валидация 验证 驗證 検証 검증",
+    "test": "test testing tests tst te ts eval evaluation evaluate holdout heldout valtest testval "
+    "prueba pruebas teste тест 测试 測試 テスト 评估 評価 테스트 시험",
 }
 BY_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words.split()}
 SHORT = ("tr", "va", "te", "ts")
@@ -28,8 +32,11 @@ _FILLERS = """
 FILLERS = frozenset(_FILLERS.split())
 """Words beside that of a split that say nothing."""
 COMPOUND = re.compile(
-    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})(sets?|data|daten|images?|imgs?|list|files)"
+    rf"({'|'.join(sorted(BY_WORD, key=len, reverse=True))})"
+    r"(sets?|data|daten|images?|imgs?|list|files|用?データ|セット|用|[数數][据據]集?|集|데이터)"
 )
+FOLD = re.compile(r"(k?fold|cv|split|subset|partition)s?[ _.-]*\d+", re.IGNORECASE)
+"""Names of the parts of a dataset of which none says what it is for."""
 WAYS = "`--splits stratified` or `hash` make a new split, with `ignore` such folders are classes as any other"
 Parts: TypeAlias = tuple[str, ...]
 """A folder as the names on the way to it."""
@@ -44,7 +51,8 @@ class NamedSplit(NamedTuple):
 
 def named_split(name: str) -> NamedSplit | None:
     """What a name says of a split, if anything."""
-    parts = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    joined = re.sub(r"(?i)(held|hold)[ _-]out", r"\1out", unicodedata.normalize("NFC", name))
+    parts = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", joined))
     words = [COMPOUND.sub(r"\1", word.casefold()) if COMPOUND.fullmatch(word.casefold()) else word for word in parts]
     found = {BY_WORD[word.casefold()] for word in words if word.casefold() in BY_WORD}
     rest = tuple(word for word in words if word.casefold() not in BY_WORD and word.casefold() not in FILLERS)
@@ -52,6 +60,13 @@ def named_split(name: str) -> NamedSplit | None:
     if len(found) == 2 and "validation" in found:  # train_val is what is trained on in the end, test-dev a test
         return NamedSplit((found - {"validation"}).pop(), rest)
     return NamedSplit(found.pop(), rest) if len(found) == 1 and not short else None
+
+
+def split_at_start(stem: str) -> str:
+    """The split that the first word of a file's name stands for, a number behind it: ``train_0012``; else nothing."""
+    match = re.match(r"([^\W\d_]+)(?=[\W\d_])", stem)
+    word = match[1].casefold() if match else ""
+    return BY_WORD.get(word, "") if word not in SHORT else ""
 
 
 def says_nothing(name: str) -> bool:
@@ -111,6 +126,9 @@ def split_folders(folders: Iterable[Parts], to_use: bool = True) -> SplitFolders
     strong = {parent: kept for parent, each in named.items() if (kept := _partition(each, children[parent]))}
     for parent, each in strong.items() if to_use else ():
         _check_clear(parent, each, children[parent], strong)
+        _check_whole(parent, each, named[parent])
+    for parent in children.keys() - strong.keys():
+        _check_no_other(parent, named[parent], children)
     leading = {other[:level] for other in strong for level in range(len(other) + 1)}
     whole = {parent: _alone(each) for parent, each in named.items() if each and len(each) == len(children[parent])}
     whole = {parent: each for parent, each in whole.items() if parent not in leading}
@@ -161,7 +179,7 @@ def _weak(whole: Mapping[Parts, Mapping[str, NamedSplit]], folders: list[Parts])
 def _check_clear(
     parent: Parts, named: Mapping[str, NamedSplit], children: set[str], strong: Mapping[Parts, Mapping[str, NamedSplit]]
 ) -> None:
-    place = "/".join(parent) or "the root"
+    place = _place(parent)
     if _is_below(parent, strong):
         raise FomoError(f"in {place}: {_listed(named)} look like a split inside of another split; {WAYS}.")
     by_split: dict[tuple[str, str], str] = {}
@@ -177,6 +195,41 @@ def _check_clear(
             f"in {place}: {_listed(named)} look like a split, {_listed(others)} beside them like classes: "
             f"put them apart; {WAYS}."
         )
+
+
+def _check_whole(parent: Parts, kept: Mapping[str, NamedSplit], named: Mapping[str, NamedSplit]) -> None:
+    """Refuse a split that lacks a part which other folders, by their names, are."""
+    there = {each.split for each in kept.values()}
+    lost = [name for name, each in named.items() if each.split not in there]
+    if lost:
+        raise FomoError(
+            f"in {_place(parent)}: {_listed(kept)} look like a split, and {_listed(lost)} beside them like its "
+            f"{named[lost[0]].split} part: call one of each train, validation or test; {WAYS}."
+        )
+
+
+def _check_no_other(parent: Parts, named: Mapping[str, NamedSplit], children: Mapping[Parts, set[str]]) -> None:
+    """Refuse folders that hold the same folders, as the parts of a split do, where only one is named like a part."""
+    beside = sorted(children[parent])
+    odd = [name for name in beside if name in named or FOLD.fullmatch(name)]
+    for name in odd:
+        within = children.get((*parent, name), set())
+        twin = next((other for other in beside if other != name and _as_many(within, children, (*parent, other))), None)
+        if twin is not None and (name not in named or twin not in named):
+            raise FomoError(
+                f"in {_place(parent)}: '{name}' and '{twin}' hold the same folders ({_listed(within)}), as parts of a "
+                f"split do: call them train, validation and test, put their images together, or give one of them as "
+                f"PATH; with `--splits ignore` their names are parts of the classes' names."
+            )
+
+
+def _as_many(names: set[str], children: Mapping[Parts, set[str]], folder: Parts) -> bool:
+    """Whether a folder holds two or more of some names, and at least half of them."""
+    return len(names & children.get(folder, set())) >= max(2, len(names) / 2)
+
+
+def _place(parent: Parts) -> str:
+    return "/".join(parent) or "the root"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -96,7 +96,13 @@ def gather_described(
         raise FomoError(f"none of the images that '{tables[0]}' names is in '{folder or tables[0].parent}'.")
     names = read_names(options.classes) if options.classes is not None else None
     if tables:
-        images = _joined(tree, images, said, {} if folder is not None else _class_folders(tree, placed, names), names)
+        folders = {} if folder is not None else _class_folders(tree, placed, names)
+        if not folders and not any(each.class_name or each.captions for each in said.values()):
+            raise FomoError(
+                f"'{tables[0]}' names files, and neither classes nor captions of them: "
+                f"say which column does by `fomo data import table … --columns class=COLUMN`, or caption=COLUMN."
+            )
+        images = _joined(tree, images, tables, said, folders, names)
     check_told_apart({name: f"the class {name!a}" for i in images.values() if (name := i.class_name) is not None})
     forget(tree, tables)
     split = "split given by its tables" if any(image.split for image in images.values()) else ""
@@ -141,6 +147,7 @@ def _add(said: dict[Path, DescribedImage], image: FoundImage, table: Path, each:
 def _joined(
     tree: Tree,
     images: Mapping[Path, FoundImage],
+    tables: list[Path],
     said: Mapping[Path, DescribedImage],
     folders: Mapping[Path, str],
     names: NameFile | None,
@@ -152,7 +159,10 @@ def _joined(
     for file, image in images.items():
         about = said.get(file)
         if about is None:
-            tree.leave_out(file, "there, not named in the table")
+            if in_table or file not in folders or any(file.is_relative_to(table.parent) for table in tables):
+                tree.leave_out(file, "there, not named in the table")
+            else:  # a split of class folders without a table
+                joined[file] = replace(image, class_name=folders[file])
             continue
         class_name = _class_of(about, names) if in_table else folders.get(file)
         if any_class and class_name is None:

@@ -9,25 +9,41 @@ split may stand in the names of folders or of shards.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from fomo.data.card import DatasetCard, is_class_name
+from fomo.data.card import SPLITS, DatasetCard, is_class_name
 from fomo.data.importing.class_names import check_told_apart
 from fomo.data.importing.gathered import TEMPLATES
-from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, Tick, check_size, fingerprint
+from fomo.data.importing.job import (
+    CHUNK,
+    NOTES,
+    Entry,
+    ImportPlan,
+    ImportSource,
+    Listed,
+    RawSample,
+    Tick,
+    check_size,
+    fingerprint,
+    listed,
+    resumed,
+)
+from fomo.data.importing.planning import GIVEN, HASH, STRATIFIED, splits_made
 from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class
 from fomo.data.samples import CAPTION_KINDS
-from fomo.data.sources import MAX_TEXT_BYTES, Unusable
+from fomo.data.sources import MAX_TEXT_BYTES, LeftOut, Unusable
+from fomo.data.stored_images import read_image
 from fomo.data.tar_samples import TEXTS, TarSample, tar_samples
 from fomo.data.texts import json_captions, parsed, sample_texts
-from fomo.errors import FomoError
-from fomo.system.workers import Run
+from fomo.errors import FomoError, check_choice
+from fomo.system.workers import Run, batched
 
-UNNAMED = "class that classnames.txt does not name"
+UNNAMED = "class that the list of classes does not name"
 
 
 @dataclass(frozen=True)
@@ -59,13 +75,20 @@ class TarEntry:
             self.sample.image.read(), class_name, json_captions(about), kinds if "caption_kinds" in about else None
         )
 
+    def _by_id(self, said: str) -> str:
+        if said not in self.layout.by_id:
+            raise Unusable(UNNAMED)
+        return self.layout.by_id[said]
+
     def _class_name(self) -> str | None:
         if self.layout.kind != "classification":
             return None
-        said = said_class(self.sample)
+        names = self.layout.names
+        said = said_class(self.sample, is_listed=bool(names))
         if not said:
             raise Unusable("no class")
-        names = self.layout.names
+        if self.layout.by_id and said not in names:
+            return self._by_id(said)
         if not names:
             return said
         if re.fullmatch(r"\d{1,9}", said) and int(said) < len(names):
@@ -75,7 +98,9 @@ class TarEntry:
         return said
 
 
-def webdataset_source(root: Path, name: str, size: int | None = None, class_file: Path | None = None) -> ImportSource:
+def webdataset_source(
+    root: Path, name: str, size: int | None = None, class_file: Path | None = None, splits: str = GIVEN
+) -> ImportSource:
     """The shards in ``root``, of whichever layout.
 
     Args:
@@ -83,6 +108,7 @@ def webdataset_source(root: Path, name: str, size: int | None = None, class_file
         name: the dataset's name.
         size: the shorter side that images are shrunk to.
         class_file: names of the classes that the shards number.
+        splits: :data:`GIVEN`, or how the samples of all shards are split anew.
 
     Raises:
         FomoError: there is no shard, or they cannot be understood.
@@ -90,18 +116,50 @@ def webdataset_source(root: Path, name: str, size: int | None = None, class_file
     if not root.is_dir():
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the shards.")
     check_size(size)
+    check_choice("value of --splits", splits, (GIVEN, STRATIFIED, HASH))
     shards = read_layout(root, name, class_file)
+    if splits != GIVEN and shards.layout.kind != "classification":
+        raise FomoError(f"--splits {splits}: the shards in '{root}' hold no classes whose samples could be split.")
 
     def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         card = shards.card or _card_of_named(shards, name, run)
-        entries = {split: partial(_entries, paths, shards.layout) for split, paths in shards.tars.items()}
-        return ImportPlan(card, entries, counts=shards.counts)
+        by_split = {split: partial(_entries, paths, shards.layout) for split, paths in shards.tars.items()}
+        if splits == GIVEN:
+            return ImportPlan(card, by_split, counts=shards.counts)
+        whole = [each for entries in by_split.values() for each in entries(run)]
+        looks = chain.from_iterable(resumed(_look, batched(whole, CHUNK), run, folder / NOTES / "examined", tick))
+        card = replace(card, source=f"{root.resolve().name}; split made here: {splits}")
+        return ImportPlan(card, _split_anew(whole, list(map(tuple, looks)), splits), counts=shards.counts)
 
     every = [path for paths in shards.tars.values() for path in paths]
     about = shards.card.to_json() if shards.card is not None else shards.origin
-    splits = {split: [str(path) for path in paths] for split, paths in shards.tars.items()}
-    mark = fingerprint("webdataset", name, size, about, splits, files=[*every, *shards.files])
+    tars = {split: [str(path) for path in paths] for split, paths in shards.tars.items()}
+    mark = fingerprint("webdataset", name, size, about, tars, splits, files=[*every, *shards.files])
     return ImportSource(name, mark, plan, size=size)
+
+
+def _look(entries: list[Listed]) -> list[list[str | None]]:
+    """In a worker: class and digest of each sample; of one that cannot be used, which reading it says, neither."""
+    return [[None, ""] if isinstance(each, LeftOut) else _class_and_digest(each) for each in entries]
+
+
+def _class_and_digest(entry: Entry) -> list[str | None]:
+    try:
+        raw = entry.read()
+        return [raw.class_name, read_image(raw.data).digest]
+    except Unusable:
+        return [None, ""]
+
+
+def _split_anew(
+    whole: list[Listed], looks: list[tuple[Any, ...]], rule: str
+) -> dict[str, Callable[[Run], Iterable[Listed]]]:
+    """Every sample in its new split; what cannot be used is counted with the training samples."""
+    made = splits_made((look for look in looks if look[1]), rule)
+    found: dict[str, list[Listed]] = {split: [] for split in SPLITS}
+    for each, look in zip(whole, looks, strict=True):
+        found[made.get(look, "train")].append(each)
+    return {split: partial(listed, samples) for split, samples in found.items()}
 
 
 def _card_of_named(shards: ShardSet, name: str, run: Run) -> DatasetCard:
@@ -121,8 +179,8 @@ def named_in(path: Path) -> list[str]:
 
 
 def _entries(tars: Sequence[Path], layout: Layout, run: Run) -> Iterator[Listed]:
-    for listed in run(partial(scan, layout=layout), tars):
-        yield from listed
+    for found in run(partial(scan, layout=layout), tars):
+        yield from found
 
 
 def scan(path: Path, layout: Layout) -> list[Listed]:

@@ -1,15 +1,19 @@
 """What concerns an imported dataset as a whole: classes that cannot be learned or scored, and very unequal ones."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.data.samples import Dataset
+from fomo.data.shards import ShardSamples
 
 UNEQUAL = 100
 """The largest class has so many times the training images of the smallest: worth saying."""
 MAX_NAMED = 5
+IDENTIFIER = re.compile(r"[a-z]{0,2}\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
+"""The name of a class that says nothing to a model."""
 
 
 def remarks(dataset: Dataset, learned: bool = True) -> list[str]:
@@ -21,7 +25,7 @@ def remarks(dataset: Dataset, learned: bool = True) -> list[str]:
     if card.kind != "classification":
         return []
     counts = {split: _per_class(dataset, split) for split in SPLITS}
-    return [*_of_splits(card, learned), *_of_classes(card, counts, learned)]
+    return [*_of_splits(card, learned), *_of_classes(card, counts, learned), *_of_images(dataset)]
 
 
 def _per_class(dataset: Dataset, split: str) -> np.ndarray:
@@ -45,12 +49,30 @@ def _of_classes(card: DatasetCard, counts: Mapping[str, np.ndarray], learned: bo
         empty = [card.classes[number] for number in np.flatnonzero(counts[split] == 0)]
         if empty and card.num_samples.get(split) and (learned or split != "train"):
             yield f"{len(empty)} of {len(card.classes)} classes without {what} images: {_named(empty)}"
+    if all(map(IDENTIFIER.fullmatch, card.classes)):
+        yield f"prompts say numbers or identifiers ({_named(list(card.classes))}): `--classes FILE` names classes"
     train = counts["train"]
     some = np.flatnonzero(train)
     if len(some) and train.max() >= UNEQUAL * train[some].min():
         largest = card.classes[int(train.argmax())]
         smallest = card.classes[int(some[train[some].argmin()])]
         yield f"very unequal classes: {train.max()} training images of '{largest}', {train[some].min()} of '{smallest}'"
+
+
+def _of_images(dataset: Dataset) -> Iterator[str]:
+    """Shards made elsewhere are brought in as they are."""
+    opened = {split: dataset.split(split) for split in SPLITS if dataset.card.num_samples.get(split)}
+    shards = {split: samples for split, samples in opened.items() if isinstance(samples, ShardSamples)}
+    labelled = [np.stack([samples.digests, samples.targets]) for samples in shards.values()]
+    if labelled:
+        labels = np.unique(np.concatenate(labelled, axis=1), axis=1)
+        num_unclear = int((np.unique(labels[0], return_counts=True)[1] > 1).sum())
+        if num_unclear:
+            yield f"images that stand under more than one class: {num_unclear}"
+    if "train" in shards and "test" in shards:
+        num_known = int(np.isin(shards["test"].digests, shards["train"].digests).sum())
+        if num_known:
+            yield f"test images that are trained on, pixel for pixel: {num_known}"
 
 
 def _named(names: list[str]) -> str:

@@ -73,3 +73,11 @@ def test_rows_can_be_chosen_by_role_and_kind(root: Path, capsys: pytest.CaptureF
     assert set(kept) == {"MSCOCO", "FLICKR30K"}
     assert {row["role"] for row in rows(capsys, "--root", str(root), "--role", "adaptation").values()} == {"adaptation"}
     assert "adaptation" in error_of(capsys, "data", "list", "--role", "adaption")
+
+
+@pytest.mark.parametrize(
+    "command", [("report", "PATH"), ("data", "import", "webdataset", "PATH", "--name", "a", "--out", "o")]
+)
+def test_a_path_that_no_file_can_have_is_one_line(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    error = error_of(capsys, *(part.replace("PATH", "x" * 300) for part in command))
+    assert "\n" not in error.strip() and len(error) < 500

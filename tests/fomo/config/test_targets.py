@@ -155,3 +155,10 @@ def test_a_whole_number_is_a_number() -> None:
 def test_a_type_without_a_signature_is_refused_in_words() -> None:
     with pytest.raises(fomo.FomoError, match="no signature found"):
         build("merging", {"_target_": "builtins.dict"}, ("builtins",))
+
+
+def test_what_a_module_cannot_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "lacks_one.py", "import nowhere_at_all\n\nclass Part: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(FomoError, match="No module named 'nowhere_at_all'"):
+        build("merging", {"_target_": "lacks_one.Part"}, allow=("lacks_one",))

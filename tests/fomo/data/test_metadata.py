@@ -119,6 +119,11 @@ def test_xmp_tells_the_orientation_where_exif_does_not() -> None:
     assert decode(jpeg((0xE1, xmp), (0xE1, exif(orientation=1)))).size == (48, 32)
 
 
+@pytest.mark.parametrize("form", [b"tiff:Orientation='6'/>", b"><tiff:Orientation> 6 </tiff:Orientation>"])
+def test_xmp_may_be_written_otherwise(form: bytes) -> None:
+    assert upright(decode(jpeg((0xE1, b"http://ns.adobe.com/xap/1.0/\0<rdf:Description " + form))))
+
+
 def png(*chunks: tuple[bytes, bytes], wrong: bool = False) -> bytes:
     """The image with chunks behind its header, their checksums right or wrong."""
     made = b"".join(

@@ -180,6 +180,7 @@ def test_a_property_that_no_tensor_shows_is_compared_with_the_stored_one(
     [
         ({"image_size": 0}, "model.image_size=0"),
         ({"image_size": "64"}, "integers above 0"),
+        ({"image_size": 80}, "multiples of 32"),
         ({"context_length": 1.5}, "model.context_length=1.5"),
         ({"quick_gelu": "yes"}, "true and false"),
         ({"preprocess": {"resize_mode": "crop"}}, "model.preprocess.resize_mode"),

@@ -35,6 +35,7 @@ WRAPPED: dict[str, Any] = {
     "nested as model": lambda: {"model": state(), "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "epoch": 1},
     "nested twice": lambda: {"state": {"model": state()}, "rng": {"torch": torch.zeros(5)}},
     "of a trainer": lambda: {"state_dict": prefixed("model."), "pytorch-lightning_version": "2"},
+    "of another trainer": lambda: {"state_dict": prefixed("net.")},
     "in half precision": lambda: {key: value.half() for key, value in state().items()},
 }
 
@@ -107,6 +108,14 @@ def with_several_sets(path: Path) -> None:
     torch.save({"model": state(), "model_ema": state()}, path)
 
 
+def quantised(path: Path) -> None:
+    torch.save({key: value.to(torch.int8) for key, value in state().items()}, path)
+
+
+def gone_wrong(path: Path) -> None:
+    torch.save({key: value * float("nan") for key, value in state().items()}, path)
+
+
 def with_code(path: Path) -> None:
     torch.save({"state_dict": state(), "args": Path("x")}, path)
 
@@ -120,6 +129,8 @@ BAD = {
     of_a_classifier: ["torchvision"],
     with_a_few_keys_too_many: ["4 keys do not fit", "extra.0 left over; extra.1 left over; extra.2 left over."],
     with_several_sets: ["several sets of weights", "model, model_ema"],
+    quantised: ["torch.int8", "before they are quantised"],
+    gone_wrong: ["not finite (NaN)"],
     with_code: ["more than tensors", "torch.save(model.state_dict(), FILE)"],
     lambda path: torch.save([1, 2], path): ["holds a list"],
     lambda path: torch.save({"a": 1, "b": {"c": 2}}, path): ["no tensors by name", "a, b"],

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,13 @@ from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.report.leaderboard import leaderboard
-from fomo.running.contents import contents_of
+from fomo.running.contents import base_sha256, contents_of
 from fomo.running.folder import begun_again, run_folder, start
 from fomo.running.run import execute, prepare
-from fomo.stream.fingerprint import BLOCK, BLOCKS, sampled_sha256
+from fomo.stream.fingerprint import BLOCK, BLOCKS, files_sha256, sampled_sha256
 from tests import tiny
 from tests.fomo.helpers import error_of, put, status
-from tests.fomo.model.tiny_clip import models, saved
+from tests.fomo.model.tiny_clip import MODELS, models, packaged, saved
 from tests.fomo.running.test_resume import OFTEN, Cut, Cutting
 
 __all__ = ["models"]
@@ -66,6 +67,35 @@ def test_other_weights_at_the_same_path_are_another_run(
     torch.save({key: value * 1.5 for key, value in torch.load(file).items()}, file)
     error = error_of(capsys, *command)
     assert "base model" in error and "choose another run.dir" in error and "\n" not in error.strip()
+
+
+CHANGES = {
+    "another activation": lambda folder: packaged(folder, MODELS["Tiny-quickgelu"]),
+    "another architecture": lambda folder: packaged(folder, MODELS["Tiny-wide"]),
+    "a file of no weights": lambda folder: (folder / "open_clip_pytorch_model.bin").write_bytes(b"junk"),
+    "no folder": lambda folder: folder.rename(folder.with_name("elsewhere")),
+}
+
+
+def test_other_files_in_the_folder_of_a_model_are_another_run(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = packaged(tmp_path / "base")
+    command = ["run", *tiny.TINY, f"model=local-dir:{base}", f"run.dir={tmp_path / 'run'}"]
+    assert status(*command) == 0
+    for change in CHANGES.values():
+        packaged(base)
+        assert status(*command) == 0
+        change(base)
+        capsys.readouterr()
+        error = error_of(capsys, *command)
+        assert "is finished, but what it was made with" in error and "resume=again" in error
+
+
+def test_how_a_base_reads_texts_is_part_of_it() -> None:
+    model = factory.model(tiny.resolved().config)
+    other = replace(model, tokenize=lambda texts, length=None: model.tokenize([text.upper() * 2 for text in texts]))
+    assert base_sha256(model) == base_sha256(factory.model(tiny.resolved().config)) != base_sha256(other)
 
 
 def test_edited_code_of_a_part_is_another_run(pull: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,6 +292,19 @@ def test_a_tar_of_other_bytes_and_the_same_size_is_another_pool(tmp_path: Path) 
     assert sampled_sha256(file) == before
     short = put(tmp_path / "short.tar", b"abc")
     assert sampled_sha256(short) != sampled_sha256(put(tmp_path / "other.tar", b"abd"))
+
+
+def test_a_pool_that_can_be_read_is_compared_byte_by_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(BLOCK * BLOCKS * 4)
+    file = put(tmp_path / "a.tar", bytes(content))
+    before = files_sha256([file])
+    content[BLOCK * 5 // 2] = 1  # between two blocks that are sampled
+    file.write_bytes(content)
+    assert files_sha256([file]) != before
+    monkeypatch.setattr("fomo.stream.fingerprint.WHOLE_BYTES", 1)
+    sampled = files_sha256([file])
+    file.write_bytes(bytes(len(content)))
+    assert files_sha256([file]) == sampled
 
 
 def test_the_weights_of_a_run_are_not_those_of_its_base(tmp_path: Path) -> None:

@@ -55,7 +55,17 @@ SAME: dict[str, Callable[[Path], object]] = {
     "a split that is not used": lambda root: another(root, "new", NEW | {"validation": [("emu", 99)]}),
     "a dataset that is not used": lambda root: shards(root, "more", OLD),
 }
+
+
+def flipped(file: Path) -> None:
+    """One byte in the middle of a file is another one."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
 OTHER: dict[str, Callable[[Path], object]] = {
+    "a byte of a shard under its old card": lambda root: flipped(root / "new" / "train-000000.tar"),
     "a training picture": lambda root: another(root, "new", NEW | {"train": [("owl", 1), ("emu", 2), ("owl", 33)]}),
     "a training class": lambda root: another(root, "new", NEW | {"train": [("owl", 1), ("owl", 2), ("owl", 3)]}),
     "a test picture": lambda root: another(root, "new", NEW | {"test": [("emu", 5)]}),

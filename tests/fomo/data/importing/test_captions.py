@@ -66,6 +66,8 @@ def test_what_cannot_be_decoded_is_counted_and_the_class_prompt_serves(tmp_path:
         "[12, 44, 190, 260]",
         "nan -inf 1e-5",
         "IMG_2021.jpg",
+        '{"caption": "a cat"}',
+        "<annotation><name>cat</name></annotation>",
         "DSC00012",
         "9f3ab2c4d1",
         "123e4567-e89b-12d3-a456-426614174000",
@@ -163,6 +165,18 @@ SAYS_NOTHING = [
     "FB_IMG_1500000000000",
     "WhatsApp.Image.2021-03-04.at.10.11.12",
     "signal-2021-03-04-101112",
+    "IMGP0012",
+    "_MG_1234",
+    "KIF_0012",
+    "R0012345 (2)",
+    "InShot_20210304_101112345",
+    "KakaoTalk_20210304_101112345",
+    "Photo on 04-03-2021 at 10.11",
+    "000001_hflip",
+    "Unbenannt",
+    "téléchargement (1)",
+    "下载 (1)",
+    "微信图片_20210304",
 ]
 
 

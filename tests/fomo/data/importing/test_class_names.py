@@ -24,6 +24,8 @@ ALIKE = [
     ("zero\u200bwidth", "zerowidth"),
     ("Don&#39;t", "don't"),
     ("Ⅷ", "viii"),
+    ("rock 'n' roll", "rock \u2019n\u2019 roll"),
+    ("café", "cafÃ©"),
 ]
 
 
@@ -58,6 +60,7 @@ FILES = {
     "mapping.txt": "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\nn02119789 kit fox\n",
     "tabs.txt": "n01440764\ttench\nn01443537\tgoldfish\nn02119789\tkit fox\n",
     "commas.csv": "n01440764,tench\nn01443537,goldfish\nn02119789,kit fox",
+    "with a head.csv": "id,name\nn01440764,tench\nn01443537,goldfish\nn02119789,kit fox",
     "marked.txt": "\ufeffn01440764: tench\r\nn01443537: goldfish\r\nn02119789: kit fox\r\n",
     "plain.json": json.dumps(IDS),
     "index.json": json.dumps({str(n): [key, name.replace(" ", "_")] for n, (key, name) in enumerate(IDS.items())}),

@@ -42,6 +42,18 @@ def lists(place: Path) -> None:
     put(place / "PATH" / "test.txt", "cat/002.png\n")
 
 
+def numbered_lists(place: Path) -> None:
+    class_folders(place)
+    paths = [f"{name}/00{number}.png" for name in ("cat", "dog") for number in range(3)]
+    put(place / "PATH" / "images.txt", "".join(f"{number} {path}\n" for number, path in enumerate(paths)))
+    put(place / "PATH" / "train_test_split.txt", "".join(f"{number} {int(number % 3 > 0)}\n" for number in range(6)))
+
+
+def table_of_splits(place: Path) -> None:
+    class_folders(place)
+    put(place / "PATH" / "labels.csv", "file,split\ncat/000.png,train\ndog/000.png,train\ncat/001.png,test\n")
+
+
 def named_train_and_test(place: Path) -> None:
     fill(place / "PATH", {"train": 5, "test": 5})
 
@@ -143,6 +155,11 @@ def named_shards(place: Path) -> None:
     shards(place, ("train-000000.tar", "val-000000.tar"), txt="a cat")
 
 
+def without_splits(place: Path) -> None:
+    shards(place, ("0.tar", "1.tar"), cls="1")
+    put(place / "PATH" / "classnames.txt", "cat\ndog\n")
+
+
 def again(place: Path) -> None:
     split_first(place)
     (place / "PATH").rename(place / "tree")
@@ -154,6 +171,8 @@ EXPECTED: list[tuple[Callable[[Path], None], int, tuple[int, int, int]]] = [
     (split_first, 2, (4, 4, 4)),
     (class_first, 2, (4, 0, 4)),
     (lists, 2, (3, 0, 1)),
+    (numbered_lists, 2, (4, 0, 2)),
+    (table_of_splits, 2, (2, 0, 1)),
     (split_first, 2, (8, 2, 2)),
     (named_train_and_test, 2, (8, 0, 2)),
     (identifiers, 2, (8, 0, 2)),
@@ -172,6 +191,7 @@ EXPECTED: list[tuple[Callable[[Path], None], int, tuple[int, int, int]]] = [
     (benchmark, 2, (2, 0, 2)),
     (numbered, 2, (2, 0, 0)),
     (named_shards, 0, (2, 2, 0)),
+    (without_splits, 2, (3, 0, 1)),
     (again, 2, (4, 4, 4)),
 ]
 """Of each row the data, the number of classes, and the images for training, validation and test."""

@@ -56,7 +56,7 @@ def test_labels_disagree_across_splits_too(tmp_path: Path) -> None:
 
 
 def test_sixty_classes_of_five_images_all_have_a_test_image(tmp_path: Path) -> None:
-    root = fill(tmp_path / "root", {f"class {number:02d}": 5 for number in range(60)})
+    root = fill(tmp_path / "root", {f"cat of kind {number:02d}": 5 for number in range(60)})
     card = import_folder(root)
     assert sizes(card) == (240, 0, 60) and remarks(open_dataset(tmp_path / "out" / "mine")) == []
 
@@ -127,6 +127,7 @@ def test_grey_of_an_unknown_range_is_counted_and_never_a_black_duplicate(tmp_pat
             {"train/a": 4, "train/b": 1, "test/b": 1, "test/c": 1},
             ["without training images: c", "without test images: a"],
         ),
+        ({"n01440764": 4, "n01443537": 4}, ["identifiers (n01440764, n01443537): `--classes FILE`"]),
         ({"train/a": 300, "train/b": 3, "test/b": 1, "test/a": 1}, ["300 training images of 'a', 3 of 'b'"]),
         ({"train/a": 3, "train/b": 3, "test/b": 1, "test/a": 1}, []),
     ],

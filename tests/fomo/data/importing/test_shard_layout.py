@@ -10,6 +10,7 @@ from fomo.data.card import DatasetCard
 from fomo.data.importing.folder import folder_source
 from fomo.data.importing.job import bring_in
 from fomo.data.importing.webdataset import webdataset_source
+from fomo.data.inspect.remarks import remarks
 from fomo.data.scanned_tar import ScannedTar
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
@@ -156,6 +157,48 @@ def test_samples_may_name_their_classes(tmp_path: Path, texts: tuple[dict[str, s
     card = brought_in(root)
     assert card.classes == ("cat", "dog") and sizes(card) == (6, 0, 0) and card.counts == {}
     assert [name for name, _, _ in samples(root)["train"]] == ["cat"] * 3 + ["dog"] * 3
+
+
+def test_identifiers_are_looked_up_in_a_file_that_the_user_gives(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for number, key in enumerate(("n02", "n01", "n07")):
+        fill_tar(root / f"{number}.tar", range(10 * number, 10 * number + 2), cls=key)
+    card = brought_in(root, class_file=put(tmp_path / "a.txt", "n01 cat\nn02 dog, hound\n"))
+    assert card.classes == ("cat", "dog") and {name for name, _, _ in samples(root)["train"]} == {"cat", "dog"}
+    assert card.counts == {"class that the list of classes does not name": 2}
+
+
+def test_a_label_beside_a_caption_is_a_class_where_classes_are_listed(tmp_path: Path) -> None:
+    fill_tar(tmp_path / "root" / "0.tar", range(3), json='{"caption": "a text", "label": 1}')
+    put(tmp_path / "root" / "classnames.txt", "cat\ndog\n")
+    brought_in(tmp_path / "root")
+    assert {(name, *texts) for name, _, texts in samples(tmp_path / "root")["train"]} == {("dog", "a text")}
+
+
+def test_shards_without_a_test_split_are_split_on_demand(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    fill_tar(root / "0.tar", range(10), cls="0")
+    fill_tar(root / "1.tar", range(10, 20), cls="1")
+    put(root / "classnames.txt", "cat\ndog\n")
+    card = brought_in(root, splits="stratified")
+    assert sizes(card) == (14, 2, 4) and "split made here: stratified" in card.source
+    assert sorted(name for name, _, _ in samples(root)["test"]) == ["cat", "cat", "dog", "dog"]
+    with pytest.raises(FomoError, match="value of --splits"):
+        brought_in(root, splits="ignore")
+    fill_tar(tmp_path / "pairs" / "0.tar", range(3), txt="a cat")
+    with pytest.raises(FomoError, match="no classes"):
+        brought_in(tmp_path / "pairs", splits="hash")
+
+
+def test_images_of_two_classes_and_of_two_splits_are_said(tmp_path: Path) -> None:
+    fill_tar(tmp_path / "root" / "train-0.tar", (1, 2, 3), cls="0")
+    fill_tar(tmp_path / "root" / "train-1.tar", (1, 4), cls="1")
+    fill_tar(tmp_path / "root" / "test-0.tar", (2, 5), cls="0")
+    fill_tar(tmp_path / "root" / "test-1.tar", (6,), cls="1")
+    put(tmp_path / "root" / "classnames.txt", "cat\ndog\n")
+    brought_in(tmp_path / "root")
+    said = remarks(open_dataset(tmp_path / "out" / "mine"))
+    assert [each.rsplit(": ")[-1] for each in said] == ["1", "1"] and "class" in said[0] and "trained on" in said[1]
 
 
 def test_a_label_beside_a_caption_is_no_class(tmp_path: Path) -> None:

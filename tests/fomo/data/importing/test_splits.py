@@ -40,6 +40,10 @@ NAMES = {
     "spoken": {"train": "Training Data", "val": "Development", "test": "Evaluation Data"},
     "german": {"train": "Trainingsdaten", "val": "Validierung", "test": "Testdaten"},
     "short": {"train": "tr", "val": "va", "test": "te"},
+    "portuguese, letters in parts": {"train": "treino", "val": "validac\u0327a\u0303o", "test": "teste"},
+    "chinese": {"train": "训练集", "val": "验证集", "test": "测试集"},
+    "japanese": {"train": "学習用データ", "val": "検証用", "test": "テスト"},
+    "union": {"test": "valtest"},
 }
 
 
@@ -59,6 +63,21 @@ def test_split_folders_are_used_at_any_level(tmp_path: Path, layout: str) -> Non
 def test_split_folders_are_used_under_any_common_name(tmp_path: Path, names: dict[str, str]) -> None:
     card = import_folder(tree(tmp_path / "root", "{split}/{colour}", names))
     assert card.classes == ("blue", "green", "red") and sizes(card) == (30, 9, 18)
+
+
+def test_names_of_files_may_say_the_split(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 3, "green": 3})
+    for file in sorted(root.rglob("*.png")):
+        file.rename(file.with_name(f"{('train', 'train', 'test')[int(file.stem)]}_{file.name}"))
+    card = import_folder(root)
+    assert sizes(card) == (4, 0, 2) and "names of its files" in card.source
+
+
+def test_names_of_files_that_follow_their_class_say_no_split(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 3, "green": 3})
+    for file in sorted(root.rglob("*.png")):
+        file.rename(file.with_name(f"{'train' if file.parent.name == 'red' else 'test'}_{file.name}"))
+    assert "given" not in import_folder(root).source
 
 
 def test_no_test_image_is_trained_on(tmp_path: Path) -> None:
@@ -156,6 +175,10 @@ def test_one_class_is_named_by_the_folder_that_holds_its_split(tmp_path: Path) -
         ({"train/a": 2, "Training/a": 2, "test/a": 2}, "'Training' and 'train' are both the train split"),
         ({"train": 2, "test": 2, "cat": 2, "dog": 2, "cow": 2}, "look like a split, 'cat', 'cow', 'dog' beside them"),
         ({"train/train/a": 2, "train/val/a": 2, "test/a": 2}, "look like a split inside of another split"),
+        ({f"{part}/{name}": 1 for part in ("train", "query", "gallery") for name in "ab"}, "hold the same folders"),
+        ({f"fold{part}/{name}": 1 for part in (1, 2) for name in "ab"}, "'fold1' and 'fold2' hold the same folders"),
+        ({f"{part}/a": 1 for part in ("train", "val", "test-A", "test-B")}, "'test-A', 'test-B' beside them"),
+        ({f"{part}/a": 1 for part in ("train", "val_seen", "test_seen", "val_new", "test_new")}, "'train' beside them"),
         ({"a/train": 1, "a/test": 1, "b": 5, "c": 5}, "most images lie elsewhere, as in 'b'"),
     ],
 )
@@ -166,7 +189,17 @@ def test_a_split_that_is_not_clear_is_refused_with_the_ways_out(
     with pytest.raises(FomoError, match=text) as caught:
         import_folder(root)
     assert "ignore" in str(caught.value)
+    if "hold the same" in text:
+        with pytest.raises(FomoError, match=text):
+            import_folder(root, splits="stratified")
     assert sum(sizes(import_folder(root, splits="ignore"))) == sum(spec.values())
+
+
+@pytest.mark.parametrize("layout", ["{domain}/{split}/{name}", "{split}/{domain}/{name}"])
+def test_a_folder_that_says_something_beside_others_is_part_of_the_class(tmp_path: Path, layout: str) -> None:
+    parts = {layout.format(domain=d, split=s, name=n): 1 for d in ("photo", "art") for s in PARTS for n in COLOURS[:2]}
+    classes = import_folder(fill(tmp_path / "root", parts)).classes
+    assert classes == ("art green", "art red", "photo green", "photo red")
 
 
 def test_numbered_parts_of_a_split_are_taken_together(tmp_path: Path) -> None:
@@ -182,7 +215,7 @@ def test_numbered_parts_of_a_split_are_taken_together(tmp_path: Path) -> None:
         ("trainval", "train"),
         ("train_val", "train"),
         ("Test-Dev", "test"),
-        ("held-out", None),
+        ("held-out", "test"),
         ("holdout", "test"),
         ("imagenet1k-validation-03", "validation"),
         ("evaluation_set", "test"),
@@ -241,6 +274,39 @@ def test_lists_of_files_are_used(tmp_path: Path, form: str, suffix: str, folder:
     assert "split given by its lists" in card.source
 
 
+def test_lists_in_each_class_name_the_files_beside_them(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 4, "green": 4})
+    for name in ("red", "green"):
+        put(root / name / "train.txt", "000.png\n001.png\n002\n")
+        put(root / name / "test.txt", "003.png\n")
+    card = import_folder(root)
+    assert sizes(card) == (6, 0, 2) and card.counts == {}
+
+
+JSON = {
+    "a list": lambda names: names,
+    "lists by class": lambda names: {name.split("/")[0]: [name] for name in names},
+}
+
+
+@pytest.mark.parametrize("form", JSON)
+def test_lists_may_be_json_and_stand_beside_a_text_of_the_same(tmp_path: Path, form: str) -> None:
+    root = fill(tmp_path / "root", {"red": 2, "green": 2})
+    for number, split in enumerate(("train", "test")):
+        names = [f"red/00{number}", f"green/00{number}"]
+        put(root / "meta" / f"{split}.json", json.dumps(JSON[form](names)))
+        put(root / "meta" / f"{split}.txt", "\n".join(names))
+    card = import_folder(root)
+    assert sizes(card) == (2, 0, 2) and card.counts == {}
+
+
+def test_a_file_named_like_a_split_that_lists_nothing_is_said(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"red": 5, "green": 5})
+    put(root / "train.json", '{"how": "unknown"}')
+    put(root / "test.txt", "7 8 9\n")
+    assert import_folder(root).counts == {"named like a split, lists no image": 2}
+
+
 def test_what_no_list_names_is_trained_on_only_where_nothing_lists_the_training_split(tmp_path: Path) -> None:
     root = fill(tmp_path / "one" / "root", {"red": 10, "green": 10})
     put(root / "testing_list.txt", "red/001.png\ngreen/001.png\n")
@@ -269,9 +335,9 @@ def test_the_union_of_two_lists_is_no_third_split(tmp_path: Path) -> None:
     images = [f"{number}.jpg" for number in range(6)]
     lists = {"train": images[:2], "val": images[2:4], "trainval": images[:4], "test": images[4:]}
     paths = [put(tmp_path / f"{name}.txt", "\n".join(named)) for name, named in lists.items()]
-    splits, _ = splits_by_list(paths, images)
+    splits, _ = splits_by_list(paths, images, tmp_path)
     assert [list(splits.values()).count(split) for split in ("train", "validation", "test")] == [2, 2, 2]
-    splits, _ = splits_by_list([path for path in paths if path.stem not in ("train", "val")], images)
+    splits, _ = splits_by_list([path for path in paths if path.stem not in ("train", "val")], images, tmp_path)
     assert [list(splits.values()).count(split) for split in ("train", "validation", "test")] == [4, 0, 2]
 
 
@@ -349,6 +415,7 @@ WHOLE = {
         {name: [path for path, split in splits.items() if split == name] for name in set(splits.values())}
     ),
     "meta/split.csv": lambda splits: "image,split\n" + "".join(f"{path},{split}\n" for path, split in splits.items()),
+    "labels.csv": lambda splits: "file,label,split\n" + "".join(f"{p},{p[:3]},{s}\n" for p, s in splits.items()),
     "partition.jsonl": lambda splits: "".join(json.dumps({"path": p, "subset": s}) + "\n" for p, s in splits.items()),
 }
 
@@ -359,6 +426,14 @@ def test_one_file_may_hold_the_whole_split(tmp_path: Path, file: str) -> None:
     put(root / file, WHOLE[file](assigned(root)))
     card = import_folder(root)
     assert card.classes == ("green", "red") and sizes(card) == (8, 2, 10) and card.counts == {}
+
+
+def test_numbers_of_images_may_say_what_is_trained_on(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"images/red": 2, "images/green": 2})
+    paths = [f"{colour}/00{number}.png" for colour in ("red", "green") for number in range(2)]
+    put(root / "images.txt", "".join(f"{number} {path}\n" for number, path in enumerate(paths, 1)))
+    put(root / "train_test_split.txt", "1 1\n2 0\n3 1\n4 1\n")
+    assert sizes(import_folder(root)) == (3, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fomo.data.importing.folder import folder_source, pairs_source
 from fomo.data.importing.job import bring_in
 from fomo.data.importing.tables import table_source
 from fomo.errors import FomoError
-from tests.fomo.data.importing.trees import fill, options, samples, sizes
+from tests.fomo.data.importing.trees import fill, import_folder, options, samples, sizes
 from tests.fomo.helpers import error_of, picture, put, status
 
 ROWS = [
@@ -99,6 +99,34 @@ def test_a_table_without_a_head_names_a_file_and_a_class(root: Path) -> None:
     table = put(root / "a.csv", "".join(f"{row['file']},{row['class']}\n" for row in ROWS))
     card = brought_in(table)
     assert card.classes == ("cat", "dog") and sum(sizes(card)) == 4
+
+
+@pytest.mark.parametrize(
+    ("flag", "values", "expected"),
+    [
+        ("is_train", "1100", (2, 0, 2)),
+        ("is_valid", ("True", "False", "False", "True"), (2, 2, 0)),
+        ("Test Set", ("no", "yes", "no", "no"), (3, 0, 1)),
+        ("training", ("1.0", "1.0", "1.0", "0.0"), (3, 0, 1)),
+    ],
+)
+def test_a_column_of_yes_and_no_is_a_split(root: Path, flag: str, values: str, expected: tuple[int, int, int]) -> None:
+    rows = [{"file": row["file"], "class": row["class"], flag: value} for row, value in zip(ROWS, values, strict=True)]
+    assert sizes(brought_in(put(root / "a.csv", csv_of(rows)))) == expected
+
+
+def test_a_table_without_classes_and_captions_is_refused_with_the_way_out(root: Path) -> None:
+    table = put(root / "a.csv", csv_of([{"id": row["file"], "breed": row["class"]} for row in ROWS]))
+    with pytest.raises(FomoError, match="--columns class=COLUMN"):
+        brought_in(table)
+    assert brought_in(table, columns={"class": "breed"}).classes == ("cat", "dog")
+
+
+def test_a_split_of_class_folders_needs_no_table(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {f"{split}/{name}": 2 for split in ("train", "test") for name in ("cat", "dog")})
+    put(root / "train" / "metadata.jsonl", '{"file_name": "cat/000.png", "text": "a grey cat"}\n')
+    card = import_folder(root)
+    assert sizes(card) == (1, 0, 4) and card.counts == {"there, not named in the table": 3}
 
 
 def test_several_rows_of_an_image_are_several_captions(root: Path) -> None:

@@ -43,6 +43,10 @@ TOOL_FOLDERS = [
     "System Volume Information",
     "Network Trash Folder",
     "Temporary Items",
+    "RECYCLER",
+    "_thumbs",
+    "Thumbnails",
+    "wandb",
 ]
 
 

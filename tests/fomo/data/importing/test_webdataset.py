@@ -185,7 +185,7 @@ def test_a_class_that_is_not_named_is_counted(benchmark: Path, number: str) -> N
         [("a.webp", webp(1)), ("a.cls", number.encode()), ("b.webp", webp(2)), ("c.webp", webp(3)), ("c.cls", b"1")],
     )
     card = imported(benchmark)
-    unnamed = {"class that classnames.txt does not name": 1, "no class": 1}
+    unnamed = {"class that the list of classes does not name": 1, "no class": 1}
     assert card.counts == (unnamed if number else {"empty file": 1, "no class": 1}) and card.num_samples["test"] == 1
 
 
