@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install run test fuzz lint format docs benchmarks clean
+.PHONY: install run test gpu fuzz lint format docs benchmarks clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -20,6 +20,10 @@ run: $(READY)  ## the default experiment; ARGS="method=ema_merge" for another
 
 test: $(READY)  ## all tests
 	$(BIN)/pytest -n 2 $(ARGS)
+
+gpu: $(READY)  ## where there is a GPU: the tests of promises on it, then what a step takes there
+	$(BIN)/pytest -m gpu -n 8 $(ARGS)
+	$(BIN)/python benchmarks/gpu.py --write
 
 fuzz: $(READY)  ## hostile input for hours; ARGS="-k pictures" for one target
 	FOMO_FUZZ=night $(BIN)/pytest tests/fuzz $(ARGS)
