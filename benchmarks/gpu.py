@@ -233,9 +233,9 @@ def from_shards(options: argparse.Namespace, best: Peak, config: Config) -> Iter
     steady = statistics.median(b - a for a, b in zip(clock.times, clock.times[1:], strict=False))
     rate = options.batch_size / steady
     whole = compute["samples_per_second"]
+    how = " ".join(compiled) or "not compiled"
     yield (
-        f"from shards, {options.steps} steps in 2 tasks, {options.workers} workers, {' '.join(compiled) or 'not compiled'}: "
-        f"{whole:,.0f} samples/s, "
+        f"from shards, {options.steps} steps in 2 tasks, {options.workers} workers, {how}: {whole:,.0f} samples/s, "
         f"a steady step {1000 * steady:.1f} ms = {rate:,.0f} samples/s, ratio {whole / rate:.3f}"
     )
     share = flops(config, short=False) / steady / best.flops_per_second

@@ -219,9 +219,16 @@ def test_a_configuration_of_before_replays(tmp_path: Path) -> None:
     assert resolve(compose([], tmp_path / "config.yaml")).sha256 == resolved("seed=3").sha256
 
 
-def test_what_a_method_pays_for_is_in_its_label_wherever_it_is_set() -> None:
-    made = resolved("runtime.micro_batch=8", "runtime.grad_checkpointing=true", "runtime.num_workers=1")
-    assert made.config.label == "finetune runtime.micro_batch=8 runtime.grad_checkpointing=true"
+ENGINES = ["micro_batch=8", "grad_checkpointing=true", "compile=blocks", "deterministic=false"]
+
+
+@pytest.mark.parametrize("setting", ENGINES)
+def test_what_moves_bits_is_another_run_and_no_other_entry(setting: str) -> None:
+    """A run that goes on has to share it; label and leaderboard do not know it."""
+    plain = resolved()
+    made = resolved(f"runtime.{setting}")
+    assert made.config.label == plain.config.label and made.sha256 != plain.sha256
+    assert sha256_without_seed(made.values) == sha256_without_seed(plain.values)
 
 
 def test_the_hash_without_the_seed_ignores_the_seed_too() -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from fomo.config.compose import compose
 from fomo.report.leaderboard import BoardEntry, leaderboard
+from fomo.results.config_file import ENGINE
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
 BASE = (evaluation(0, 10, 20, 64), evaluation(1, 30, 20, 60))
@@ -170,7 +171,8 @@ def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: P
         ranked = entries(*runs)
         assert len({(entry.track, entry.label) for entry in ranked}) == len(ranked)
         neither |= {leaf.replace("checkpoint.", "")} if len(ranked) == 1 else set()
-    same = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")}
+    place = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
+    same = {f"runtime.{key}" for key in (*place, *ENGINE)}
     assert neither == {"seed", "run.dir", "resume", "label", "every_steps", "every_minutes", *same}
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from fomo.budget.cost import Cost
 from fomo.doctor.packages import packages
 from fomo.errors import FomoError
+from fomo.planning import planner
 from fomo.report.page import write_report
 from fomo.running import known
 from fomo.version import __version__
@@ -43,10 +45,10 @@ def test_a_run_ends_without_metadata_figures_and_a_rehearsal(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def refuse(*given: object) -> int:
+    def refuse(*given: object) -> Cost:
         raise FomoError("a hook reads values.")
 
-    monkeypatch.setattr(known, "without_recomputation", refuse)
+    monkeypatch.setattr(planner, "rehearsed", refuse)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     folder = tmp_path / "run"
     monkeypatch.setattr(shutil, "rmtree", _held_fast)
@@ -58,7 +60,7 @@ def test_a_run_ends_without_metadata_figures_and_a_rehearsal(
     assert REASON in caplog.text and f"`fomo report {folder}`" in caplog.text
     assert not (folder / "report.html").exists() and "report:" not in capsys.readouterr().out
     monkeypatch.undo()
-    assert write_report(folder).is_file()
+    assert "<td>–</td>" in write_report(folder).read_text(encoding="utf-8")
 
 
 def _held_fast(path: Path, ignore_errors: bool = False) -> None:
