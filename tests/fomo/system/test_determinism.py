@@ -75,10 +75,19 @@ def test_it_is_named_before_the_first_step_where_steps_are_tried() -> None:
 
 
 def test_without_it_the_result_is_marked_and_going_on_promises_less(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ways = (*tiny.TINY, *PUTS, "runtime.deterministic=false", "checkpoint.every_steps=1", f"run.dir={tmp_path / 'run'}")
+    ways = (*tiny.TINY, *PUTS, "runtime.deterministic=false", f"run.dir={tmp_path / 'run'}")
+
+    def stop(*given: object) -> None:
+        raise fomo.FomoError("stopped.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fomo.loop.end", stop)
+        assert status("run", *ways) == 2
+    capsys.readouterr()
     assert status("run", *ways) == 0
+    assert "runtime.deterministic=false it may end in other last bits" in "".join(capsys.readouterr())
     assert "not deterministic" in read_scores(tmp_path / "run").caveats
     assert "not deterministic" not in read_scores(tiny.run(tmp_path / "plain")).caveats
 
