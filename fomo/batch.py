@@ -44,8 +44,8 @@ class Batch:
     tokens: Tensor
     counts: tuple[int, int, int]
     features: Features | None = None
-    num_tokens: int | None = None
     sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
+    num_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.sources is None:

@@ -209,6 +209,7 @@ class Ledger:
                 "multiplier": float(plan.memory.multiplier),
                 "peak_bytes": plan.memory.peak_bytes,
                 "full_fine_tuning_bytes": plan.memory.reference_bytes,
+                "precision": plan.memory.precision,
             }
             if plan.memory
             else None,

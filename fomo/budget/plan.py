@@ -21,10 +21,11 @@ from fomo.stream.batch_sizes import ONE_SIZE, BatchSizes, Stretch
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak of the method, and of full fine-tuning of the same model at the same batch and precision."""
+    """Bytes at the peak of the method, and of full fine-tuning of the same model, batch and ``precision``."""
 
     peak_bytes: int
     reference_bytes: int
+    precision: str = "bf16"
 
     @property
     def multiplier(self) -> Fraction:

@@ -146,7 +146,8 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names
         planned = typed_in(budget, config.num_tasks, config.sizes, seconds)
         return _try_to_tell_recomputed(planned, config, model, num_samples, names)
     cost = rehearsed(config, model, num_samples, names)
-    planned = plan(budget, cost, Memory(cost.peak_bytes, reference_bytes(config, model)), config.sizes)
+    memory = Memory(cost.peak_bytes, reference_bytes(config, model), config.runtime.planned_precision)
+    planned = plan(budget, cost, memory, config.sizes)
     return replace(planned, recomputed=_recomputed(cost, config, model, num_samples, names))
 
 

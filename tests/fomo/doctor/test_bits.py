@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fomo.doctor.bits import LEAST_TIMES, WORKSPACE, deterministic, repeated_work, same_bits
+from fomo.doctor.bits import LEAST_TIMES, repeated_work, same_bits
 from fomo.doctor.facts import Repeated
 from fomo.doctor.machine import same_bits as judged
 from fomo.doctor.verdict import Level
@@ -74,14 +74,7 @@ def test_bits_are_compared_not_numbers() -> None:
     assert not same_bits(torch.tensor([1.0]).bfloat16(), torch.tensor([1.0078125]).bfloat16())
 
 
-def test_what_was_set_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(WORKSPACE, ":16:8")
-    with deterministic():
-        assert torch.are_deterministic_algorithms_enabled() and os.environ[WORKSPACE] == ":16:8"
-    assert os.environ[WORKSPACE] == ":16:8" and not torch.are_deterministic_algorithms_enabled()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpu_that_computes_well_gives_the_same_bits(precision: str) -> None:
     assert [(each.differing, each.failure) for each in repeated_work(Runtime("cuda", precision), 0.2)] == [(0, "")] * 2

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,21 @@ from fomo.results.ledger import read_ledger
 from fomo.running.run import execute
 from tests import tiny
 
+TWICE = ("runtime.micro_batch=10", "runtime.grad_checkpointing=true")
 SETTINGS = {
-    "compile": ("runtime.compile=blocks",),
-    "micro_batch": ("runtime.micro_batch=10",),
-    "grad_checkpointing": ("runtime.grad_checkpointing=true",),
-    "num_workers": ("runtime.num_workers=1",),
-    "deterministic": ("runtime.deterministic=false",),
-    "several": ("runtime.micro_batch=10", "runtime.grad_checkpointing=true"),
+    "engine": ("runtime.compile=blocks", "runtime.deterministic=false", "runtime.num_workers=1"),
+    "micro_batch": TWICE[:1],
+    "grad_checkpointing": TWICE[1:],
+    "both": TWICE,
 }
-METHODS = {  # adapters, whose weights are folded once a piece, and a penalty with a pass through D_t
-    "counted": ("model=pocket_vit", "method=lora", "regularizer=ewc", "budget=mafs", "budget.steps=null"),
-    "in steps": ("model=pocket_vit", "method=finetune", "regularizer=ewc"),
+COUNTED = ("model=pocket_vit", "method=lora", "regularizer=ewc", "budget=mafs", "budget.steps=null")
+"""Adapters, whose weights are folded once a piece, and a penalty with a pass through D_t."""
+SMALL = ("regularizer.num_samples=48", "regularizer.batch_size=24", "stream.adaptation=[pocket_solids]")
+METHODS = {
+    "counted": (*COUNTED, *SMALL, "budget.total_mafs=10"),
+    "in steps": ("model=pocket_vit", "regularizer=ewc", *SMALL),
 }
-COUNTED = {"counted": ("budget.total_mafs=150",), "in steps": ()}
+CASES = [*(("counted", setting) for setting in SETTINGS), ("in steps", "both")]
 
 
 class ReadsValues(fomo.Method):
@@ -50,19 +53,18 @@ def compiler_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
 
 
-@pytest.fixture(scope="module", params=METHODS)
-def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, ...], Path]:
-    """The overrides of a method, and its run with the runtime as it is."""
-    overrides = (*METHODS[request.param], *COUNTED[request.param])
-    return overrides, tiny.run(tmp_path_factory.mktemp("plain") / "run", *overrides)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Of a method, its run with the runtime as it is."""
+    return cache(lambda name: tiny.run(tmp_path_factory.mktemp("plain") / "run", *METHODS[name]))
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(("method", "setting"), CASES)
 def test_a_runtime_setting_changes_no_plan_no_ledger_and_no_rank(
-    setting: str, plain: tuple[tuple[str, ...], Path], tmp_path: Path
+    method: str, setting: str, plain: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    overrides, usual = plain
-    prepared = tiny.prepared(*overrides, *SETTINGS[setting], "seed=1")
+    prepared = tiny.prepared(*METHODS[method], *SETTINGS[setting], "seed=1")
+    usual = plain(method)
     run = tmp_path / "run"
     execute(prepared, run, tiny.Silent())
     ledgers = [json.loads((folder / "ledger.json").read_text()) for folder in (usual, run)]
@@ -70,13 +72,12 @@ def test_a_runtime_setting_changes_no_plan_no_ledger_and_no_rank(
     board = leaderboard([usual, run])
     assert len(board.entries) == 1 and len(board.entries[0].seeds) == 2, board.entries
     compute = json.loads((run / "card.json").read_text())["compute"]
-    recomputes = prepared.resolved.config.runtime.recomputes
-    assert (compute["hfu"] > compute["mfu"]) is recomputes
+    assert (compute["hfu"] > compute["mfu"]) is prepared.resolved.config.runtime.recomputes
 
 
 def test_what_is_computed_twice_is_counted_and_checked() -> None:
     """A part that costs more than it said is found under recomputation too."""
-    prepared = tiny.prepared(*METHODS["counted"], *COUNTED["counted"], *SETTINGS["several"])
+    prepared = tiny.prepared(*METHODS["counted"], *TWICE)
     plan = prepared.plan
     assert plan.recomputed and plan.cost is plan.recomputed.charged
     surplus = plan.recomputed.surplus(lambda cost: cost.tasks[0].ordinary or {})
