@@ -34,6 +34,10 @@ LOOP = "fomo."
 """Where hooks that see no difference come from."""
 STEP = 8
 """Texts are cut to a multiple of so many tokens: a compiled block knows few lengths."""
+NUM_GRAPHS = 64
+"""Forms of a block that are compiled at most: lengths of text, images, sizes of batches. Torch's own limit of 8 would
+leave to the order in which they come which of them are not, and that is another one in a run that goes on.
+"""
 BYPASSED = frozenset(("forward", "attention", "encode_text", "_pool", "_global_pool"))
 """Methods that are passed by here, or called with less: an object that has one of its own is left to it."""
 
@@ -289,6 +293,7 @@ def compile_blocks(network: nn.Module) -> None:
             "Take runtime.compile=null."
         )
     _check_compiler(str(cast(Tensor, next(network.parameters())).device))
+    torch._dynamo.config.cache_size_limit = NUM_GRAPHS
     for block in blocks:
         block.is_compiled = True
 

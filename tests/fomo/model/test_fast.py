@@ -340,6 +340,17 @@ def test_blocks_are_compiled_once_for_all_layers_and_not_in_counted_steps(
     assert len(calls) == num_graphs
 
 
+def test_blocks_of_every_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which ones are must not depend on the order in which they come."""
+    network, calls = compiled(clip({}, {"layers": 1}), monkeypatch)
+    rows = torch.randn(12, 16, 64).double()
+    seen = []
+    for size in range(1, 12):
+        network.transformer(rows[:size], attn_mask=fast.CAUSAL)  # type: ignore[operator]
+        seen.append(len(calls))
+    assert seen == list(range(1, 12))
+
+
 def test_adapted_and_listened_to_blocks_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     network, calls = compiled(clip({}, {}), monkeypatch)
     for block in fast.blocks_of(network):
