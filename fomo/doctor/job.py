@@ -128,7 +128,7 @@ def _stepped(job: JobFacts, prepared: Prepared, model: ClipModel, cost: Cost, bo
     config = prepared.resolved.config
     try:
         names = prepared.maker.pools.names
-        seconds = trial(config, model, [config.batch_size] * config.num_tasks, config.batch_size, names)
+        seconds = trial(config, model, config.batch_size, names)
     except torch.OutOfMemoryError as error:
         return replace(job, untried=str(error).splitlines()[0])
     return replace(job, step_seconds=min(seconds, default=None))

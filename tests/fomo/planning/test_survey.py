@@ -168,7 +168,7 @@ def test_steps_that_end_early_are_not_measured(monkeypatch: pytest.MonkeyPatch) 
 def test_a_device_that_is_not_there_is_refused_and_nothing_is_opened_on_one_that_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(FomoError, match=r"runtime.device=cuda:99: not usable here"):
+    with pytest.raises(FomoError, match=r"runtime.device=cuda:99: there is no such device here"):
         on_gpu("cuda:99")
     assert not on_gpu("cpu")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
