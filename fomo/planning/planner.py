@@ -114,6 +114,7 @@ def plan_run(
     """
     if kept_steps is not None and config.budget.unit == "wall_seconds":
         planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
+        planned = _try_to_tell_recomputed(planned, config, model, num_samples, names)
     else:
         planned = _planned(config, model, num_samples, names)
     if config.on_nan == "rewind":
