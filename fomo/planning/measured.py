@@ -15,6 +15,7 @@ from fomo.model.clip import ClipModel, train_mode
 from fomo.planning.blank import blank_batch, blank_task
 from fomo.planning.planner import stream_shape
 from fomo.stream.definition import NO_NAMES, StreamNames
+from fomo.system.determinism import deterministic
 from fomo.system.runtime import Runtime
 from fomo.training.step import Learner, seed_layers
 
@@ -43,7 +44,8 @@ def peak_bytes(config: Config, names: StreamNames = NO_NAMES) -> int:
     """
     model = factory.model(config, random=True)
     torch.cuda.reset_peak_memory_stats(config.runtime.device)
-    live_through(config, model, names)
+    with deterministic(config.runtime.deterministic):
+        live_through(config, model, names)
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
