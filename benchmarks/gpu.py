@@ -32,7 +32,7 @@ from PIL import Image
 from torch import nn
 
 from fomo import rng
-from fomo.batch import Batch
+from fomo.batch import Batch, cut_at
 from fomo.budget.flops import FlopMeter, charged, unmetered
 from fomo.config import factory
 from fomo.config.compose import compose
@@ -85,7 +85,8 @@ def batch_of(config: Config, network: nn.Module, image_size: int) -> Batch:
     images = torch.randn(rows, 3, image_size, image_size)
     num_tokens = fast.shortest(network, tokens)
     device = config.runtime.device
-    return Batch(images.to(device), tokens.to(device), (0, rows, 0), num_tokens=num_tokens)
+    there = tokens.to(device)
+    return Batch(images.to(device), there, (0, rows, 0), cut=cut_at(num_tokens, there))
 
 
 def bare_step(config: Config) -> Step:
@@ -130,7 +131,7 @@ def flops(config: Config, short: bool) -> int:
     made = batch_of(two_rows, model.network, model.image_size)
     meter = FlopMeter()
     with patch.object(fast, "is_counting", lambda: not short), meter("step"):
-        images, texts, _ = model.network(made.images, made.tokens[:, : made.num_tokens if short else None])
+        images, texts, _ = model.network(made.images, made.short_tokens if short else made.tokens)
         (images.sum() + texts.sum()).backward()
     return charged(meter.phases) * config.batch_size // 2 + 6 * config.batch_size**2 * images.shape[1]
 

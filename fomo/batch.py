@@ -27,12 +27,37 @@ class Features(NamedTuple):
     scale: Tensor
 
 
+class Cut(NamedTuple):
+    """That behind the first ``num_tokens`` of some ``tokens`` there is only padding that no feature depends on.
+
+    It is true of them and of their rows as long as nobody writes to them, which ``version`` tells.
+    """
+
+    num_tokens: int
+    tokens: Tensor
+    version: int
+
+    def holds(self, tokens: Tensor) -> bool:
+        """Whether it is true of ``tokens`` [b, l]."""
+        same = _whole(tokens) is _whole(self.tokens) and tokens.shape[1] == self.tokens.shape[1]
+        return same and not tokens.is_inference() and tokens._version == self.version
+
+
+def cut_at(num_tokens: int, tokens: Tensor) -> Cut | None:
+    """The cut of tokens that nobody has written to yet; ``None`` where that could not be told (inference mode)."""
+    return None if tokens.is_inference() else Cut(num_tokens, tokens, tokens._version)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """What a tensor is a view of."""
+    return tensor if tensor._base is None else tensor._base
+
+
 @dataclass(frozen=True)
 class Batch:
     """One training batch on the device, the rows of P, D_t and B one after the other.
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
-    Behind the first ``num_tokens`` there is only padding that no feature depends on; ``None``: this is not known.
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
 
     Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
@@ -45,12 +70,18 @@ class Batch:
     counts: tuple[int, int, int]
     features: Features | None = None
     sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
-    num_tokens: int | None = None
+    cut: Cut | None = None
+    """Where texts end, if that is known."""
 
     def __post_init__(self) -> None:
         if self.sources is None:
             shape = (len(self.images), len(Source._fields))
             object.__setattr__(self, "sources", torch.full(shape, UNKNOWN, device=self.images.device))
+
+    @property
+    def short_tokens(self) -> Tensor:
+        """The tokens without the padding that is known to be behind all texts, [b, l or fewer]."""
+        return self.tokens[:, : self.cut.num_tokens] if self.cut and self.cut.holds(self.tokens) else self.tokens
 
     @property
     def labels(self) -> Tensor:

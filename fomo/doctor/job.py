@@ -23,6 +23,7 @@ from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared
 from fomo.running.run import prepare
+from fomo.system.determinism import deterministic, refused
 from fomo.system.devices import synchronize
 from fomo.training.loader import Batches
 
@@ -52,7 +53,7 @@ def job_facts(resolved: Resolved, bounds: MachineBounds) -> JobFacts:
     """
     resolved = _random_weights(resolved)
     budget = resolved.config.budget
-    with without_warnings():
+    with without_warnings(), deterministic(resolved.config.runtime.deterministic):
         # A budget of seconds would be timed here, before it is known whether a step fits.
         job = _tried(prepare(resolved, kept_steps=(SOME_STEPS,) * resolved.config.num_tasks), bounds)
     if budget.unit == "wall_seconds" and job.step_seconds:
@@ -128,9 +129,11 @@ def _stepped(job: JobFacts, prepared: Prepared, model: ClipModel, cost: Cost, bo
     config = prepared.resolved.config
     try:
         names = prepared.maker.pools.names
-        seconds = trial(config, model, [config.batch_size] * config.num_tasks, config.batch_size, names)
+        seconds = trial(config, model, config.batch_size, names)
     except torch.OutOfMemoryError as error:
         return replace(job, untried=str(error).splitlines()[0])
+    except RuntimeError as error:
+        raise refused(error) or error from None
     return replace(job, step_seconds=min(seconds, default=None))
 
 

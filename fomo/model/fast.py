@@ -9,10 +9,12 @@ counted (the rehearsal, the first and some other steps, hooks outside of steps) 
 - patches are one matrix product in place of a convolution;
 - blocks may be compiled (:func:`compile_blocks`).
 
-A network that a hook of somebody else listens to shows every layer whole, as open_clip has it.
+It is decided anew in every call: a network that a hook of somebody else listens to, or of which somebody has changed a
+layer, a method, the mask or the pooling since it was built, computes every layer whole, as open_clip has it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -32,6 +34,12 @@ LOOP = "fomo."
 """Where hooks that see no difference come from."""
 STEP = 8
 """Texts are cut to a multiple of so many tokens: a compiled block knows few lengths."""
+NUM_GRAPHS = 64
+"""Forms of a block that are compiled at most: lengths of text, images, sizes of batches. Torch's own limit of 8 would
+leave to the order in which they come which of them are not, and that is another one in a run that goes on.
+"""
+BYPASSED = frozenset(("forward", "attention", "encode_text", "_pool", "_global_pool"))
+"""Methods that are passed by here, or called with less: an object that has one of its own is left to it."""
 
 
 class Attention(nn.MultiheadAttention):
@@ -42,7 +50,8 @@ class Attention(nn.MultiheadAttention):
     ) -> tuple[Tensor, Tensor | None]:
         """Attention of ``query`` [b, 1 or l, d] to ``key`` [b, l, d]; ``attn_mask`` is :data:`CAUSAL`, or none is."""
         is_ours = attn_mask is None or attn_mask is CAUSAL
-        if is_counting() or not is_ours or rest or more != {"need_weights": False} or key is not value:
+        is_asked = not rest and more == {"need_weights": False} and key is value and query.dim() == 3
+        if is_counting() or not is_ours or not is_asked or self.dropout:
             whole: Callable[..., tuple[Tensor, Tensor | None]] = super().forward
             return whole(query, key, value, *rest, attn_mask=attn_mask, **more)
         q, k, v = self._projected(query, key)
@@ -80,7 +89,8 @@ class Block(ResidualAttentionBlock):  # type: ignore[misc]
         first_only: bool = False,
     ) -> Tensor:
         """Rows [b, l, d] to rows; with ``first_only`` to the first one of each sequence, [b, 1, d]."""
-        if is_counting() or k_x is not None or v_x is not None or isinstance(attn_mask, Tensor):
+        is_ours = k_x is None and v_x is None and not isinstance(attn_mask, Tensor)
+        if is_counting() or not is_ours or "attention" in self.__dict__:
             return super().forward(q_x, k_x, v_x, attn_mask)
         compute = _compiled if self.is_compiled and _can_compile(self) else _block
         return compute(self, q_x, attn_mask, first_only)
@@ -89,7 +99,7 @@ class Block(ResidualAttentionBlock):  # type: ignore[misc]
 def _can_compile(block: Block) -> bool:
     """Whether compiling pays: for gradients, and where no layer is adapted, which would be another graph each."""
     plain = not any(map(parametrize.is_parametrized, block.modules()))
-    return torch.is_grad_enabled() and plain and not is_listened_to(block)
+    return torch.is_grad_enabled() and plain and not is_listened_to(block.modules())
 
 
 def _block(block: Block, rows: Tensor, attn_mask: str | None, first_only: bool) -> Tensor:
@@ -109,7 +119,8 @@ class ImageTower(VisionTransformer):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [b, d] of images [b, 3, h, w]."""
-        if is_counting() or self.transformer.grad_checkpointing or is_listened_to(self):
+        is_plain = _pools_first(self) and not is_listened_to(self.modules())
+        if is_counting() or self.transformer.grad_checkpointing or not is_plain:
             return super().forward(x)
         *blocks, last = self.transformer.resblocks
         rows = self._embeds(x)
@@ -119,12 +130,23 @@ class ImageTower(VisionTransformer):  # type: ignore[misc]
         return pooled if self.proj is None else pooled @ self.proj
 
     def _embeds(self, x: Tensor) -> Tensor:
-        if is_counting() or is_listened_to(self):
+        if is_counting() or is_listened_to(self.conv1.modules()) or not _are_side_by_side(self, x):
             return super()._embeds(x)
         patches = F.linear(_patches(x, self.patch_size), self.conv1.weight.flatten(1))
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         rows = torch.cat([first, patches], dim=1) + self.positional_embedding.to(patches.dtype)
         return self.ln_pre(self.patch_dropout(rows))
+
+
+def _are_side_by_side(tower: ImageTower, images: Tensor) -> bool:
+    """Whether the tower's convolution is one product with each of the patches that images [b, 3, h, w] consist of."""
+    convolution = tower.conv1
+    size = tower.patch_size
+    if not isinstance(convolution, nn.Conv2d) or type(convolution).forward is not nn.Conv2d.forward:
+        return False
+    steps = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+    is_plain = steps == (size, size, (0, 0), (1, 1), 1) and convolution.bias is None
+    return is_plain and images.shape[-2] % size[0] == 0 and images.shape[-1] % size[1] == 0
 
 
 def _patches(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -140,7 +162,7 @@ class Clip(CLIP):  # type: ignore[misc]
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
         """Features [b, d] of texts [b, l]; l may be below the context, where only padding is missing."""
-        if is_counting():
+        if is_counting() or not may_cut(self):
             return super().encode_text(self.padded(text), normalize)
         kind = self.transformer.get_cast_dtype()
         rows = self.token_embedding(text).to(kind) + self.positional_embedding[: text.shape[1]].to(kind)
@@ -153,7 +175,15 @@ class Clip(CLIP):  # type: ignore[misc]
 
     def padded(self, text: Tensor) -> Tensor:
         """Texts [b, l] over the whole context, as the protocol has them."""
-        return F.pad(text, (0, self.context_length - text.shape[1]))
+        return F.pad(text, (0, max(0, len(self.positional_embedding) - text.shape[1])))
+
+
+def may_cut(network: nn.Module) -> bool:
+    """Whether texts may be cut behind their end: no feature of the network depends on what follows, and nobody sees."""
+    if not isinstance(network, Clip) or not _is_causal(network):
+        return False
+    layers = (network.transformer, network.token_embedding, network.ln_final)
+    return not is_listened_to(chain([network], *(layer.modules() for layer in layers)))
 
 
 def shortest(network: nn.Module, tokens: Tensor) -> int:
@@ -162,7 +192,7 @@ def shortest(network: nn.Module, tokens: Tensor) -> int:
     The tokens are to lie in the host's memory.
     """
     context: int = tokens.shape[1]
-    if not isinstance(network, Clip) or is_listened_to(network):
+    if not may_cut(network):
         return context
     last = int(tokens.argmax(dim=-1).max()) + 1
     return min(context, -(-last // STEP) * STEP)
@@ -195,7 +225,13 @@ def _is_packed(attention: Any) -> bool:
 
 
 def _has_blocks(transformer: Any) -> bool:
-    return type(transformer) is Transformer and all(isinstance(block, Block) for block in transformer.resblocks)
+    return (
+        type(transformer) is Transformer and bool(transformer.resblocks) and all(map(_is_ours, transformer.resblocks))
+    )
+
+
+def _is_ours(block: nn.Module) -> bool:
+    return isinstance(block, Block) and isinstance(block.attn, Attention) and not block.attn.dropout
 
 
 def _pools_first(tower: VisionTransformer) -> bool:
@@ -204,17 +240,30 @@ def _pools_first(tower: VisionTransformer) -> bool:
 
 
 def _is_causal(network: CLIP) -> bool:
+    return network.text_pool_type == "argmax" and _has_blocks(network.transformer) and _hides_what_follows(network)
+
+
+def _hides_what_follows(network: CLIP) -> bool:
+    """Whether the mask is causal. It is read once, and again when it was changed: that waits for the device."""
     mask = network.attn_mask
-    if mask is None or network.text_pool_type != "argmax" or not _has_blocks(network.transformer):
-        return False
-    return mask.is_meta or torch.equal(mask, torch.full_like(mask, -torch.inf).triu_(1))
+    if mask is None or mask.is_meta:
+        return mask is not None
+    version = None if mask.is_inference() else mask._version
+    known, known_version, hides = network.__dict__.get("_read_mask", (None, None, False))
+    if known is not mask or known_version != version:
+        try:
+            hides = torch.equal(mask, torch.full_like(mask, -torch.inf).triu_(1))
+        except RuntimeError:  # a mask without values, of a rehearsal or within vmap
+            return False
+        network.__dict__["_read_mask"] = (mask, version, hides)
+    return bool(hides)
 
 
-def is_listened_to(network: nn.Module) -> bool:
-    """Whether somebody's hook would see what a layer takes or returns."""
+def is_listened_to(modules: Iterable[nn.Module]) -> bool:
+    """Whether somebody's hook would see what a layer takes or returns, or somebody's method is in a layer's place."""
     if torch.nn.modules.module._has_any_global_hook():
         return True
-    return any(_is_foreign(hook) for module in network.modules() for hook in _hooks(module))
+    return any(not BYPASSED.isdisjoint(each.__dict__) or any(map(_is_foreign, _hooks(each))) for each in modules)
 
 
 def _hooks(module: nn.Module) -> list[Any]:
@@ -244,6 +293,7 @@ def compile_blocks(network: nn.Module) -> None:
             "Take runtime.compile=null."
         )
     _check_compiler(str(cast(Tensor, next(network.parameters())).device))
+    torch._dynamo.config.cache_size_limit = NUM_GRAPHS
     for block in blocks:
         block.is_compiled = True
 

@@ -1,7 +1,5 @@
 """The memory that a method really takes on a device: the peak of real steps in two tasks, hooks and all."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,13 +9,13 @@ from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter
 from fomo.config import factory
 from fomo.config.schema import Config
-from fomo.data.drawn import Source
 from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.clip import ClipModel, train_mode
+from fomo.planning.blank import blank_batch, blank_task
 from fomo.planning.planner import stream_shape
 from fomo.stream.definition import NO_NAMES, StreamNames
-from fomo.stream.mixture import Counts
+from fomo.system.determinism import deterministic
 from fomo.system.runtime import Runtime
 from fomo.training.step import Learner, seed_layers
 
@@ -46,7 +44,8 @@ def peak_bytes(config: Config, names: StreamNames = NO_NAMES) -> int:
     """
     model = factory.model(config, random=True)
     torch.cuda.reset_peak_memory_stats(config.runtime.device)
-    live_through(config, model, names)
+    with deterministic(config.runtime.deterministic):
+        live_through(config, model, names)
     return torch.cuda.max_memory_allocated(config.runtime.device)
 
 
@@ -74,23 +73,13 @@ def live_through(config: Config, model: ClipModel, names: StreamNames = NO_NAMES
 def _task(config: Config, model: ClipModel, learner: Learner, number: int, names: StreamNames) -> None:
     size = max(config.sizes.distinct)
     shape = stream_shape(config, model, [size] * config.num_tasks, size)
-    batch = partial(_batch, model, config.runtime.device)
-    task = learner.task(
-        number,
-        config.num_tasks,
-        NUM_STEPS,
-        config.seed,
-        num_update_samples=size,
-        datasets=names.datasets,
-        concepts=names.until(number),
-        update_batches=partial(_once, batch, size),
-    )
+    task = blank_task(config, model, learner, number, NUM_STEPS, size, names)
     seed_layers(config.seed, number, "begin")
     meter = FlopMeter()
     learner.methods.each("begin_task", model.network, task, meter=meter)
     optimizer = learner.optimizer(meter)  # its states live on until the task has ended, as in a run
     if optimizer is not None:
-        _steps(learner, optimizer, batch(shape.kinds(number)[0]), task)
+        _steps(learner, optimizer, blank_batch(model, config.runtime.device, shape.kinds(number)[0]), task)
     learner.methods.each("end_task", model.network, task, meter=meter)
     with learner.methods.deployed(model.network, meter):
         pass
@@ -102,21 +91,3 @@ def _steps(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, tas
         fault = learner.step(optimizer, batch, FlopMeter()).fault
         if fault:
             raise FomoError(f"the steps that were to be measured are not finite: {fault}.")
-
-
-def _once(batch: Callable[[Counts], Batch], total: int, size: int, max_samples: int | None = None) -> Iterator[Batch]:
-    """D_t of ``total`` rows in batches of at most ``size``."""
-    for start in range(0, min(total, max_samples or total), size):
-        yield batch((0, min(size, total - start), 0))
-
-
-def _batch(model: ClipModel, device: str, counts: Counts) -> Batch:
-    """Rows of the first sample of the first concept, as noise, with empty captions."""
-    size = sum(counts)
-    length: int = model.network.context_length
-    return Batch(
-        torch.randn(size, 3, model.image_size, model.image_size, device=device),
-        torch.zeros(size, length, dtype=torch.long, device=device),
-        counts,
-        sources=torch.zeros(size, len(Source._fields), dtype=torch.long, device=device),
-    )

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from open_clip.model import CLIP
@@ -15,8 +17,8 @@ from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
-from fomo.method import Task
 from fomo.model.clip import ClipModel, train_mode
+from fomo.planning.blank import blank_batch, blank_task
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
@@ -112,17 +114,18 @@ def plan_run(
     """
     if kept_steps is not None and config.budget.unit == "wall_seconds":
         planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
+        planned = _try_to_tell_recomputed(planned, config, model, num_samples, names)
     else:
         planned = _planned(config, model, num_samples, names)
     if config.on_nan == "rewind":
         check_rewindable(planned)
     if kept_steps is None and config.runtime.device.startswith("cuda"):
-        try_on_device(config, model, num_samples, names)
+        try_on_device(config, model, names)
     config.sizes.check_reached(sum(planned.steps))
     return planned
 
 
-def try_on_device(config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames) -> None:
+def try_on_device(config: Config, model: ClipModel, names: StreamNames) -> None:
     """Take a few steps on a copy of the model, so that what cannot be deterministic is known before the first one.
 
     Raises:
@@ -130,7 +133,7 @@ def try_on_device(config: Config, model: ClipModel, num_samples: Sequence[int], 
     """
     copied = replace(model, network=copy.deepcopy(model.network))
     try:
-        trial(config, copied, num_samples, max(config.sizes.distinct), names)
+        trial(config, copied, max(config.sizes.distinct), names)
     except RuntimeError as error:
         if found := refused(error):
             raise found from None
@@ -142,7 +145,7 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names
     budget = config.budget
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
-        seconds = {size: _seconds_per_step(config, model, num_samples, size, names) for size in timed}
+        seconds = {size: _seconds_per_step(config, model, size, names) for size in timed}
         planned = typed_in(budget, config.num_tasks, config.sizes, seconds)
         return _try_to_tell_recomputed(planned, config, model, num_samples, names)
     cost = rehearsed(config, model, num_samples, names)
@@ -199,42 +202,37 @@ def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]
     return lambda: replace(factory.learner(config, copied), micro_batch=None)
 
 
-def _seconds_per_step(
-    config: Config, model: ClipModel, num_samples: Sequence[int], size: int, names: StreamNames
-) -> float:
+def _seconds_per_step(config: Config, model: ClipModel, size: int, names: StreamNames) -> float:
     """Time of a step on the device at hand: the fastest of a few on a copy of the model."""
-    seconds = trial(config, replace(model, network=copy.deepcopy(model.network)), num_samples, size, names)
+    seconds = trial(config, replace(model, network=copy.deepcopy(model.network)), size, names)
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
-def trial(
-    config: Config,
-    model: ClipModel,
-    num_samples: Sequence[int],
-    size: int,
-    names: StreamNames = NO_NAMES,
-) -> list[float]:
+def trial(config: Config, model: ClipModel, size: int, names: StreamNames = NO_NAMES) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
+
+    Whatever is drawn for them, what comes after draws what it would have drawn without.
 
     Args:
         config: Says which method, on which device.
         model: What the steps are taken on.
-        num_samples: |D_t| of every task; the first is the one tried.
-        size: Rows of the batch.
+        size: Rows of the batch, and of D_t.
         names: Datasets and concepts of every task.
     """
+    device = config.runtime.device
     learner = factory.learner(config, model.network)
-    learner.methods.begin_run(model.network, config.seed)
-    task = Task(
-        1, config.num_tasks, TRIED_STEPS, config.seed, num_samples[0], datasets=names.datasets, concepts=names.until(1)
-    )
-    learner.methods.each("begin_task", model.network, task)
-    optimizer = learner.optimizer()
-    if optimizer is None:
-        return []
-    batch = _blank_batch(config, model, size)
-    train_mode(model.network)
-    return [_timed(learner, optimizer, batch, config.runtime.device) for _ in range(TRIED_STEPS)]
+    task = blank_task(config, model, learner, 1, TRIED_STEPS, size, names)
+    gpus = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(gpus), TemporaryDirectory() as folder:
+        learner.methods.work_in(Path(folder))
+        learner.methods.begin_run(model.network, config.seed)
+        learner.methods.each("begin_task", model.network, task)
+        optimizer = learner.optimizer()
+        if optimizer is None:
+            return []
+        batch = blank_batch(model, device, _kinds(config, size, 1)[0])
+        train_mode(model.network)
+        return [_timed(learner, optimizer, batch, device) for _ in range(TRIED_STEPS)]
 
 
 def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:
@@ -243,10 +241,3 @@ def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, dev
     learner.step(optimizer, batch)
     synchronize(device)
     return time.perf_counter() - start
-
-
-def _blank_batch(config: Config, model: ClipModel, size: int) -> Batch:
-    counts = _kinds(config, size, 1)[0]
-    images = torch.zeros(size, 3, model.image_size, model.image_size, device=config.runtime.device)
-    length: int = model.network.context_length
-    return Batch(images, torch.zeros(size, length, dtype=torch.long, device=images.device), counts)

@@ -151,7 +151,7 @@ def by_halves(start: int, works: Callable[[int], bool]) -> int | None:
 def _steps(config: Config, pools: StreamPools) -> bool:
     """Whether a few real steps can be made, on a fresh model with a fresh method."""
     return _fits(
-        lambda: trial(config, factory.model(config, random=True), pools.update_sizes, config.batch_size, pools.names),
+        lambda: trial(config, factory.model(config, random=True), config.batch_size, pools.names),
         config.runtime.device,
     )
 

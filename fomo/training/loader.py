@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fomo.batch import Batch
+from fomo.batch import Batch, cut_at
 from fomo.data.drawn import Skipped
 from fomo.model.clip import ClipModel
 from fomo.model.fast import shortest
@@ -126,7 +126,8 @@ class Batches:
         images, tokens, sources = self._uploads.arrived(upload)
         pretraining, update, buffer = upload.raw.counts  # pinning makes a list of it
         images = self._model.normalize(images)
-        return Batch(images, tokens, (pretraining, update, buffer), num_tokens=num_tokens, sources=sources)
+        counts = (pretraining, update, buffer)
+        return Batch(images, tokens, counts, sources=sources, cut=cut_at(num_tokens, tokens))
 
 
 def counted(skipped: Collection[Skipped]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
+from fomo.model.fast import may_cut
 from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
@@ -221,7 +222,7 @@ def encode(network: nn.Module, batch: Batch) -> Features:
 
     They are taken in the precision and mode that the network is in.
     """
-    return Features(*network(batch.images, batch.tokens[:, : batch.num_tokens])[:3])
+    return Features(*network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3])
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.doctor import job, measure
 from fomo.doctor.gather import clock, driver, process_limits
 from fomo.doctor.packages import packages
+from fomo.errors import FomoError
 from tests.tiny import TINY, resolved
 
 BOUNDS = job.MachineBounds(memory_bytes=2**50, flops_per_second=1e18)
@@ -84,6 +86,18 @@ def test_a_budget_of_seconds_is_timed_once_it_is_known_to_fit() -> None:
     found = job.job_facts(resolved(*seconds), BOUNDS)
     assert found.step_seconds and found.num_steps == int(60 / found.step_seconds)
     assert job.job_facts(resolved(*seconds), replace(BOUNDS, memory_bytes=2**20)).step_seconds is None
+
+
+def test_steps_are_tried_with_the_algorithms_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*given: Any) -> list[float]:
+        if torch.are_deterministic_algorithms_enabled():
+            raise RuntimeError("put_ does not have a deterministic implementation, but you set it.")
+        return [1.0]
+
+    monkeypatch.setattr(job, "trial", refusing)
+    with pytest.raises(FomoError, match=r"runtime.deterministic=true: torch has no deterministic algorithm for put_"):
+        job.job_facts(resolved(), BOUNDS)
+    assert job.job_facts(resolved("runtime.deterministic=false"), BOUNDS).step_seconds == 1
 
 
 @pytest.mark.gpu

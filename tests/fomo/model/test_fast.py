@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import open_clip
@@ -9,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fomo.batch import Batch, cut_at
 from fomo.budget.flops import FlopMeter, charged
 from fomo.errors import FomoError
 from fomo.model import fast
 from fomo.model.open_clip import pretrained_clip
+from fomo.training.step import encode
 from tests import tiny
 
 SMALL = {"width": 64, "layers": 2}
@@ -124,7 +127,9 @@ def test_while_flops_are_counted_the_protocol_is_computed() -> None:
 
 def listeners(network: nn.Module, see: Callable[..., None]) -> list[Any]:
     last = network.visual.transformer.resblocks[-1]  # type: ignore[union-attr, index]
-    return [last.mlp.register_forward_hook(see), last.ln_2.register_forward_pre_hook(see)]
+    first: nn.Module = network.transformer.resblocks[0]  # type: ignore[union-attr, index, assignment]
+    handles = [last.mlp.register_forward_hook(see), last.ln_2.register_forward_pre_hook(see)]
+    return [*handles, first.register_forward_hook(see)]
 
 
 def test_a_hook_sees_every_layer_whole() -> None:
@@ -139,10 +144,150 @@ def test_a_hook_sees_every_layer_whole() -> None:
     )
     assert fast.shortest(network, inputs()[1]) == 20
     found(network)
-    assert shapes == [(3, 17, 64)] * 2
+    assert shapes == [(3, 17, 64)] * 2 + [(3, 20, 64)]
+    found(network, inputs()[1][:, :16])  # as a batch that was cut before somebody listened
+    assert shapes[3:] == shapes[:3]
     for handle in handles:
         handle.remove()
     assert fast.shortest(network, inputs()[1]) == 16
+
+
+def see_both_ways(network: Any) -> None:
+    network.attn_mask.zero_()
+
+
+def replace_mask(network: Any) -> None:
+    network.attn_mask = torch.zeros_like(network.attn_mask)
+
+
+def pool_the_last_token(network: Any) -> None:
+    network.text_pool_type = "last"
+
+
+def pool_means(network: Any) -> None:
+    network.visual.pool_type = "avg"
+
+
+def drop_attention(network: Any) -> None:
+    for tower in (network, network.visual):
+        for block in tower.transformer.resblocks:
+            block.attn.dropout = 0.3
+
+
+def exchange_attention(network: Any) -> None:
+    for block in network.transformer.resblocks:
+        plain = nn.MultiheadAttention(64, 4, batch_first=True).double()
+        plain.load_state_dict({name: 2 * value for name, value in block.attn.state_dict().items()})
+        block.attn = plain
+
+
+class Sine(nn.Module):
+    """The sine of what a layer returns; it shows the layer's weight as its own."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        for name in ("weight", "bias", "kernel_size", "stride", "padding", "dilation", "groups"):
+            self.__dict__[name] = getattr(inner, name, None)
+
+    def forward(self, *values: Any, **named: Any) -> Tensor:
+        """The sine."""
+        return self.inner(*values, **named).sin()
+
+
+def wrap_patches(network: Any) -> None:
+    network.visual.conv1 = Sine(network.visual.conv1)
+
+
+def wrap_the_last_block(network: Any) -> None:
+    network.visual.transformer.resblocks[-1] = Sine(network.visual.transformer.resblocks[-1])
+
+
+def overlap_patches(network: Any) -> None:
+    network.visual.conv1.stride = (6, 6)
+    network.visual.positional_embedding = nn.Parameter(torch.ones(26, 64).double())
+
+
+def patch_attention(network: Any) -> None:
+    for tower in (network, network.visual):
+        for block in tower.transformer.resblocks:
+            block.attention = lambda *values, own=block.attention, **named: 2 * own(*values, **named)
+
+
+def patch_forward(network: Any) -> None:
+    for layer in (network.visual.conv1, network.visual.transformer):
+        layer.forward = lambda *values, own=layer.forward, **named: own(*values, **named).sin()
+
+
+CHANGES = (
+    see_both_ways,
+    replace_mask,
+    pool_the_last_token,
+    pool_means,
+    drop_attention,
+    exchange_attention,
+    wrap_patches,
+    wrap_the_last_block,
+    overlap_patches,
+    patch_attention,
+    patch_forward,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_method_changes_in_the_network_is_computed(change: Callable[[Any], None]) -> None:
+    whole = clip({}, {})
+    quick = copy.deepcopy(whole)
+    fast.quicken(quick)
+    before = found(quick)
+    change(whole)
+    change(quick)
+    after = found(quick)
+    assert_same(found(whole), after)
+    differs = {side: not torch.allclose(before[side], after[side]) for side in ("images", "texts")}
+    assert any(differs.values())
+    torch.manual_seed(1)
+    batch = Batch(*inputs(), (3, 0, 0))
+    with torch.no_grad():
+        cut = encode(quick, replace(batch, cut=cut_at(16, batch.tokens)))
+    torch.testing.assert_close(cut.texts, after["texts"])
+
+
+def test_a_context_may_be_lengthened() -> None:
+    network: Any = clip({}, {})
+    fast.quicken(network)
+    network.positional_embedding = nn.Parameter(torch.ones(24, 64).double())
+    network.attn_mask = torch.full((24, 24), -torch.inf).double().triu_(1)
+    tokens = torch.full((2, 24), 7)
+    tokens[:, -1] = torch.tensor([9, 5])
+    features = network.encode_text(tokens)
+    with FlopMeter()("step"):
+        torch.testing.assert_close(network.encode_text(tokens), features)
+
+
+def test_only_padding_that_is_still_there_is_left_out() -> None:
+    """A method may give other tokens, or write into those of a batch."""
+    network: Any = clip({}, {})
+    fast.quicken(network)
+    images, tokens = inputs()
+    batch = Batch(images, tokens, (3, 0, 0), cut=cut_at(16, tokens))
+    assert batch.short_tokens.shape == (3, 16) and next(batch.split(2)).short_tokens.shape == (2, 16)
+    longer = tokens.clone()
+    longer[:, -1] = 49407
+    longer[longer[:, :-1].argmax(dim=1, keepdim=True) == torch.arange(20)] = 5
+    expected = network.encode_text(longer, normalize=True)
+    torch.testing.assert_close(encode(network, replace(batch, tokens=longer)).texts, expected)
+    tokens.copy_(longer)
+    torch.testing.assert_close(encode(network, batch).texts, expected)
+
+
+def test_a_teacher_that_reads_padding_gets_it() -> None:
+    batch = Batch(*inputs(), (3, 0, 0))
+    for text in ({"no_causal_mask": True}, {"pool_type": "last"}):
+        vision = {"image_size": 32, "patch_size": 8, "head_width": 16, **SMALL}
+        teacher = open_clip.CustomTextCLIP(32, vision, {"context_length": 20, "heads": 4, **SMALL, **text}).double()
+        expected = encode(teacher, batch).texts
+        torch.testing.assert_close(encode(teacher, replace(batch, cut=cut_at(16, batch.tokens))).texts, expected)
 
 
 def test_masks_of_others_are_heeded() -> None:
@@ -193,6 +338,17 @@ def test_blocks_are_compiled_once_for_all_layers_and_not_in_counted_steps(
     assert 0 < num_graphs < 8  # fewer than layers: of both towers, and of the last block of the images
     found(network)
     assert len(calls) == num_graphs
+
+
+def test_blocks_of_every_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which ones are must not depend on the order in which they come."""
+    network, calls = compiled(clip({}, {"layers": 1}), monkeypatch)
+    rows = torch.randn(12, 16, 64).double()
+    seen = []
+    for size in range(1, 12):
+        network.transformer(rows[:size], attn_mask=fast.CAUSAL)  # type: ignore[operator]
+        seen.append(len(calls))
+    assert seen == list(range(1, 12))
 
 
 def test_adapted_and_listened_to_blocks_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import fomo
 from fomo.model import fast
 from fomo.report.leaderboard import leaderboard
 from fomo.results.ledger import read_ledger
-from fomo.running.run import execute
+from fomo.running.run import execute, prepare
 from tests import tiny
 
 TWICE = ("runtime.micro_batch=10", "runtime.grad_checkpointing=true")
@@ -82,6 +82,15 @@ def test_what_is_computed_twice_is_counted_and_checked() -> None:
     assert plan.recomputed and plan.cost is plan.recomputed.charged
     surplus = plan.recomputed.surplus(lambda cost: cost.tasks[0].ordinary or {})
     assert {name for name, flops in surplus.items() if flops.charged} == {"forward", "backward"}
+
+
+def test_a_run_in_seconds_that_goes_on_is_not_charged_for_it_either() -> None:
+    seconds = ("budget=wall_seconds", "budget.steps=null", "budget.wall_seconds=5", "runtime.micro_batch=10")
+    plan = prepare(tiny.resolved(*seconds), kept_steps=(2, 3)).plan
+    assert plan.steps == (2, 3)
+    assert plan.recomputed and any(
+        flops.charged for flops in plan.recomputed.surplus(lambda cost: cost.tasks[0].ordinary or {}).values()
+    )
 
 
 def test_a_method_that_cannot_be_rehearsed_says_that_its_ledger_counts_twice(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.errors import FomoError, WorkerHung
 from fomo.planning import survey
-from fomo.planning.measured import live_through, on_gpu
+from fomo.planning.measured import live_through, on_gpu, peak_bytes
 from fomo.system.apart import apart
 from fomo.training.step import Learner, StepResult
 from tests import measures
@@ -156,6 +156,18 @@ def test_what_is_measured_is_two_whole_tasks(method: str, steps: int, monkeypatc
     config = settings.config_of(*SHORT, f"method={method}", *few)
     live_through(config, factory.model(config, random=True))
     assert len(taken) == steps and not any(step.fault for step in taken)
+
+
+def test_memory_is_measured_with_the_algorithms_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    monkeypatch.setattr(
+        "fomo.planning.measured.live_through", lambda *given: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    for exact in (True, False):
+        assert peak_bytes(settings.config_of(*SHORT, f"runtime.deterministic={str(exact).lower()}")) == 7
+    assert seen == [True, False]
 
 
 def test_steps_that_end_early_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
