@@ -1,6 +1,7 @@
 """``fomo data import KIND PATH``: your data, the reference's, or shards made elsewhere, as indexed shards."""
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,10 @@ def add_commands(kinds: Any) -> None:
     shards = _kind(kinds, "webdataset", "shards of CLIP_benchmark, LAION, DataComp", "the folder that holds them")
     shards.add_argument("--classes", type=Path, metavar="FILE", help="names of the classes that the shards number")
     shards.add_argument(
-        "--splits", default="given", help="given: as shards and folders are named; stratified or hash: a new split"
+        "--splits",
+        default="given",
+        help="given: as shards, folders or the JSON of samples say; ignore: whatever their JSON says; "
+        "stratified or hash: a new split (default: given)",
     )
     shards.set_defaults(make_source=_webdataset)
     reference = _kind(kinds, "fomo-in-flux", "data of the public reference", "the folder that holds NAME or NAME.tar")
@@ -143,7 +147,8 @@ def import_data(options: argparse.Namespace) -> None:
         raise FomoError(f"--name '{options.name}' is the name of a pocket dataset: choose another --name.")
     if options.workers < 1:
         raise FomoError(f"--workers {options.workers}: allowed are 1 and above.")
-    show_import(bring_in_with_bar(options.make_source(options), options.out, options.workers), options.out)
+    source = options.make_source(options)
+    show_import(bring_in_with_bar(source, options.out, options.workers), options.out, source.remarks)
 
 
 def bring_in_with_bar(source: "ImportSource", out: Path, num_workers: int) -> DatasetCard:
@@ -161,8 +166,8 @@ def progress_bar() -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
 
 
-def show_import(card: DatasetCard, out: Path) -> None:
-    """What came in and what did not, and what to know of it."""
+def show_import(card: DatasetCard, out: Path, of_source: Sequence[str] = ()) -> None:
+    """What came in and what did not, and what to know of it and of its source."""
     from fomo.data.importing.job import LEFT_OUT_FILE
     from fomo.data.inspect.remarks import remarks
     from fomo.data.shards import open_dataset
@@ -178,7 +183,7 @@ def show_import(card: DatasetCard, out: Path) -> None:
     console.print(printable(f"{card.name}: {len(card.classes)} classes in {folder}"), markup=False, soft_wrap=True)
     console.print(table)
     console.print(printable(f"source: {card.source or 'unknown'}"), markup=False, soft_wrap=True)
-    for remark in remarks(open_dataset(folder)):
+    for remark in [*of_source, *remarks(open_dataset(folder))]:
         console.print(printable(f"note: {remark}"), markup=False, soft_wrap=True)
     if LEFT_OUT_FILE in card.hashes:
         console.print(printable(f"listed in {folder / LEFT_OUT_FILE}"), markup=False, soft_wrap=True)

@@ -3,17 +3,22 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
 from fomo.data.importing.class_names import NameFile, check_told_apart, name_of, read_names
+from fomo.data.importing.described import remarks_on_table, row_in, said_split, split_of
 from fomo.data.importing.gathered import Gathered, ImportOptions
+from fomo.data.importing.part_labels import Labels, labels_of_parts
 from fomo.data.importing.planning import GIVEN, IGNORE
-from fomo.data.importing.split_lists import is_named_split, splits_by_list
-from fomo.data.importing.splits import Parts, says_nothing, split_at_start, split_folders
+from fomo.data.importing.split_lists import TABLE_ENDS, is_named_split, splits_by_list
+from fomo.data.importing.splits import WAYS, Parts, num_common, says_nothing, split_at_start, split_folders
 from fomo.data.importing.tree import Tree
+from fomo.data.sources import Location
 from fomo.errors import FomoError
 
+NUM_LOOKED_AT = 8
 Placed: TypeAlias = dict[Parts, tuple[str, Parts]]
 """Of each folder that holds images its split (empty: none is given) and the names that make its class."""
 
@@ -25,22 +30,80 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
         FomoError: the split is not clear; two folders give one class; a class has no name.
     """
     placed, note = place(tree, options)
+    outer = outer_folder(placed, options)
+    if outer:
+        tree.remarks.append(remark_on_outer(outer))
+        placed = {folder: (split, parts[len(outer) :]) for folder, (split, parts) in placed.items()}
+    tree.remarks += _remarks_on_twins(placed, options)
+    labels = labels_of_parts(tree, placed)
     if any(parts for _, parts in placed.values()):
         for folder in [folder for folder, (_, parts) in placed.items() if not parts]:
-            leave_out(tree, folder, "outside of the class folders")
-            del placed[folder]
+            _leave_out_bare(tree, folder, placed.pop(folder)[0], labels)
     names = read_names(options.classes) if options.classes is not None else None
     classes = {parts: class_name_of(tree, parts, names) for _, parts in placed.values()}
     _check_names(tree, placed, classes, options)
-    images = [
-        tree.found(file, classes[parts], split)
-        for folder, (split, parts) in placed.items()
-        for file in tree.images[folder]
-    ]
-    gathered = Gathered(images, [] if options.classes is None else [options.classes], note)
+    found = [(file, *where) for folder, where in placed.items() for file in tree.images[folder]]
+    found += [(file, *where) for file, where in labels.images.items()]
+    images = [tree.found(file, classes[parts], split) for file, split, parts in found]
+    gathered = Gathered(images, [] if options.classes is None else [options.classes], labels.added_to(note))
+    gathered.files += labels.files
+    forget(tree, labels.files)
     if options.rules.splits == GIVEN and not note:
         _use_lists(tree, gathered)
+    if options.rules.splits == GIVEN:
+        use_json(tree, gathered)
+        remark_on_tables(tree, gathered)
     return gathered
+
+
+def _leave_out_bare(tree: Tree, folder: Parts, split: str, labels: Labels) -> None:
+    """Leave out the images of a folder that is of no class, but for those that a file gives one."""
+    for file in tree.images[folder]:
+        if file not in labels.images:
+            tree.leave_out(file, "in a part of the split, without a class" if split else "outside of the class folders")
+
+
+def outer_folder(placed: Placed, options: ImportOptions) -> Parts:
+    """The names around all classes, of which there are several; empty where the user says what names a class."""
+    ways = {parts for _, parts in placed.values() if parts}
+    if len(ways) < 2 or options.depth is not None or options.classes is not None:
+        return ()
+    ways = {way[:-1] for way in ways}  # the last name is a class's own
+    return min(ways)[: num_common(ways)]
+
+
+def remark_on_outer(outer: Parts) -> str:
+    """That a folder around all classes is no part of their names, for people."""
+    return (
+        f"the folder '{'/'.join(outer)}' lies around all classes and is no part of their names; "
+        f"`--depth {len(outer) + 1}` makes it one"
+    )
+
+
+def _remarks_on_twins(placed: Placed, options: ImportOptions) -> list[str]:
+    """That folders side by side hold folders of the same names, so that one of both may be no part of a class."""
+    below: dict[str, set[Parts]] = defaultdict(set)
+    for _, parts in placed.values():
+        if len(parts) > 1 and options.depth is None and options.classes is None:
+            below[parts[0]].add(parts[1:])
+    for one, other in pairwise(sorted(below)):
+        same = below[one] & below[other]
+        if len(same) >= max(2, len(below[one]) / 2):
+            return [
+                f"'{one}' and '{other}' hold folders of the same names ('{'/'.join(min(same))}', …), and classes are "
+                f"named by both: where these are order within a class, give `--depth 1`; where they are the classes, "
+                f"give '{one}' alone as PATH"
+            ]
+    return []
+
+
+def remark_on_tables(tree: Tree, gathered: Gathered) -> None:
+    """Say which columns of tables part the images in a way that is not used."""
+    names = {name for image in gathered.images for name in (image.file.name, image.file.stem)}
+    stems = {image.file.with_suffix("") for image in gathered.images}
+    for path in tree.texts:
+        if path.suffix.lower() in TABLE_ENDS and path.with_suffix("") not in stems:
+            tree.remarks += remarks_on_table(path, names, gathered.note, is_used=path in gathered.files)
 
 
 def _named(placed: Placed, depth: int | None) -> Placed:
@@ -148,9 +211,33 @@ def _use_lists(tree: Tree, gathered: Gathered) -> None:
         return
     gathered.images = [replace(image, split=splits[path]) for path, image in by_path.items() if path in splits]
     gathered.note = f"split given by its lists: {', '.join(dict.fromkeys(path.name for path in lists))}"
+    gathered.files += lists
     for path in by_path.keys() - splits.keys():
         tree.leave_out(by_path[path].file, "in no list of the split")
     forget(tree, lists)
+
+
+def use_json(tree: Tree, gathered: Gathered) -> None:
+    """Take the split from the JSON beside each image, where that of the first ones says one.
+
+    Raises:
+        FomoError: it says another split than what gave one before, or what is none.
+    """
+    beside = {image.path: path for image in gathered.images if (path := tree.beside(image.file, ".json")) is not None}
+    if not any(said_split(row_in(Location(path))) for path in list(beside.values())[:NUM_LOOKED_AT]):
+        return
+    images = []
+    for image in gathered.images:
+        path = beside.get(image.path)
+        said = said_split(row_in(Location(path))) if path is not None else ""
+        split = split_of(said, f"'{path}'") or image.split
+        if gathered.note and split != image.split:
+            raise FomoError(f"'{path}' says '{said}', and the {image.split} split was {gathered.note[6:]}: {WAYS}.")
+        images.append(replace(image, split=split))
+    gathered.images = images
+    gathered.note = gathered.note or "split given by the JSON beside its images"
+    gathered.files += beside.values()
+    forget(tree, list(beside.values()))
 
 
 def _use_names(gathered: Gathered) -> None:

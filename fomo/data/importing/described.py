@@ -3,14 +3,15 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fomo.data.importing.coco import coco_rows
 from fomo.data.importing.splits import named_split
-from fomo.data.sources import Location, Unusable, is_inside
+from fomo.data.sources import MAX_TEXT_BYTES, Location, Unusable, is_inside
 from fomo.data.stored_images import EXTENSIONS
 from fomo.data.texts import caption_lines, decoded, parsed
 from fomo.errors import FomoError
@@ -27,6 +28,8 @@ COLUMNS = {
 """Names of columns by what they hold, in the order in which they are sought."""
 FLAG = re.compile(r"(?:is_|in_|for_)?([a-z]+?)(?:_set|_split|_flag)?")
 """A column of yes and no that is named after a split: ``is_train``, ``is_valid``."""
+FOLDS = "fold folds fold_id fold_number fold_no kfold k_fold cv cv_fold"
+"""Names of columns whose numbers part the images, without saying which part is for what."""
 YES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 TABLE_ENDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
@@ -51,18 +54,24 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[Des
     Raises:
         FomoError: it cannot be read; no column names files; a row contradicts another one, or names no split.
     """
+    rows = [row | _split_by_flags(row) for row in _rows(path)]
+    return _merged(rows, _chosen(rows, columns or {}, path), path)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         text = decoded(Location(path).read(MAX_BYTES))
     except Unusable as reason:
         raise FomoError(f"'{path}': {reason}.") from None
     readers = {".json": _json_rows, ".jsonl": _json_lines, ".ndjson": _json_lines}
-    rows = _with_split(readers.get(path.suffix.lower(), _csv_rows)(text, path))
-    return _merged(rows, _chosen(rows, columns or {}, path), path)
+    return readers.get(path.suffix.lower(), _csv_rows)(text, path)
 
 
 def _csv_rows(text: str, path: Path) -> list[dict[str, Any]]:
     table = io.StringIO(text, newline=None)  # lines may end as on any system
-    delimiter = max(",;\t|", key=table.readline().count)
+    first = table.readline()
+    is_spaced = not re.search(r"[,;\t|]", first) and f"{first} ".split(" ")[0].lower().endswith(EXTENSIONS)
+    delimiter = " " if is_spaced else max(",;\t|", key=first.count)
     table.seek(0)
     try:
         lines = [[value.strip() for value in row] for row in csv.reader(table, delimiter=delimiter) if row]
@@ -98,28 +107,73 @@ def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
     return value
 
 
-def _with_split(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with a split where a column of yes and no says which: what is in no other part is trained on."""
-    there = {_plain(key): key for row in rows[:1000] for key in row}
-    flags = {key: named for plain, key in there.items() if (named := _flagged(plain))}
-    if len(flags) != 1 or any(plain in COLUMNS["split"].split() for plain in there):
-        return rows
-    ((key, split),) = flags.items()
-    values = [YES.get(str(row.get(key)).strip().lower().removesuffix(".0")) for row in rows]
-    names = {True: split, False: "test" if split == "train" else "train"}
-    return [
-        row | {"split": names[value]} if value is not None else row for row, value in zip(rows, values, strict=True)
-    ]
+def row_in(where: Location | None) -> dict[str, Any]:
+    """The JSON of one sample; empty where there is none that can be read."""
+    try:
+        return parsed(where.read(MAX_TEXT_BYTES)) if where is not None else {}
+    except Unusable:
+        return {}
 
 
+def said_split(row: Mapping[str, Any]) -> str:
+    """What a row of a table, or the JSON of a sample, says of its split under a usual name; empty where nothing."""
+    plain = {_plain(key): value for key, value in row.items()}
+    name = _first(COLUMNS["split"].split(), plain)
+    return _value(plain[name]) if name else _split_by_flags(row).get("split", "")
+
+
+def _split_by_flags(row: Mapping[str, Any]) -> dict[str, str]:
+    """The split that columns of yes and no say, where no other does; what is in none of them is in the part left."""
+    plain = {_plain(key): value for key, value in row.items()}
+    flags = {named: _yes(value) for key, value in plain.items() if (named := _flagged(key))}
+    if not flags or None in flags.values() or _first(COLUMNS["split"].split(), plain):
+        return {}
+    others = (split for split in ("train", "test", "validation") if split not in flags)
+    return {"split": " and ".join(split for split, value in flags.items() if value) or next(others, "")}
+
+
+def _yes(value: Any) -> bool | None:
+    return YES.get(str(value).strip().lower().removesuffix(".0"))
+
+
+@lru_cache
 def _flagged(column: str) -> str:
     match = FLAG.fullmatch(column)
     named = named_split(match[1]) if match else None
     return named.split if named is not None and not named.rest else ""
 
 
+@lru_cache
 def _plain(key: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", key.casefold().strip("\ufeff ")).strip("_")
+
+
+def remarks_on_parts(row: Mapping[str, Any], where: str, note: str, is_used: bool) -> list[str]:
+    """Sentences on columns of a row, or keys of a sample, that part the images and are not used.
+
+    Args:
+        row: one that stands for all.
+        where: what holds it, for people.
+        note: how the split was given; empty where it was not.
+        is_used: columns of a split are, those of folds never.
+    """
+    folds = [key for key in row if _plain(key) in FOLDS.split()]
+    splits = [key for key in row if _plain(key) in COLUMNS["split"].split() or _flagged(_plain(key))]
+    way = "a column `split` of train, validation and test would be used"
+    why = note or f"'{said_split(row)}' is no split; {way}"
+    of_folds = [f"'{key}' in {where} is not used: folds do not say what is tested on; {way}" for key in folds]
+    return of_folds + [f"'{key}' in {where} is not used: {why}" for key in splits if not is_used]
+
+
+def remarks_on_table(path: Path, images: Collection[str], note: str, is_used: bool) -> list[str]:
+    """As :func:`remarks_on_parts` of a file, if it is a table that names one of ``images``, the names of files."""
+    try:
+        rows = _rows(path)
+        file = _chosen(rows, {}, path)["file"]
+    except FomoError:
+        return []
+    names_some = any(str(row.get(file)).replace("\\", "/").split("/")[-1] in images for row in rows)
+    return remarks_on_parts(rows[0], path.name, note, is_used) if names_some else []
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> dict[str, str]:
@@ -156,7 +210,7 @@ def _merged(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path:
         image = images.setdefault(plain, DescribedImage(plain))
         class_name, split = (_value(row.get(columns.get(what, ""))) for what in ("class", "split"))
         image.class_name = _agreed(f"'{path}': '{plain}' has the class", image.class_name, class_name)
-        image.split = _agreed(f"'{path}': '{plain}' has the split", image.split, _split(split, path))
+        image.split = _agreed(f"'{path}': '{plain}' has the split", image.split, split_of(split, f"'{path}'"))
         image.captions += _captions(row.get(columns.get("caption", "")))
     return list(images.values())
 
@@ -177,10 +231,15 @@ def _value(value: Any) -> str:
     return str(value).strip() if isinstance(value, (str, int)) else ""
 
 
-def _split(value: str, path: Path) -> str:
+def split_of(value: str, where: str) -> str:
+    """The split that a value stands for; empty where there is none.
+
+    Raises:
+        FomoError: it is no name of a split.
+    """
     named = named_split(value)
     if value and named is None:
-        raise FomoError(f"'{path}': '{value}' is no split. Allowed are names of train, validation and test.")
+        raise FomoError(f"{where}: '{value}' is no split. Allowed are names of train, validation and test.")
     return named.split if named else ""
 
 

@@ -9,10 +9,11 @@ images (``metadata.jsonl``, ``metadata.csv``), which may say classes and caption
 import re
 from pathlib import Path
 
-from fomo.data.importing.class_folders import forget, gather
+from fomo.data.importing.class_folders import forget, gather, use_json
 from fomo.data.importing.described import TABLE_ENDS
 from fomo.data.importing.gathered import AS_FOUND, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
+from fomo.data.importing.planning import GIVEN
 from fomo.data.importing.tables import gather_described, metadata_tables, names_classes
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
@@ -77,5 +78,7 @@ def pairs_source(root: Path, name: str, size: int | None = None, options: Import
     """
     tree = found_tree(root, size, options)
     gathered = gather_described(tree, [], options)
+    if options.rules.splits == GIVEN:
+        use_json(tree, gathered)
     forget(tree, [image.file.with_suffix(".json") for image in gathered.images])
     return source_of("pairs", name, size, tree, gathered, options.rules)

@@ -107,4 +107,4 @@ def source_of(kind: str, name: str, size: int | None, tree: Tree, gathered: Gath
     beside = [file for image in images for file in (image.text, image.about) if file is not None]
     files = [*(image.file for image in images), *beside, *gathered.files]
     mark = fingerprint(kind, card.to_json(), size, vars(rules), facts.hexdigest(), files=files)
-    return ImportSource(name, mark, plan, total=2 * len(images), size=size)
+    return ImportSource(name, mark, plan, total=2 * len(images), size=size, remarks=tree.remarks)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -87,7 +87,8 @@ class ImportSource:
 
     ``fingerprint`` changes whenever the shards would: an interrupted import of another one is not gone on with.
     ``plan`` may keep notes in the hidden folder. ``total`` counts the steps of ``plan`` and of the entries, ``None``
-    where that is not known before. ``size`` is the shorter side that images are shrunk to.
+    where that is not known before. ``size`` is the shorter side that images are shrunk to. ``remarks`` are sentences
+    for people on how it was understood.
     """
 
     name: str
@@ -95,6 +96,7 @@ class ImportSource:
     plan: Callable[[Run, Path, "Tick"], ImportPlan]
     total: int | None = None
     size: int | None = None
+    remarks: Sequence[str] = ()
 
 
 Tick: TypeAlias = Callable[[int], None]

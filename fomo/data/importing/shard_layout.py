@@ -1,16 +1,19 @@
 """How a folder of shards made elsewhere is to be understood: its tars by split, its kind, its classes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fomo.data.card import DatasetCard, distinct, read_card
 from fomo.data.importing.class_names import check_told_apart, read_names
+from fomo.data.importing.described import remarks_on_parts, row_in, said_split
 from fomo.data.importing.gathered import TEMPLATES
 from fomo.data.importing.reference_info import TWICE
 from fomo.data.importing.splits import named_split
-from fomo.data.sources import MAX_TEXT_BYTES, Location, Unusable, is_left_by_tool
+from fomo.data.sources import MAX_TEXT_BYTES, Location, TarMember, Unusable, is_left_by_tool, tar_members
 from fomo.data.tar_samples import TarSample, tar_samples
 from fomo.data.texts import decoded, json_captions, parsed, spaced
 from fomo.errors import FomoError
@@ -39,7 +42,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class ShardSet:
-    """Tars by split and what they hold; ``card`` is ``None`` where each sample names its own class."""
+    """Tars by split and what they hold; ``card`` is ``None`` where each sample names its own class.
+
+    ``is_named`` says that folders or shards name the split, ``says_split`` that the JSON of samples does.
+    """
 
     tars: Mapping[str, Sequence[Path]]
     layout: Layout
@@ -47,6 +53,9 @@ class ShardSet:
     card: DatasetCard | None
     counts: Mapping[str, int] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    is_named: bool = False
+    says_split: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def read_layout(root: Path, name: str, class_file: Path | None = None) -> ShardSet:
@@ -56,6 +65,16 @@ def read_layout(root: Path, name: str, class_file: Path | None = None) -> ShardS
         FomoError: there is no shard, a promised one is missing, the split is not clear, or classes have no names.
     """
     tars, note = _tars_by_split(root)
+    shards = _understood(root, name, class_file, tars, note)
+    rows = [] if shards.layout.ours else _first_rows(chain.from_iterable(tars.values()))
+    says_split = any(map(said_split, rows))
+    about = next((said for row in rows if (said := remarks_on_parts(row, "the JSON of samples", "", True))), [])
+    return replace(shards, is_named=bool(note), says_split=says_split, remarks=tuple(about))
+
+
+def _understood(
+    root: Path, name: str, class_file: Path | None, tars: Mapping[str, Sequence[Path]], note: str
+) -> ShardSet:
     origin = "; ".join(filter(None, (root.resolve().name, note)))
     own = root / "dataset.json"
     if own.is_file():
@@ -142,6 +161,16 @@ def _class_in_json(others: Mapping[str, Location], is_listed: bool) -> str:
         return ""
     values = (about.get(key) for key in (*CLASS_KEYS, *(LOOSE_CLASS_KEYS if is_loose else ())))
     return next((spaced(str(value)) for value in values if isinstance(value, (str, int)) and value is not True), "")
+
+
+def _first_rows(tars: Iterable[Path]) -> list[dict[str, Any]]:
+    """What the JSON of the first samples of each tar says, read without the headers of the others."""
+    rows = []
+    for path in tars:
+        for member in islice(tar_members(path), 3 * NUM_LOOKED_AT):
+            if isinstance(member, TarMember) and member.name.lower().endswith(".json"):
+                rows.append(row_in(member.location))
+    return rows
 
 
 def _tars_by_split(root: Path) -> tuple[dict[str, list[Path]], str]:

@@ -25,6 +25,10 @@ NUMBERED = "images.txt"
 """Beside CUB's ``train_test_split.txt``, whose lines are a number and 1 for training: a number and a file a line."""
 WHOLE_SPLIT = re.compile(r"split|partition", re.IGNORECASE)
 """In the name of a file that holds a whole split."""
+EVALUATION = re.compile(r"eval(uation)?[ _-]?(partition|status|split)", re.IGNORECASE)
+"""In the name of a file that says a split of each image: CelebA's and DeepFashion's ``list_eval_partition.txt``."""
+STATUS = {"0": "train", "1": "validation", "2": "test"}
+"""What the numbers in such a file stand for."""
 LEAST_SHARE = 0.5
 """A text is a list of files if at least this share of its lines names one."""
 
@@ -71,13 +75,14 @@ def _start(folder: Path, root: Path) -> str:
 
 def _listed(path: Path, index: Mapping[str, str], start: str) -> dict[str, set[str]]:
     """The images of each split that a file lists, those below its own folder first; nothing where it is no list."""
-    named = named_split(path.stem) if path.suffix.lower() in LIST_ENDS else None
+    whole = EVALUATION.search(path.stem) is not None
+    named = named_split(path.stem) if path.suffix.lower() in LIST_ENDS and not whole else None
     if named is not None:
         images = _read(path, index, start)
         union = "trainval" in path.stem.lower()
         return {f"{named.split} {folded(named.rest)}" if union else named.split: images} if images else {}
-    readers = {".json": _by_key, ".txt": _by_number}
-    pairs = readers.get(path.suffix.lower(), _by_column)(path)
+    readers = {".json": _by_key, ".txt": _by_line}
+    pairs = (_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path)
     found: dict[str, set[str]] = {}
     for split, name in pairs:
         image = find_image(name, index, start)
@@ -93,12 +98,21 @@ def _json_in(path: Path) -> Any:
         return None
 
 
-def _by_number(path: Path) -> Iterable[tuple[str, str]]:
-    """Splits and files of lines of a number and 1 or 0, where the file beside them says which image has the number."""
+def _by_line(path: Path) -> Iterable[tuple[str, str]]:
+    """Splits and files of lines of a file and its split, or of a number of one and 1 or 0.
+
+    The file beside it says which image has the number. Under CelebA's name the split may be one of :data:`STATUS`.
+    """
     files = dict(line.split(maxsplit=1) for line in _lines(path.with_name(NUMBERED)) if len(line.split()) > 1)
     for fields in map(str.split, _lines(path)):
         if len(fields) == 2 and fields[0] in files and fields[1] in ("0", "1"):
             yield "train" if fields[1] == "1" else "test", files[fields[0]]
+    for line in _lines(path):
+        *file, last = re.split(r"[,;\t ]+", line)
+        named = named_split(last)
+        split = named.split if named else STATUS.get(last, "") if EVALUATION.search(path.stem) else ""
+        if split:
+            yield split, " ".join(file)
 
 
 def _by_key(path: Path) -> Iterable[tuple[str, str]]:

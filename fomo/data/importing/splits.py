@@ -8,7 +8,7 @@ at any level: above the classes (``train/cat``), below them (``cat/train``), or 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -136,7 +136,7 @@ def split_folders(folders: Iterable[Parts], to_use: bool = True) -> SplitFolders
     if not parents:
         return None
     heads = [parent for parent in parents if not _is_below(parent, parents)]
-    return SplitFolders(parents, _num_common(heads))
+    return SplitFolders(parents, num_common(heads))
 
 
 def _named(names: Iterable[str]) -> dict[str, NamedSplit]:
@@ -236,7 +236,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in sorted(names)[:4])
 
 
-def _num_common(ways: list[Parts]) -> int:
+def num_common(ways: Collection[Parts]) -> int:
     """The number of names that all ways begin with."""
     shortest = min(map(len, ways))
     return next((level for level in range(shortest) if len({way[level] for way in ways}) > 1), shortest)

@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fomo.data.importing.class_folders import Placed, class_name_of, forget, place
+from fomo.data.importing.class_folders import (
+    Placed,
+    class_name_of,
+    forget,
+    outer_folder,
+    place,
+    remark_on_outer,
+    remark_on_tables,
+)
 from fomo.data.importing.class_names import NameFile, check_told_apart, read_names
 from fomo.data.importing.described import TABLE_ENDS, DescribedImage, file_in, read_table
 from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
+from fomo.data.importing.planning import GIVEN
 from fomo.data.importing.split_lists import find_image, index_of
 from fomo.data.importing.splits import named_split
 from fomo.data.importing.tree import Tree
@@ -96,7 +105,10 @@ def gather_described(
         raise FomoError(f"none of the images that '{tables[0]}' names is in '{folder or tables[0].parent}'.")
     names = read_names(options.classes) if options.classes is not None else None
     if tables:
-        folders = {} if folder is not None else _class_folders(tree, placed, names)
+        outer = () if folder is not None else outer_folder(placed, options)
+        folders = {} if folder is not None else _class_folders(tree, placed, len(outer), names)
+        if outer and not any(each.class_name for each in said.values()):
+            tree.remarks.append(remark_on_outer(outer))
         if not folders and not any(each.class_name or each.captions for each in said.values()):
             raise FomoError(
                 f"'{tables[0]}' names files, and neither classes nor captions of them: "
@@ -107,7 +119,10 @@ def gather_described(
     forget(tree, tables)
     split = "split given by its tables" if any(image.split for image in images.values()) else ""
     files = [*tables, *([options.classes] if options.classes is not None else [])]
-    return Gathered(list(images.values()), files, note or split)
+    gathered = Gathered(list(images.values()), files, note or split)
+    if tables and options.rules.splits == GIVEN:
+        remark_on_tables(tree, gathered)
+    return gathered
 
 
 def _unnamed(tree: Tree, placed: Placed) -> dict[Path, FoundImage]:
@@ -172,11 +187,12 @@ def _joined(
     return joined
 
 
-def _class_folders(tree: Tree, placed: Placed, names: NameFile | None) -> dict[Path, str]:
-    """The class of each image by its folder; nothing where the folders tell no classes apart."""
+def _class_folders(tree: Tree, placed: Placed, num_outer: int, names: NameFile | None) -> dict[Path, str]:
+    """The class of each image by its folder, without the first names; nothing where folders tell no classes apart."""
     if len({parts for _, parts in placed.values() if parts}) < 2:
         return {}
-    classes = {folder: class_name_of(tree, parts, names) for folder, (_, parts) in placed.items() if parts}
+    ways = {folder: parts[num_outer:] for folder, (_, parts) in placed.items() if parts}
+    classes = {folder: class_name_of(tree, parts, names) for folder, parts in ways.items()}
     return {file: name for folder, name in classes.items() for file in tree.images[folder]}
 
 

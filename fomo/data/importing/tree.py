@@ -19,12 +19,13 @@ CAPTION_ENDS = (".txt", ".TXT", ".Txt")
 
 @dataclass
 class Tree:
-    """Images by the names that lead to their folder, the texts beside them, and what is left out."""
+    """Images by the names that lead to their folder, texts beside them, what is left out, and remarks for people."""
 
     root: Path
     images: dict[Parts, list[Path]] = field(default_factory=dict)
     texts: list[Path] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ CLIP_benchmark's (https://github.com/LAION-AI/CLIP_benchmark): ``classnames.txt`
 ``KEY.webp|jpg|png`` and ``KEY.cls``, the number of the class or its name; where ``dataset_type.txt`` says
 ``retrieval``, a ``KEY.txt`` with a caption a line instead. LAION's and DataComp's (img2dataset): tars of ``KEY.jpg``,
 ``KEY.txt``, ``KEY.json``, images with a text each, which become a pretraining pool. Ours, as an import wrote them. The
-split may stand in the names of folders or of shards.
+split may stand in the names of folders or of shards, or in the JSON of each sample.
 """
 
 import re
@@ -18,6 +18,7 @@ from typing import Any
 
 from fomo.data.card import SPLITS, DatasetCard, is_class_name
 from fomo.data.importing.class_names import check_told_apart
+from fomo.data.importing.described import row_in, said_split, split_of
 from fomo.data.importing.gathered import TEMPLATES
 from fomo.data.importing.job import (
     CHUNK,
@@ -33,7 +34,7 @@ from fomo.data.importing.job import (
     listed,
     resumed,
 )
-from fomo.data.importing.planning import GIVEN, HASH, STRATIFIED, splits_made
+from fomo.data.importing.planning import GIVEN, HASH, IGNORE, STRATIFIED, splits_made
 from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.sources import MAX_TEXT_BYTES, LeftOut, Unusable
@@ -43,6 +44,7 @@ from fomo.data.texts import json_captions, parsed, sample_texts
 from fomo.errors import FomoError, check_choice
 from fomo.system.workers import Run, batched
 
+WAYS = "`--splits ignore` goes by the names of shards and folders alone, `stratified` makes a new split of classes"
 UNNAMED = "class that the list of classes does not name"
 
 
@@ -108,7 +110,7 @@ def webdataset_source(
         name: the dataset's name.
         size: the shorter side that images are shrunk to.
         class_file: names of the classes that the shards number.
-        splits: :data:`GIVEN`, or how the samples of all shards are split anew.
+        splits: :data:`GIVEN`; :data:`IGNORE`, which passes over what samples say; or how all samples are split anew.
 
     Raises:
         FomoError: there is no shard, or they cannot be understood.
@@ -116,15 +118,17 @@ def webdataset_source(
     if not root.is_dir():
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the shards.")
     check_size(size)
-    check_choice("value of --splits", splits, (GIVEN, STRATIFIED, HASH))
+    check_choice("value of --splits", splits, (GIVEN, STRATIFIED, HASH, IGNORE))
     shards = read_layout(root, name, class_file)
-    if splits != GIVEN and shards.layout.kind != "classification":
+    if splits in (STRATIFIED, HASH) and shards.layout.kind != "classification":
         raise FomoError(f"--splits {splits}: the shards in '{root}' hold no classes whose samples could be split.")
 
     def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         card = shards.card or _card_of_named(shards, name, run)
         by_split = {split: partial(_entries, paths, shards.layout) for split, paths in shards.tars.items()}
-        if splits == GIVEN:
+        if splits == GIVEN and shards.says_split:
+            return _split_as_said(shards, card, run)
+        if splits in (GIVEN, IGNORE):
             return ImportPlan(card, by_split, counts=shards.counts)
         whole = [each for entries in by_split.values() for each in entries(run)]
         looks = chain.from_iterable(resumed(_look, batched(whole, CHUNK), run, folder / NOTES / "examined", tick))
@@ -135,7 +139,39 @@ def webdataset_source(
     about = shards.card.to_json() if shards.card is not None else shards.origin
     tars = {split: [str(path) for path in paths] for split, paths in shards.tars.items()}
     mark = fingerprint("webdataset", name, size, about, tars, splits, files=[*every, *shards.files])
-    return ImportSource(name, mark, plan, size=size)
+    return ImportSource(name, mark, plan, size=size, remarks=shards.remarks)
+
+
+def _split_as_said(shards: ShardSet, card: DatasetCard, run: Run) -> ImportPlan:
+    """Every sample in the split that its JSON says, else that of its shard's name, else for training.
+
+    Raises:
+        FomoError: a sample says another split than its shard's name does, or what is none.
+    """
+    found: dict[str, list[Listed]] = {split: [] for split in SPLITS}
+    num_silent = 0
+    for of_shard, paths in shards.tars.items():
+        for each, said in chain.from_iterable(run(partial(_scan_with_splits, layout=shards.layout), paths)):
+            split = split_of(said, f"the JSON of '{each.path}' ({WAYS})") or of_shard
+            if shards.is_named and split != of_shard:
+                raise FomoError(
+                    f"'{each.path}': its JSON says '{said}', its shard or folder the {of_shard} split: {WAYS}."
+                )
+            num_silent += isinstance(each, TarEntry) and not said
+            found[split].append(each)
+    if not shards.is_named:
+        silent = f" ({num_silent} without one are trained on)" if num_silent else ""
+        card = replace(card, source=f"{card.source}; split given by the JSON of samples{silent}")
+    if card.kind == "pairs" and (found["validation"] or found["test"]):
+        card = replace(card, kind="retrieval", role="unassigned")
+    return ImportPlan(card, {split: partial(listed, each) for split, each in found.items()}, counts=shards.counts)
+
+
+def _scan_with_splits(path: Path, layout: Layout) -> list[tuple[Listed, str]]:
+    """In a worker: the samples of a tar, and what the JSON of each says of its split."""
+    found = scan(path, layout)
+    about = [each.sample.others.get("json") if isinstance(each, TarEntry) else None for each in found]
+    return [(each, said_split(row_in(where))) for each, where in zip(found, about, strict=True)]
 
 
 def _look(entries: list[Listed]) -> list[list[str | None]]:

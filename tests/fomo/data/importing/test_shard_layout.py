@@ -184,7 +184,7 @@ def test_shards_without_a_test_split_are_split_on_demand(tmp_path: Path) -> None
     assert sizes(card) == (14, 2, 4) and "split made here: stratified" in card.source
     assert sorted(name for name, _, _ in samples(root)["test"]) == ["cat", "cat", "dog", "dog"]
     with pytest.raises(FomoError, match="value of --splits"):
-        brought_in(root, splits="ignore")
+        brought_in(root, splits="random")
     fill_tar(tmp_path / "pairs" / "0.tar", range(3), txt="a cat")
     with pytest.raises(FomoError, match="no classes"):
         brought_in(tmp_path / "pairs", splits="hash")

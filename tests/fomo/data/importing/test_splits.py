@@ -148,19 +148,19 @@ def test_images_outside_of_the_split_are_left_out_and_counted(tmp_path: Path) ->
     fill(root, {"extra/red": 2, "train": 1, "": 1}, start=1000)
     card = import_folder(root)
     assert sizes(card) == (30, 9, 18)
-    assert card.counts == {"outside of the split folders": 3, "outside of the class folders": 1}
+    assert card.counts == {"outside of the split folders": 3, "in a part of the split, without a class": 1}
 
 
 def test_unlabelled_test_images_are_left_out_and_counted(tmp_path: Path) -> None:
     card = import_folder(fill(tmp_path / "root", {"train/red": 4, "train/blue": 4, "test": 7}))
-    assert sizes(card) == (8, 0, 0) and card.counts == {"outside of the class folders": 7}
+    assert sizes(card) == (8, 0, 0) and card.counts == {"in a part of the split, without a class": 7}
 
 
 def test_images_of_a_split_without_classes_are_no_class(tmp_path: Path) -> None:
     spec = {"train/n01/images": 4, "train/n02/images": 4, "val/images": 3, "test/images": 3}
     card = import_folder(fill(tmp_path / "root", spec))
     assert card.classes == ("n01", "n02") and sizes(card) == (8, 0, 0)
-    assert card.counts == {"outside of the class folders": 6}
+    assert card.counts == {"in a part of the split, without a class": 6}
 
 
 def test_one_class_is_named_by_the_folder_that_holds_its_split(tmp_path: Path) -> None:
@@ -416,6 +416,14 @@ WHOLE = {
     ),
     "meta/split.csv": lambda splits: "image,split\n" + "".join(f"{path},{split}\n" for path, split in splits.items()),
     "labels.csv": lambda splits: "file,label,split\n" + "".join(f"{p},{p[:3]},{s}\n" for p, s in splits.items()),
+    "list_eval_partition.txt": lambda splits: "".join(
+        f"{p} {('train', 'val', 'test').index(s)}\n" for p, s in splits.items()
+    ),
+    "eval/list_eval_partition.csv": lambda splits: "image_id,partition\n"
+    + "".join(f"{p},{('train', 'val', 'test').index(s)}\n" for p, s in splits.items()),
+    "Eval/list_eval_partition.txt": lambda splits: "image_name evaluation_status\n"
+    + "".join(f"{p}   {s}\n" for p, s in splits.items()),
+    "split.txt": lambda splits: "".join(f"{p}\t{s}\n" for p, s in splits.items()),
     "partition.jsonl": lambda splits: "".join(json.dumps({"path": p, "subset": s}) + "\n" for p, s in splits.items()),
 }
 

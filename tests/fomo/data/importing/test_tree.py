@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fomo.data.importing.class_folders import remark_on_outer
+from fomo.data.importing.folder import folder_source
 from fomo.data.importing.tree import find
 from fomo.errors import FomoError
-from tests.fomo.data.importing.trees import fill, import_folder, samples, sizes
+from tests.fomo.data.importing.trees import fill, import_folder, options, samples, sizes
 from tests.fomo.helpers import picture, put, status
 
 TOOL_FOLDERS = [
@@ -156,6 +158,62 @@ def test_a_folder_that_only_says_that_it_holds_images_is_no_part_of_a_name(tmp_p
     spec = {"images/cat": 2, "images": 2, "images/dog": 2}
     card = import_folder(fill(tmp_path / "3" / "root", spec))
     assert card.classes == ("cat", "dog") and card.counts == {"outside of the class folders": 2}
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "outer"),
+    [
+        (("101_ObjectCategories/cat", "101_ObjectCategories/dog"), ("cat", "dog"), "101_ObjectCategories"),
+        (("Art/Clock", "Art/Alarm_Clock"), ("Alarm Clock", "Clock"), "Art"),
+        (("a/b/cat", "a/b/dog"), ("cat", "dog"), "a/b"),
+        (("a/cat", "a/cat/tabby", "a/dog"), ("cat", "cat tabby", "dog"), "a"),
+        (("a/cat", "a/cat/tabby"), ("cat", "cat tabby"), "a"),
+        (("train/a/cat", "train/a/dog", "test/a/cat"), ("cat", "dog"), "a"),
+        (("images/a/cat", "images/a/dog"), ("cat", "dog"), "a"),
+        (("a/cat", "b/dog"), ("a cat", "b dog"), ""),
+        (("a/cat", "dog"), ("a cat", "dog"), ""),
+        (("cat", "cat/tabby"), ("cat", "cat tabby"), ""),
+        (("cat/tabby",), ("cat tabby",), ""),
+    ],
+)
+def test_a_folder_around_all_classes_is_no_part_of_their_names(
+    tmp_path: Path, folders: tuple[str, ...], classes: tuple[str, ...], outer: str
+) -> None:
+    root = fill(tmp_path / "root", dict.fromkeys(folders, 2))
+    said = [remark for remark in folder_source(root, "mine").remarks if "lies around all classes" in remark]
+    assert said == [remark_on_outer(tuple(outer.split("/")))] * bool(outer)
+    assert import_folder(root).classes == classes
+
+
+def test_depth_and_a_file_of_names_keep_a_folder_around_all_classes(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"Art/Clock": 2, "Art/Bike": 2})
+    assert import_folder(root, depth=2).classes == ("Art Bike", "Art Clock")
+    (tmp_path / "out").rename(tmp_path / "first")
+    names = put(tmp_path / "names.json", '{"Art/Clock": "a painted clock", "Bike": "a bike"}')
+    assert import_folder(root, classes=names).classes == ("a bike", "a painted clock")
+
+
+def test_tables_without_classes_leave_out_such_a_folder_too(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"Art/Clock": 2, "Art/Bike": 2})
+    put(root / "metadata.csv", "file_name,text\nArt/Clock/000.png,a clock\n")
+    put(root / "Art" / "Bike" / "metadata.csv", "file_name,text\n001.png,a bike\n")
+    assert import_folder(root).classes == ("Bike", "Clock")
+
+
+@pytest.mark.parametrize(
+    ("folders", "is_said"),
+    [
+        (("Art/Clock", "Art/Bike", "Clipart/Clock", "Clipart/Bike"), True),
+        (("cat/2020", "cat/2021", "dog/2020", "dog/2021", "dog/2022"), True),
+        (("bird/owl", "bird/finch", "dog/pug", "dog/boxer"), False),
+    ],
+)
+def test_folders_of_the_same_names_under_several_are_said(
+    tmp_path: Path, folders: tuple[str, ...], is_said: bool
+) -> None:
+    root = fill(tmp_path / "root", dict.fromkeys(folders, 1))
+    assert any("folders of the same names" in each for each in folder_source(root, "mine").remarks) is is_said
+    assert folder_source(root, "mine", options=options(depth=1)).remarks == []
 
 
 def test_depth_counts_below_such_a_folder(tmp_path: Path) -> None:
