@@ -13,7 +13,7 @@ It is decided anew in every call: a network that a hook of somebody else listens
 layer, a method, the mask or the pooling since it was built, computes every layer whole, as open_clip has it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from itertools import chain
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, Transformer, VisionTransformer
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from fomo.budget.flops import is_counting
 from fomo.errors import FomoError
@@ -249,14 +250,18 @@ def _hides_what_follows(network: CLIP) -> bool:
     if mask is None or mask.is_meta:
         return mask is not None
     version = None if mask.is_inference() else mask._version
-    known, known_version, hides = network.__dict__.get("_read_mask", (None, None, False))
-    if known is not mask or known_version != version:
+    known_version, hides = _read_masks.get(mask, (-1, False))
+    if version is None or known_version != version:
         try:
             hides = torch.equal(mask, torch.full_like(mask, -torch.inf).triu_(1))
         except RuntimeError:  # a mask without values, of a rehearsal or within vmap
             return False
-        network.__dict__["_read_mask"] = (mask, version, hides)
-    return bool(hides)
+        _read_masks[mask] = (version, hides)
+    return hides
+
+
+_read_masks: MutableMapping[Tensor, tuple[int | None, bool]] = WeakTensorKeyDictionary()
+"""Versions of masks that were read, and whether they are causal."""
 
 
 def is_listened_to(modules: Iterable[nn.Module]) -> bool:
