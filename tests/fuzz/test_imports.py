@@ -3,17 +3,18 @@
 import json
 from pathlib import Path
 
+import ftfy
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fomo.data.importing.captions import words
 from fomo.data.importing.class_names import read_names, told_apart_by
-from fomo.data.importing.described import read_table
+from fomo.data.importing.described import read_table, remarks_on_parts, row_in, said_split, split_of
 from fomo.data.importing.split_lists import splits_by_list
 from fomo.data.importing.splits import named_split, split_folders
 from fomo.data.metadata import DamagedPixels, without_metadata
-from fomo.data.sources import Unusable
+from fomo.data.sources import Location, Unusable
 from fomo.data.texts import caption_lines, decoded, sample_texts
 from tests.fomo.helpers import put
 from tests.fuzz.harness import PARSER, survives
@@ -98,11 +99,12 @@ def test_trees_of_any_names(root: Path, folders: list[list[str]], to_use: bool) 
 @example("_-" * 10**5)
 @example("1" * 10**5)
 @example("&amp;" * 10**4)
+@example("\x83À")  # in small letters it reads like something decoded wrongly, "ƒà"
 def test_names_of_files_and_classes(root: Path, text: str) -> None:
     found = survives(root, lambda: words(text))
     assert found is not None and not any(sign.isdecimal() and sign.isascii() for sign in found)
     folded = survives(root, lambda: told_apart_by(text))
-    assert folded is not None and folded == told_apart_by(folded)
+    assert folded is not None and (folded == told_apart_by(folded) or ftfy.fix_text(folded) != folded)
     named_split(text)
 
 
@@ -119,8 +121,15 @@ def test_texts_beside_images(root: Path, data: bytes) -> None:
 
 
 @PARSER
-@given(data=json_bytes({"caption": "a", "captions": ["b"], "caption_kinds": {"default": ["c"]}, "score": 0.5}))
+@given(
+    data=json_bytes(
+        {"caption": "a", "captions": ["b"], "caption_kinds": {"default": ["c"]}, "split": "val", "is_test": 0}
+    )
+)
 def test_json_beside_images(root: Path, data: bytes) -> None:
+    row = row_in(Location(put(root / "a.json", data)))
+    survives(root, lambda: split_of(said_split(row), "here"))
+    assert all(isinstance(remark, str) for remark in remarks_on_parts(row, "here", "", is_used=False))
     for kind in (None, "default", "synthetic"):
         try:
             assert all(isinstance(text, str) for text in sample_texts({"json": data}, kind))

@@ -160,7 +160,7 @@ def remarks_on_parts(row: Mapping[str, Any], where: str, note: str, is_used: boo
     folds = [key for key in row if _plain(key) in FOLDS.split()]
     splits = [key for key in row if _plain(key) in COLUMNS["split"].split() or _flagged(_plain(key))]
     way = "a column `split` of train, validation and test would be used"
-    why = note or f"'{said_split(row)}' is no split; {way}"
+    why = note or f"'{said_split(row)[:40]}' is no split; {way}"
     of_folds = [f"'{key}' in {where} is not used: folds do not say what is tested on; {way}" for key in folds]
     return of_folds + [f"'{key}' in {where} is not used: {why}" for key in splits if not is_used]
 
@@ -239,7 +239,7 @@ def split_of(value: str, where: str) -> str:
     """
     named = named_split(value)
     if value and named is None:
-        raise FomoError(f"{where}: '{value}' is no split. Allowed are names of train, validation and test.")
+        raise FomoError(f"{where}: '{value[:40]}' is no split. Allowed are names of train, validation and test.")
     return named.split if named else ""
 
 

@@ -1,15 +1,19 @@
 """Images as the weights want them: bit for bit what open_clip's own transform makes of them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from PIL import Image
 
 from fomo.errors import FomoError
+from fomo.model.open_clip import _preprocess
 from fomo.model.preprocess import Preprocess, preprocess_of
+from fomo.model.sources import origin_of
 from tests.fomo.helpers import picture
 
 SIZES = [(300, 200), (200, 301), (97, 500), (40, 33), (64, 64), (63, 65), (1, 1), (1, 50), (50, 1), (31, 7)]
@@ -72,3 +76,28 @@ def test_values_that_are_not_allowed_are_named(options: dict[str, Any], texts: l
 def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(FomoError, match="224×336"):
         preprocess_of({"size": (224, 336)}, "here")
+
+
+def test_every_published_tag_is_seen_as_open_clip_shows_it() -> None:
+    images = [picture(1, (97, 310)), picture(2, (301, 197))]
+    compared: dict[str, int] = {}
+    for name, tag in open_clip.list_pretrained():
+        config = open_clip.get_model_config(name)
+        if "multimodal_cfg" in config or "init_logit_bias" in config:
+            continue  # refused: other losses
+        side = config["vision_cfg"].get("image_size", 224)
+        ours = _preprocess(name, network_of(side), origin_of(name, tag))
+        declared = merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(name, tag)) | {"size": side}
+        key = f"{ours} {declared}"
+        if key not in compared:
+            theirs = image_transform_v2(PreprocessCfg(**declared), is_train=False)
+            for image in images:
+                pixels = torch.from_numpy(ours.crop(image).copy()).permute(2, 0, 1)
+                assert torch.equal(ours.normalize(pixels[None])[0], theirs(image)), (name, tag)
+        compared[key] = compared.get(key, 0) + 1
+    assert sum(compared.values()) > 100 and len(compared) > 10
+
+
+def network_of(side: int) -> Any:
+    """As much of a network as says which images it takes."""
+    return SimpleNamespace(visual=SimpleNamespace(image_size=side, preprocess_cfg={}))

@@ -54,6 +54,28 @@ def table_of_splits(place: Path) -> None:
     put(place / "PATH" / "labels.csv", "file,split\ncat/000.png,train\ndog/000.png,train\ncat/001.png,test\n")
 
 
+def tiny_imagenet(place: Path) -> None:
+    fill(place / "PATH", {"train/n01/images": 2, "train/n02/images": 2, "val/images": 2, "test/images": 1})
+    put(place / "PATH" / "val" / "val_annotations.txt", "000.png\tn01\t0\t0\t9\t9\n001.png\tn02\t0\t0\t9\t9\n")
+    put(place / "PATH" / "words.txt", "n01\tcat\nn02\tdog\n")
+
+
+def one_folder_around(place: Path) -> None:
+    fill(place / "PATH" / "101_ObjectCategories", {"cat": 10, "dog": 10})
+
+
+def json_of_splits(place: Path) -> None:
+    fill(place / "PATH", {"cat": 3, "dog": 3})
+    for file in (place / "PATH").rglob("*.png"):
+        put(file.with_suffix(".json"), json.dumps({"split": "test" if file.stem == "002" else "train"}))
+
+
+def list_of_parts(place: Path) -> None:
+    fill(place / "PATH", {"cat": 3, "dog": 3})
+    lines = [f"{name}/00{number}.png {number}\n" for name in ("cat", "dog") for number in range(3)]
+    put(place / "PATH" / "list_eval_partition.txt", "".join(lines))
+
+
 def named_train_and_test(place: Path) -> None:
     fill(place / "PATH", {"train": 5, "test": 5})
 
@@ -155,6 +177,11 @@ def named_shards(place: Path) -> None:
     shards(place, ("train-000000.tar", "val-000000.tar"), txt="a cat")
 
 
+def said_splits(place: Path) -> None:
+    for number, is_train in enumerate((True, True, False)):
+        shards(place, (f"{number}.tar",), cls="cat", json=json.dumps({"is_train": is_train}))
+
+
 def without_splits(place: Path) -> None:
     shards(place, ("0.tar", "1.tar"), cls="1")
     put(place / "PATH" / "classnames.txt", "cat\ndog\n")
@@ -175,6 +202,10 @@ EXPECTED: list[tuple[Callable[[Path], None], int, tuple[int, int, int]]] = [
     (table_of_splits, 2, (2, 0, 1)),
     (split_first, 2, (8, 2, 2)),
     (named_train_and_test, 2, (8, 0, 2)),
+    (tiny_imagenet, 2, (4, 2, 0)),
+    (one_folder_around, 2, (14, 2, 4)),
+    (json_of_splits, 2, (4, 0, 2)),
+    (list_of_parts, 2, (2, 2, 2)),
     (identifiers, 2, (8, 0, 2)),
     (order_within, 2, (9, 1, 2)),
     (links, 2, (8, 0, 2)),
@@ -191,6 +222,8 @@ EXPECTED: list[tuple[Callable[[Path], None], int, tuple[int, int, int]]] = [
     (benchmark, 2, (2, 0, 2)),
     (numbered, 2, (2, 0, 0)),
     (named_shards, 0, (2, 2, 0)),
+    (said_splits, 1, (4, 0, 2)),
+    (said_splits, 1, (6, 0, 0)),
     (without_splits, 2, (3, 0, 1)),
     (again, 2, (4, 4, 4)),
 ]

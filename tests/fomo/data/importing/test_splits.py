@@ -419,10 +419,12 @@ WHOLE = {
     "list_eval_partition.txt": lambda splits: "".join(
         f"{p} {('train', 'val', 'test').index(s)}\n" for p, s in splits.items()
     ),
-    "eval/list_eval_partition.csv": lambda splits: "image_id,partition\n"
-    + "".join(f"{p},{('train', 'val', 'test').index(s)}\n" for p, s in splits.items()),
-    "Eval/list_eval_partition.txt": lambda splits: "image_name evaluation_status\n"
-    + "".join(f"{p}   {s}\n" for p, s in splits.items()),
+    "eval/list_eval_partition.csv": lambda splits: (
+        "image_id,partition\n" + "".join(f"{p},{('train', 'val', 'test').index(s)}\n" for p, s in splits.items())
+    ),
+    "Eval/list_eval_partition.txt": lambda splits: (
+        "image_name evaluation_status\n" + "".join(f"{p}   {s}\n" for p, s in splits.items())
+    ),
     "split.txt": lambda splits: "".join(f"{p}\t{s}\n" for p, s in splits.items()),
     "partition.jsonl": lambda splits: "".join(json.dumps({"path": p, "subset": s}) + "\n" for p, s in splits.items()),
 }
