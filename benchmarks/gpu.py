@@ -6,7 +6,7 @@ Of a step: milliseconds (median), MFU at the protocol's FLOPs (77 tokens, whole 
 computed, memory at the peak, and the ratio to bare PyTorch, which is what one would write by hand: open_clip's model
 under autocast, its loss, a clipped gradient and fused AdamW. Captions have 12 tokens. Of a run of 80 steps in two
 tasks: its rate beside that of a steady step, from shards of JPEGs of 256 pixels. ``--open-clip`` names a Python whose
-environment has open_clip's training script and webdataset below 1.0. ``--write`` leaves ``gpu_DATE.txt`` beside this
+environment has open_clip's training script and webdataset below 1.0. ``--write`` leaves ``gpu-DATE.txt`` beside this
 file. On a CPU all of it runs at a tiny size, the script apart.
 """
 
@@ -289,7 +289,7 @@ def main() -> None:
             print(each, flush=True)
             lines.append(each)
     if options.write:
-        Path(__file__).with_name(f"gpu_{date.today()}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        Path(__file__).with_name(f"gpu-{date.today()}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Batch:
     """One training batch on the device, the rows of P, D_t and B one after the other.
 
     ``images`` [b, 3, h, w] are normalised, ``tokens`` [b, l] are padded with 0; ``counts`` are the rows of each pool.
+    ``cut`` says where the texts end, if that is known.
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
 
     Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
@@ -71,7 +72,6 @@ class Batch:
     features: Features | None = None
     sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
     cut: Cut | None = None
-    """Where texts end, if that is known."""
 
     def __post_init__(self) -> None:
         if self.sources is None:
