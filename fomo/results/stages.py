@@ -16,7 +16,7 @@ class StageRates:
 
     Rates are of ``training_seconds``, hooks included, evaluations not. ``shares`` are of all its time, evaluations
     included: waiting for data, forward, backward, optimizer, hooks of parts, what is in none of these, evaluation.
-    ``tasks`` are the first and the last that it has steps of.
+    ``tasks`` are the first and the last that it has steps of; ``mfu`` is ``None`` where FLOPs are counted twice.
     """
 
     batch_size: int
@@ -26,7 +26,7 @@ class StageRates:
     evaluation_seconds: float
     samples_per_second: float
     flops_per_second: float
-    mfu: float
+    mfu: float | None
     hfu: float
     peak_flops_per_second: float
     peak_source: str
@@ -55,6 +55,8 @@ def _is_stage(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and all(is_number(row.get(name)) for name in numbers)
+        and "mfu" in row
+        and (row["mfu"] is None or is_number(row["mfu"]))
         and all(is_count(row[name]) for name in COUNTS)
         and isinstance(row.get("peak_source"), str)
         and isinstance(row.get("tasks"), list)
