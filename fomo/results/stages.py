@@ -56,7 +56,8 @@ def _is_stage(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and all(is_number(row.get(name)) for name in numbers)
-        and (row.get("mfu", "") is None or is_number(row.get("mfu")))
+        and "mfu" in row
+        and (row["mfu"] is None or is_number(row["mfu"]))
         and all(is_count(row[name]) for name in COUNTS)
         and isinstance(row.get("peak_source"), str)
         and isinstance(row.get("tasks"), list)

@@ -187,11 +187,20 @@ def test_the_page_tells_where_the_time_went(tmp_path: Path) -> None:
     for words in ("24 1–2 6 57.6 2.5 31.0 42.0 12.5 87.5", "48 2 6", "a &lt;b&gt;table", "&lt;i&gt;forward"):
         assert words in text
     assert "Where the time went" not in page_of(with_stages(tmp_path, [])).text
+    assert "–" in page_of(with_stages(tmp_path, [STAGE | {"mfu": None}])).text
 
 
 @pytest.mark.parametrize(
     "stages",
-    [7, [7], [{}], *([STAGE | {name: None}] for name in STAGE), [STAGE | {"tasks": [1]}], [STAGE | {"steps": 0.5}]],
+    [
+        7,
+        [7],
+        [{}],
+        *([STAGE | {name: None}] for name in STAGE if name != "mfu"),
+        [STAGE | {"mfu": "high"}],
+        [STAGE | {"tasks": [1]}],
+        [STAGE | {"steps": 0.5}],
+    ],
 )
 def test_stages_that_are_none_are_refused(stages: object, tmp_path: Path) -> None:
     with pytest.raises(FomoError, match=r"card\.json: `compute\.stages` is not"):
