@@ -13,7 +13,7 @@ It is decided anew in every call: a network that a hook of somebody else listens
 layer, a method, the mask or the pooling since it was built, computes every layer whole, as open_clip has it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from itertools import chain
 from typing import Any, cast
 
@@ -27,20 +27,17 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from fomo.budget.flops import is_counting
 from fomo.errors import FomoError
+from fomo.model.listeners import is_listened_to
 from fomo.system.text import first_line
 
 CAUSAL = "causal"
 """Stands for the causal mask of a text tower, which is then never read."""
-LOOP = "fomo."
-"""Where hooks that see no difference come from."""
 STEP = 8
 """Texts are cut to a multiple of so many tokens: a compiled block knows few lengths."""
 NUM_GRAPHS = 64
 """Forms of a block that are compiled at most: lengths of text, images, sizes of batches. Torch's own limit of 8 would
 leave to the order in which they come which of them are not, and that is another one in a run that goes on.
 """
-BYPASSED = frozenset(("forward", "attention", "encode_text", "_pool", "_global_pool"))
-"""Methods that are passed by here, or called with less: an object that has one of its own is left to it."""
 
 
 class Attention(nn.MultiheadAttention):
@@ -262,22 +259,6 @@ def _hides_what_follows(network: CLIP) -> bool:
 
 _read_masks: MutableMapping[Tensor, tuple[int | None, bool]] = WeakTensorKeyDictionary()
 """Versions of masks that were read, and whether they are causal."""
-
-
-def is_listened_to(modules: Iterable[nn.Module]) -> bool:
-    """Whether somebody's hook would see what a layer takes or returns, or somebody's method is in a layer's place."""
-    if torch.nn.modules.module._has_any_global_hook():
-        return True
-    return any(not BYPASSED.isdisjoint(each.__dict__) or any(map(_is_foreign, _hooks(each))) for each in modules)
-
-
-def _hooks(module: nn.Module) -> list[Any]:
-    kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return [hook for kind in kinds for hook in kind.values()] if any(kinds) else []
-
-
-def _is_foreign(hook: Any) -> bool:
-    return not str(getattr(hook, "__module__", "")).startswith(LOOP)
 
 
 def blocks_of(network: nn.Module) -> Iterator[Block]:
