@@ -69,9 +69,9 @@ def test_it_is_named_before_the_first_step_where_steps_are_tried() -> None:
     config = prepared.resolved.config
     before = tiny.snapshot(prepared.model.network)
     with deterministic(True), pytest.raises(fomo.FomoError, match=r"no deterministic algorithm for put_"):
-        try_on_device(config, prepared.model, [24, 24], NO_NAMES)
+        try_on_device(config, prepared.model, NO_NAMES)
     assert not tiny.changed(before, prepared.model.network.state_dict())
-    try_on_device(config, prepared.model, [24, 24], NO_NAMES)  # where nothing is refused, nothing is said
+    try_on_device(config, prepared.model, NO_NAMES)  # where nothing is refused, nothing is said
 
 
 def test_without_it_the_result_is_marked_and_going_on_promises_less(

@@ -74,10 +74,12 @@ def test_every_second_is_of_one_phase_and_evaluation_is_apart() -> None:
     expected = {"data": 4, "forward": 8, "backward": 16, "optimizer": 2, "hooks": 9, "other": 2, "evaluation": 47}
     assert row.seconds == pytest.approx(expected)
     assert sum(row.seconds.values()) == pytest.approx(run.clock.now - 100) and row.training_seconds == 41
-    rates = stage_rates(row, charged_flops=50, model_flops=40, best=Peak(10.0, "made up"))
+    rates = stage_rates(row, computed_flops=75, model_flops=50, best=Peak(10.0, "made up"))
     assert sum(rates.shares.values()) == pytest.approx(1) and list(rates.shares) == list(PHASES)
     assert rates.samples_per_second == 4 * 8 / 41 and rates.evaluation_seconds == 47
-    assert (rates.hfu, rates.mfu) == pytest.approx((50 / 41 / 10, 40 / 41 / 10)) and rates.peak_source == "made up"
+    assert (rates.hfu, rates.mfu) == pytest.approx((75 / 41 / 10, 50 / 41 / 10)) and rates.peak_source == "made up"
+    unknown = stage_rates(row, computed_flops=50, model_flops=None, best=Peak(10.0, "made up"))
+    assert unknown.mfu is None and unknown.hfu == pytest.approx(50 / 41 / 10)
 
 
 def test_a_ramp_has_a_row_for_each_size_with_what_comes_before_and_after() -> None:
@@ -168,7 +170,7 @@ def test_an_error_in_a_phase_goes_through() -> None:
         fail()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_events_of_a_gpu_are_read_where_a_step_ends() -> None:
     stages = Stages("cuda")
     matrix = torch.ones(1024, 1024, device="cuda")
