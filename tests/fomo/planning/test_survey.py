@@ -188,7 +188,7 @@ def test_a_device_that_is_not_there_is_refused_and_nothing_is_opened_on_one_that
     assert all(map(on_gpu, ("auto", "cuda", "cuda:1")))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU to measure on")
+@pytest.mark.gpu
 @pytest.mark.parametrize("method", ["finetune", "ewc"])
 def test_the_measured_peak_is_about_the_planned_one(method: str) -> None:
     values = compose(["model=pocket_vit", "batch_size=512", f"method={method}", "runtime.device=cuda"])

@@ -105,7 +105,7 @@ def test_on_a_cpu_nothing_is_copied_or_made_ahead() -> None:
     assert begun == [0] and uploads.arrived(upload)[0] is upload.raw.images
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_what_arrives_on_a_gpu_is_what_was_sent() -> None:
     uploads = Uploads(Runtime("cuda", num_workers=2))
     sent = [raw(number)._replace(images=torch.randint(256, (64, 3, 64, 64), dtype=torch.uint8)) for number in range(9)]
