@@ -205,6 +205,10 @@ def test_a_large_weight_is_finite_and_numbers_and_nothing_are() -> None:
     """The square of the first is not."""
     assert largest([torch.full((3,), -1e30), torch.tensor([2**40]), torch.empty(0)]) == torch.tensor(1e30)
     assert not largest([torch.zeros(2), torch.tensor([0.0, float("nan")], dtype=torch.bfloat16)]).isfinite()
+    assert (
+        largest([torch.tensor([1.0, -float("inf")])]) == float("inf") and largest([]) == largest([torch.empty(0)]) == 0
+    )
+    assert largest([torch.tensor([-3e300], dtype=torch.float64), torch.ones(2, dtype=torch.float16)]) == 3e300
 
 
 class Telling(fomo.Method):
