@@ -14,6 +14,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from fomo.system.determinism import deterministic
+
 # How long an example takes is a matter of the machine, not of the code under test.
 settings.register_profile("fomo", deadline=None)
 settings.load_profile("fomo")
@@ -36,7 +38,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """A test marked ``gpu`` has the GPU, and deterministic algorithms; any other, and its commands, see no GPU."""
-    with _deterministic() if item.get_closest_marker("gpu") else _gpu_hidden():
+    with deterministic(True) if item.get_closest_marker("gpu") else _gpu_hidden():
         return (yield)
 
 
@@ -46,16 +48,6 @@ def _gpu_hidden() -> Iterator[None]:
         patch.setattr(torch.cuda, "is_available", lambda: False)
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         yield
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
