@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fomo.position import Position
     from fomo.results.run import Run, load
     from fomo.running.job import run
+    from fomo.system.ranks import averaged, gathered
     from fomo.system.writing import file_beside
     from fomo.training.step import contrastive, encode
 
@@ -36,10 +37,12 @@ __all__ = [
     "Task",
     "Weights",
     "__version__",
+    "averaged",
     "check_arguments",
     "contrastive",
     "encode",
     "file_beside",
+    "gathered",
     "host_memory",
     "load",
     "plugins",
@@ -58,10 +61,12 @@ _LAZY = {
     "Run": "fomo.results.run:Run",
     "Task": "fomo.method:Task",
     "Weights": "fomo.model.weights:Weights",
+    "averaged": "fomo.system.ranks:averaged",
     "check_arguments": "fomo.config.targets:check_arguments",
     "contrastive": "fomo.training.step:contrastive",
     "encode": "fomo.training.step:encode",
     "file_beside": "fomo.system.writing:file_beside",
+    "gathered": "fomo.system.ranks:gathered",
     "host_memory": "fomo.budget.memory:host_memory",
     "load": "fomo.results.run:load",
     "plugins": "fomo.config.plugins:named",

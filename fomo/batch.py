@@ -61,6 +61,9 @@ class Batch:
     ``cut`` says where the texts end, if that is known.
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
 
+    Where several processes take the steps of a run, each has its own rows of the batch here; ``whole`` are the counts
+    of all of them together, and ``features`` [n, d] are of all n rows. ``fomo.gathered`` makes all rows of one's own.
+
     Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
     device, views of ``sources`` [b, 4]; -1 is what a row does not have. They are the same for a sample throughout the
     run, in whatever task, worker or process; the pair of dataset and sample names it.
@@ -72,11 +75,19 @@ class Batch:
     features: Features | None = None
     sources: Tensor = None  # type: ignore[assignment]  # unknown, where a batch is made by hand
     cut: Cut | None = None
+    whole: tuple[int, int, int] = None  # type: ignore[assignment]  # the counts, where one process has all rows
 
     def __post_init__(self) -> None:
+        if self.whole is None:
+            object.__setattr__(self, "whole", self.counts)
         if self.sources is None:
             shape = (len(self.images), len(Source._fields))
             object.__setattr__(self, "sources", torch.full(shape, UNKNOWN, device=self.images.device))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the batch, those of other processes included."""
+        return sum(self.whole)
 
     @property
     def short_tokens(self) -> Tensor:
@@ -115,6 +126,7 @@ class Batch:
                 images=self.images[rows],
                 tokens=self.tokens[rows],
                 counts=self._counts_of(start, start + size),
+                whole=self._counts_of(start, start + size),
                 features=features,
                 sources=self.sources[rows],
             )

@@ -33,6 +33,14 @@ class WorkerHung(FomoError):
     """A worker does nothing any more; as a rule, a file cannot be read."""
 
 
+class RankLost(FomoError):
+    """Another process of the run has failed or gone; this one can do nothing more. ``told``: it says itself why."""
+
+    def __init__(self, text: str, told: bool = False) -> None:
+        super().__init__(text)
+        self.told = told
+
+
 class Stopped(BaseException):
     """The process was asked to stop, by a signal. What was saved, and where, is added on the way out.
 

@@ -216,8 +216,8 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     result = learner.step(optimizer, batch, experiment.stages.over(meter))
     lost = experiment.nonfinite.lost(at, result)
     ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
-    experiment.stages.step(task.number, len(batch.images), experiment.charged_in(task.number))
-    measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": len(batch.images)}
+    experiment.stages.step(task.number, batch.num_rows, experiment.charged_in(task.number))
+    measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": batch.num_rows}
     experiment.record.step(task.number, step, {**measured, **result.logged}, lost.to_json())
     if result.fault:
         experiment.nonfinite.recover(at, result, learner, optimizer)

@@ -18,6 +18,7 @@ from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
 from fomo.stream.pools import POOLS
+from fomo.system.ranks import exchanged, world
 
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
@@ -115,7 +116,7 @@ class Ledger:
         when = f"in step {step}{', which is lost' if num_lost else ''}"
 
         def of_step(cost: Cost) -> Phases:
-            return without(cost.tasks[task - 1].step(len(batch.images), first=kind[1]), left_out)
+            return without(cost.tasks[task - 1].step(batch.num_rows, first=kind[1]), left_out)
 
         if isinstance(meter, FlopMeter):
             known = self._known.get(kind)
@@ -126,13 +127,14 @@ class Ledger:
             self._charge(task, without(self._known[kind], left_out), of_step)
         self.lost[task - 1] += num_lost
         self.steps[task - 1] += 1
-        for pool, count in zip(POOLS, batch.counts, strict=True):
+        for pool, count in zip(POOLS, batch.whole, strict=True):
             self.samples[pool] += count
 
     def _kind(self, task: int, step: int, batch: Batch) -> tuple[Any, ...]:
         """What steps of one cost have in common: task, whether it costs what the first does, shapes, rows by pool."""
         first = self.plan.is_first_kind(self.applied(task, step))
-        return (task, first, tuple(batch.images.shape), tuple(batch.tokens.shape), batch.counts)
+        shapes = (tuple(batch.images.shape), tuple(batch.tokens.shape))
+        return (task, first, *shapes, batch.counts, batch.whole)
 
     def applied(self, task: int, step: int) -> int:
         """Steps that the state before ``step`` rests on: those whose effect was not lost."""
@@ -153,7 +155,10 @@ class Ledger:
         plan = self.plan
         cost = plan.recomputed.computed if plan.cost and plan.recomputed else plan.cost
         planned = of(cost) if cost else known
+        told = plan.cost.declared if plan.cost and world().size > 1 else ()  # of all rows, of which these are some
         for name in {**phases, **(planned or {})} if planned is not None else ():
+            if name in told:
+                continue
             now, then = (each.get(name, NOTHING).charged for each in (phases, planned or {}))
             if now != then:
                 raise FomoError(
@@ -178,7 +183,7 @@ class Ledger:
             "lost": list(self.lost),
             "phases": [dict(phases) for phases in self.phases],
             "samples": dict(self.samples),
-            "recomputed": self.recomputed,
+            "recomputed": exchanged(self.recomputed),
             "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
         }
 
@@ -187,7 +192,9 @@ class Ledger:
         self.steps = state["steps"]
         self.lost = state["lost"]
         self.samples = state["samples"]
-        self.recomputed = state["recomputed"]
+        by_rank = state["recomputed"]
+        here = world()
+        self.recomputed = by_rank[here.rank] if len(by_rank) == here.size else sum(by_rank) // here.size
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
 

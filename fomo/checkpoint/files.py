@@ -24,7 +24,7 @@ from fomo.system.digest import file_digest
 from fomo.system.reading import parse_json
 from fomo.system.writing import folder_beside
 
-SCHEMA = "fomo.checkpoint/3"
+SCHEMA = "fomo.checkpoint/4"
 TENSORS = "tensors.safetensors"
 STATE = "state.json"
 MAX_STATE_BYTES = 256 * 2**20

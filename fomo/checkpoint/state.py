@@ -47,7 +47,7 @@ def check_state(state: Mapping[str, Any], task: int, step: int | None) -> None:
     Raises:
         NotFinite: an entry is NaN or infinite; it is named as the state has it, ``method.PART.KEY``.
     """
-    for name, tensor in _tensors(state):
+    for name, tensor in tensors_of(state):
         if tensor.is_floating_point() and not bool(tensor.detach().isfinite().all()):
             of_part = name.removeprefix("method.")
             where = "" if of_part == name else f" of the part '{of_part.split('.')[0]}'"
@@ -55,13 +55,13 @@ def check_state(state: Mapping[str, Any], task: int, step: int | None) -> None:
             raise NotFinite(task, step, f"in the state{where}, {name} is not finite{whoever}")
 
 
-def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors_of(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     """The tensors of a tree of mappings and sequences, and the way to each, with points."""
     if isinstance(tree, Tensor):
         yield name, tree
     keyed = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
     for key, value in keyed:
-        yield from _tensors(value, f"{name}.{key}" if name else str(key))
+        yield from tensors_of(value, f"{name}.{key}" if name else str(key))
 
 
 def load_model(network: nn.Module, method: MethodState, state: Mapping[str, Any]) -> None:

@@ -9,10 +9,12 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
-from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
+from fomo.errors import FomoError, RankLost, Stopped, WorkerHung, check_choice
 from fomo.system.signals import INTERRUPTED
 from fomo.system.text import first_line, printable
+from fomo.system.torchrun import are_several, number
 from fomo.system.workers import end_now
 from fomo.version import __version__
 
@@ -62,11 +64,14 @@ def main(arguments: list[str] | None = None) -> None:
     except WorkerHung as error:  # Python would wait for the worker
         end_now(USAGE_ERROR, f"error: {error}")
     except FomoError as error:
+        if are_several():
+            _end_rank(error)
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
         goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
-        end_now(stopped.status, printable(f"{stopped}\n  {shlex.join(['fomo', *goes_on])}"))
+        text = f"{stopped}\n  {shlex.join(['fomo', *goes_on])}" if number() == 0 else ""
+        end_now(stopped.status, printable(text))
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -74,6 +79,15 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         end_now(INTERRUPTED, "interrupted")
+
+
+def _end_rank(error: FomoError) -> NoReturn:
+    """End one of a run's processes: the first to fail says why, and none waits for the others."""
+    from fomo.system.ranks import is_first_to_tell
+
+    is_told = isinstance(error, RankLost) and error.told
+    text = "" if is_told or not is_first_to_tell() else f"error: rank {number()}: {error}"
+    end_now(USAGE_ERROR, printable(text))
 
 
 def command(name: str, arguments: list[str]) -> None:

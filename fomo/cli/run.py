@@ -1,7 +1,7 @@
 """``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
 
 import argparse
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from fomo.config.compose import compose, study, sweep
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
+from fomo.system.torchrun import are_several, number
 
 if TYPE_CHECKING:
     from fomo.config.schema import Resolved
@@ -39,12 +40,21 @@ def main(arguments: list[str]) -> None:
     name = study(options.overrides)
     several = options.multirun or bool(name)
     jobs = sweep(options.overrides) if several else [options.overrides]
-    with Stop().listening() as stop:  # from here on: imports and preparations take their time too
+    with Stop().listening() as stop, _ranks():  # from here on: imports and preparations take their time too
         folders = run_jobs(jobs, options.config, options.show, several, stop)
-    if name and folders:
+    if name and folders and number() == 0:
         from fomo.report.study import write_study
 
         print(write_study(folders, Path("runs") / name))
+
+
+def _ranks() -> AbstractContextManager[object]:
+    """Where ``torchrun`` has started several processes, be one of them."""
+    if not are_several():
+        return nullcontext()
+    from fomo.system.ranks import joined
+
+    return joined()
 
 
 def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
@@ -52,18 +62,20 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
     composed = [compose(job, file) for job in jobs]
     from fomo.config.schema import resolve  # imports torch: what Hydra refuses is refused without it
     from fomo.running.folder import begun_again, run_folder
+    from fomo.system.ranks import from_first, together
 
-    resolved = [resolve(values) for values in composed]
+    with together("it reads its configuration"):
+        resolved = [resolve(values) for values in composed]
     if show:
         print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
-    console = Console()
+    console = Console(quiet=number() > 0)
     again = [each.config.resume == "again" for each in resolved]
-    resolved = [begun_again(each, reserve=len(jobs) > 1) for each in resolved]
-    for number, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
+    resolved = from_first(lambda: [begun_again(each, reserve=len(jobs) > 1) for each in resolved])
+    for count, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
         if named:
-            console.rule(escape(f"run {number} of {len(jobs)}: {' '.join(job)}"))
-        if again[number - 1]:
+            console.rule(escape(f"run {count} of {len(jobs)}: {' '.join(job)}"))
+        if again[count - 1]:
             console.print(printable(f"resume=again: a new run, in {run_folder(each)}"), markup=False, soft_wrap=True)
         run_one(each, console, stop)
     return [run_folder(each) for each in resolved]

@@ -22,6 +22,7 @@ from fomo.stream.definition import Stream
 from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
+from fomo.system.ranks import world
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.rates import with_scales
@@ -241,7 +242,7 @@ def batch_maker(config: Config, clip: ClipModel, drawn_from: StreamPools, steps:
     """
     mixture = Mixture(config.seed, config.sizes, config.mixture, tuple(steps))
     _check_pools(mixture, drawn_from)
-    return BatchMaker(mixture, drawn_from, clip.tokenize, clip.image_size, config.augmentation)
+    return BatchMaker(mixture, drawn_from, clip.tokenize, clip.image_size, config.augmentation, world())
 
 
 def _check_pools(mixture: Mixture, drawn_from: StreamPools) -> None:

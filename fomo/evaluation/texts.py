@@ -9,6 +9,7 @@ from torch import Tensor
 from fomo.model.clip import ClipModel
 from fomo.model.fast import shortest
 from fomo.results.scores import NotFinished
+from fomo.system.ranks import in_turn
 from fomo.system.runtime import Runtime
 
 TEXTS_AT_A_TIME = 256
@@ -57,14 +58,15 @@ def encode_texts(model: ClipModel, texts: Iterable[str], runtime: Runtime) -> Te
     distinct = list(dict.fromkeys(texts))
     tokens = model.tokenize(distinct)
     order = (tokens != model.tokenize([""])[0, -1]).sum(dim=1).argsort(stable=True)
-    features = []
-    for rows in order.split(TEXTS_AT_A_TIME):
-        some = tokens[rows, : shortest(model.network, tokens[rows])]
+    batches = order.split(TEXTS_AT_A_TIME)
+
+    def encoded(number: int) -> Tensor:
+        some = tokens[batches[number], : shortest(model.network, tokens[batches[number]])]
         with runtime.autocast():
-            features.append(model.network.encode_text(some.to(runtime.device), normalize=True))
-    return TextFeatures(
-        {distinct[number]: row for row, number in enumerate(order.tolist())}, torch.cat(features).float()
-    )
+            return model.network.encode_text(some.to(runtime.device), normalize=True)
+
+    features = torch.cat(list(in_turn(len(batches), encoded))).float()
+    return TextFeatures({distinct[number]: row for row, number in enumerate(order.tolist())}, features)
 
 
 def text_features(model: ClipModel, texts: Sequence[str], runtime: Runtime) -> Tensor:

@@ -20,6 +20,7 @@ from fomo.evaluation.image_cache import cache_of
 from fomo.evaluation.image_key import image_key
 from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import recall
+from fomo.evaluation.shares import of_all, own_samples
 from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
 from fomo.results.scores import Evaluation, NotFinished
@@ -186,8 +187,9 @@ def scored_datasets(
         KINDS[each.card.kind](each, samples, config) for each, samples in zip(datasets.values(), splits, strict=True)
     ]
     model.network.eval()
-    images = _images(model, datasets, splits, config, runtime).features(model)
-    with parametrize.cached(), closing(images):
+    own = _images(model, datasets, own_samples(splits, config.batch_size), config, runtime).features(model)
+    images = of_all(own, list(map(len, splits)), config.batch_size)
+    with parametrize.cached(), closing(own):
         texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime)
         for number, group in groupby(images, key=itemgetter(0)):
             try:
@@ -206,7 +208,7 @@ def _images(
 ) -> ImageStream:
     cache = cache_of(runtime)
     each = zip(datasets.values(), splits, strict=True)
-    keys = [image_key(dataset, samples, model.preprocess) for dataset, samples in each] if cache else ()
+    keys = [image_key(dataset, own, model.preprocess) if len(own) else None for dataset, own in each] if cache else ()
     decoder = Decoder(list(datasets), splits, model.preprocess)
     return ImageStream(decoder, config.batch_size, runtime, keys, cache)
 

@@ -12,6 +12,7 @@ from fomo.method import Task
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
+from fomo.system.ranks import world
 from fomo.training.step import Learner
 
 
@@ -54,12 +55,20 @@ def _once(model: ClipModel, device: str, total: int, size: int, max_samples: int
 
 
 def blank_batch(model: ClipModel, device: str, counts: Counts) -> Batch:
-    """Rows of the first sample of the first concept, as noise, with empty captions."""
-    size = sum(counts)
+    """Rows of the first sample of the first concept, as noise, with empty captions; of a run's ranks, each has its own.
+
+    Args:
+        model: Says how large images and texts are.
+        device: Where the batch lies.
+        counts: The rows of each pool, of all ranks.
+    """
+    own = world().share(counts)
+    size = sum(own)
     length: int = model.network.context_length
     return Batch(
         torch.randn(size, 3, model.image_size, model.image_size, device=device),
         torch.zeros(size, length, dtype=torch.long, device=device),
-        counts,
+        (own[0], own[1], own[2]),
         sources=torch.zeros(size, len(Source._fields), dtype=torch.long, device=device),
+        whole=counts,
     )

@@ -26,12 +26,15 @@ from fomo.system.determinism import refused
 from fomo.system.devices import synchronize
 from fomo.system.digest import json_digest
 from fomo.system.memory_fault import is_out_of_memory
+from fomo.system.ranks import alone, largest_of, world
 from fomo.training.nonfinite import check_rewindable
 from fomo.training.step import Learner
 
 TRIED_STEPS = 4
 COUNTED_TWICE = "FLOPs include what is computed twice"
 """The caveat of a ledger whose method cannot be rehearsed, and which computes some things twice to save memory."""
+OF_ONE_RANK = "FLOPs are those of one of several ranks"
+"""The caveat of a ledger whose method cannot be rehearsed, and whose steps several processes take together."""
 
 
 def stream_shape(
@@ -79,7 +82,8 @@ def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], name
     Raises:
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
-    return _cost(config, model, num_samples, names, _keeping_activations(config, model.network))
+    with alone():
+        return _cost(config, model, num_samples, names, _keeping_activations(config, model.network))
 
 
 def _cost(
@@ -145,7 +149,8 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names
     budget = config.budget
     if not budget.needs_rehearsal:
         timed = config.sizes.distinct if budget.unit == "wall_seconds" else ()
-        seconds = {size: _seconds_per_step(config, model, size, names) for size in timed}
+        measured = [_seconds_per_step(config, model, size, names) for size in timed]
+        seconds = dict(zip(timed, largest_of(measured), strict=True))  # no rank is faster than the slowest
         planned = typed_in(budget, config.num_tasks, config.sizes, seconds)
         return _try_to_tell_recomputed(planned, config, model, num_samples, names)
     cost = rehearsed(config, model, num_samples, names)
@@ -157,8 +162,8 @@ def _planned(config: Config, model: ClipModel, num_samples: Sequence[int], names
 def _recomputed(
     cost: Cost, config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames
 ) -> Recomputed | None:
-    """Beside the cost, what is computed as ``runtime`` has it; ``None`` where that is the same."""
-    if not config.runtime.recomputes:
+    """Beside the cost, what this rank computes as ``runtime`` has it; ``None`` where that is the same."""
+    if not (config.runtime.recomputes or world().size > 1):
         return None
     make = partial(factory.learner, config, model.network)
     return Recomputed(cost, _cost(config, model, num_samples, names, make))
@@ -168,13 +173,14 @@ def _try_to_tell_recomputed(
     planned: StepPlan, config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames
 ) -> StepPlan:
     """The plan of a budget that is not one of FLOPs, whose ledger counts some all the same."""
-    if not config.runtime.recomputes:
+    if not (config.runtime.recomputes or world().size > 1):
         return planned
     try:
         cost = rehearsed(config, model, num_samples, names)
         return replace(planned, recomputed=_recomputed(cost, config, model, num_samples, names))
     except FomoError:  # which is no fault where steps are typed in
-        return replace(planned, caveats=(*planned.caveats, COUNTED_TWICE))
+        what = OF_ONE_RANK if world().size > 1 else COUNTED_TWICE
+        return replace(planned, caveats=(*planned.caveats, what))
 
 
 _references: dict[str, int] = {}
@@ -188,7 +194,8 @@ def reference_bytes(config: Config, model: ClipModel) -> int:
     key = json_digest([config.model, repr(model.network), size, mixed])
     if key not in _references:
         shape = stream_shape(config, model, [1], size)
-        cost = full_fine_tuning(_keeping_activations(config, model.network), shape, mixed)
+        with alone():
+            cost = full_fine_tuning(_keeping_activations(config, model.network), shape, mixed)
         _references[key] = cost.peak_bytes
     return _references[key]
 

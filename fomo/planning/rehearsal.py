@@ -29,6 +29,7 @@ from fomo.model.clip import train_mode
 from fomo.planning.rehearsed import RehearsedParts
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
+from fomo.system.ranks import rehearsing, world
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 
@@ -203,8 +204,10 @@ class _Rehearsal:
             self.refresh_every = _period(optimizer)
         train_mode(self.learner.network)
         with self.phases() as phases:
+            counts = self.shape.kinds(task)[kind]
             try:
-                self.learner.step(optimizer, self._batch(self.shape.kinds(task)[kind]), self._with_arithmetic)
+                with rehearsing(counts):
+                    self.learner.step(optimizer, self._batch(counts), self._with_arithmetic)
             except FomoError:
                 raise
             except Exception as error:  # whatever the optimizer's or the model's code raises
@@ -222,13 +225,21 @@ class _Rehearsal:
         self.arithmetic = arithmetic.flops if arithmetic else self.arithmetic  # the last is that of the step
 
     def _batch(self, counts: Counts) -> Batch:
-        size = sum(counts)
+        """A batch of so many rows; of a run's ranks, each has its own."""
+        own = world().share(counts)
+        size = sum(own)
         side = self.shape.image_size
         length: int = self.learner.network.context_length  # type: ignore[assignment]
         with not_counted():  # 32 bytes a row, where an image has thousands
             sources = torch.full((size, len(Source._fields)), UNKNOWN)
         images = torch.empty(size, 3, side, side)
-        return Batch(images, torch.zeros(size, length, dtype=torch.long), counts, sources=sources)
+        tokens = torch.zeros(size, length, dtype=torch.long)
+        return Batch(images, tokens, (own[0], own[1], own[2]), sources=sources, whole=counts)
+
+    def _one_batch(self, num_rows: int) -> Iterator[Batch]:
+        counts = (0, num_rows, 0)
+        with rehearsing(counts):
+            yield self._batch(counts)
 
     def _update_batches(self, num_samples: int) -> UpdateBatches:
         """Batches through D_t. Equal ones are given once, and what the hook does with it is charged for each."""
@@ -238,10 +249,10 @@ class _Rehearsal:
             full, rest = divmod(min(num_samples, max_samples or num_samples), size)
             before = self.meter.so_far()
             if full:
-                yield self._batch((0, size, 0))
+                yield from self._one_batch(size)
                 self.meter.repeat(self.meter.so_far().plus(before, times=-1), full - 1)
             if rest:
-                yield self._batch((0, rest, 0))
+                yield from self._one_batch(rest)
 
         return update_batches
 

@@ -26,7 +26,8 @@ class RunCard:
     and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
     ``num_cut_captions`` the training rows whose caption the context has cut. ``extra_parameters`` are tensors that a
-    plain model lacks, each with the part that makes it, its class and the file that it is in.
+    plain model lacks, each with the part that makes it, its class and the file that it is in. ``num_processes`` have
+    taken the steps together; ``device``, ``num_threads`` and both memories are those of the first one.
     """
 
     scores_sha256: str
@@ -44,6 +45,7 @@ class RunCard:
     weight_decay: Mapping[str, Any] = field(default_factory=dict)
     device: str = ""
     num_threads: int = 0
+    num_processes: int = 1
     peak_memory_gib: float = 0
     peak_memory_allocated_gib: float | None = None
     compute: Mapping[str, Any] | None = None

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fomo.results.layout import EVENTS
@@ -21,13 +22,18 @@ class Record:
     Args:
         scores: The scores to add evaluations to; they name the folder.
         on_step: Called with task, step and loss after each step that was written.
+        num_ranks: How many processes take the run's steps.
+        is_first: Whether this one writes; another one keeps the same and writes nothing.
     """
 
-    def __init__(self, scores: Scores, on_step: OnStep) -> None:
+    def __init__(self, scores: Scores, on_step: OnStep, num_ranks: int = 1, is_first: bool = True) -> None:
         self.scores = scores
         self._caveats = scores.caveats
         self._on_step = on_step
-        self._events = (scores.folder / EVENTS).open("a", encoding="utf-8")
+        self._num_ranks = [num_ranks]
+        self._is_first = is_first
+        path = Path(os.devnull) if not is_first else scores.folder / EVENTS
+        self._events = path.open("a", encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
         """Where the events end, in bytes; the evaluations, and the steps that had no effect."""
@@ -35,15 +41,28 @@ class Record:
             "events_bytes": os.fstat(self._events.fileno()).st_size,
             "evaluations": [each.to_json() for each in self.scores.evaluations],
             "not_finite": list(map(dict, self.scores.not_finite)),
+            "num_ranks": self._num_ranks,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state: later events are cut off, ``scores.json`` is what it was."""
-        self._events.truncate(state["events_bytes"])
+        if self._is_first:
+            self._events.truncate(state["events_bytes"])
+        self._note_ranks(state["num_ranks"])
         evaluations = tuple(map(Evaluation.read, state["evaluations"]))
         self.scores = replace(self.scores, evaluations=evaluations)
         self._note_lost(state["not_finite"])
         if evaluations:
+            self._write_scores()
+
+    def _note_ranks(self, before: Sequence[int]) -> None:
+        now = self._num_ranks[-1:]
+        self._num_ranks = [*before, *(now if now != [*before][-1:] else [])]
+        if len(self._num_ranks) > 1:
+            self._caveats = (*self._caveats, f"processes: {', then '.join(map(str, self._num_ranks))}")
+
+    def _write_scores(self) -> None:
+        if self._is_first:
             self.scores.write()
 
     def step(self, task: int, step: int, measured: Mapping[str, float], lost: Mapping[str, int]) -> None:
@@ -72,7 +91,7 @@ class Record:
     def evaluation(self, evaluation: Evaluation) -> None:
         """Add an evaluation and write ``scores.json`` anew."""
         self.scores = replace(self.scores, evaluations=(*self.scores.evaluations, evaluation))
-        self.scores.write()
+        self._write_scores()
         self.event("evaluation", task=evaluation.task)
 
     def event(self, kind: str, **values: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fomo.planning.planner import COUNTED_TWICE
+from fomo.planning.planner import COUNTED_TWICE, OF_ONE_RANK
 from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SCORES, WEIGHTS
 from fomo.results.stages import StageRates
@@ -16,12 +16,20 @@ from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.devices import Peak
 from fomo.system.digest import file_digest
+from fomo.system.ranks import world
 from fomo.system.stages import Stage
 from fomo.system.usage import utilisation
 
 
-def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
-    """The card of a run whose other files are written."""
+def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) -> RunCard:
+    """The card of a run whose other files are written.
+
+    Args:
+        prepared: The run.
+        folder: Where its files lie.
+        live: Its parts.
+        computed_flops: Of all ranks, what is computed twice included.
+    """
     known = live.known
     device = prepared.resolved.config.runtime.device
     cuda = device.startswith("cuda")
@@ -45,7 +53,8 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
         num_threads=torch.get_num_threads(),
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         peak_memory_allocated_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
-        compute=_compute(live),
+        compute=_compute(live, computed_flops),
+        num_processes=world().size,
         versions=known.versions,
         python=platform.python_version(),
         caveats=live.record.scores.caveats,
@@ -54,14 +63,13 @@ def run_card(prepared: Prepared, folder: Path, live: Live) -> RunCard:
     )
 
 
-def _compute(live: Live) -> dict[str, Any] | None:
+def _compute(live: Live, computed: int) -> dict[str, Any] | None:
     """Rates, MFU and HFU, of the run and of each of its stages; ``None`` for a run that trained nothing."""
     charged = live.ledger.charged_flops
     best = live.known.peak
     if not charged or best is None:
         return None
-    computed = charged + live.ledger.recomputed
-    own = None if COUNTED_TWICE in live.ledger.plan.caveats else charged
+    own = None if {COUNTED_TWICE, OF_ONE_RANK} & set(live.ledger.plan.caveats) else charged
     num_samples = sum(live.ledger.samples.values())
     rates = utilisation(computed, own, num_samples, live.usage.seconds, best)
     stages = [stage_rates(each, computed, own, best) for each in live.usage.stages.rows]

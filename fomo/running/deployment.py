@@ -15,6 +15,7 @@ from fomo.model.clip import ClipModel
 from fomo.model.weights import Weights
 from fomo.running.contents import base_sha256
 from fomo.running.prepared import Prepared
+from fomo.system.memory_fault import during
 from fomo.training.finite import check_weights
 
 NUM_DATASETS = 8
@@ -52,7 +53,7 @@ class Deployment:
         """
         if not self._prepared.is_plain:
             return
-        with ExitStack() as stack:
+        with during("evaluation", 0), ExitStack() as stack:
             try:
                 check = partial(check_weights, self._network, 1)
                 stack.enter_context(self._prepared.methods.deployed(self._network, after=check))

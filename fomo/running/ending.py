@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -23,6 +25,7 @@ from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
 from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
+from fomo.system.ranks import World, exchanged, from_first, lost
 from fomo.system.writing import file_beside
 
 _log = logging.getLogger(__name__)
@@ -46,23 +49,24 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         yield
     except Stopped as stopped:
         checkpointer.writer.wait()
+        exchanged(None)  # a rank that has left would have the others ended before the first one has written
         raise checkpointer.explain(stopped) from None
     except NotFinite as error:
         if error.step is None:
             raise
-        path = _save_batch(prepared, folder, error.task, error.step)
+        path = from_first(partial(_save_batch, prepared, folder, error.task, error.step))
         raise FomoError(f"{error} Its batch, images as they were and tokens, is in {path}.") from None
     except MemoryFault as fault:
         checkpointer.writer.wait()
         raise explain(fault, prepared, checkpointer.writer.newest) from None
     except RuntimeError as error:
-        raise refused(error) or error from None
+        raise refused(error) or lost(error) or error from None
     finally:
         checkpointer.writer.wait()
         live.record.close()
 
 
-def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment) -> None:
+def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment, computed_flops: int) -> None:
     """Write the last files; the card, which says that the run is finished, after all others.
 
     Args:
@@ -70,12 +74,13 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment)
         folder: Its folder.
         live: Its parts, at the end of its last task.
         deployment: Knows what is deployed.
+        computed_flops: Of all ranks, what is computed twice included.
     """
     live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)
-    card = run_card(prepared, folder, live)
+    card = run_card(prepared, folder, live, computed_flops)
     _try_report(folder, card)
     card.write(folder)
 
@@ -91,7 +96,7 @@ def _try_report(folder: Path, card: RunCard) -> None:
 
 def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
     """Make the batch of a step again, and keep it."""
-    raw = prepared.maker[(task, step)]
+    raw = replace(prepared.maker, here=World())[(task, step)]  # all rows, whichever rank had them
     path = folder / BAD_BATCH
     save_file({"images": raw.images.contiguous(), "tokens": raw.tokens}, path)
     return path

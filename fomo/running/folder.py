@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from fomo.checkpoint.files import Checkpoint, latest
+from fomo.checkpoint.files import Checkpoint, Damaged, latest, read
 from fomo.config.schema import Resolved
 from fomo.errors import FomoError
 from fomo.results.config_file import comparable, differences, read_config
@@ -20,6 +20,7 @@ from fomo.results.stream import StreamFile
 from fomo.running.prepared import Prepared
 from fomo.running.resume import refuse_other
 from fomo.system.lock import LOCK, locked
+from fomo.system.ranks import from_first, is_first, together, world
 from fomo.system.writing import scratch_of, write_text
 
 
@@ -119,12 +120,15 @@ def check_resumable(folder: Path, resolved: Resolved, found: bool) -> None:
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Be the one process that runs in a folder; say it in a line when the disk is full.
+    """Be the one run in a folder, which its first rank holds; say it in a line when the disk is full.
 
     Raises:
-        FomoError: another process runs there, or a file could not be written for want of room.
+        FomoError: another run is there, the folder cannot be written to, or a file could not be for want of room.
     """
-    with locked(folder):
+    with ExitStack() as held:
+        with together(f"it takes {folder}"):
+            if is_first():
+                held.enter_context(locked(folder))
         try:
             yield
         except (OSError, SafetensorError) as error:
@@ -146,13 +150,37 @@ def enter(prepared: Prepared, folder: Path) -> Checkpoint | None:
     Raises:
         FomoError: the checkpoint is of another run, or there has to be one and is none.
     """
+    found: list[Checkpoint] = []
+
+    def entered() -> Path | None:
+        found.extend(filter(None, [_entered(prepared, folder)]))
+        return found[0].path if found else None
+
+    path = from_first(entered)
+    prepared.methods.work_in(folder / WORK)
+    if path and not found:
+        with together(f"it reads {path}, which the first rank has written: all hosts need the same folder"):
+            found.append(_read_again(path))
+    return found[0] if found else None
+
+
+def _read_again(path: Path) -> Checkpoint:
+    try:
+        return read(path)
+    except Damaged as error:
+        raise FomoError(
+            f"{path}: rank {world().rank} cannot read the checkpoint ({error}). run.dir has to lie on a file system "
+            "that all hosts share."
+        ) from None
+
+
+def _entered(prepared: Prepared, folder: Path) -> Checkpoint | None:
     found = latest(folder / CHECKPOINTS, folder / EVENTS)
     check_resumable(folder, prepared.resolved, found is not None)
     if found:
         refuse_other(found, prepared.identity)
     else:
         start(folder, prepared.resolved)
-    prepared.methods.work_in(folder / WORK)
     stream = prepared.stream.definition()
     StreamFile(stream["name"], stream["tasks"], stream["retention"], **prepared.stream_hashes).write(folder)
     return found

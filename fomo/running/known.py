@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,6 +10,8 @@ import torch
 
 from fomo.running.prepared import Prepared
 from fomo.system.devices import Peak, peak
+from fomo.system.ranks import world
+from fomo.system.runtime import Runtime
 
 MODULES = {
     "fomo-bench": "fomo.version",
@@ -43,8 +45,14 @@ def known(prepared: Prepared) -> Known:
     return Known(
         device=torch.cuda.get_device_name(runtime.device) if on_gpu else platform.processor() or platform.machine(),
         versions={name: version_of(name) for name in MODULES},
-        peak=peak(runtime.device, runtime.precision) if any(prepared.plan.steps) else None,
+        peak=_peak_of_all(runtime) if any(prepared.plan.steps) else None,
     )
+
+
+def _peak_of_all(runtime: Runtime) -> Peak:
+    """What the devices of all ranks can do together."""
+    one = peak(runtime.device, runtime.precision)
+    return replace(one, flops_per_second=one.flops_per_second * world().size)
 
 
 def version_of(name: str) -> str:

@@ -14,6 +14,7 @@ from fomo.running.deployment import Deployment
 from fomo.running.known import Known, known
 from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import during
+from fomo.system.ranks import is_first, world
 from fomo.system.usage import Usage
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import POLICIES, StopRun
@@ -76,7 +77,7 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     return Live(
         known=known(prepared),
         ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
-        record=Record(_no_scores(prepared, folder), progress.step),
+        record=Record(_no_scores(prepared, folder), progress.step, world().size, is_first()),
         usage=Usage(config.runtime.device),
         batches=Batches(prepared.maker, prepared.model, config.runtime),
         nonfinite=POLICIES[config.on_nan](config.rewind_every),

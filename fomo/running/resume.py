@@ -13,8 +13,8 @@ import torch
 
 from fomo.batch import Batch
 from fomo.checkpoint.files import Checkpoint, Damaged, as_written, numbered, read_identity
-from fomo.checkpoint.state import Stateful, check_state, training_state
-from fomo.checkpoint.writer import CheckpointWriter
+from fomo.checkpoint.state import Stateful, check_state, tensors_of, training_state
+from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
 from fomo.errors import FomoError, Stopped, WorkerHung
 from fomo.loop import Checkpointer, RunProgress
 from fomo.method import Task
@@ -23,9 +23,31 @@ from fomo.results.layout import CHECKPOINTS
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
+from fomo.system.ranks import is_first, largest_of
 from fomo.system.signals import Stop
+from fomo.training.finite import check_alike
 from fomo.training.resuming import go_on
 from fomo.training.step import Learner
+
+
+class Onlooker(CheckpointWriter):
+    """The writer of a rank that writes nothing: the first one does."""
+
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], config: CheckpointConfig, good: Path | None = None
+    ) -> None:
+        self._good = [good] if good else []
+        self._writing = None
+
+    def is_due(self) -> bool:
+        """Never: the first rank says when."""
+        return False
+
+    def save(self, tree: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def discard(self) -> None:
+        """Nothing."""
 
 
 class DiskCheckpointer(Checkpointer):
@@ -99,6 +121,7 @@ class DiskCheckpointer(Checkpointer):
         """
         state = training_state(self._learner.network, self._learner.methods, optimizer)
         check_state(state, progress.task, progress.steps and progress.steps - 1)
+        check_alike(dict(tensors_of(state)), str(progress))
         self.writer.save(
             {
                 "place": progress._asdict(),
@@ -112,9 +135,11 @@ class DiskCheckpointer(Checkpointer):
     def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
         self._unsaved = progress, optimizer
-        if self.writer.is_due() or self._stop.asked:
+        is_due, asked = largest_of([self.writer.is_due(), self._stop.asked])
+        if is_due or asked:
             self.save(progress, optimizer)
-        self._stop.raise_if_asked()
+        if asked:
+            self._stop.raise_if_asked()
 
     def interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
@@ -158,7 +183,8 @@ def start_or_resume(
         found: What it goes on from; ``None``: it starts anew.
     """
     config = prepared.resolved.config.checkpoint
-    writer = CheckpointWriter(folder / CHECKPOINTS, prepared.identity, config, found.path if found else None)
+    make = CheckpointWriter if is_first() else Onlooker
+    writer = make(folder / CHECKPOINTS, prepared.identity, config, found.path if found else None)
     checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found)
     if checkpointer.start:
         live.record.event("resume", **checkpointer.start._asdict())

@@ -20,9 +20,10 @@ from fomo.running.folder import FolderState, check_resumable, enter, holding, ru
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
 from fomo.running.resume import kept_steps, start_or_resume
+from fomo.running.same import check_same_run
+from fomo.system import ranks
 from fomo.system.determinism import deterministic
 from fomo.system.lock import check_free
-from fomo.system.memory_fault import during
 from fomo.system.signals import Stop
 
 UNSURE = "With runtime.deterministic=false it may end in other last bits than a run that was not stopped."
@@ -72,28 +73,37 @@ def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
         FomoError: the folder holds something else, or what a finished run was made with is not what is there now.
         Stopped: it was asked to stop.
     """
+    folder, state = ranks.from_first(lambda: _found(resolved, audience))
+    if state is FolderState.FINISHED:
+        with audience.busy("comparing what it was made with to what is there"):
+            unknown = ranks.from_first(lambda: check_unchanged(folder, resolved))
+        audience.say(" ".join([f"{folder} is finished: nothing to do.", unknown]).strip())
+        return folder
+    exact = deterministic(resolved.config.runtime.deterministic)
+    with exact, audience.busy("preparing models and images (drawn once, then cached)"), ranks.together("it prepares"):
+        prepared = prepare(resolved, kept_steps(folder))
+    check_same_run(prepared)
+    with audience.watching() as progress:
+        execute(prepared, folder, progress, stop)
+    return folder
+
+
+def _found(resolved: Resolved, audience: Audience) -> tuple[Path, FolderState]:
+    """The folder of a run, and what is to be done there."""
     folder = run_folder(resolved)
     state = state_of(folder, resolved)
     checkpoints = numbered(folder / CHECKPOINTS)
     if state is FolderState.FINISHED:
         for left in checkpoints.values():  # its process was killed while it removed them
             shutil.rmtree(left, ignore_errors=True)
-        with audience.busy("comparing what it was made with to what is there"):
-            unknown = check_unchanged(folder, resolved)
-        audience.say(" ".join([f"{folder} is finished: nothing to do.", unknown]).strip())
-        return folder
+        return folder, state
     check_resumable(folder, resolved, bool(checkpoints))
     check_free(folder)
     if state is FolderState.UNFINISHED:
         goes_on = "it goes on from its last checkpoint" if checkpoints else "it starts again"
         unsure = "" if resolved.config.runtime.deterministic or not checkpoints else f" {UNSURE}"
         audience.say(f"{folder} holds an unfinished run of this experiment: {goes_on}.{unsure}")
-    exact = deterministic(resolved.config.runtime.deterministic)
-    with exact, audience.busy("preparing models and images (drawn once, then cached)"):
-        prepared = prepare(resolved, kept_steps(folder))
-    with audience.watching() as progress:
-        execute(prepared, folder, progress, stop)
-    return folder
+    return folder, state
 
 
 def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Prepared:
@@ -135,7 +145,8 @@ def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | N
         FomoError: another process runs in ``folder``, or what lies there is of another run.
     """
     with holding(folder), deterministic(prepared.resolved.config.runtime.deterministic):
-        if state_of(folder, prepared.resolved) is not FolderState.FINISHED:  # it may be by now
+        state = ranks.from_first(lambda: state_of(folder, prepared.resolved))
+        if state is not FolderState.FINISHED:  # it may be by now
             _execute(prepared, folder, progress, stop or Stop())
 
 
@@ -169,13 +180,14 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
-    with explained(prepared, folder, live, checkpointer), live.batches.announced(left):
+    one_place = stop.among(ranks.most if ranks.world().size > 1 else None)
+    with explained(prepared, folder, live, checkpointer), one_place, live.batches.announced(left):
         begun = learner.logged()
         if checkpointer.start is None:
             live.record.logged("begin_run", 0, begun)
-            with during("evaluation", 0):
-                deployment.try_early()
+            deployment.try_early()
             learner.logged()  # nobody asked for what a try has to say
         loop.run(experiment)
-    finish(prepared, folder, live, deployment)
+    computed = sum(ranks.exchanged(live.ledger.charged_flops + live.ledger.recomputed))
+    ranks.from_first(lambda: finish(prepared, folder, live, deployment, computed))
     checkpointer.writer.discard()

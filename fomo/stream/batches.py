@@ -16,6 +16,7 @@ from fomo.errors import check_allowed
 from fomo.stream.cut_texts import Tokenize, num_cut
 from fomo.stream.mixture import Counts, Mixture
 from fomo.stream.pools import POOLS, AnyPool, StreamPools
+from fomo.system.ranks import ALONE, World
 
 CROP_ATTEMPTS = 10
 MAX_CACHED_CAPTIONS = 100_000
@@ -33,6 +34,8 @@ class RawBatch(NamedTuple):
     """int64 [b, 4]: the :class:`fomo.data.drawn.Source` of each row."""
     counts: Counts
     """Samples of P, D_t and B."""
+    whole: Counts
+    """Those of all ranks together."""
     skipped: tuple[Skipped, ...] = ()
     """What was left out."""
     num_cut: int = 0
@@ -100,6 +103,8 @@ class BatchMaker:
     """Pixels of a side."""
     augmentation: Augmentation
     """What an image is cropped to before it is scaled."""
+    here: World = ALONE
+    """Of a batch, the rows of this rank are made."""
     _encodings: dict[str, EncodedCaption] = field(default_factory=dict, init=False, repr=False)
     _task: int = field(default=0, init=False, repr=False)
     _task_pools: dict[str, AnyPool] = field(default_factory=dict, init=False, repr=False)
@@ -110,7 +115,8 @@ class BatchMaker:
         return int(self.tokenize([""])[0, -1])
 
     def __reduce__(self) -> tuple[type["BatchMaker"], tuple[Any, ...]]:
-        return BatchMaker, (self.mixture, self.pools, self.tokenize, self.image_size, self.augmentation)
+        made_of = (self.mixture, self.pools, self.tokenize, self.image_size, self.augmentation, self.here)
+        return BatchMaker, made_of
 
     def __getitem__(self, key: BatchKey) -> RawBatch:
         return self._of_pass(key) if isinstance(key, PassKey) else self._of_step(*key)
@@ -135,14 +141,22 @@ class BatchMaker:
         return self._task_pools
 
     def _made(self, rows: Sequence[tuple[AnyPool, int]], keys: Sequence[int | str], counts: Counts) -> RawBatch:
-        """The batch of the samples ``rows``, each a pool and a number in it; ``keys`` seed its crops and captions."""
+        """This rank's part of the batch of samples ``rows``, each a pool and a number in it.
+
+        Args:
+            rows: All of the batch.
+            keys: Seed its crops and captions.
+            counts: Samples of each pool.
+        """
+        own = self.here.rows(len(rows))
+        # Drawn for the whole batch, so that a rank draws for its rows what one process would.
+        crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))[own]
+        choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))[own]
+        rows = rows[own]
         images = np.empty((len(rows), self.image_size, self.image_size, 3), dtype=np.uint8)
         sources = np.empty((len(rows), len(Source._fields)), dtype=np.int64)
         encoded: list[EncodedCaption] = []
         skipped: dict[Skipped, None] = {}
-        # Drawn for the whole batch, so that a process that makes a part of it draws the same.
-        crops = rng.generator(self.mixture.seed, "crop", *keys).random((len(rows), CROP_ATTEMPTS, 4))
-        choices = rng.generator(self.mixture.seed, "caption", *keys).random(len(rows))
         for row, (pool, index) in enumerate(rows):
             image, captions, left_out, sources[row] = pool.draw(index)
             images[row] = random_crop(image, self.image_size, crops[row], self.augmentation.scale)
@@ -152,7 +166,8 @@ class BatchMaker:
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
             tokens=torch.stack([each.tokens for each in encoded]),
             sources=torch.from_numpy(sources),
-            counts=counts,
+            counts=self.here.share(counts),  # type: ignore[arg-type]  # three, as there were
+            whole=counts,
             skipped=tuple(skipped),
             num_cut=sum(each.is_cut for each in encoded),
         )

@@ -6,7 +6,7 @@ evaluation, a merge), is abandoned at once, since it is done again from the chec
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,16 +19,20 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 STATUS = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGINT: INTERRUPTED}
 
+Agree = Callable[[int], int]
+
 
 class Stop:
     """Whether the run is asked to stop. Signals count within :meth:`listening` alone.
 
-    A signal raises :class:`~fomo.errors.Stopped` at once, wherever the program is, except within :meth:`postponed`.
+    A signal raises :class:`~fomo.errors.Stopped` at once, wherever the program is, except within :meth:`postponed` and
+    :meth:`among`.
     """
 
     def __init__(self) -> None:
         self._asked: signal.Signals | None = None
         self._postponed = False
+        self._agree: Agree | None = None
 
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
@@ -47,7 +51,7 @@ class Stop:
                 end_now(INTERRUPTED, "interrupted twice: ended without waiting. The same command goes on.")
             return
         self._asked = signal.Signals(number)
-        if not self._postponed:
+        if not self._postponed and self._agree is None:
             self.raise_if_asked()
 
     @contextmanager
@@ -66,10 +70,24 @@ class Stop:
         before = self._postponed
         self._postponed = False
         try:
-            self.raise_if_asked()
+            if self._agree is None:
+                self.raise_if_asked()
             yield
         finally:
             self._postponed = before
+
+    @contextmanager
+    def among(self, agree: "Agree | None") -> Iterator[None]:
+        """During the block all processes of a run stop at one place: where each asks whether it is to.
+
+        Args:
+            agree: The largest number of a signal that any of them has, 0 for none; ``None``: there are no others.
+        """
+        self._agree = agree
+        try:
+            yield
+        finally:
+            self._agree = None
 
     @property
     def asked(self) -> bool:
@@ -77,10 +95,13 @@ class Stop:
         return self._asked is not None
 
     def raise_if_asked(self) -> None:
-        """Stop the run if a signal has come.
+        """Stop the run if a signal has come, to whichever of its processes.
 
         Raises:
             Stopped: it has.
         """
+        number = self._agree(self._asked or 0) if self._agree else 0
+        if number:
+            self._asked = signal.Signals(number)
         if self._asked is not None:
             raise Stopped(self._asked.name, STATUS[self._asked])

@@ -124,7 +124,8 @@ def end_now(status: int, message: str) -> NoReturn:
         child.kill()
     sys.stdout.flush()
     show_cursor = "\033[?25h\n" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
-    os.write(2, f"{show_cursor}{message}\n".encode())
+    if message:
+        os.write(2, f"{show_cursor}{message}\n".encode())
     os._exit(status)
 
 

@@ -1,13 +1,20 @@
 """Whether what a step or a hook makes is finite, and who made it not so."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from fomo.errors import NotFinite
+from fomo.errors import FomoError, NotFinite
+from fomo.system.ranks import check_same, exchanged, world
 
+OWN_ROWS = (
+    "a part computes with the rows of its own process alone, or draws otherwise in each. Rows of all processes are "
+    "fomo.gathered(rows), and batch.features has those of the features; draw from fomo.rng.generator alone. `fomo "
+    "check --processes 2` tries it; one_process says in the class why it cannot be."
+)
+"""What is wrong where the processes of a run do not compute alike."""
 Fetch = Callable[[Sequence[Tensor]], list[float]]
 """Reads scalars on the host, in one transfer."""
 
@@ -51,6 +58,8 @@ class Scalars:
     def fault(self) -> str:
         """The first one that is not finite, and its value; empty if all are. Waits for the device."""
         read = dict(zip(self._unread, self._fetch(list(self._unread.values())), strict=True))
+        if self._fetch is fetched:
+            check_same(read, OWN_ROWS)
         self._unread = {}
         self.values |= read
         bad = [f"{name} is {value}" for name, value in read.items() if not abs(value) < float("inf")]
@@ -58,14 +67,38 @@ class Scalars:
 
 
 def check_weights(network: nn.Module, task: int, after: str) -> None:
-    """Refuse a network that a hook has left with weights that are not finite.
+    """Refuse a network that a hook has left with weights that are not finite, or other ones in every process.
 
     Raises:
         NotFinite: the first such weight or buffer, and ``after`` what.
+        FomoError: the processes of the run differ.
     """
     name = not_finite(network)
     if name:
         raise NotFinite(task, None, f"'{name}' is not finite after {after}")
+    check_alike(network.state_dict(), f"task {task}, after {after}")
+
+
+def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
+    """Refuse tensors of which the processes of a run have other bits each.
+
+    Raises:
+        FomoError: the first such tensor.
+    """
+    if world().size == 1:
+        return
+    own = {name: _sum_of_bits(value) for name, value in tensors.items()}
+    of_first, *others = exchanged(own)
+    for rank, found in enumerate(others, start=1):
+        names = [name for name in {**of_first, **found} if of_first.get(name) != found.get(name)]
+        if names:
+            raise FomoError(f"{when}: '{names[0]}' is not the same on ranks 0 and {rank}: {OWN_ROWS}")
+
+
+def _sum_of_bits(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    flat = tensor.detach().contiguous().reshape(-1)
+    return int(flat.view(whole[flat.element_size()]).sum(dtype=torch.int64)), tuple(tensor.shape)
 
 
 def not_finite(network: nn.Module) -> str:

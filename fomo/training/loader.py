@@ -18,7 +18,9 @@ from fomo.model.clip import ClipModel
 from fomo.model.fast import shortest
 from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.stream.definition import StreamNames
+from fomo.stream.mixture import Counts
 from fomo.system.feed import Feed
+from fomo.system.ranks import exchanged, is_first
 from fomo.system.runtime import Runtime
 from fomo.training.uploads import Upload, Uploads
 
@@ -74,6 +76,10 @@ class Batches:
         cut_before = self.num_cut
         raws = self._feed([(task, step) for step in range(start, num_steps)])
         yield from map(self._counted, self._uploads(raws))  # none is held while it is learned from
+        self.skipped, self.num_cut = self._of_all_ranks()
+        if not is_first():
+            self.num_cut = 0  # they are the first rank's now
+            return
         if new := list(self.skipped)[num_known:]:
             _log.warning("task %d, left out of the pretraining pool: %s", task, summary(new))
         if self.num_cut > cut_before:
@@ -81,12 +87,19 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know: all else is a function of the position."""
-        return {"skipped": [tuple(each) for each in self.skipped], "num_cut": self.num_cut}
+        skipped, num_cut = self._of_all_ranks()
+        return {"skipped": [tuple(each) for each in skipped], "num_cut": num_cut}
+
+    def _of_all_ranks(self) -> tuple[dict[Skipped, None], int]:
+        """What all ranks have left out, and how many captions they have cut."""
+        found = exchanged((list(self.skipped), self.num_cut))
+        skipped = {each: None for of_rank, _ in found for each in of_rank}
+        return skipped, sum(num_cut for _, num_cut in found)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
         self.skipped = {Skipped(*each): None for each in state["skipped"]}
-        self.num_cut = state["num_cut"]
+        self.num_cut = state["num_cut"] if is_first() else 0
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -124,10 +137,13 @@ class Batches:
     def _ready(self, upload: Upload) -> Batch:
         num_tokens = shortest(self._model.network, upload.raw.tokens)
         images, tokens, sources = self._uploads.arrived(upload)
-        pretraining, update, buffer = upload.raw.counts  # pinning makes a list of it
         images = self._model.normalize(images)
-        counts = (pretraining, update, buffer)
-        return Batch(images, tokens, counts, sources=sources, cut=cut_at(num_tokens, tokens))
+        counts, whole = (_counts(*each) for each in (upload.raw.counts, upload.raw.whole))  # pinning makes lists
+        return Batch(images, tokens, counts, sources=sources, cut=cut_at(num_tokens, tokens), whole=whole)
+
+
+def _counts(pretraining: int, update: int, buffer: int) -> Counts:
+    return pretraining, update, buffer
 
 
 def counted(skipped: Collection[Skipped]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.fast import may_cut
+from fomo.system.ranks import gathered, world
 from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
+from fomo.training.spread import Spread
 
 MakeOptimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 
@@ -57,6 +59,7 @@ class Learner:
         autocast: Opens the precision that the forward pass is computed in.
         micro_batch: Rows that are encoded at once; ``None``: the whole batch.
         fetch: Reads scalars; on fake tensors, which have no values, something else has to stand in.
+        spread: Shares a step among the ranks of a run.
     """
 
     network: nn.Module
@@ -67,6 +70,7 @@ class Learner:
     autocast: Callable[[], AbstractContextManager[None]]
     micro_batch: int | None = None
     fetch: Fetch = fetched
+    spread: Spread = field(default_factory=Spread)
 
     def optimizer(self, meter: Meter = unmetered, order: Sequence[str] | None = None) -> torch.optim.Optimizer | None:
         """A fresh optimizer over what the method trains; ``None`` if that is nothing.
@@ -173,26 +177,26 @@ class Learner:
 
     def _gradients(self, batch: Batch, meter: Meter, scalars: Scalars) -> Tensor:
         """The loss of a batch, noted as every part makes it; its gradients are then at the parameters."""
-        network = self.network
-        encoded = self._encoded(batch)
-        with folded_once_a_call(network):
+        with folded_once_a_call(self.network):
             with self.autocast():
-                with meter("forward"):
-                    features = encoded(network, batch)
-                    loss = symmetric_loss(features)
-                scalars.note("the loss", loss)
-                loss = self.methods.loss(
-                    network, replace(batch, features=features), loss, meter, partial(_note_loss, scalars)
-                )
+                loss = self.spread.loss(self.network, self._loss, batch, meter, scalars)
             with meter("backward"):
                 loss.backward()
         return loss
 
+    def _loss(self, batch: Batch, meter: Meter, scalars: Scalars) -> Tensor:
+        network = self.network
+        with meter("forward"):
+            features = of_all_rows(self._encoded(batch)(network, batch), batch)
+            loss = symmetric_loss(features)
+        scalars.note("the loss", loss)
+        return self.methods.loss(network, replace(batch, features=features), loss, meter, partial(_note_loss, scalars))
+
     def _encoded(self, batch: Batch) -> Callable[[nn.Module, Batch], Features]:
         """What encodes a batch: in pieces where it is larger than ``micro_batch``."""
         if self.micro_batch is None or len(batch.images) <= self.micro_batch:
-            return encode
-        return MicroBatches(self.micro_batch, encode, self.autocast).features
+            return encode_rows
+        return MicroBatches(self.micro_batch, encode_rows, self.autocast).features
 
 
 def _note_loss(scalars: Scalars, part: str, loss: Tensor) -> None:
@@ -218,11 +222,27 @@ def seed_layers(*keys: rng.Key) -> None:
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:
-    """The unit features of a batch's images and texts, with gradient, and exp(logit_scale).
+    """The unit features of all of a batch's images and texts, with gradient, and exp(logit_scale).
 
-    They are taken in the precision and mode that the network is in.
+    They are taken in the precision and mode that the network is in. Where several processes take the steps of a run,
+    each encodes its own rows, and has the features of all.
     """
+    return of_all_rows(encode_rows(network, batch), batch)
+
+
+def encode_rows(network: nn.Module, batch: Batch) -> Features:
+    """The features of the rows that this process has of a batch."""
     return Features(*network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3])
+
+
+def of_all_rows(own: Features, batch: Batch) -> Features:
+    """The features of all rows of a batch, from those of each process's rows: one exchange each way."""
+    if world().size == 1:
+        return own
+    both = torch.cat([own.images, own.texts], dim=1)
+    found = gathered(both, batch.num_rows if batch.whole != batch.counts else None)
+    images, texts = found.split([own.images.shape[1], own.texts.shape[1]], dim=1)
+    return Features(images, texts, own.scale)
 
 
 def contrastive(network: nn.Module, batch: Batch) -> Tensor:

@@ -73,7 +73,8 @@ class Distillation(fomo.Method):
         Raises:
             FomoError: fewer than two rows count.
         """
-        rows = batch.counts[0] if self.pool_rows_only else len(batch.images)
+        own = batch.counts[0] if self.pool_rows_only else len(batch.images)
+        rows = batch.whole[0] if self.pool_rows_only else batch.num_rows
         if rows < 2:
             raise fomo.FomoError(
                 f"regularizer: {rows} of the batch's rows are of the pretraining pool; distillation compares 2 at "
@@ -81,7 +82,8 @@ class Distillation(fomo.Method):
             )
         images, texts, scale = batch.features or fomo.encode(network, batch)
         with torch.no_grad():
-            base = fomo.Features(*self.teacher(batch.images[:rows], batch.tokens[:rows])[:3])
+            base = fomo.Features(*self.teacher(batch.images[:own], batch.tokens[:own])[:3])
+            base = base._replace(images=fomo.gathered(base.images), texts=fomo.gathered(base.texts))
         if self.teacher_texts:
             _, texts, scale = base
         logits = similarities(images[:rows], texts[:rows], scale)

@@ -39,7 +39,7 @@ def fisher(
                 _fold(network)
                 loss = fomo.contrastive(network, batch)
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        for total, gradient in zip(sums.values(), gradients, strict=True):
+        for total, gradient in zip(sums.values(), fomo.averaged(gradients), strict=True):
             total.addcmul_(gradient, gradient)
         num_batches += 1
     if not num_batches:

@@ -21,7 +21,7 @@ def same(one: BatchMaker, other: BatchMaker) -> bool:
         torch.equal(a.images, b.images)
         and torch.equal(a.tokens, b.tokens)
         and torch.equal(a.sources, b.sources)
-        and (a.counts, a.skipped, a.num_cut) == b[3:]
+        and (a.counts, a.whole, a.skipped, a.num_cut) == b[3:]
         for a, b in ((one[key], other[key]) for key in KEYS)
     )
 
