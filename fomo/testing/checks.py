@@ -294,12 +294,17 @@ class Kit:
 
     def check_processes(self) -> None:
         """Both tasks in several processes, in fp64: all of them end where one does, to rounding."""
-        here = self.world().in_double()
+        here, alone = self._in_double
         base = weights.folded(here.model.network)
-        whole = self._together(here)
         for rank, found in enumerate(on_ranks(self.processes, partial(self._together, here))):
-            off = unlike(whole, found, base, ROUNDING_IN_DOUBLE)
+            off = unlike(alone, found, base, ROUNDING_IN_DOUBLE)
             require_none(off, f"rank {rank} of {self.processes} ends elsewhere than one process does:")
+
+    @cached_property
+    def _in_double(self) -> tuple[World, State]:
+        """The world in fp64, and where two tasks end in this process."""
+        here = self.world().in_double()
+        return here, self._together(here)
 
     def _together(self, here: World) -> State:
         """Where two tasks end in the processes at hand."""

@@ -3,11 +3,11 @@
 import gc
 import math
 import tracemalloc
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, allclose
 
 from fomo.testing.trial import State
@@ -61,14 +61,16 @@ def unlike(one: State, other: State, base: State, most: float) -> list[str]:
     """
     found = [f"{name} (in one alone)" for name in sorted(set(one) ^ set(other))]
     moved = {name: _moved(value, base.get(name.removesuffix(" as deployed"))) for name, value in one.items()}
-    usual: dict[str, list[Tensor]] = {}
+    squares = {name: float(by.square().sum()) for name, by in moved.items()}
+    of_table = defaultdict[str, float](float)
+    entries = Counter[str]()
     for name, by in moved.items():
-        usual.setdefault(_table(name), []).append(by)
+        of_table[_table(name)] += squares[name]
+        entries[_table(name)] += len(by)
     for name in one.keys() & other.keys():
-        of_table = torch.cat(usual[_table(name)])
-        least = IDLE * of_table.norm() / max(1, len(of_table)) ** 0.5 * len(moved[name]) ** 0.5
-        off = (one[name].double() - other[name].double()).norm()
-        share = float(off / torch.maximum(moved[name].norm(), least).clamp(min=1e-30))
+        usual = of_table[_table(name)] / max(1, entries[_table(name)]) * len(moved[name])
+        off = float((one[name].double() - other[name].double()).norm())
+        share = off / max(squares[name] ** 0.5, IDLE * usual**0.5, 1e-30)
         if not share <= most:
             found.append(f"{name} (by {share:.2g} of what it has moved)")
     return sorted(found)
