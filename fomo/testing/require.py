@@ -50,8 +50,8 @@ IDLE = 1e-3
 that of keys' biases, is rounding alone, and whatever it makes is compared with what the others do."""
 
 
-def unlike(one: State, other: State, base: State, most: float) -> list[str]:
-    """Names that are in one alone, or whose values differ by too much; each with the share by which it does.
+def unlike(one: State, other: State, base: State, most: float) -> dict[str, float]:
+    """Names that are in one alone, or whose values differ by too much, and the share by which they do.
 
     Args:
         one: Tensors by name.
@@ -59,7 +59,7 @@ def unlike(one: State, other: State, base: State, most: float) -> list[str]:
         base: Where they have started; what it lacks has started at 0.
         most: The share of what a tensor has moved since then that it may differ by.
     """
-    found = [f"{name} (in one alone)" for name in sorted(set(one) ^ set(other))]
+    found = dict.fromkeys(set(one) ^ set(other), float("inf"))
     moved = {name: _moved(value, base.get(name.removesuffix(" as deployed"))) for name, value in one.items()}
     squares = {name: float(by.square().sum()) for name, by in moved.items()}
     of_table = defaultdict[str, float](float)
@@ -72,8 +72,8 @@ def unlike(one: State, other: State, base: State, most: float) -> list[str]:
         off = float((one[name].double() - other[name].double()).norm())
         share = off / max(squares[name] ** 0.5, IDLE * usual**0.5, 1e-30)
         if not share <= most:
-            found.append(f"{name} (by {share:.2g} of what it has moved)")
-    return sorted(found)
+            found[name] = share
+    return dict(sorted(found.items()))
 
 
 def _moved(value: Tensor, start: Tensor | None) -> Tensor:
