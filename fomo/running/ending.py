@@ -44,6 +44,7 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
     """
     try:
         yield
+        live.usage.stop()  # what is written from here on holds up no training
     except Stopped as stopped:
         checkpointer.writer.wait()
         raise checkpointer.explain(stopped) from None
@@ -71,7 +72,6 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment)
         live: Its parts, at the end of its last task.
         deployment: Knows what is deployed.
     """
-    live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)

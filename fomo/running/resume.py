@@ -24,6 +24,7 @@ from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
 from fomo.system.signals import Stop
+from fomo.system.stages import Stages
 from fomo.training.resuming import go_on
 from fomo.training.step import Learner
 
@@ -37,6 +38,7 @@ class DiskCheckpointer(Checkpointer):
         learner: Its network and method are kept.
         parts: Everything else that has state, by the name that it is kept under.
         found: What the run goes on from; the parts are loaded at once. ``None``: the run starts anew.
+        stages: Times what saving holds up.
 
     Raises:
         FomoError: the state of ``found`` is not one that this run writes.
@@ -49,8 +51,10 @@ class DiskCheckpointer(Checkpointer):
         learner: Learner,
         parts: Mapping[str, Stateful],
         found: Checkpoint | None,
+        stages: Stages | None = None,
     ) -> None:
         self.writer = writer
+        self._stages = stages or Stages()
         self._stop = stop
         self._learner = learner
         self._parts = dict(parts)
@@ -97,15 +101,16 @@ class DiskCheckpointer(Checkpointer):
         Raises:
             NotFinite: the state is none to go on from.
         """
-        state = training_state(self._learner.network, self._learner.methods, optimizer)
-        check_state(state, progress.task, progress.steps and progress.steps - 1)
-        self.writer.save(
-            {
-                "place": progress._asdict(),
-                **state,
-                **{name: part.state_dict() for name, part in self._parts.items()},
-            }
-        )
+        with self._stages.during("checkpoint"):
+            state = training_state(self._learner.network, self._learner.methods, optimizer)
+            check_state(state, progress.task, progress.steps and progress.steps - 1)
+            self.writer.save(
+                {
+                    "place": progress._asdict(),
+                    **state,
+                    **{name: part.state_dict() for name, part in self._parts.items()},
+                }
+            )
         self._saved = progress
         self._unsaved = None
 
@@ -159,7 +164,7 @@ def start_or_resume(
     """
     config = prepared.resolved.config.checkpoint
     writer = CheckpointWriter(folder / CHECKPOINTS, prepared.identity, config, found.path if found else None)
-    checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found)
+    checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found, live.usage.stages)
     if checkpointer.start:
         live.record.event("resume", **checkpointer.start._asdict())
     return checkpointer

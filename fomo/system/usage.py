@@ -90,7 +90,7 @@ class Usage:
     def paused(self) -> Iterator[None]:
         """Neither the seconds nor the joules of the block are counted as training."""
         self.stop()
-        with self.stages.evaluating():
+        with self.stages.during("evaluation"):
             yield
         self._resume()
 

@@ -16,7 +16,8 @@ from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.fast import may_cut
-from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
+from fomo.system.magnitude import largest
+from fomo.training.finite import Fetch, Scalars, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
