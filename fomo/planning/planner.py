@@ -136,9 +136,10 @@ def try_on_device(config: Config, model: ClipModel, names: StreamNames) -> None:
         FomoError: the device has no deterministic algorithm for an operation.
     """
     copied = replace(model, network=copy.deepcopy(model.network))
+    compiles = config.runtime.compile is not None
     try:
-        with deterministic(config.runtime.deterministic):  # what is compiled without is compiled again with it
-            trial(config, copied, max(config.sizes.distinct), names, of_all_forms=config.runtime.compile is not None)
+        with deterministic(compiles and config.runtime.deterministic):  # without, all is compiled again in the run
+            trial(config, copied, max(config.sizes.distinct), names, of_all_forms=compiles)
     except RuntimeError as error:
         if found := refused(error):
             raise found from None

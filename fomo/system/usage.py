@@ -102,7 +102,12 @@ class Usage:
         """Add what has been used since the clock was started."""
         synchronize(self._device)
         self.seconds += time.perf_counter() - self._started
-        self._joules += self._read() - self._energy
+        used = self._read() - self._energy
+        if used < 0:  # the counter has begun again at 0
+            most = counter_range()
+            self._tells_energy &= most is not None
+            used += most or 0.0
+        self._joules += used
 
     def _read(self) -> float:
         """The device's counter, in joules. Where it falls silent on the way, no figure is better than a wrong one."""
@@ -117,6 +122,14 @@ def energy(device: str) -> float | None:
         return _gpu_energy(device)
     try:
         return int(RAPL.read_text()) / 1e6
+    except (OSError, ValueError):
+        return None
+
+
+def counter_range() -> float | None:
+    """Joules at which the counter of a CPU begins again at 0; ``None`` where it does not tell."""
+    try:
+        return int(RAPL.with_name("max_energy_range_uj").read_text()) / 1e6
     except (OSError, ValueError):
         return None
 

@@ -215,7 +215,11 @@ def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
 
 def seed_layers(*keys: rng.Key) -> None:
     """Dropout and stochastic depth draw from torch's own generator: each step and hook has a stream of its own."""
-    torch.manual_seed(rng.fold("layers", *keys) % 2**63)
+    seed = rng.fold("layers", *keys) % 2**63
+    if torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)  # without looking for devices, which takes longer than to seed
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:
