@@ -111,6 +111,10 @@ class Stages:
         """Of all time that nothing else is said of."""
         self._since = clock()
 
+    def begin(self) -> None:
+        """What was until now is no stretch's: the start of the process."""
+        self._since = self._clock()
+
     def over(self, meter: Meter) -> Meter:
         """A meter that times what the given one counts."""
 

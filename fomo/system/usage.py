@@ -59,7 +59,19 @@ class Usage:
         self._device = device
         self._joules = 0.0
         self._tells_energy = True
-        self._began = time.perf_counter()
+        self.start_seconds = 0.0
+        """From the start of this process's work to that of the training."""
+        self._began = self._created = time.perf_counter()
+        self._resume()
+
+    def begin(self, seconds_before: float) -> None:
+        """The start is over: what has been used until now is no training's.
+
+        Args:
+            seconds_before: What was done before this was made.
+        """
+        self.start_seconds = seconds_before + time.perf_counter() - self._created
+        self.stages.begin()
         self._resume()
 
     @property

@@ -92,6 +92,14 @@ def test_every_second_is_of_one_phase_and_evaluation_is_apart() -> None:
     assert unknown.mfu is None and unknown.hfu == pytest.approx(50 / 42 / 10)
 
 
+def test_the_start_of_the_process_is_no_training() -> None:
+    run = Run()
+    run.clock.now += 1000
+    run.stages.begin()
+    run.steps(1, [8])
+    assert sum(run.stages.rows[0].seconds.values()) == 8.25
+
+
 def test_a_ramp_has_a_row_for_each_size_with_what_comes_before_and_after() -> None:
     run = Run()
     run.evaluate(7)

@@ -67,4 +67,6 @@ def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, 
     assert all(each["shares"][phase] > 0 for each in stages for phase in ("data", "forward", "backward", "evaluation"))
     assert all(getattr(each["mfu"], relation)(each["hfu"]) and each["peak_source"] for each in stages)
     assert sum(each["flops_per_second"] * each["training_seconds"] for each in stages) == pytest.approx(total, rel=0.01)
-    assert "Where the time went" in (run / "report.html").read_text()
+    assert all(each["shares"]["checkpoint"] > 0 for each in stages) and compute["start_seconds"] > 0
+    page = (run / "report.html").read_text()
+    assert "Where the time went" in page and "<th>checkpoint</th>" in page
