@@ -6,9 +6,6 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-SMALL = 2**14
-"""Tensors of fewer entries are looked at together, on a CPU: each call takes as long as they do."""
-
 
 def largest(tensors: Iterable[Tensor]) -> Tensor:
     """The largest magnitude of all entries, a tensor without dimensions: NaN or infinite if one of them is.
@@ -19,8 +16,5 @@ def largest(tensors: Iterable[Tensor]) -> Tensor:
     if not floats or any(each.device.type != "cpu" for each in floats):
         return nn.utils.get_total_norm(floats, norm_type=float("inf"))  # a few kernels for all
     kind = reduce(torch.promote_types, {each.dtype for each in floats})
-    small = [each.flatten() for each in floats if each.numel() < SMALL]
-    large = [each for each in floats if each.numel() >= SMALL]
-    joined = [torch.cat(small)] if small else []
-    ends = [end.to(kind) for each in large + joined for end in torch.aminmax(each)]  # ten times as fast as that norm
+    ends = [end.to(kind) for each in floats for end in torch.aminmax(each)]  # on a CPU ten times as fast as that norm
     return torch.stack(ends).abs_().max()
