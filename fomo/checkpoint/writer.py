@@ -111,6 +111,12 @@ class CheckpointWriter:
         self._spare = None
         return spare if spare is not None and spare.numel() >= num_bytes(tensors) else host_memory(tensors)
 
+    def _give_back(self, memory: Tensor) -> None:
+        """Keep the larger one for the next copy: a state with an optimizer follows one without."""
+        spare = self._spare
+        if spare is None or spare.numel() < memory.numel():
+            self._spare = memory
+
     def _report(
         self, before: "Future[None] | None", writing: "Future[None]", path: Path, state: Any, copies: HostCopies
     ) -> None:
@@ -118,7 +124,7 @@ class CheckpointWriter:
             if before:
                 before.result()  # where that one could not be written, this one is not either
             self._write(path, Packed(state, copies.arrived()))
-            self._spare = copies.memory
+            self._give_back(copies.memory)
             writing.set_result(None)
         except BaseException as error:  # raised again by who waits
             writing.set_exception(error)

@@ -197,6 +197,22 @@ def test_what_changes_while_it_is_written_is_kept_as_it_was(device: str, tmp_pat
         assert torch.equal(kept["weights"], (weights - 1).T) and kept["weights"].stride() == (1, 1000)
 
 
+def test_a_copy_goes_to_memory_that_an_earlier_one_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory costs as much as the copy; a smaller one in between does not take it."""
+    sizes: list[int] = []
+    fresh = writer.host_memory
+    monkeypatch.setattr(
+        writer, "host_memory", lambda tensors: (sizes.append(writer.num_bytes(tensors)), fresh(tensors))[1]
+    )
+    made = saver(tmp_path)
+    for size in (16, 64, 16, 64, 64):
+        made.save({"weights": torch.full((size, 16), float(size)), "record": {"events_bytes": 0}})
+        made.wait()
+    assert sizes == [16 * 64, 64 * 64]
+    kept = [read(path).tree("cpu")["weights"] for path in numbered(tmp_path).values()]
+    assert all(torch.equal(each, torch.full((64, 16), 64.0)) for each in kept)
+
+
 def test_steps_make_it_due(tmp_path: Path) -> None:
     made = saver(tmp_path, every_steps=3, every_minutes=None)
     assert [made.is_due() for _ in range(3)] == [False, False, True]
