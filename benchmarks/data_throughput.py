@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pictures import photo
 from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -42,20 +43,14 @@ Made = tuple[torch.Tensor, float]
 
 
 def write_set(folder: Path, num_pictures: int) -> None:
-    """Photo-like JPEGs: soft blobs with fine noise, about 20 kB each."""
+    """Photo-like JPEGs of about 20 kB each."""
     classes = tuple(f"class {number}" for number in range(CLASSES))
     writer = SplitWriter(folder, "train")
     for number in range(num_pictures):
-        draw = rng.generator("throughput", number)
-        blobs = Image.fromarray(draw.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        width, height = draw.integers(200, 260, 2)
-        pixels = np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        noisy = np.clip(pixels + draw.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(noisy).save(buffer, "JPEG", quality=88)
+        picture, pixels = photo("throughput", number, sides=(200, 260), noise=12, quality=88)
         name = classes[number % CLASSES]
-        about = {"class": name, "captions": [f"a photo of {name}"], "pixels": hashlib.sha256(noisy).hexdigest()}
-        writer.add("jpg", buffer.getvalue(), about)
+        about = {"class": name, "captions": [f"a photo of {name}"], "pixels": hashlib.sha256(pixels).hexdigest()}
+        writer.add("jpg", picture, about)
     writer.close()
     writer.write_index(classes)
     write_card(folder, DatasetCard(folder.name, classes, ("a photo of {}",), {"train": num_pictures}))

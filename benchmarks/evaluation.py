@@ -9,7 +9,6 @@ that the model can reach. Processor time, workers included, is moved less than t
 """
 
 import argparse
-import io
 import os
 import platform
 import shutil
@@ -24,9 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from pictures import photo
 
-from fomo import rng
 from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
@@ -42,24 +40,15 @@ from fomo.system.runtime import Runtime
 
 CLASSES = 20
 DRAWN = 200
-"""Different pictures; each is stored several times."""
-
-
-def picture(number: int) -> bytes:
-    """A photo-like JPEG of about 500 by 500 pixels and 90 kB: soft blobs with fine noise."""
-    draw = rng.generator("evaluation benchmark", number)
-    blobs = Image.fromarray(draw.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-    width, height = draw.integers(470, 530, 2)
-    pixels = np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    noisy = np.clip(pixels + draw.integers(-14, 15, pixels.shape), 0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noisy).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+"""Different pictures of 90 kB; each is stored several times."""
 
 
 def write_suite(root: Path, num_images: int, num_datasets: int) -> dict[str, Dataset]:
     """Datasets of so many test images together, in ``root``."""
-    drawn = [picture(number) for number in range(min(DRAWN, num_images))]
+    drawn = [
+        photo("evaluation benchmark", number, sides=(470, 530), noise=14, quality=90)[0]
+        for number in range(min(DRAWN, num_images))
+    ]
     classes = tuple(f"class {number}" for number in range(CLASSES))
     edges = np.linspace(0, num_images, num_datasets + 1).astype(int)
     for number, (start, stop) in enumerate(pairwise(edges)):

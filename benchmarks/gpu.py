@@ -25,13 +25,11 @@ from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import open_clip
 import torch
-from PIL import Image
+from pictures import photo
 from torch import nn
 
-from fomo import rng
 from fomo.batch import Batch, cut_at
 from fomo.budget.flops import FlopMeter, charged, unmetered
 from fomo.config import factory
@@ -190,15 +188,12 @@ def line(name: str, row: Timed, bare: Timed, padded: int, computed: int, best: P
 
 
 def write_pictures(folder: Path, number: int) -> None:
-    """Photo-like JPEGs of 256 pixels in 8 classes: soft blobs with fine noise."""
+    """Photo-like JPEGs of 256 pixels in 8 classes."""
     for index in range(number):
-        draw = rng.generator("gpu benchmark", index)
-        blobs = Image.fromarray(draw.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        pixels = np.asarray(blobs.resize((256, 256), Image.Resampling.BICUBIC), np.int16)
-        noisy = np.clip(pixels + draw.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
         place = folder / f"class {index % 8}"
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noisy).save(place / f"{index}.jpg", quality=88)
+        picture, _ = photo("gpu benchmark", index, sides=(256, 257), noise=12, quality=88)
+        (place / f"{index}.jpg").write_bytes(picture)
 
 
 class Clock(Nobody):
@@ -229,7 +224,8 @@ def from_shards(options: argparse.Namespace, best: Peak, config: Config) -> Iter
         compiled = COMPILED if options.device.startswith("cuda") else ()
         run = resolved(options, *stream, *mixture, *ways, *compiled)
         clock = Clock()
-        execute(prepare(run), Path(root) / "run", clock)
+        prepared = prepare(run)  # compiles
+        execute(prepared, Path(root) / "run", clock)
         compute = json.loads((Path(root) / "run" / "card.json").read_text(encoding="utf-8"))["compute"]
     steady = statistics.median(b - a for a, b in zip(clock.times, clock.times[1:], strict=False))
     rate = options.batch_size / steady

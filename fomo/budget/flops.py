@@ -7,7 +7,6 @@ QR, …) are counted apart and charged too; element-wise arithmetic is neither.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -91,18 +90,18 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count it."""
-        kwargs, operation = kwargs or {}, getattr(func, "overloadpacket", func)
-        formula = FORMULAS.get(operation)
+        kwargs = kwargs or {}
+        _, kind, formula = _known.get(id(func)) or _look_up(func)
         if formula is None:
-            return self._without_formula(func, args, kwargs)
+            return self._without_formula(kind, func, args, kwargs)
         result = func(*args, **kwargs)
+        operation = getattr(func, "overloadpacket", func)
         flops = int(formula(*args, **kwargs, out_val=result))
         self.by_operation[operation] = self.by_operation.get(operation, 0) + flops
         return result
 
-    def _without_formula(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _without_formula(self, kind: str, func: Any, args: Any, kwargs: Any) -> Any:
         """Nothing to count, or made of others: inference mode gives such operations whole."""
-        kind = _kind(func)
         if kind == "refused":
             raise refuse(str(func))
         if kind == "composed":
@@ -111,7 +110,17 @@ class _Counter(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-@cache
+_known: dict[int, tuple[Any, str, Callable[..., int] | None]] = {}
+"""Operations, the kind of each and its formula, by id: they hash in Python, which takes as long as a small one."""
+
+
+def _look_up(func: Any) -> tuple[Any, str, Callable[..., int] | None]:
+    formula = FORMULAS.get(getattr(func, "overloadpacket", func))
+    found = (func, "counted" if formula else _kind(func), formula)
+    _known[id(func)] = found
+    return found
+
+
 def _kind(func: Any) -> str:
     if not isinstance(func, torch._ops.OpOverload) or func.overloadpacket.__name__ in WITHOUT_FORMULA:
         return "refused"

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fomo.checkpoint.host import host_copies, host_memory
 from fomo.checkpoint.tree import pack, unpack
 from fomo.errors import FomoError
 from fomo.system.digest import file_digest
@@ -75,9 +76,10 @@ class Checkpoint:
 
 
 def snapshot(tree: Any) -> Packed:
-    """Copy ``tree`` for writing."""
+    """Copy ``tree`` to the host."""
     tensors: dict[str, Tensor] = {}
-    return Packed(pack(tree, tensors), tensors)
+    state = pack(tree, tensors)
+    return Packed(state, host_copies(tensors, host_memory(tensors)).arrived())
 
 
 def numbered(folder: Path) -> dict[int, Path]:

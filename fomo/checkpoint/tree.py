@@ -17,7 +17,7 @@ DTYPES = {str(value): value for value in vars(torch).values() if isinstance(valu
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
-    """``tree`` as JSON has it; copies of its tensors, on the host, go to ``tensors``.
+    """``tree`` as JSON has it; its tensors go to ``tensors``, not copied, their dimensions in the order of memory.
 
     Raises:
         FomoError: something that is neither plain, nor a container, nor a tensor.
@@ -40,7 +40,7 @@ def _packed(tensor: Tensor, tensors: dict[str, Tensor], path: str) -> dict[str, 
     name = f"{len(tensors):05d}{path}"
     strides = tensor.stride()
     order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
-    tensors[name] = tensor.detach().to("cpu", copy=True).permute(order).contiguous()
+    tensors[name] = tensor.detach().permute(order)
     return {"tensor": name, "order": order, "host": tensor.device.type == "cpu"}
 
 

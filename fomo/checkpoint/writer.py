@@ -1,8 +1,13 @@
-"""When checkpoints are written, and by whom: a thread beside the run, from a snapshot, one at a time."""
+"""When checkpoints are written, and by whom: threads beside the run, from copies, one after the other.
+
+The run waits for its state to be copied, and only where two copies are on their way to the disk already, or the memory
+has no room for a second one, for the disk too.
+"""
 
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NothingYet
@@ -11,12 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from torch import Tensor
 
-from fomo.checkpoint.files import Packed, numbered, snapshot, write
+from fomo.checkpoint.files import Packed, numbered, write
+from fomo.checkpoint.host import HostCopies, host_copies, host_memory, num_bytes
+from fomo.checkpoint.tree import pack
 from fomo.errors import FomoError, check_allowed
+from fomo.system.control_groups import available_memory
 from fomo.system.writing import remove_scratch
 
 KEPT = 2
+UNDER_WAY = 2
+"""Copies that are on their way to the disk at a time: those of the end of a task's steps and of its evaluation."""
 PATIENCE_SECONDS = 600.0
 """For one checkpoint to be written."""
 
@@ -49,7 +60,10 @@ class CheckpointWriter:
         self._config = config
         self._number = max(numbered(folder), default=0)
         self._good = [good] if good else []
-        self._writing: Future[None] | None = None
+        self._under_way: deque[Future[None]] = deque()
+        """What is being written, and what waits for it."""
+        self._spare: Tensor | None = None
+        """Memory of the host for the next copy."""
         self._steps = 0
         self._since = time.monotonic()
         remove_scratch(folder)
@@ -68,21 +82,49 @@ class CheckpointWriter:
         return by_clock or (every is not None and self._steps >= every)
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Copy the state and have it written; returns as soon as it is copied."""
-        self.wait()
+        """Copy the state and have it written; returns as soon as it is copied.
+
+        Raises:
+            FomoError: an earlier one could not be written.
+        """
+        tensors: dict[str, Tensor] = {}
+        state = pack(tree, tensors)
+        self._wait_until(UNDER_WAY - 1 if self._has_room(num_bytes(tensors)) else 0)
+        copies = host_copies(tensors, self._memory(tensors))
         self._number += 1
         self._steps = 0
         self._since = time.monotonic()
+        before = self._under_way[-1] if self._under_way else None
+        self._under_way.append(Future())
         path = self._folder / f"{self._number:06d}"
-        self._writing = Future()
+        work = (before, self._under_way[-1], path, state, copies)
         # A daemon: Python would wait at its end for a thread that is stuck in a write.
-        threading.Thread(
-            target=self._report, args=(self._writing, path, snapshot(tree)), name="checkpoint", daemon=True
-        ).start()
+        threading.Thread(target=self._report, args=work, name="checkpoint", daemon=True).start()
 
-    def _report(self, writing: "Future[None]", path: Path, packed: Packed) -> None:
+    def _has_room(self, needed: int) -> bool:
+        """Whether a copy more leaves the run as much memory as it takes."""
+        return not self._under_way or available_memory() > 2 * needed
+
+    def _memory(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Memory for copies: what an earlier one has left, if it is enough."""
+        spare = self._spare
+        self._spare = None
+        return spare if spare is not None and spare.numel() >= num_bytes(tensors) else host_memory(tensors)
+
+    def _give_back(self, memory: Tensor) -> None:
+        """Keep the larger one for the next copy: a state with an optimizer follows one without."""
+        spare = self._spare
+        if spare is None or spare.numel() < memory.numel():
+            self._spare = memory
+
+    def _report(
+        self, before: "Future[None] | None", writing: "Future[None]", path: Path, state: Any, copies: HostCopies
+    ) -> None:
         try:
-            self._write(path, packed)
+            if before:
+                before.result()  # where that one could not be written, this one is not either
+            self._write(path, Packed(state, copies.arrived()))
+            self._give_back(copies.memory)
             writing.set_result(None)
         except BaseException as error:  # raised again by who waits
             writing.set_exception(error)
@@ -99,12 +141,19 @@ class CheckpointWriter:
         Raises:
             FomoError: it could not be, or not in ten minutes; the last whole checkpoint is named.
         """
-        writing, self._writing = self._writing, None
+        self._wait_until(0)
+
+    def _wait_until(self, most: int) -> None:
+        """At most so many are on their way, and of those that are not any more each was written."""
+        while self._under_way and (len(self._under_way) > most or self._under_way[0].done()):
+            self._wait_for(self._under_way.popleft())
+
+    def _wait_for(self, writing: "Future[None]") -> None:
         try:
-            if writing:
-                writing.result(PATIENCE_SECONDS)
+            writing.result(PATIENCE_SECONDS)
         except (OSError, SafetensorError, NothingYet) as failure:  # safetensors has its own name for a full disk
-            stuck = isinstance(failure, NothingYet) and writing is not None and not writing.done()
+            self._under_way.clear()
+            stuck = isinstance(failure, NothingYet) and not writing.done()
             error = f"{PATIENCE_SECONDS:g} s were not enough: is the file system stuck?" if stuck else failure
             whole = f"{self.newest} is whole: the same command goes on from it" if self.newest else "There is none yet"
             raise FomoError(f"{self._folder}: a checkpoint could not be written ({error}). {whole}.") from failure

@@ -16,6 +16,7 @@ from fomo.loop import LearningRate
 from fomo.method import Method
 from fomo.model import fast
 from fomo.model.clip import ClipModel
+from fomo.model.recomputing import recompute
 from fomo.position import Position
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
@@ -85,7 +86,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     if random:
         node = {key: None if key == "pretrained" else value for key, value in node.items() if key != "folder"}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
-    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
+    recompute(built.network, config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
     fast.quicken(built.network)
@@ -97,7 +98,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
     built: ClipModel = build("model", _model_node(config), config.runtime.allow_targets, optional={"shapes_only": True})
-    built.network.set_grad_checkpointing(config.runtime.grad_checkpointing)
+    recompute(built.network, config.runtime.grad_checkpointing)
     return built
 
 

@@ -14,9 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
 from fomo.data.images import BadImage
+from fomo.data.importing.described import said_split
+from fomo.data.importing.splits import named_split
 from fomo.data.sources import LEFT_BY_TOOL, LeftOut, Location, TarMember, Unusable, is_left_by_tool, tar_members
 from fomo.data.stored_images import EXTENSIONS
-from fomo.data.texts import sample_texts
+from fomo.data.texts import parsed, sample_texts
 from fomo.system.posts import post
 
 IMAGES = tuple(extension[1:] for extension in EXTENSIONS)
@@ -164,12 +166,28 @@ def texts_of(texts: Mapping[str, bytes], kind: str | None) -> list[str]:
     """The texts of one caption kind (``None``: the training texts) in the text members of a sample, by extension.
 
     Raises:
-        BadImage: it has none, or they cannot be read.
+        BadImage: it has none, or they cannot be read; or its JSON says that it is one to evaluate on.
     """
     try:
+        _check_split(texts)
         found = sample_texts(texts, kind)
     except Unusable as reason:
         raise BadImage(str(reason)) from None
     if not found:
         raise BadImage("no text of its kind" if kind else "empty text")
     return found
+
+
+def _check_split(texts: Mapping[str, bytes]) -> None:
+    """Refuse a sample whose JSON names another split than that for training; one that cannot be read says nothing.
+
+    Raises:
+        Unusable: it does.
+    """
+    try:
+        about = parsed(texts["json"]) if "json" in texts else {}
+    except Unusable:
+        return
+    named = named_split(said_split(about))
+    if named and named.split != "train":
+        raise Unusable(f"its JSON says that it is of the {named.split} split")

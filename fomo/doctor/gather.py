@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from fomo.config.schema import Resolved
-from fomo.doctor import control_groups, measure
+from fomo.doctor import measure
 from fomo.doctor.bits import repeated_work
 from fomo.doctor.facts import Clock, Cpu, Driver, JobFacts, MachineFacts, Package, ProcessLimits
 from fomo.doctor.job import MachineBounds, job_facts
 from fomo.errors import FomoError
 from fomo.running.folder import run_folder, state_of
+from fomo.system import control_groups
 from fomo.system.cache import cache_home
 from fomo.system.workers import num_cores
 

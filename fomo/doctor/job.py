@@ -13,7 +13,6 @@ from fomo.budget.cost import Cost
 from fomo.budget.flops import charged
 from fomo.config import factory
 from fomo.config.schema import Resolved, resolve
-from fomo.doctor.control_groups import process_bytes
 from fomo.doctor.facts import JobFacts
 from fomo.doctor.room import PREFETCHED
 from fomo.errors import FomoError
@@ -23,6 +22,7 @@ from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared
 from fomo.running.run import prepare
+from fomo.system.control_groups import process_bytes
 from fomo.system.determinism import deterministic, refused
 from fomo.system.devices import synchronize
 from fomo.training.loader import Batches

@@ -1,18 +1,18 @@
 """The images of several splits as one stream of batches, through the image tower.
 
 Images are decoded by loader workers, or by a thread beside the model; those that were decoded before come from the
-cache. Every batch but the last has ``batch_size`` images, of as many splits as it takes: which ones does not depend on
-where they come from.
+cache. The thread goes on from split to split, and on a GPU the next batch is copied while one is computed. Every batch
+but the last has ``batch_size`` images, of as many splits as it takes: which ones does not depend on where they come
+from.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from queue import SimpleQueue
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ from fomo.data.samples import Samples
 from fomo.evaluation.image_cache import Draft, ImageCache
 from fomo.evaluation.image_file import Stored
 from fomo.evaluation.image_key import shards_of
+from fomo.evaluation.read_ahead import ReadAhead
+from fomo.evaluation.uploads import ImageUploads
 from fomo.model.clip import ClipModel
 from fomo.model.preprocess import Preprocess
 from fomo.system.feed import Feed
@@ -30,10 +32,9 @@ from fomo.system.runtime import Runtime
 
 PIECE = 32
 """Images that a worker decodes at a time, so that a batch is shared among workers."""
-PIECES_AHEAD = 32
-"""Pieces that a thread decodes ahead."""
+IMAGES_AHEAD = 1024
+"""Images that a thread reads or decodes ahead, or so many batches:"""
 BATCHES_AHEAD = 2
-"""Batches that a thread reads ahead."""
 
 
 class Rows(NamedTuple):
@@ -42,6 +43,17 @@ class Rows(NamedTuple):
     split: int
     start: int
     stop: int
+
+
+class Begun(NamedTuple):
+    """A split whose images come next, in the pieces ``rows``: a thread makes them ahead, or whoever wants them has to.
+
+    ``draft`` is where they are kept once they are decoded.
+    """
+
+    rows: Sequence[Rows]
+    is_ahead: bool
+    draft: Draft | None
 
 
 @dataclass(frozen=True)
@@ -90,66 +102,70 @@ class ImageStream:
     def features(self, model: ClipModel) -> Generator[tuple[int, Tensor], None, None]:
         """Unit features of all images in order: the number of a split, and those of its next images, float32 [k, d].
 
-        They are on the device, and some may be NaN or infinite; nothing here waits for the device.
+        They are on the device, and some may be NaN or infinite. The host runs a few batches ahead of a GPU, not more.
         """
-        batch: list[tuple[int, Tensor]] = []
-        num_images = 0
         with closing(self.pieces()) as pieces:
-            for piece in pieces:
-                batch.append(piece)
-                num_images += len(piece[1])
-                if num_images == self.batch_size:
-                    yield from self._encoded(model, batch)
-                    batch = []
-                    num_images = 0
-        if batch:
-            yield from self._encoded(model, batch)
+            uploads = ImageUploads(self.runtime.device)
+            for counts, uploaded in uploads(self._batches(pieces)):
+                with uploads.arrived(uploaded) as images:
+                    features = encode_images(model, [images], self.runtime)
+                yield from zip(counts, features.split(list(counts.values())), strict=True)
 
-    def _encoded(self, model: ClipModel, batch: Sequence[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:
+    def _batches(self, pieces: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[Counter[int], list[Tensor]]]:
+        """Batches in pieces, and how many images each has of which split."""
         counts: Counter[int] = Counter()
-        for split, images in batch:
+        batch: list[Tensor] = []
+        for split, images in pieces:
+            batch.append(images)
             counts[split] += len(images)
-        features = encode_images(model, [images for _, images in batch], self.runtime)
-        yield from zip(counts, features.split(list(counts.values())), strict=True)
+            if counts.total() == self.batch_size:
+                yield counts, batch
+                counts = Counter()
+                batch = []
+        if batch:
+            yield counts, batch
 
     def pieces(self) -> Generator[tuple[int, Tensor], None, None]:
         """The number of a split and some images of it on the host, uint8 [k, s, s, 3], none across two batches."""
         feed = Feed(self.decoder, self.runtime, self.decoder.name)
+        keeping = Keeping()
+        most = max(IMAGES_AHEAD, BATCHES_AHEAD * self.batch_size)
+        with closing(keeping), closing(ReadAhead(self._made_ahead(keeping), _num_images, most, _leave)) as ahead:
+            for begun in ahead:
+                assert isinstance(begun, Begun)
+                images = islice(ahead, len(begun.rows)) if begun.is_ahead else feed(begun.rows)
+                with keeping.of(begun.draft) as keep:
+                    for rows, piece in zip(begun.rows, images, strict=True):
+                        assert isinstance(piece, Tensor)
+                        keep(piece)
+                        yield rows.split, piece
+
+    def _made_ahead(self, keeping: "Keeping") -> Iterator[Begun | Tensor]:
+        """Of every split that it has begun, and then its images, if they can be made by a thread."""
         before = 0
         for split, samples in enumerate(self.decoder.splits):
-            cuts = partial(rows_of, split, len(samples), before % self.batch_size, self.batch_size)
-            for images in self._of_split(split, cuts, feed):
-                yield split, images
+            found = self._find(split, keeping)
+            stored = found if isinstance(found, Stored) else None
+            cut = self.batch_size if stored else PIECE
+            rows = rows_of(split, len(samples), before % self.batch_size, self.batch_size, cut)
+            # Samples that are not ours may not bear another thread.
+            is_ahead = bool(stored) or not (self.runtime.num_workers or shards_of(samples) is None)
+            yield Begun(rows, is_ahead, found if isinstance(found, Draft) else None)
+            if is_ahead:
+                yield from map(partial(self._read, stored) if stored else self._decode_here, rows)
             before += len(samples)
 
-    def _of_split(
-        self, split: int, cuts: Callable[[int], Sequence[Rows]], feed: Feed[Rows, Tensor]
-    ) -> Iterator[Tensor]:
-        found = self._find(split)
-        if isinstance(found, Stored):
-            yield from _ahead(partial(self._read, found), cuts(self.batch_size), BATCHES_AHEAD)
-            return
-        decoded = self._decoded(split, cuts(PIECE), feed)
-        if found is None:
-            yield from decoded
-            return
-        with found:
-            for images in decoded:
-                found.add(images.numpy())
-                yield images
-
-    def _find(self, split: int) -> Stored | Draft | None:
+    def _find(self, split: int, keeping: "Keeping") -> Stored | Draft | None:
         key = self.keys[split] if self.cache else None
         if self.cache is None or key is None:
             return None
+        if not self.cache.path(key).exists() and not keeping.awaited():
+            return None
         num_bytes = len(self.decoder.splits[split]) * 3 * self.decoder.preprocess.size**2
-        return self.cache.find(key, num_bytes, self.decoder.names[split])
-
-    def _decoded(self, split: int, rows: Sequence[Rows], feed: Feed[Rows, Tensor]) -> Iterator[Tensor]:
-        """Images that workers decode, or a thread; samples that are not ours may not bear another thread."""
-        if self.runtime.num_workers or shards_of(self.decoder.splits[split]) is None:
-            return feed(rows)
-        return _ahead(self._decode_here, rows, PIECES_AHEAD)
+        found = self.cache.find(key, num_bytes, self.decoder.names[split])
+        if isinstance(found, Draft):
+            keeping.begin()
+        return found
 
     def _decode_here(self, rows: Rows) -> Tensor:
         images = self.decoder(rows)
@@ -186,42 +202,48 @@ def rows_of(split: int, num_samples: int, filled: int, batch_size: int, piece: i
     return [Rows(split, start, stop) for start, stop in pairwise(sorted(edges))]
 
 
-def _ahead(make: Callable[[Rows], Tensor], keys: Sequence[Rows], count: int) -> Iterator[Tensor]:
-    """What is made of each key, in order, up to ``count`` of them ahead in a thread.
+class Keeping:
+    """Decoded images are kept of one split at a time, whoever looks for those of the next one meanwhile."""
 
-    Nobody waits for the thread: whoever stops a run must not be held up by a read that does not end.
-    """
-    made: SimpleQueue[Tensor | BaseException] = SimpleQueue()
-    room = threading.Semaphore(count)
-    is_left = threading.Event()
-    threading.Thread(target=_make, args=(make, keys, made, room, is_left), daemon=True).start()
-    try:
-        for _ in keys:
-            each = made.get()
-            room.release()
-            if isinstance(each, BaseException):
-                raise each
-            yield each
-    finally:
-        is_left.set()
-        room.release()
+    def __init__(self) -> None:
+        self._is_free = threading.Event()
+        self._is_free.set()
+        self._is_over = False
+
+    def awaited(self) -> bool:
+        """Whether images of another split may be kept; called where somebody else keeps those of one."""
+        self._is_free.wait()
+        return not self._is_over
+
+    def begin(self) -> None:
+        """A split has a draft, whose images :meth:`of` keeps."""
+        self._is_free.clear()
+
+    @contextmanager
+    def of(self, draft: Draft | None) -> Iterator[Callable[[Tensor], None]]:
+        """What keeps the images of a split, uint8 [k, s, s, 3], in order; without a draft they are not kept."""
+        if draft is None:
+            yield lambda images: None
+            return
+        with draft:
+            yield lambda images: draft.add(images.numpy())
+        self._is_free.set()
+
+    def close(self) -> None:
+        """No images are kept any more."""
+        self._is_over = True
+        self._is_free.set()
 
 
-def _make(
-    make: Callable[[Rows], Tensor],
-    keys: Sequence[Rows],
-    made: "SimpleQueue[Tensor | BaseException]",
-    room: threading.Semaphore,
-    is_left: threading.Event,
-) -> None:
-    try:
-        for key in keys:
-            room.acquire()
-            if is_left.is_set():
-                return
-            made.put(make(key))
-    except BaseException as error:  # raised by whoever waits for what is made
-        made.put(error)
+def _num_images(item: Begun | Tensor) -> int:
+    return len(item) if isinstance(item, Tensor) else 0
+
+
+def _leave(item: Begun | Tensor) -> None:
+    """Keep no images that nobody takes."""
+    if isinstance(item, Begun) and item.draft:
+        with item.draft:
+            pass
 
 
 @torch.inference_mode()

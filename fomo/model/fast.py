@@ -34,7 +34,7 @@ CAUSAL = "causal"
 """Stands for the causal mask of a text tower, which is then never read."""
 STEP = 8
 """Texts are cut to a multiple of so many tokens: a compiled block knows few lengths."""
-NUM_GRAPHS = 64
+NUM_GRAPHS = 256
 """Forms of a block that are compiled at most: lengths of text, images, sizes of batches. Torch's own limit of 8 would
 leave to the order in which they come which of them are not, and that is another one in a run that goes on.
 """
@@ -189,11 +189,13 @@ def shortest(network: nn.Module, tokens: Tensor) -> int:
 
     The tokens are to lie in the host's memory.
     """
-    context: int = tokens.shape[1]
-    if not may_cut(network):
-        return context
     last = int(tokens.argmax(dim=-1).max()) + 1
-    return min(context, -(-last // STEP) * STEP)
+    return next(length for length in lengths(network, tokens.shape[1]) if length >= last)
+
+
+def lengths(network: nn.Module, context: int) -> list[int]:
+    """What :func:`shortest` may return for texts [n, context], in order."""
+    return [*range(STEP, context, STEP), context] if may_cut(network) else [context]
 
 
 def quicken(network: nn.Module) -> None:

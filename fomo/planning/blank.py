@@ -1,15 +1,17 @@
 """A task of blank data, for steps that are taken to learn of the method and the machine, not to train."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
 
-from fomo.batch import Batch
+from fomo.batch import Batch, cut_at
 from fomo.config.schema import Config
 from fomo.data.drawn import Source
 from fomo.method import Task
 from fomo.model.clip import ClipModel
+from fomo.model.fast import lengths
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
 from fomo.system.ranks import world
@@ -52,6 +54,14 @@ def _once(model: ClipModel, device: str, total: int, size: int, max_samples: int
     """D_t of ``total`` rows in batches of at most ``size``."""
     for start in range(0, min(total, max_samples or total), size):
         yield blank_batch(model, device, (0, min(size, total - start), 0))
+
+
+def blank_forms(model: ClipModel, device: str, sizes: Collection[int]) -> Iterator[Batch]:
+    """A blank batch of each size and each length of text that a network may compute in its place."""
+    for size in sizes:
+        batch = blank_batch(model, device, (0, size, 0))
+        for length in lengths(model.network, batch.tokens.shape[1]):
+            yield replace(batch, cut=cut_at(length, batch.tokens))
 
 
 def blank_batch(model: ClipModel, device: str, counts: Counts) -> Batch:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,11 +19,11 @@ from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel, train_mode
-from fomo.planning.blank import blank_batch, blank_task
+from fomo.planning.blank import blank_batch, blank_forms, blank_task
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
-from fomo.system.determinism import refused
+from fomo.system.determinism import deterministic, refused
 from fomo.system.devices import synchronize
 from fomo.system.digest import json_digest
 from fomo.system.memory_fault import is_out_of_memory
@@ -123,7 +124,7 @@ def plan_run(
         planned = _planned(config, model, num_samples, names)
     if config.on_nan == "rewind":
         check_rewindable(planned)
-    if kept_steps is None and config.runtime.device.startswith("cuda"):
+    if config.runtime.compile or (kept_steps is None and config.runtime.device.startswith("cuda")):
         try_on_device(config, model, names)
     config.sizes.check_reached(sum(planned.steps))
     return planned
@@ -132,12 +133,17 @@ def plan_run(
 def try_on_device(config: Config, model: ClipModel, names: StreamNames) -> None:
     """Take a few steps on a copy of the model, so that what cannot be deterministic is known before the first one.
 
+    What the run computes compiled is compiled here, as one process does once: blocks at all sizes of batches and all
+    lengths of text.
+
     Raises:
         FomoError: the device has no deterministic algorithm for an operation.
     """
     copied = replace(model, network=copy.deepcopy(model.network))
+    compiles = config.runtime.compile is not None
     try:
-        trial(config, copied, max(config.sizes.distinct), names)
+        with deterministic(compiles and config.runtime.deterministic):  # without, all is compiled again in the run
+            trial(config, copied, max(config.sizes.distinct), names, of_all_forms=compiles)
     except RuntimeError as error:
         if found := refused(error):
             raise found from None
@@ -215,7 +221,9 @@ def _seconds_per_step(config: Config, model: ClipModel, size: int, names: Stream
     return min(seconds, default=config.budget.total / config.num_tasks)  # without steps, any number will do
 
 
-def trial(config: Config, model: ClipModel, size: int, names: StreamNames = NO_NAMES) -> list[float]:
+def trial(
+    config: Config, model: ClipModel, size: int, names: StreamNames = NO_NAMES, of_all_forms: bool = False
+) -> list[float]:
     """Seconds of a few real steps on a blank batch; none where nothing is trained. The model is changed.
 
     Whatever is drawn for them, what comes after draws what it would have drawn without.
@@ -225,6 +233,7 @@ def trial(config: Config, model: ClipModel, size: int, names: StreamNames = NO_N
         model: What the steps are taken on.
         size: Rows of the batch, and of D_t.
         names: Datasets and concepts of every task.
+        of_all_forms: Take one more with each form that a batch of the run may have.
     """
     device = config.runtime.device
     learner = factory.learner(config, model.network)
@@ -237,9 +246,10 @@ def trial(config: Config, model: ClipModel, size: int, names: StreamNames = NO_N
         optimizer = learner.optimizer()
         if optimizer is None:
             return []
-        batch = blank_batch(model, device, _kinds(config, size, 1)[0])
+        batches = [blank_batch(model, device, _kinds(config, size, 1)[0])] * TRIED_STEPS
         train_mode(model.network)
-        return [_timed(learner, optimizer, batch, device) for _ in range(TRIED_STEPS)]
+        forms = blank_forms(model, device, config.sizes.distinct) if of_all_forms else ()
+        return [_timed(learner, optimizer, batch, device) for batch in chain(batches, forms)]
 
 
 def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:

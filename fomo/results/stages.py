@@ -15,7 +15,8 @@ class StageRates:
     """Steps of one batch size, one after the other, and what lies between them.
 
     Rates are of ``training_seconds``, hooks included, evaluations not. ``shares`` are of all its time, evaluations
-    included: waiting for data, forward, backward, optimizer, hooks of parts, what is in none of these, evaluation.
+    included: waiting for data, forward, backward, optimizer, hooks of parts, what a checkpoint holds up, what is in
+    none of these, evaluation.
     ``tasks`` are the first and the last that it has steps of. ``mfu`` is ``None`` where nobody knows what was computed
     twice.
     """

@@ -73,7 +73,8 @@ def _compute(live: Live, computed: int) -> dict[str, Any] | None:
     num_samples = sum(live.ledger.samples.values())
     rates = utilisation(computed, own, num_samples, live.usage.seconds, best)
     stages = [stage_rates(each, computed, own, best) for each in live.usage.stages.rows]
-    return {**rates, "energy_joules": live.usage.joules, "stages": [each.to_json() for each in stages]}
+    start = {"start_seconds": round(live.usage.start_seconds, 3)}
+    return {**rates, **start, "energy_joules": live.usage.joules, "stages": [each.to_json() for each in stages]}
 
 
 def stage_rates(stage: Stage, computed_flops: int, model_flops: int | None, best: Peak) -> StageRates:

@@ -47,6 +47,7 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
     """
     try:
         yield
+        live.usage.stop()  # what is written from here on holds up no training
     except Stopped as stopped:
         checkpointer.writer.wait()
         exchanged(None)  # a rank that has left would have the others ended before the first one has written
@@ -76,7 +77,6 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment,
         deployment: Knows what is deployed.
         computed_flops: Of all ranks, what is computed twice included.
     """
-    live.usage.stop()
     live.ledger.to_file().write(folder)
     _save_weights(prepared, folder, deployment)
     save_kept_inside(prepared, folder)

@@ -38,6 +38,7 @@ class Prepared:
         learning_rate: The rate of every step.
         base_sha256: Hash of the base model before the method has begun.
         blank: The modules of the base model before that, without weights.
+        seconds: What all of it has taken, compiling included.
     """
 
     resolved: Resolved
@@ -50,6 +51,7 @@ class Prepared:
     learning_rate: LearningRate
     base_sha256: str
     blank: nn.Module
+    seconds: float = 0.0
 
     @property
     def is_plain(self) -> bool:

@@ -4,6 +4,7 @@ Batches, learning rates and every random draw are functions of the position and 
 batches, what could not be used is kept, for it is counted once.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +26,7 @@ from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
 from fomo.system.ranks import is_first, largest_of
 from fomo.system.signals import Stop
+from fomo.system.stages import Stages
 from fomo.training.finite import check_alike
 from fomo.training.resuming import go_on
 from fomo.training.step import Learner
@@ -37,7 +39,7 @@ class Onlooker(CheckpointWriter):
         self, folder: Path, identity: Mapping[str, Any], config: CheckpointConfig, good: Path | None = None
     ) -> None:
         self._good = [good] if good else []
-        self._writing = None
+        self._under_way = deque()
 
     def is_due(self) -> bool:
         """Never: the first rank says when."""
@@ -59,6 +61,7 @@ class DiskCheckpointer(Checkpointer):
         learner: Its network and method are kept.
         parts: Everything else that has state, by the name that it is kept under.
         found: What the run goes on from; the parts are loaded at once. ``None``: the run starts anew.
+        stages: Times what saving holds up.
 
     Raises:
         FomoError: the state of ``found`` is not one that this run writes.
@@ -71,8 +74,10 @@ class DiskCheckpointer(Checkpointer):
         learner: Learner,
         parts: Mapping[str, Stateful],
         found: Checkpoint | None,
+        stages: Stages | None = None,
     ) -> None:
         self.writer = writer
+        self._stages = stages or Stages()
         self._stop = stop
         self._learner = learner
         self._parts = dict(parts)
@@ -119,16 +124,17 @@ class DiskCheckpointer(Checkpointer):
         Raises:
             NotFinite: the state is none to go on from.
         """
-        state = training_state(self._learner.network, self._learner.methods, optimizer)
-        check_state(state, progress.task, progress.steps and progress.steps - 1)
-        check_alike(dict(tensors_of(state)), str(progress))
-        self.writer.save(
-            {
-                "place": progress._asdict(),
-                **state,
-                **{name: part.state_dict() for name, part in self._parts.items()},
-            }
-        )
+        with self._stages.during("checkpoint"):
+            state = training_state(self._learner.network, self._learner.methods, optimizer)
+            check_state(state, progress.task, progress.steps and progress.steps - 1)
+            check_alike(dict(tensors_of(state)), str(progress))
+            self.writer.save(
+                {
+                    "place": progress._asdict(),
+                    **state,
+                    **{name: part.state_dict() for name, part in self._parts.items()},
+                }
+            )
         self._saved = progress
         self._unsaved = None
 
@@ -185,7 +191,7 @@ def start_or_resume(
     config = prepared.resolved.config.checkpoint
     make = CheckpointWriter if is_first() else Onlooker
     writer = make(folder / CHECKPOINTS, prepared.identity, config, found.path if found else None)
-    checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found)
+    checkpointer = DiskCheckpointer(writer, stop, learner, live.parts, found, live.usage.stages)
     if checkpointer.start:
         live.record.event("resume", **checkpointer.start._asdict())
     return checkpointer

@@ -1,6 +1,7 @@
 """One experiment: prepared, which writes nothing, then executed, from its configuration to its folder."""
 
 import shutil
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -83,6 +84,8 @@ def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
     with exact, audience.busy("preparing models and images (drawn once, then cached)"), ranks.together("it prepares"):
         prepared = prepare(resolved, kept_steps(folder))
     check_same_run(prepared)
+    if resolved.config.runtime.compile:
+        audience.say(f"runtime.compile=blocks: the start took {prepared.seconds:.1f} s, blocks compiled.")
     with audience.watching() as progress:
         execute(prepared, folder, progress, stop)
     return folder
@@ -114,6 +117,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     Raises:
         FomoError: a part refuses its settings, or the parts do not go together.
     """
+    began = time.perf_counter()
     config = resolved.config
     rate = factory.schedule(config)
     methods = factory.methods(config)
@@ -128,7 +132,8 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     learning_rate = factory.learning_rate(config, rate, plan.steps)
     maker = factory.batch_maker(config, model, pools, plan.steps)
     begun = methods.begun(model.network, config.seed)  # here, so that a part can refuse before anything is written
-    return Prepared(resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched)
+    seconds = time.perf_counter() - began
+    return Prepared(resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched, seconds)
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:
@@ -187,6 +192,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
             live.record.logged("begin_run", 0, begun)
             deployment.try_early()
             learner.logged()  # nobody asked for what a try has to say
+        live.usage.begin(prepared.seconds)
         loop.run(experiment)
     computed = sum(ranks.exchanged(live.ledger.charged_flops + live.ledger.recomputed))
     ranks.from_first(lambda: finish(prepared, folder, live, deployment, computed))

@@ -7,6 +7,7 @@ from math import inf
 import torch
 
 from fomo.errors import check_allowed, check_choice
+from fomo.system.determinism import check_workspace
 from fomo.system.devices import check_device
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -59,6 +60,8 @@ class Runtime:
         if self.compile is not None:
             check_choice("value of runtime.compile", self.compile, ("blocks", "null"))
         check_device(self.device)
+        if self.deterministic and self.device.startswith("cuda"):
+            check_workspace()
         rows = self.micro_batch
         check_allowed(rows is None or rows >= 1, f"runtime.micro_batch={rows}", "1 and above, or null for none")
         check_allowed(self.num_workers >= 0, f"runtime.num_workers={self.num_workers}", "0 and above")

@@ -14,8 +14,10 @@ import torch
 
 Item = TypeVar("Item")
 Meter = Callable[[str], AbstractContextManager[None]]
-PHASES = ("data", "forward", "backward", "optimizer", "hooks", "other", "evaluation")
-"""Waiting for data; those of a step; hooks of parts; the rest of the training; evaluation, which is no training."""
+PHASES = ("data", "forward", "backward", "optimizer", "hooks", "checkpoint", "other", "evaluation")
+"""Waiting for data; those of a step; hooks of parts; what keeping the state holds up; the rest of the training;
+evaluation, which is no training.
+"""
 
 
 class Timeline(Protocol):
@@ -105,7 +107,13 @@ class Stages:
         self._marks: list[tuple[str, Any, Any]] = []
         self._counted = 0
         """FLOPs of the task at hand that are in the rows."""
+        self._phase = "other"
+        """Of all time that nothing else is said of."""
         self._since = clock()
+
+    def begin(self) -> None:
+        """What was until now is no stretch's: the start of the process."""
+        self._since = self._clock()
 
     def over(self, meter: Meter) -> Meter:
         """A meter that times what the given one counts."""
@@ -130,11 +138,16 @@ class Stages:
             yield item
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """The block is evaluation."""
-        begin = self._clock()
-        yield
-        self._unread["evaluation"] += self._clock() - begin
+    def during(self, phase: str) -> Iterator[None]:
+        """The block is of a phase, whatever comes after an error in it."""
+        self._read()
+        before = self._phase
+        self._phase = phase
+        try:
+            yield
+        finally:
+            self._read()
+            self._phase = before
 
     def step(self, task: int, batch_size: int, task_flops: int) -> None:
         """A step of ``task`` has ended, for which ``task_flops`` are charged until now."""
@@ -160,13 +173,13 @@ class Stages:
             self._pending = Stage()
 
     def _read(self) -> None:
-        """Read the marks and the clock; what is in no phase is ``other``."""
+        """Read the marks and the clock; what is in no other phase is of the one at hand."""
         for name, begin, end in self._marks:
             phase = name if name in PHASES else "hooks" if "." in name else "other"
             self._unread[phase] += self._timeline.seconds(begin, end)
         self._marks.clear()
         now = self._clock()
-        self._unread["other"] += max(0.0, now - self._since - sum(self._unread.values()))
+        self._unread[self._phase] += max(0.0, now - self._since - sum(self._unread.values()))
         self._since = now
         self._pending.take(Stage(seconds=self._unread))
         self._unread = dict.fromkeys(PHASES, 0.0)
@@ -178,6 +191,11 @@ class Stages:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Count on from a state."""
-        self.rows = [Stage(**row) for row in state["rows"]]
-        self._pending = Stage(**state["pending"])
+        self.rows = list(map(_stage, state["rows"]))
+        self._pending = _stage(state["pending"])
         self._counted = state["counted"]
+
+
+def _stage(state: Mapping[str, Any]) -> Stage:
+    """A stage that was kept; an older version knew fewer phases."""
+    return Stage(**{**state, "seconds": dict.fromkeys(PHASES, 0.0) | state["seconds"]})

@@ -59,7 +59,19 @@ class Usage:
         self._device = device
         self._joules = 0.0
         self._tells_energy = True
-        self._began = time.perf_counter()
+        self.start_seconds = 0.0
+        """From the start of this process's work to that of the training."""
+        self._began = self._created = time.perf_counter()
+        self._resume()
+
+    def begin(self, seconds_before: float) -> None:
+        """The start is over: what has been used until now is no training's.
+
+        Args:
+            seconds_before: What was done before this was made.
+        """
+        self.start_seconds = seconds_before + time.perf_counter() - self._created
+        self.stages.begin()
         self._resume()
 
     @property
@@ -90,7 +102,7 @@ class Usage:
     def paused(self) -> Iterator[None]:
         """Neither the seconds nor the joules of the block are counted as training."""
         self.stop()
-        with self.stages.evaluating():
+        with self.stages.during("evaluation"):
             yield
         self._resume()
 
@@ -102,7 +114,12 @@ class Usage:
         """Add what has been used since the clock was started."""
         synchronize(self._device)
         self.seconds += time.perf_counter() - self._started
-        self._joules += self._read() - self._energy
+        used = self._read() - self._energy
+        if used < 0:  # the counter has begun again at 0
+            most = counter_range()
+            self._tells_energy &= most is not None
+            used += most or 0.0
+        self._joules += used
 
     def _read(self) -> float:
         """The device's counter, in joules. Where it falls silent on the way, no figure is better than a wrong one."""
@@ -117,6 +134,14 @@ def energy(device: str) -> float | None:
         return _gpu_energy(device)
     try:
         return int(RAPL.read_text()) / 1e6
+    except (OSError, ValueError):
+        return None
+
+
+def counter_range() -> float | None:
+    """Joules at which the counter of a CPU begins again at 0; ``None`` where it does not tell."""
+    try:
+        return int(RAPL.with_name("max_energy_range_uj").read_text()) / 1e6
     except (OSError, ValueError):
         return None
 

@@ -1,12 +1,12 @@
 """Whether what a step or a hook makes is finite, and who made it not so."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from fomo.errors import FomoError, NotFinite
+from fomo.system.magnitude import largest
 from fomo.system.ranks import check_same, exchanged, world
 
 OWN_ROWS = (
@@ -24,19 +24,6 @@ def fetched(scalars: Sequence[Tensor]) -> list[float]:
     there = next((scalar.device for scalar in scalars if scalar.device.type != "cpu"), torch.device("cpu"))
     values: list[float] = torch.stack([scalar.detach().to(there, torch.float32) for scalar in scalars]).tolist()
     return values
-
-
-def largest(tensors: Iterable[Tensor]) -> Tensor:
-    """The largest magnitude of all entries, a tensor without dimensions: NaN or infinite if one of them is.
-
-    Tensors of integers, and empty ones, count as finite.
-    """
-    floats = [each.detach() for each in tensors if each.is_floating_point() and each.numel()]
-    if not floats or any(each.device.type != "cpu" for each in floats):
-        return nn.utils.get_total_norm(floats, norm_type=float("inf"))  # a few kernels for all
-    kind = reduce(torch.promote_types, (each.dtype for each in floats))
-    ends = [torch.stack(torch.aminmax(each)).to(kind) for each in floats]  # on a CPU ten times as fast as that norm
-    return torch.stack(ends).abs().max()
 
 
 class Scalars:

@@ -40,7 +40,7 @@ def folded_once_a_call(network: nn.Module) -> Iterator[None]:
 
 def _readers(network: nn.Module) -> Iterator[nn.Module]:
     """Modules with an adapted weight, their own or a direct child's, which attention reads; not the network itself."""
-    for module in network.modules():
-        near = (module, *module.children())
-        if module is not network and any(map(parametrize.is_parametrized, near)):
+    adapted = {module for module in network.modules() if parametrize.is_parametrized(module)}
+    for module in network.modules() if adapted else ():
+        if module is not network and not adapted.isdisjoint((module, *module.children())):
             yield module

@@ -16,8 +16,9 @@ from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.fast import may_cut
+from fomo.system.magnitude import largest
 from fomo.system.ranks import gathered, world
-from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
+from fomo.training.finite import Fetch, Scalars, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
@@ -218,7 +219,11 @@ def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
 
 def seed_layers(*keys: rng.Key) -> None:
     """Dropout and stochastic depth draw from torch's own generator: each step and hook has a stream of its own."""
-    torch.manual_seed(rng.fold("layers", *keys) % 2**63)
+    seed = rng.fold("layers", *keys) % 2**63
+    if torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)  # without looking for devices, which takes longer than to seed
 
 
 def encode(network: nn.Module, batch: Batch) -> Features:

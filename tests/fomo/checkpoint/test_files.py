@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fomo.checkpoint import files as checkpoint
-from fomo.checkpoint.files import STATE, TENSORS, Damaged, latest, numbered, read, snapshot, write
+from fomo.checkpoint import writer
+from fomo.checkpoint.files import STATE, TENSORS, Damaged, Packed, latest, numbered, read, snapshot, write
 from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
 from fomo.errors import FomoError
 
@@ -128,6 +130,87 @@ def test_a_disk_that_cannot_be_written_to_stops_the_run_and_names_what_is_whole(
         made.wait()
     (three / ".000004.partial").unlink()
     assert newest(three) == 3
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A disk that takes nothing before the event."""
+    opened = threading.Event()
+
+    def slow(path: Path, packed: Packed, identity: Any) -> None:
+        opened.wait(60)
+        write(path, packed, identity)
+
+    monkeypatch.setattr(writer, "write", slow)
+    return opened
+
+
+def test_a_second_one_does_not_wait_for_the_first_and_a_third_does(
+    gate: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = saver(tmp_path / "checkpoint")
+    weights = torch.zeros(3)
+    for number in (1, 2):
+        made.save({"weights": weights.fill_(number), "record": {"events_bytes": 0}})
+    weights.fill_(7)
+    assert not (tmp_path / "checkpoint").exists()
+    monkeypatch.setattr(writer, "available_memory", lambda: (gate.set(), 2**60)[1])
+    made.save(tree(3))
+    assert 1 in numbered(tmp_path / "checkpoint")
+    made.wait()
+    kept = [float(read(path).tree("cpu")["weights"][0]) for path in numbered(tmp_path / "checkpoint").values()]
+    assert kept == [2, 3]
+
+
+def test_without_memory_for_a_second_copy_the_first_is_waited_for(
+    gate: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = saver(tmp_path)
+    made.save(tree(1))
+    monkeypatch.setattr(writer, "available_memory", lambda: (gate.set(), 100)[1])
+    made.save(tree(2))
+    assert 1 in numbered(tmp_path)
+    made.wait()
+    assert list(numbered(tmp_path)) == [1, 2]
+
+
+def test_after_one_that_could_not_be_written_none_is(gate: threading.Event, tmp_path: Path) -> None:
+    made = saver(tmp_path)
+    made.save(tree(1))
+    made.save(tree(2))
+    (tmp_path / ".000001.partial").write_text("in the way")
+    gate.set()
+    with pytest.raises(FomoError, match=r"could not be written .*There is none yet"):
+        made.wait()
+    made.wait()  # it is said once
+    assert not numbered(tmp_path)
+
+
+def test_what_changes_while_it_is_written_is_kept_as_it_was(device: str, tmp_path: Path) -> None:
+    made = saver(tmp_path)
+    weights = torch.ones(1000, 1000, device=device)
+    for number in range(3):
+        made.save({"weights": weights.T, "bias": torch.ones(3)})
+        weights += 1
+        made.wait()
+        kept = read(tmp_path / f"{number + 1:06d}").tree(device)
+        assert torch.equal(kept["weights"], (weights - 1).T) and kept["weights"].stride() == (1, 1000)
+
+
+def test_a_copy_goes_to_memory_that_an_earlier_one_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory costs as much as the copy; a smaller one in between does not take it."""
+    sizes: list[int] = []
+    fresh = writer.host_memory
+    monkeypatch.setattr(
+        writer, "host_memory", lambda tensors: (sizes.append(writer.num_bytes(tensors)), fresh(tensors))[1]
+    )
+    made = saver(tmp_path)
+    for size in (16, 64, 16, 64, 64):
+        made.save({"weights": torch.full((size, 16), float(size)), "record": {"events_bytes": 0}})
+        made.wait()
+    assert sizes == [16 * 64, 64 * 64]
+    kept = [read(path).tree("cpu")["weights"] for path in numbered(tmp_path).values()]
+    assert all(torch.equal(each, torch.full((64, 16), 64.0)) for each in kept)
 
 
 def test_steps_make_it_due(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
+from fomo.checkpoint.files import snapshot
 from fomo.checkpoint.state import load_optimizer
 from fomo.checkpoint.tree import pack, unpack
 from fomo.errors import FomoError
@@ -48,9 +49,8 @@ def usable(name: str) -> bool:
 
 def there_and_back(tree: Any) -> Any:
     """Through the bytes of both files."""
-    tensors: dict[str, Tensor] = {}
-    text = json.dumps(pack(tree, tensors))
-    return unpack(json.loads(text), load(save(tensors)), "cpu")
+    packed = snapshot(tree)
+    return unpack(json.loads(json.dumps(packed.state)), load(save(dict(packed.tensors))), "cpu")
 
 
 def listed(tree: Any) -> Any:
@@ -96,10 +96,10 @@ def test_a_view_that_repeats_itself_is_kept_by_value() -> None:
 
 
 def test_a_snapshot_does_not_change_with_the_run() -> None:
-    tensor, tensors = torch.zeros(3), dict[str, Tensor]()
-    pack({"a": tensor}, tensors)
+    tensor = torch.zeros(3)
+    packed = snapshot({"a": tensor})
     tensor.fill_(1)
-    assert all(not value.any() for value in tensors.values())
+    assert len(packed.tensors) == 1 and all(not value.any() for value in packed.tensors.values())
 
 
 def test_what_is_no_data_is_refused_by_its_place() -> None:

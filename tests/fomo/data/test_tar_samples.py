@@ -186,6 +186,9 @@ KINDS = {"captions": ["t"], "caption_kinds": {"default": ["d"], "synthetic": ["s
         ({"txt": "ü 猫".encode("utf-8-sig")}, None, ["ü 猫"]),
         ({"json": '{"caption": "ü"}'.encode("utf-16")}, None, ["ü"]),
         ({"txt": b"on two\n lines"}, None, ["on two lines"]),
+        ({"json": b'{"caption": "a", "split": "train", "is_test": 0}'}, None, ["a"]),
+        ({"json": b'{"caption": "a", "subset": "laion2B-en"}'}, None, ["a"]),
+        ({"txt": b"one", "json": b"{"}, None, ["one"]),
     ],
 )
 def test_texts_of_every_layout(texts: dict[str, bytes], kind: str | None, expected: list[str]) -> None:
@@ -212,6 +215,9 @@ def test_texts_of_every_layout(texts: dict[str, bytes], kind: str | None, expect
         ({"json": b'{"captions": [1]}'}, None, "unreadable text"),
         ({"json": b'{"caption": null}'}, None, "empty text"),
         ({"json": b'{"caption_kinds": 3}'}, "primer", "unreadable text"),
+        ({"txt": b"one", "json": b'{"split": "test"}'}, None, "says that it is of the test split"),
+        ({"json": b'{"caption": "a", "Set": "val"}'}, None, "says that it is of the validation split"),
+        ({"json": b'{"caption": "a", "is_train": false, "is_test": true}'}, None, "says that it is of the test split"),
     ],
 )
 def test_texts_that_cannot_be_used_say_why(texts: dict[str, Any], kind: str | None, reason: str) -> None:

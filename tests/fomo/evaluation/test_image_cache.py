@@ -187,6 +187,45 @@ def test_a_file_that_is_cut_while_it_is_read_changes_nothing(
     assert digest(datasets) == whole and len(files(folder)) == 2
 
 
+def test_the_images_of_the_next_set_are_read_while_those_of_one_are_computed(
+    datasets: dict[str, Dataset], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = digest(datasets)
+    read: list[Path] = []
+    both = threading.Event()
+    real = Stored.read
+
+    def seen(stored: Stored, out: Any, first: int) -> bool:
+        read.append(next(path for path in files(folder) if stored.is_at(path)))
+        if len(set(read)) == 2:
+            both.set()
+        return real(stored, out, first)
+
+    monkeypatch.setattr(Stored, "read", seen)
+    pieces = stream(datasets).pieces()
+    found = [next(pieces)[1]]
+    assert both.wait(60)
+    found += [images for _, images in pieces]
+    assert hashlib.sha256(torch.cat(found).numpy()).hexdigest() == whole
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_an_evaluation_that_is_left_leaves_no_thread_and_no_file(
+    is_cached: bool, datasets: dict[str, Dataset], folder: Path
+) -> None:
+    if is_cached:
+        digest(datasets)
+    before = files(folder)
+    pieces = stream(datasets).pieces()
+    next(pieces)
+    pieces.close()
+    for thread in threading.enumerate():
+        if thread.name == "read ahead":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert files(folder) == before and not list(folder.glob(".*.partial"))
+
+
 class Full(io.BufferedRandom):
     """A file on a disk that has no room."""
 

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 import fomo
+from fomo.errors import FomoError
 from fomo.planning.planner import try_on_device
 from fomo.results.layout import WEIGHTS
 from fomo.results.scores import read_scores
 from fomo.stream.definition import NO_NAMES
 from fomo.system.determinism import deterministic, refused
+from fomo.system.runtime import Runtime
 from tests import tiny
 from tests.fomo.helpers import status
 
@@ -55,6 +57,20 @@ def test_a_run_is_deterministic_from_its_preparation_to_its_end(
     monkeypatch.setattr(torch.optim.AdamW, "__init__", lambda *a, **k: (seen.append(settings()[0]), plain(*a, **k))[1])
     assert status("run", *tiny.TINY, f"run.dir={tmp_path / 'run'}") == 0
     assert seen and all(seen) and not settings()[0]
+
+
+def test_a_workspace_of_cublas_that_is_not_deterministic_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fomo.system.runtime.check_device", lambda device: None)  # whether there is a GPU or not
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    with pytest.raises(FomoError, match=r"CUBLAS_WORKSPACE_CONFIG=:0:0, .*Unset it, or let it be :4096:8 or :16:8"):
+        Runtime("cuda")
+    Runtime("cuda", deterministic=False)
+    Runtime("cpu")
+    for allowed in (":4096:8", ":16:8"):
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", allowed)
+        Runtime("cuda")
 
 
 def test_an_operation_without_such_an_algorithm_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,8 +42,16 @@ class Run:
                 self.clock.now += each
 
     def evaluate(self, seconds: float) -> None:
-        with self.stages.evaluating():
+        with self.stages.during("evaluation"):
             self.clock.now += seconds
+
+    def keep(self, seconds: float) -> dict[str, Any]:
+        """A checkpoint, in whose midst the state is asked for."""
+        with self.stages.during("checkpoint"):
+            self.clock.now += seconds / 2
+            state = self.stages.state_dict()
+            self.clock.now += seconds / 2
+        return state
 
     def task(self, number: int, sizes: list[int]) -> None:
         self.spend(lwf__begin_task=1)
@@ -68,18 +76,28 @@ def test_every_second_is_of_one_phase_and_evaluation_is_apart() -> None:
     run.evaluate(7)
     for task in (1, 2):
         run.task(task, [8, 8])
+        run.keep(0.5)
         run.end(task, [8, 8])
     (row,) = run.stages.rows
     assert row.steps == 4 and row.tasks == [1, 2] and row.flops == 50
-    expected = {"data": 4, "forward": 8, "backward": 16, "optimizer": 2, "hooks": 9, "other": 2, "evaluation": 47}
+    expected = {"data": 4, "forward": 8, "backward": 16, "optimizer": 2, "hooks": 9, "checkpoint": 1}
+    expected |= {"other": 2, "evaluation": 47}
     assert row.seconds == pytest.approx(expected)
-    assert sum(row.seconds.values()) == pytest.approx(run.clock.now - 100) and row.training_seconds == 41
+    assert sum(row.seconds.values()) == pytest.approx(run.clock.now - 100) and row.training_seconds == 42
     rates = stage_rates(row, computed_flops=75, model_flops=50, best=Peak(10.0, "made up"))
     assert sum(rates.shares.values()) == pytest.approx(1) and list(rates.shares) == list(PHASES)
-    assert rates.samples_per_second == 4 * 8 / 41 and rates.evaluation_seconds == 47
-    assert (rates.hfu, rates.mfu) == pytest.approx((75 / 41 / 10, 50 / 41 / 10)) and rates.peak_source == "made up"
+    assert rates.samples_per_second == 4 * 8 / 42 and rates.evaluation_seconds == 47
+    assert (rates.hfu, rates.mfu) == pytest.approx((75 / 42 / 10, 50 / 42 / 10)) and rates.peak_source == "made up"
     unknown = stage_rates(row, computed_flops=50, model_flops=None, best=Peak(10.0, "made up"))
-    assert unknown.mfu is None and unknown.hfu == pytest.approx(50 / 41 / 10)
+    assert unknown.mfu is None and unknown.hfu == pytest.approx(50 / 42 / 10)
+
+
+def test_the_start_of_the_process_is_no_training() -> None:
+    run = Run()
+    run.clock.now += 1000
+    run.stages.begin()
+    run.steps(1, [8])
+    assert sum(run.stages.rows[0].seconds.values()) == 8.25
 
 
 def test_a_ramp_has_a_row_for_each_size_with_what_comes_before_and_after() -> None:
@@ -159,6 +177,19 @@ def test_no_phase_on_a_gpu_waits_for_the_device(monkeypatch: pytest.MonkeyPatch)
     (row,) = stages.rows
     assert stream.waits == 4 and row.seconds["hooks"] == 0.25 and row.seconds["other"] == pytest.approx(1.25)
     assert sum(row.seconds.values()) == pytest.approx(8)
+
+
+def test_a_state_of_a_version_that_knew_fewer_phases_is_counted_on_from() -> None:
+    run = Run()
+    run.steps(1, [8])
+    kept = run.stages.state_dict()
+    for stage in (*kept["rows"], kept["pending"]):
+        del stage["seconds"]["checkpoint"]
+    after = Run()
+    after.stages.load_state_dict(kept)
+    after.keep(2)
+    after.stages.end_task(10)
+    assert after.stages.rows[0].seconds == run.stages.rows[0].seconds | {"checkpoint": 2}
 
 
 def test_an_error_in_a_phase_goes_through() -> None:

@@ -35,6 +35,22 @@ def test_a_device_that_falls_silent_gives_no_figure(
     assert usage.joules == joules
 
 
+def test_a_counter_that_begins_again_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = tmp_path / "energy_uj"
+    monkeypatch.setattr("fomo.system.usage.RAPL", counter)
+    (tmp_path / "max_energy_range_uj").write_text("262143328850\n")
+    counter.write_text("262143000000\n")
+    usage = Usage("cpu")
+    counter.write_text("1000000\n")
+    usage.stop()
+    assert usage.joules == pytest.approx(1 + 0.32885, abs=1e-3)
+    (tmp_path / "max_energy_range_uj").unlink()
+    usage = Usage("cpu")
+    counter.write_text("0\n")
+    usage.stop()
+    assert usage.joules is None
+
+
 @pytest.mark.parametrize(("checkpointing", "relation"), [("false", "__eq__"), ("true", "__lt__")])
 def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, tmp_path: Path) -> None:
     """Of the run, and of each stretch of one batch size; the page shows it."""
@@ -51,4 +67,6 @@ def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, 
     assert all(each["shares"][phase] > 0 for each in stages for phase in ("data", "forward", "backward", "evaluation"))
     assert all(getattr(each["mfu"], relation)(each["hfu"]) and each["peak_source"] for each in stages)
     assert sum(each["flops_per_second"] * each["training_seconds"] for each in stages) == pytest.approx(total, rel=0.01)
-    assert "Where the time went" in (run / "report.html").read_text()
+    assert all(each["shares"]["checkpoint"] > 0 for each in stages) and compute["start_seconds"] > 0
+    page = (run / "report.html").read_text()
+    assert "Where the time went" in page and "<th>checkpoint</th>" in page

@@ -17,7 +17,8 @@ from fomo.results.layout import CHECKPOINTS, WEIGHTS
 from fomo.results.scores import read_scores
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
-from fomo.training.finite import Scalars, fetched, largest
+from fomo.system.magnitude import largest
+from fomo.training.finite import Scalars, fetched
 from fomo.training.methods import Methods
 from tests import tiny
 from tests.faults.compare import events

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fomo.doctor.control_groups import available_memory, cpu_quota, folders, memory_left, process_bytes
+from fomo.system.control_groups import available_memory, cpu_quota, folders, memory_left, process_bytes
 from tests.fomo.helpers import put
 
 GIB = 2**30
