@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from fomo.errors import FomoError, Stopped, WorkerHung, check_choice
+from fomo.system.imports import many_imports
 from fomo.system.signals import INTERRUPTED
 from fomo.system.text import first_line, printable
 from fomo.system.workers import end_now
@@ -80,7 +81,9 @@ def command(name: str, arguments: list[str]) -> None:
     """Import the command's module and call it."""
     check_choice("command", name, COMMANDS, "`fomo --help` says what each does.")
     check_shadowing()
-    importlib.import_module(f"fomo.cli.{name}").main(arguments)
+    with many_imports():
+        module = importlib.import_module(f"fomo.cli.{name}")
+    module.main(arguments)
 
 
 def usage() -> str:
