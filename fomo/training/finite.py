@@ -27,8 +27,11 @@ def largest(tensors: Iterable[Tensor]) -> Tensor:
     floats = [each.detach() for each in tensors if each.is_floating_point() and each.numel()]
     if not floats or any(each.device.type != "cpu" for each in floats):
         return nn.utils.get_total_norm(floats, norm_type=float("inf"))  # a few kernels for all
-    kind = reduce(torch.promote_types, (each.dtype for each in floats))
-    ends = [torch.stack(torch.aminmax(each)).to(kind) for each in floats]  # on a CPU ten times as fast as that norm
+    kinds = {each.dtype for each in floats}
+    ends = [end for each in floats for end in torch.aminmax(each)]  # on a CPU ten times as fast as that norm
+    if len(kinds) > 1:
+        kind = reduce(torch.promote_types, kinds)
+        ends = [end.to(kind) for end in ends]
     return torch.stack(ends).abs().max()
 
 
