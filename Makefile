@@ -19,7 +19,7 @@ run: $(READY)  ## the default experiment; ARGS="method=ema_merge" for another
 	$(BIN)/fomo run $(ARGS)
 
 test: $(READY)  ## all tests
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 gpu: $(READY)  ## where there is a GPU: the tests of promises on it, then what a step takes there
 	$(BIN)/pytest -m gpu -n 8 $(ARGS)

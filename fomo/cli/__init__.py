@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fomo.errors import FomoError, RankLost, Stopped, WorkerHung, check_choice
+from fomo.system.imports import many_imports
 from fomo.system.signals import INTERRUPTED
 from fomo.system.text import first_line, printable
 from fomo.system.torchrun import are_several, number
@@ -94,7 +95,9 @@ def command(name: str, arguments: list[str]) -> None:
     """Import the command's module and call it."""
     check_choice("command", name, COMMANDS, "`fomo --help` says what each does.")
     check_shadowing()
-    importlib.import_module(f"fomo.cli.{name}").main(arguments)
+    with many_imports():
+        module = importlib.import_module(f"fomo.cli.{name}")
+    module.main(arguments)
 
 
 def usage() -> str:

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from fomo.cli.budget_lines import Layout, Row, footer, header, layout, line
 from fomo.config.compose import compose, sweep
+from fomo.system.imports import many_imports
 
 EPILOG = """Status 0: every row is whole. 1: one could not be counted or measured (out of memory, say); it says why,
 and the others are there. runtime.device=cpu measures nothing.
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON alone, all rows at the end")
     options = parser.parse_intermixed_args(arguments)
     jobs = [compose(job) for job in sweep(options.overrides)]
-    from fomo.planning import survey  # imports torch: what Hydra refuses is refused without it
+    with many_imports():  # torch among them: what Hydra refuses is refused without it
+        from fomo.planning import survey
 
     measures = survey.measures_of(jobs)
     with closing(survey.survey(jobs, measures)) as coming:

@@ -18,6 +18,7 @@ from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
 from fomo.doctor.verdict import Level, Verdict, duration
 from fomo.errors import check_allowed
+from fomo.system.imports import many_imports
 
 SCHEMA = "fomo.doctor/1"
 MARKS = {Level.GREEN: "✓", Level.YELLOW: "!", Level.RED: "✗"}
@@ -59,7 +60,8 @@ def examined(overrides: list[str], seconds: float) -> tuple[MachineFacts, list[V
     from fomo.config.compose import compose
 
     values = compose(overrides)
-    from fomo.config.schema import resolve
+    with many_imports():
+        from fomo.config.schema import resolve
 
     resolved = resolve(values)
     from fomo.doctor.examine import examine

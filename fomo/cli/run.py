@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.config.compose import compose, study, sweep
+from fomo.system.imports import many_imports
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
 from fomo.system.torchrun import are_several, number
@@ -60,9 +61,10 @@ def _ranks() -> AbstractContextManager[object]:
 def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
     """Check every job before the first one starts, then run them one after the other; their folders."""
     composed = [compose(job, file) for job in jobs]
-    from fomo.config.schema import resolve  # imports torch: what Hydra refuses is refused without it
-    from fomo.running.folder import begun_again, run_folder
-    from fomo.system.ranks import from_first, together
+    with many_imports():  # torch among them: what Hydra refuses is refused without it
+        from fomo.config.schema import resolve
+        from fomo.running.folder import begun_again, run_folder
+        from fomo.system.ranks import from_first, together
 
     with together("it reads its configuration"):
         resolved = [resolve(values) for values in composed]
@@ -83,9 +85,10 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
 
 def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
-    from fomo.report.tables import result_table
-    from fomo.results.layout import REPORT
-    from fomo.running.run import complete
+    with many_imports():
+        from fomo.report.tables import result_table
+        from fomo.results.layout import REPORT
+        from fomo.running.run import complete
 
     folder = complete(resolved, OnConsole(console), stop)
     console.print(result_table(folder))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,18 @@ def register_plugins(parsed: Sequence[Override]) -> None:
 def builtin_groups() -> dict[str, list[str]]:
     """The options of every group that come with the benchmark."""
     found: dict[str, list[str]] = {}
-    for file in sorted(config_dir().glob("*/**/*.yaml")):
-        group, *option = file.relative_to(config_dir()).with_suffix("").parts
-        found.setdefault(group, []).append("/".join(option))
-    found["model"] = [*found["model"], *open_clip_names()]
+    for group, option in _options():
+        found.setdefault(group, []).append(option)
+    found["model"] += open_clip_names()
     return found
+
+
+@cache
+def _options() -> list[tuple[str, str]]:
+    """Group and option of every file of the groups, which are looked for once in a process."""
+    folder = config_dir()
+    files = [file.relative_to(folder).with_suffix("").parts for file in sorted(folder.glob("*/**/*.yaml"))]
+    return [(group, "/".join(option)) for group, *option in files]
 
 
 def groups() -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,8 @@ class Resolved:
 def resolve(values: Mapping[str, Any]) -> Resolved:
     """Check plain values against :class:`Config`; unknown keys and values of another type are refused."""
     _check_sections(Config, values, "")
-    schema = OmegaConf.structured(Config)
-    _thaw(schema)
     try:
-        merged = OmegaConf.merge(schema, dict(values))
+        merged = OmegaConf.merge(_schema(), dict(values))  # which leaves the schema as it is
         config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
         raise FomoError(f"{error.full_key} is missing: give it a value.") from None
@@ -139,6 +137,13 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     for key in ("precision", "planned_precision"):  # what `auto` means here: elsewhere it is another experiment
         merged.runtime[key] = getattr(config.runtime, key)
     return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+
+
+@cache
+def _schema() -> Any:
+    schema = OmegaConf.structured(Config)
+    _thaw(schema)
+    return schema
 
 
 def _thaw(node: Any) -> None:

@@ -14,6 +14,7 @@ layer, a method, the mask or the pooling since it was built, computes every laye
 """
 
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import cache
 from itertools import chain
 from typing import Any, cast
 
@@ -90,7 +91,7 @@ class Block(ResidualAttentionBlock):  # type: ignore[misc]
         is_ours = k_x is None and v_x is None and not isinstance(attn_mask, Tensor)
         if is_counting() or not is_ours or "attention" in self.__dict__:
             return super().forward(q_x, k_x, v_x, attn_mask)
-        compute = _compiled if self.is_compiled and _can_compile(self) else _block
+        compute = _compiled() if self.is_compiled and _can_compile(self) else _block
         return compute(self, q_x, attn_mask, first_only)
 
 
@@ -108,8 +109,13 @@ def _block(block: Block, rows: Tensor, attn_mask: str | None, first_only: bool) 
     return rows + block.ls_2(block.mlp(block.ln_2(rows)))
 
 
-_compiled: Callable[..., Tensor] = torch.compile(_block, dynamic=False)
-"""Compiled when it is called first, once for all blocks of one form: regional compilation."""
+@cache
+def _compiled() -> Callable[..., Tensor]:
+    """Compiled when it is called first, once for all blocks of one form: regional compilation.
+
+    Made when it is asked for: torch takes a second to import its compiler.
+    """
+    return torch.compile(_block, dynamic=False)
 
 
 class ImageTower(VisionTransformer):  # type: ignore[misc]

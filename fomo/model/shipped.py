@@ -1,7 +1,7 @@
 """The pocket bases that ship with the package, or models of their architecture with other weights in a folder."""
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def _untrained(config: Mapping[str, Any]) -> CLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _architecture(config, "cpu")
-    network.token_embedding.weight.data = _initial_embedding(*network.token_embedding.weight.shape)
+    network.token_embedding.weight.data = _initial_embedding(*network.token_embedding.weight.shape).clone()
     return network
 
 
@@ -92,7 +92,9 @@ def _architecture(config: Mapping[str, Any], device: str) -> CLIP:
         return CLIP(config["embed_dim"], dict(config["vision_cfg"]), dict(config["text_cfg"]))
 
 
+@lru_cache(1)
 def _initial_embedding(num_tokens: int, width: int) -> Tensor:
+    """Drawn once, as that takes longer than all else about a shipped model; to be copied before it is changed."""
     drawn = rng.generator(0, "token_embedding").standard_normal((num_tokens, width), dtype=np.float32)
     return torch.from_numpy(drawn * 0.02)
 
@@ -123,7 +125,7 @@ def compact(network: CLIP) -> dict[str, Tensor]:
 
 
 def _load_compact(network: CLIP, stored: dict[str, Tensor], what: str) -> None:
-    weight = _initial_embedding(*network.token_embedding.weight.shape)
+    weight = _initial_embedding(*network.token_embedding.weight.shape).clone()
     if not {"token_embedding.rows", "token_embedding.values"} <= stored.keys():
         raise FomoError(f"{what}: weights as `fomo pretrain` writes them are expected.")
     weight[stored.pop("token_embedding.rows").long()] = stored.pop("token_embedding.values").float()

@@ -3,11 +3,12 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from open_clip.model import CLIP
@@ -84,16 +85,51 @@ def rehearsed(config: Config, model: ClipModel, num_samples: Sequence[int], name
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
     with alone():
-        return _cost(config, model, num_samples, names, _keeping_activations(config, model.network))
+        return _cost(config, model, num_samples, names, _keeping_activations)
+
+
+_costs: dict[str, Cost] = {}
+"""Costs that this process has found, of our own code alone: that of others may have changed since."""
+FREE_OF_COST = (
+    *("seed", "num_tasks", "stream", "buffer", "captions", "augmentation", "evaluation", "budget", "schedule"),
+    *("meta_schedule", "run", "checkpoint", "resume", "on_nan", "rewind_every", "label"),
+)
+"""Keys of the configuration that a rehearsal does not look at: tasks and D_t it is given."""
+
+
+def _known_by(config: Config, network: CLIP, *more: Any) -> str:
+    """A digest of everything that a cost depends on, the code aside."""
+    keys = [f"{each.name}={getattr(config, each.name)}" for each in fields(config) if each.name not in FREE_OF_COST]
+    shapes = [[name, str(each.dtype), list(each.shape)] for name, each in network.state_dict().items()]
+    return json_digest([keys, repr(network), shapes, repr(more)])
+
+
+def _is_built_in(config: Config) -> bool:
+    """Whether all of the model, the method and the optimizer is code that comes with the benchmark, or torch's own."""
+    parts = [type(part).__module__ for part in factory.methods(config).parts.values()]
+    targets = [config.model["_target_"], config.optimizer["_target_"]]
+    return {name.split(".")[0] for name in (*parts, *targets)} <= {"fomo", "methods", "torch"}
 
 
 def _cost(
-    config: Config, model: ClipModel, num_samples: Sequence[int], names: StreamNames, make: Callable[[], Learner]
+    config: Config,
+    model: ClipModel,
+    num_samples: Sequence[int],
+    names: StreamNames,
+    maker: Callable[[Config, CLIP], Callable[[], Learner]],
 ) -> Cost:
-    """One cost from a rehearsal at every batch size, of what ``make`` makes."""
+    """One cost from a rehearsal at every batch size, of what ``maker`` has made; of our own code, found once."""
+    key = _known_by(config, model.network, list(num_samples), names, maker.__name__, world())
+    is_built_in = _is_built_in(config)
+    if is_built_in and key in _costs:
+        return _costs[key]
+    make = maker(config, model.network)
     shapes = {size: stream_shape(config, model, num_samples, size, names) for size in config.sizes.distinct}
     mixed = config.runtime.mixed_on_gpu
-    return of_all_sizes({size: rehearse(make, shape, mixed) for size, shape in shapes.items()})
+    cost = of_all_sizes({size: rehearse(make, shape, mixed) for size, shape in shapes.items()})
+    if is_built_in:
+        _costs[key] = cost
+    return cost
 
 
 def plan_run(
@@ -171,8 +207,7 @@ def _recomputed(
     """Beside the cost, what this rank computes as ``runtime`` has it; ``None`` where that is the same."""
     if not (config.runtime.recomputes or world().size > 1):
         return None
-    make = partial(factory.learner, config, model.network)
-    return Recomputed(cost, _cost(config, model, num_samples, names, make))
+    return Recomputed(cost, _cost(config, model, num_samples, names, _as_it_runs))
 
 
 def _try_to_tell_recomputed(
@@ -206,10 +241,15 @@ def reference_bytes(config: Config, model: ClipModel) -> int:
     return _references[key]
 
 
+def _as_it_runs(config: Config, network: CLIP) -> Callable[[], Learner]:
+    """Makes learners that compute as ``runtime`` says."""
+    return partial(factory.learner, config, network)
+
+
 def _keeping_activations(config: Config, network: CLIP) -> Callable[[], Learner]:
     """Makes learners that encode the whole batch at once and keep every activation; the network is not changed."""
     if not config.runtime.recomputes:
-        return partial(factory.learner, config, network)
+        return _as_it_runs(config, network)
     copied = copy.deepcopy(network)
     copied.set_grad_checkpointing(False)
     return lambda: replace(factory.learner(config, copied), micro_batch=None)

@@ -1,9 +1,10 @@
 """What a method costs, found by rehearsing it on fake tensors: its own hooks in the loop's own step, no computation.
 
 Two steps are rehearsed; the second is taken for all later ones of its task, except where the optimizer says that it
-refreshes something every so often. Three tasks are; the third is taken for all later ones if it costs what the second
-does and leaves as much memory, else every task is rehearsed: its hooks, where steps still cost the same. The ledger
-counts the real steps again, looks at what the parts hold, and refuses any other cost.
+refreshes something every so often. Where the first one costs and leaves what that of the task before does, the second
+is taken to do so too. Three tasks are; the third is taken for all later ones if it costs what the second does and
+leaves as much memory, else every task is rehearsed: its hooks, where steps still cost the same. The ledger counts the
+real steps again, looks at what the parts hold, and refuses any other cost.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,13 +61,14 @@ class StreamShape:
 
 class _Trace(NamedTuple):
     """The bytes of a rehearsed task: alive when its hooks have begun it, more at the peak of its first step and of both
-    steps, alive at its end; ``keeps``: the parts hold more after the steps than before."""
+    steps, alive at its end; ``keeps``: the parts hold more after the steps than before; alive after the first step."""
 
     begun: int
     first: int
     steps: int
     left: int
     keeps: bool
+    after_first: int = 0
 
 
 class _Rehearsal:
@@ -145,10 +147,19 @@ class _Rehearsal:
         if optimizer is None:
             return None, None, _Trace(begun, 0, 0, 0, False)
         first = self._step(optimizer, number)
-        peak_of_first = self.memory.recent - begun
-        ordinary = like.ordinary if like and like.first == first else self._step(optimizer, number)
+        trace = _Trace(begun, self.memory.recent - begun, 0, 0, False, self.memory.live)
+        is_known = like is not None and like.first == first and (number > 2 or self._as_in_first_task(trace))
+        ordinary = like.ordinary if like and is_known else self._step(optimizer, number)
         self._same_for_all_kinds(optimizer, number, ordinary)
-        return first, ordinary, _Trace(begun, peak_of_first, self.memory.recent - begun, 0, False)
+        if is_known and number == 2:
+            self.memory.recent = max(self.memory.recent, self.traces[0].begun + self.traces[0].steps)
+        return first, ordinary, trace._replace(steps=self.memory.recent - begun)
+
+    def _as_in_first_task(self, trace: _Trace) -> bool:
+        """Whether the first step of the second task left as much memory as that of the first, and had the same peak:
+        so will the second step, which cost the same."""
+        first = self.traces[0]
+        return (first.begun + first.first, first.after_first) == (trace.begun + trace.first, trace.after_first)
 
     def steady(self, second: TaskCost, third: TaskCost) -> bool:
         """Whether tasks cost the same and leave as much memory, the FLOPs of hooks that go through D_t aside."""
@@ -285,7 +296,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         tasks: list[TaskCost] = []
         for number in range(1, shape.num_tasks + 1):
             if number <= 3:
-                tasks.append(rehearsal.task(number, like=tasks[1] if number == 3 else None))
+                tasks.append(rehearsal.task(number, like=tasks[-1] if tasks else None))
             else:
                 tasks.append(rehearsal.later_task(number, tasks[1], tasks[2]))
     return Cost(

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -82,8 +83,9 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
 
 
+@cache
 def peak(device: str, precision: str) -> Peak:
-    """The listed peak of the device at hand, or the measured one if its name is not in the table."""
+    """The listed peak of the device at hand, or one measured once in a process if its name is not in the table."""
     found = listed_rate(device_name(device), precision)
     return Peak(*found) if found else Peak(measured_peak(device, precision), "measured matrix product")
 

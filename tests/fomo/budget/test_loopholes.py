@@ -73,9 +73,17 @@ class OnGradient(Method):
         self.handle.remove()
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The ledger of a part that does nothing."""
+    return ledger_of(planned_run(Method), tmp_path_factory.mktemp("plain") / "run")
+
+
 @pytest.mark.parametrize("make", [Backward, Hooked, Wrapped, OnGradient])
-def test_work_outside_of_hooks_is_planned_and_charged(make: Callable[[], Method], tmp_path: Path) -> None:
-    plain, ledger = ledger_of(planned_run(Method), tmp_path / "plain"), ledger_of(planned_run(make), tmp_path / "run")
+def test_work_outside_of_hooks_is_planned_and_charged(
+    make: Callable[[], Method], plain: dict[str, Any], tmp_path: Path
+) -> None:
+    ledger = ledger_of(planned_run(make), tmp_path / "run")
     steps = ledger["charged"]["steps"]
     assert ledger["charged"] == ledger["planned"]
     assert ledger["charged"]["flops"] / steps == plain["charged"]["flops"] / plain["charged"]["steps"] + WORK

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import open_clip
@@ -317,7 +318,7 @@ def compiled(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Mo
         calls.append(1)
         return graph.forward
 
-    monkeypatch.setattr(fast, "_compiled", torch.compile(fast._block, dynamic=False, backend=backend))
+    monkeypatch.setattr(fast, "_compiled", cache(partial(torch.compile, fast._block, dynamic=False, backend=backend)))
     monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
     copied = copy.deepcopy(network)
     fast.quicken(copied)

@@ -16,7 +16,10 @@ import fomo
 from fomo.budget.cost import Cost
 from fomo.budget.flops import FlopMeter, charged, counted
 from fomo.budget.plan import affordable, plan
+from fomo.config import factory
 from fomo.method import Method
+from fomo.planning import planner
+from fomo.planning.planner import rehearsed
 from fomo.planning.table import row
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
@@ -282,3 +285,42 @@ def test_a_table_row_plans_what_a_run_plans() -> None:
         found = planned.plans[length].cost
         assert found is not None and pass_costs(found) == pass_costs(cost)
         assert [charged(t.first or {}) for t in found.tasks] == [charged(t.first or {}) for t in cost.tasks]
+
+
+class Later(Method):
+    """Keeps 100 KiB from the end of the first step of the second task on, which costs what the first task's does."""
+
+    kept: Tensor | None = None
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.number = task.number
+
+    def after_step(self, network: nn.Module) -> None:
+        if self.number == 2 and self.kept is None:
+            self.kept = torch.zeros(25_600)
+
+
+def test_memory_that_comes_with_the_second_step_of_the_second_task_is_seen() -> None:
+    setting = settings.setting("batch_size=512", num_samples=[60, 60])
+    assert setting.with_part(Later).rehearse().peak_bytes == setting.rehearse().peak_bytes + 4 * 25_600
+
+
+def test_what_is_ours_is_rehearsed_once_and_what_is_not_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another budget of the same method has the same cost; another batch, method or setting has its own."""
+    rehearsals = []
+    rehearse = planner.rehearse
+    monkeypatch.setattr(planner, "rehearse", lambda *given: (rehearsals.append(1), rehearse(*given))[1])
+    monkeypatch.setattr(planner, "_costs", {})
+
+    def num_rehearsals(*overrides: str) -> int:
+        before = len(rehearsals)
+        config = settings.config_of("num_tasks=1", "method=frozen", *overrides)
+        rehearsed(config, factory.model_shapes(config), [60])
+        return len(rehearsals) - before
+
+    assert num_rehearsals() == 1
+    assert num_rehearsals("budget=gflops", "budget.total_gflops=7", "seed=3") == 0
+    for change in ("batch_size=6", "method=finetune", "model=pocket_vit", "runtime.precision=fp32", "optimizer=sgd"):
+        assert [num_rehearsals(change), num_rehearsals(change)] == [1, 0], change
+    guest = (f"regularizer._target_={__name__}.Growing", "runtime.allow_targets=[tests]")
+    assert [num_rehearsals(*guest), num_rehearsals(*guest)] == [1, 1]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def compiler_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def backend(graph: torch.fx.GraphModule, example: object) -> Callable[..., Any]:
         return graph.forward
 
-    monkeypatch.setattr(fast, "_compiled", torch.compile(fast._block, dynamic=False, backend=backend))
+    monkeypatch.setattr(fast, "_compiled", cache(partial(torch.compile, fast._block, dynamic=False, backend=backend)))
     monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
 
 
