@@ -17,7 +17,7 @@ class RunInJob:
     """What a job of submitit does: it starts the run, and when the job is preempted, or its time is up, has it save."""
 
     work: child.Work
-    grace_seconds: float = GRACE_SECONDS
+    grace_seconds: float
     _process: "Popen[bytes] | None" = None
 
     def __call__(self) -> int:

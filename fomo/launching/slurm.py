@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_allowed, check_choice
-from fomo.launching import child
-from fomo.launching.in_job import RunInJob
+from fomo.launching import child, in_job
 from fomo.launching.job import Job
 from fomo.launching.launcher import Failure, SweepAudience
 from fomo.launching.processes import cores_here, gpus_here
@@ -131,8 +130,8 @@ class Submitit:
             value = getattr(self, name)
             plain = value is None or (isinstance(value, str) and value.isprintable() and value != "")
             check_allowed(plain, f"launcher.{name}={value!r}", "a line of text, and null")
-        lines = list(self.setup)
-        check_allowed(is_strings(lines), f"launcher.setup={lines}", "a list of lines of shell")
+        holds = not isinstance(self.setup, str) and is_strings(list(self.setup))
+        check_allowed(holds, f"launcher.setup={self.setup}", "lists of lines of shell")
         check_allowed(isinstance(self.more, Mapping), f"launcher.more={self.more}", "{NAME: VALUE}, as sbatch has them")
 
     def place(self, devices: Collection[str]) -> int:
@@ -201,12 +200,12 @@ class Submitit:
         Raises:
             FomoError: Slurm does not take it.
         """
-        from submitit.core.utils import FailedSubmissionError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
             with executor.batch():
-                return [executor.submit(RunInJob(job.work({}))) for job in jobs]
-        except (FailedSubmissionError, OSError) as error:
+                return [executor.submit(in_job.RunInJob(job.work({}), in_job.GRACE_SECONDS)) for job in jobs]
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise FomoError(f"launcher=submitit: Slurm takes no such job: {_said(error)}. See launcher.*.") from None
 
 

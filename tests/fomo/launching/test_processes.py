@@ -101,4 +101,4 @@ def test_a_sweep_of_real_runs_goes_on_lists_what_failed_and_scores_as_a_run_alon
     scores = [Path(name, "scores.json").read_bytes() for name in ("alone", "out/budget.steps=6")]
     assert scores[0] == scores[1] and not Path("out/budget.steps=1").exists()
     main([*command, "budget.steps=choice(6)"])
-    assert "run 1 is finished: budget.steps=choice(6)" in capsys.readouterr().out or True
+    assert "run 1 is finished: " in capsys.readouterr().out
