@@ -27,7 +27,7 @@ ORDER = (
     ("fomo.config",),
     ("fomo.planning",),
     ("fomo.running",),
-    ("fomo.testing", "fomo.doctor"),
+    ("fomo.testing", "fomo.doctor", "fomo.launching"),
     ("fomo",),
     ("methods", "streams"),
     ("fomo.cli",),

@@ -1,14 +1,17 @@
 """``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
 
 import argparse
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fomo.config.compose import compose, study, sweep
+from fomo.config.launching import split
+from fomo.errors import FomoError
 from fomo.system.imports import many_imports
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
@@ -16,6 +19,7 @@ from fomo.system.torchrun import are_several, number
 
 if TYPE_CHECKING:
     from fomo.config.schema import Resolved
+    from fomo.launching.launcher import Counts, Failure
 
 
 EPILOG = """examples:
@@ -23,6 +27,7 @@ EPILOG = """examples:
   fomo run method=ema_merge seed=1               another method, another seed
   fomo run method=ema_merge trainable=lora       a preset with one part changed
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
+  fomo run -m seed=0,1,2,3 launcher=processes    the runs of a sweep at the same time; or submitit (Slurm), ray
   fomo run experiment=study/methods              a study: a sweep that ends with a table and a figure
   fomo run run.dir=out resume=again              anew, beside what is there: in out.again-2
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
@@ -40,10 +45,16 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_intermixed_args(arguments)
     name = study(options.overrides)
     several = options.multirun or bool(name)
-    jobs = sweep(options.overrides) if several else [options.overrides]
+    if several and are_several():
+        raise FomoError(
+            "torchrun starts the processes of one run, and this is a sweep: start it without torchrun, with "
+            "launcher=processes launcher.gpus_per_run=N, which has each run's processes started by it."
+        )
+    launcher, overrides = split(options.overrides) if several else (None, options.overrides)
+    jobs = sweep(overrides) if several else [overrides]
     with Stop().listening() as stop, _ranks():  # from here on: imports and preparations take their time too
-        folders = run_jobs(jobs, options.config, options.show, several, stop)
-    if name and folders and number() == 0:
+        folders = run_jobs(jobs, options.config, options.show, launcher, stop)
+    if name and folders:
         from fomo.report.study import write_study
 
         print(write_study(folders, Path("runs") / name))
@@ -58,46 +69,78 @@ def _ranks() -> AbstractContextManager[object]:
     return joined()
 
 
-def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, stop: Stop) -> list[Path]:
-    """Check every job before the first one starts, then run them one after the other; their folders."""
+def run_jobs(
+    jobs: Sequence[list[str]], file: Path | None, show: bool, launcher: Mapping[str, Any] | None, stop: Stop
+) -> list[Path]:
+    """Check every job before the first one starts, then run them; their folders.
+
+    Args:
+        jobs: The overrides of each.
+        file: The stored configuration that they replay, if they do.
+        show: Whether to print the configurations only.
+        launcher: What starts them, as a configured part; ``None``: there is one job, no sweep.
+        stop: Whether to stop.
+
+    Raises:
+        FomoError: a job is refused, and none was started; or some have failed, after the others were run.
+    """
     composed = [compose(job, file) for job in jobs]
     with many_imports():  # torch among them: what Hydra refuses is refused without it
-        from fomo.config.schema import resolve
-        from fomo.running.folder import begun_again, run_folder
-        from fomo.system.ranks import from_first, together
+        from fomo.config import factory
+        from fomo.launching.job import jobs_of, resolved_there, settled
+        from fomo.system.ranks import together
 
+    starter = factory.build("launcher", launcher) if launcher else None
+    gpus = starter.place(devices_of(composed)) if starter else None
+    there = [settled(values, gpus) for values in composed]
     with together("it reads its configuration"):
-        resolved = [resolve(values) for values in composed]
+        resolved = [resolved_there(*each) for each in zip(composed, there, strict=True)]
+    if show and number() > 0:
+        return []
     if show:
         print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
     console = Console(quiet=number() > 0)
-    again = [each.config.resume == "again" for each in resolved]
-    resolved = from_first(lambda: [begun_again(each, reserve=len(jobs) > 1) for each in resolved])
-    for count, (job, each) in enumerate(zip(jobs, resolved, strict=True), start=1):
-        if named:
-            console.rule(escape(f"run {count} of {len(jobs)}: {' '.join(job)}"))
-        if again[count - 1]:
-            console.print(printable(f"resume=again: a new run, in {run_folder(each)}"), markup=False, soft_wrap=True)
-        run_one(each, console, stop)
-    return [run_folder(each) for each in resolved]
+    if starter is None:
+        run_alone(resolved[0], OnConsole(console), stop)
+        return []
+    found = jobs_of(jobs, resolved, file, gpus, there)
+    refuse_failed(starter.launch(found, stop, OnConsole(console)), len(found))
+    return [job.folder for job in found]
 
 
-def run_one(resolved: "Resolved", console: Console, stop: Stop) -> None:
+def devices_of(composed: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The devices that are asked for; what cannot be read is refused with the rest of the configuration."""
+    sections = (values.get("runtime") for values in composed)
+    return {str(section.get("device")) for section in sections if isinstance(section, dict)}
+
+
+def refuse_failed(failures: Sequence["Failure"], number: int) -> None:
+    """List what has failed, with its log.
+
+    Raises:
+        FomoError: something has.
+    """
+    if failures:
+        lines = [f"  run {job.number}: {job}\n    {how}\n    log: {job.log}" for job, how in failures]
+        failed = f"{len(failures)} of {number} runs have failed; the same command goes on with them"
+        raise FomoError("\n".join([f"{failed}:", *lines]))
+
+
+def run_alone(resolved: "Resolved", audience: "OnConsole", stop: Stop) -> None:
     """Run an experiment in its folder; a finished one only shows its table."""
-    with many_imports():
-        from fomo.report.tables import result_table
-        from fomo.results.layout import REPORT
-        from fomo.running.run import complete
+    from fomo.running.folder import begun_again, run_folder
+    from fomo.running.run import complete
+    from fomo.system.ranks import from_first
 
-    folder = complete(resolved, OnConsole(console), stop)
-    console.print(result_table(folder))
-    if (folder / REPORT).is_file():
-        console.print(printable(f"report: {folder / REPORT}"), soft_wrap=True, markup=False)
+    begun = from_first(lambda: begun_again(resolved, reserve=False))
+    if resolved.config.resume == "again":
+        audience.say(f"resume=again: a new run, in {run_folder(begun)}")
+    audience.result(complete(begun, audience, stop))
 
 
 class OnConsole:
-    """Shows how far a run is."""
+    """Shows how far a run, or a sweep, is."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -113,6 +156,35 @@ class OnConsole:
     def watching(self) -> "ProgressBars":
         """Draw bars."""
         return ProgressBars(self._console)
+
+    def heading(self, text: str) -> None:
+        """Print it within a rule."""
+        self._console.rule(escape(text))
+
+    def result(self, folder: Path) -> None:
+        """Print the table of a run, and where its report is."""
+        from fomo.report.tables import result_table
+        from fomo.results.layout import REPORT
+
+        self._console.print(result_table(folder))
+        if (folder / REPORT).is_file():
+            self.say(f"report: {folder / REPORT}")
+
+    @contextmanager
+    def counting(self) -> Iterator[Callable[["Counts"], None]]:
+        """Draw a bar of runs, or print a line whenever their numbers change where there is no terminal."""
+        before: list[Counts] = []
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
+            bar = bars.add_task("runs", total=None)
+
+            def count(counts: "Counts") -> None:
+                bars.update(bar, total=counts.total, completed=counts.done + counts.failed, description=str(counts))
+                if before[-1:] != [counts] and not self._console.is_terminal:
+                    self.say(str(counts))
+                before[:] = [counts]
+
+            yield count
 
 
 class ProgressBars(Progress):

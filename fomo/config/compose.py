@@ -123,6 +123,16 @@ def _chosen(override: Override) -> list[str]:
     return [name for value in values for name in _chosen(read(f"{override.key_or_group}={value}", {}))]
 
 
+def is_launcher(override: Override) -> bool:
+    """Whether it is about how the runs of a sweep are started, and not about a run."""
+    return override.key_or_group.split(".")[0] == "launcher"
+
+
+def _refuse_launcher(parsed: Sequence[Override]) -> None:
+    for each in filter(is_launcher, parsed):
+        raise FomoError(f"'{each.input_line}': a launcher starts the runs of a sweep: fomo run -m … {each.input_line}")
+
+
 def study(overrides: Sequence[str]) -> str:
     """The chosen experiment, if it is a study: a sweep by itself, with a table and a figure at its end; else empty."""
     chosen = [name for each in parse(overrides) if each.key_or_group == "experiment" for name in _chosen(each)]
@@ -160,6 +170,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     known = groups()
     parsed = parse(overrides) if file is None else [read(override, known) for override in overrides]
     refuse_several(parsed)
+    _refuse_launcher(parsed)
     given = [str(each.input_line) for each in parsed]
     overrides = given
     if file is None:

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM and SIGUSR1, as schedulers send them before they take the machine away, and Ctrl-C.
+"""Being asked to stop: SIGTERM, SIGUSR1, SIGUSR2, as schedulers send them before they take the machine, and Ctrl-C.
 
 During training the step at hand is finished and a checkpoint written; a batch that is waited for, and anything else (an
 evaluation, a merge), is abandoned at once, since it is done again from the checkpoint before it.
@@ -17,7 +17,7 @@ REQUEUE = 75
 """Exit status of a run that was asked to stop and can go on: EX_TEMPFAIL of sysexits.h."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
-STATUS = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGINT: INTERRUPTED}
+STATUS = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGUSR2: REQUEUE, signal.SIGINT: INTERRUPTED}
 
 Agree = Callable[[int], int]
 

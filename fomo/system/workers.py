@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from fomo.errors import WorkerDied, WorkerHung
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What asks a run to stop. Terminals and schedulers send it to workers too, but it is the parent's matter."""
 PATIENCE_SECONDS = 1800.0
 """For one job of :func:`runner`: hashing a large file over a slow network takes long."""

@@ -20,7 +20,8 @@ from fomo.running.folder import FolderState, run_folder, start, state_of
 from fomo.stream.mixture import MixtureWeights
 from tests.fomo.helpers import error_of, put
 
-FILES = [(group, option) for group, options in builtin_groups().items() for option in options if group != "model"]
+RUN = [group for group in builtin_groups() if group not in ("model", "launcher")]
+FILES = [(group, option) for group in RUN for option in builtin_groups()[group]]
 FILES += [("model", file.stem) for file in sorted((config_dir() / "model").glob("*.yaml"))]
 NEEDED = {
     ("stream", "images"): ["stream.adaptation=[mine]"],
