@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from fomo.cli import COMMANDS, main
+from fomo.config import factory
+from fomo.config.compose import compose, sweep
+from fomo.config.launching import split
 from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar
@@ -24,6 +27,8 @@ PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob
 FLAGS = ("japan", "france", "germany", "italy", "poland", "ukraine")
 FILE = "stream=file"
 OWN = "stream=own"
+ELSEWHERE = re.compile(r"launcher=(submitit|ray)\b")
+"""What starts runs on other machines: read, and not run."""
 SMALL = [item for item in TINY if not item.startswith("stream.adaptation")]
 
 
@@ -37,7 +42,8 @@ def run_commands() -> list[tuple[str, str]]:
     """Each with the first page that prints it: what several pages print is run once."""
     run = ("fomo run", "fomo data", "fomo stream", "fomo budget", "fomo methods", "fomo check", "fomo doctor")
     pages = {line: page.name for page in reversed(PAGES) for line in commands(page)}
-    return [(page, line) for line, page in pages.items() if any(words in line for words in run)]
+    found = [(page, line) for line, page in pages.items() if any(words in line for words in run)]
+    return [(page, line) for page, line in found if not ELSEWHERE.search(line)]
 
 
 def make_targets() -> set[str]:
@@ -103,6 +109,7 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         small = [item for item in SMALL if item.split("=")[0] not in line or FILE in line]
         words += [item for item in small if OWN not in words or not item.startswith("stream.")]
         words += ["method=frozen,lora", "seed=0"] if "experiment=study" in line else []
+        words += ["method=frozen", "seed=0"] if "launcher=" in line else []
     if words[0] == "stream" and OWN not in words:
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
         words += [item for item in SMALL if item.startswith("stream.")]
@@ -119,6 +126,16 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
     except SystemExit as end:  # what the doctor finds wrong with this machine is not wrong with the docs
         assert words[0] == "doctor" and end.code == 1
     assert words[0] != "run" or list(Path("runs").glob("*/card.json"))
+
+
+def test_sweeps_on_other_machines_are_read_as_printed() -> None:
+    lines = [line for page in PAGES for line in commands(page) if ELSEWHERE.search(line)]
+    for line in lines:
+        node, overrides = split([word for word in shlex.split(line)[2:] if word != "-m"])
+        assert factory.build("launcher", node)
+        jobs = sweep(overrides)
+        assert compose(jobs[0]) and len(jobs) == (200 if "glob" in line else len(overrides[0].split(",")))
+    assert len(lines) >= 7
 
 
 def test_a_fresh_reader_finds_every_linked_file() -> None:

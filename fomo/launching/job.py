@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from fomo.checkpoint.files import numbered
@@ -49,6 +50,11 @@ class Job:
     def log(self) -> Path:
         """What its process prints: ``FOLDER.log``, beside the run folder."""
         return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def log_bytes(self) -> int:
+        """How long its log is."""
+        return self.log.stat().st_size if self.log.exists() else 0
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -144,14 +150,15 @@ def check_startable(job: Job) -> FolderState:
 
 
 def check_writable(job: Job) -> None:
-    """Make the folder above the run folder, and the log in it.
+    """Make the folder above the run folder, and try to write there.
 
     Raises:
-        FomoError: they cannot be written.
+        FomoError: nothing can be written there.
     """
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.open("ab").close()
+        with TemporaryFile(dir=job.log.parent):
+            pass
     except OSError as error:
         way_out = "Choose another folder by run.dir=DIR."
-        raise FomoError(f"{job.log}: cannot be written ({error.strerror}). {way_out}") from None
+        raise FomoError(f"{job.log.parent}: nothing can be written there ({error.strerror}). {way_out}") from None

@@ -42,7 +42,7 @@ class RayTask:
 
     def began(self) -> bool:
         """Whether its log has grown."""
-        return self.job.log.exists() and self.job.log.stat().st_size > self.log_bytes
+        return self.job.log_bytes > self.log_bytes
 
     def stop(self) -> None:
         """Cancel its task: the run gets SIGTERM."""
@@ -117,7 +117,7 @@ class Ray:
                 run.options(num_cpus=self.cpus_per_run, num_gpus=job.gpus or 0, name=job.folder.name).remote(
                     job.work(environment)
                 ),
-                job.log.stat().st_size,
+                job.log_bytes,
             )
             for job in jobs
         ]

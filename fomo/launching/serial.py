@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomo.errors import FomoError
-from fomo.launching.job import Job, check_startable
+from fomo.launching.job import Job, check_startable, check_writable
 from fomo.launching.launcher import Failure, SweepAudience
+from fomo.running.folder import FolderState
 from fomo.running.run import complete
 from fomo.system.signals import Stop
 from fomo.system.text import first_line
@@ -23,7 +24,8 @@ class Serial:
     def launch(self, jobs: Sequence[Job], stop: Stop, audience: SweepAudience) -> list[Failure]:
         """Run all, or find them finished."""
         for job in jobs:
-            check_startable(job)
+            if check_startable(job) is not FolderState.FINISHED:
+                check_writable(job)
         failures = []
         for job in jobs:
             audience.heading(f"run {job.number} of {len(jobs)}: {job}")
@@ -39,7 +41,6 @@ class Serial:
 
 def _told(error: Exception, log: Path) -> str:
     """Write what a run died of to its log; in a line, why."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(traceback.format_exc())
     return str(error) if isinstance(error, FomoError) else f"{type(error).__name__}: {first_line(error)}"

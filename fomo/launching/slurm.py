@@ -62,7 +62,7 @@ class Submitted:
 
     def began(self) -> bool:
         """Whether its log has grown."""
-        return self.job.log.exists() and self.job.log.stat().st_size > self.log_bytes
+        return self.job.log_bytes > self.log_bytes
 
     def stop(self) -> None:
         """Cancel its job: the run gets SIGTERM."""
@@ -187,7 +187,7 @@ class Submitit:
 
     def _submitted(self, executor: Any, jobs: Sequence[Job]) -> Iterable[Running]:
         for some in batched(jobs, LARGEST_ARRAY):
-            before = [job.log.stat().st_size for job in some]
+            before = [job.log_bytes for job in some]
             for job, num_bytes, submitted in zip(some, before, self._submit(executor, some), strict=True):
                 entry = Submitted(job, submitted, num_bytes)
                 if self.cluster == "slurm":

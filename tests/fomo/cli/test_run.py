@@ -1,12 +1,16 @@
 """``fomo run`` as a user types it."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from fomo.cli import main
+from fomo.cli.run import OnConsole
+from fomo.launching.launcher import Counts
 from tests.tiny import TINY
 
 
@@ -176,6 +180,18 @@ def test_show_prints_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
         and values["trainable"]["rank"] == 4
     )
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_how_far_a_sweep_is_is_a_bar_or_lines(terminal: bool) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=100)
+    with OnConsole(console).counting() as count:
+        for done, failed in ((0, 0), (0, 0), (1, 1)):
+            count(Counts(200, done, failed, running=2))
+    shown = screen.getvalue()
+    assert "2 running, 1 done, 1 failed of 200" in shown and ("\x1b[" in shown) == terminal
+    assert terminal or shown.splitlines() == [f"2 running, {each} done, {each} failed of 200" for each in (0, 1)]
 
 
 @pytest.mark.parametrize("name", ["methods", "streams"])

@@ -1,13 +1,17 @@
 """Several runs at a time on this machine."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from fomo.cli import main
-from fomo.errors import FomoError
+from fomo.errors import FomoError, Stopped
 from fomo.launching import processes
+from fomo.launching.job import jobs_of
+from fomo.launching.launcher import Counts
 from fomo.launching.processes import Processes, Share, gpus_here, shares
 from fomo.system.signals import Stop
 from tests import tiny
@@ -55,10 +59,11 @@ def test_runs_at_a_time_see_other_gpus_and_a_free_one_is_taken_again(four_gpus: 
 
 def test_what_the_user_says_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(processes, "cores_here", lambda: (0,))
+    one = tuple(sorted(os.sched_getaffinity(0)))[:1]
+    monkeypatch.setattr(processes, "cores_here", lambda: one)
     (job,) = [script(1, tmp_path, f"{SHOWS}; print(os.sched_getaffinity(0))")]
     assert Processes().launch([job], Stop(), Listener()) == []
-    assert job.log.read_text().splitlines()[-2:] == ["|1", "{0}"]
+    assert job.log.read_text().splitlines()[-2:] == ["|1", str(set(one))]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,8 @@ def test_a_sweep_of_real_runs_goes_on_lists_what_failed_and_scores_as_a_run_alon
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``budget.steps=1`` is too few for two tasks, which shows when a run is prepared."""
-    monkeypatch.setattr(processes, "cores_here", lambda: (0, 1))
+    one = tuple(sorted(os.sched_getaffinity(0)))[:1]
+    monkeypatch.setattr(processes, "cores_here", lambda: one * 2)
     monkeypatch.chdir(tmp_path)
     tiny.run(tmp_path / "alone")
     command = ["run", "-m", *tiny.TINY, "run.dir=out", "launcher=processes"]
@@ -102,3 +108,21 @@ def test_a_sweep_of_real_runs_goes_on_lists_what_failed_and_scores_as_a_run_alon
     assert scores[0] == scores[1] and not Path("out/budget.steps=1").exists()
     main([*command, "budget.steps=choice(6)"])
     assert "run 1 is finished: " in capsys.readouterr().out
+
+
+def test_a_real_run_saves_when_its_launcher_is_asked_to_stop(tmp_path: Path) -> None:
+    """The one under way makes a checkpoint, the other one never starts."""
+    words = [[*tiny.TINY, f"budget.steps={number}", f"run.dir={tmp_path}/{number}"] for number in (4000, 8000)]
+    first, second = jobs_of(words, [tiny.resolved(*each) for each in words], None, 0, [{}, {}])
+    events = first.folder / "events.jsonl"
+
+    def ask(counts: Counts) -> None:
+        if not stop.asked and events.exists() and '"step"' in events.read_text():
+            signal.raise_signal(signal.SIGTERM)
+
+    heard = Listener(ask)
+    with Stop().listening() as stop, pytest.raises(Stopped, match=r"stopped by SIGTERM: 0 of 2 runs are done"):
+        Processes(processes=1).launch([first, second], stop, heard)
+    assert heard.lines[-1].startswith("run 1 has stopped (it was asked to stop (status 75)")
+    assert f"stopped by SIGTERM: saved in {first.folder}" in first.log.read_text()
+    assert list((first.folder / "checkpoint").glob("0*")) and not second.folder.exists()

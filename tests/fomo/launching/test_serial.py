@@ -6,6 +6,7 @@ import pytest
 
 from fomo.cli import main
 from fomo.config.compose import sweep
+from fomo.errors import FomoError
 from fomo.launching import serial
 from fomo.launching.serial import Serial
 from fomo.system.signals import Stop
@@ -50,3 +51,15 @@ def test_the_same_run_twice_is_refused(
         main(["run", "-m", *tiny.TINY, "seed=0,0", *launcher])
     assert ended.value.code == 2 and "runs 1 and 2 of the sweep are the same, in runs/" in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serial, "complete", None)
+    (tmp_path / "file").write_text("")
+    jobs = [script(1, tmp_path, ""), script(2, tmp_path / "file" / "inner", "")]
+    heard = Listener()
+    with pytest.raises(FomoError, match=r"file/inner: nothing can be written there \(Not a directory\)"):
+        Serial().launch(jobs, Stop(), heard)
+    assert heard.lines == []

@@ -15,7 +15,7 @@ import yaml
 from fomo.config import factory
 from fomo.config.code import code_hashes, code_sha256
 from fomo.config.compose import compose
-from fomo.config.schema import resolve
+from fomo.config.schema import Resolved, resolve
 from fomo.errors import FomoError
 from fomo.report.leaderboard import leaderboard
 from fomo.running.contents import base_sha256, contents_of
@@ -164,7 +164,13 @@ def test_a_sweep_begun_again_has_all_its_folders_at_once(
     for seed in (0, 1):
         start(tmp_path / f"seed={seed}", tiny.resolved(f"seed={seed}"))
     ran: list[Path] = []
-    monkeypatch.setattr("fomo.cli.run.run_one", lambda resolved, *rest: ran.append(run_folder(resolved)))
+
+    def noted(resolved: Resolved, *rest: object) -> Path:
+        ran.append(run_folder(resolved))
+        return ran[-1]
+
+    monkeypatch.setattr("fomo.launching.serial.complete", noted)
+    monkeypatch.setattr("fomo.report.tables.result_table", lambda folder: "")
     assert status(*sweep, "resume=again") == 0 and status(*sweep) == 0
     assert [path.name for path in ran] == ["seed=0.again-2", "seed=1.again-2"] * 2
     assert all((path / "config.yaml").is_file() for path in ran)
