@@ -123,3 +123,11 @@ def test_a_command_imports_what_is_heavy_when_it_is_called(path: Path) -> None:
     ]
     names = {name.split(".")[0] for head in heads for name in imported(ast.unparse(head))}
     assert not names & {"methods", "streams", "torch", "open_clip"}
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "fomo").rglob("*.py")), ids=lambda path: str(path.relative_to(TOP)))
+def test_no_compiler_is_asked_for_by_an_import(path: Path) -> None:
+    """``torch.compile`` imports torch's compiler, a second that few runs need."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    heads = [each for each in statements if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    assert not [head for head in heads if "torch.compile(" in ast.unparse(head)]

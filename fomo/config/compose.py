@@ -1,10 +1,11 @@
 """From overrides on the command line to plain values, by Hydra's groups."""
 
+import copy
 import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,29 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     else:
         _refuse_options(file, parsed, known)
         name = _register_stored(file, overrides)
+    is_known = file is None and _is_ours(parsed, known)
     try:
-        values: dict[str, Any] = OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[assignment]
+        values = copy.deepcopy(_known_values(tuple(overrides))) if is_known else _values(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise _readable(error, overrides) from None
     values["label"] = label(given, str(values.get("label", "")))
     return several.ordered(_dotted(values))
+
+
+def _is_ours(parsed: Sequence[Override], known: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the overrides lead to the same values each time: they choose files of ours, and look up nothing."""
+    chosen = {(each.key_or_group, name) for each in parsed if each.key_or_group in known for name in _chosen(each)}
+    return chosen <= {*_options()} and not any("${" in str(each.input_line) for each in parsed)
+
+
+@lru_cache(64)
+def _known_values(overrides: tuple[str, ...]) -> dict[str, Any]:
+    return _values("config", overrides)
+
+
+def _values(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The plain values of what Hydra composes."""
+    return OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[return-value]
 
 
 def _dotted(values: Any) -> Any:

@@ -431,3 +431,12 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "broken" / "config.yaml", "{")
     with pytest.raises(FomoError, match=r"config\.yaml"):
         state_of(tmp_path / "broken", made)
+
+
+def test_what_is_composed_twice_is_composed_anew_for_whoever_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compose(["method=ewc"])
+    first["regularizer"]["_target_"] = "elsewhere"
+    assert compose(["method=ewc"])["regularizer"]["_target_"] != "elsewhere"
+    for place in ("one", "other"):
+        monkeypatch.setenv("PLACE", place)
+        assert compose(["run.dir=${oc.env:PLACE}"])["run"]["dir"] == place

@@ -85,3 +85,12 @@ def test_an_open_clip_model_goes_the_same_way(method: str, tmp_path: Path) -> No
     run = tiny.run(tmp_path / "run", *model, f"method={method}", "evaluation=validation", *few)
     scores = read_scores(run)
     assert scores.finished and scores.caveats == ("not budgeted", "validation split", "random base")
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_a_model_that_is_changed_leaves_the_next_one_as_it_is(initial: bool) -> None:
+    one, other = (pocket("pocket", initial).network.token_embedding.weight for _ in range(2))
+    before = other.detach().clone()
+    one.data.zero_()
+    third = pocket("pocket", initial).network.token_embedding.weight
+    assert torch.equal(other, before) and torch.equal(third, before)
