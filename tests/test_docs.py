@@ -1,15 +1,19 @@
 """Every command that the docs print is run, or parsed where it needs a network; links lead somewhere."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from fomo.cli import COMMANDS, main
 from fomo.config import factory
@@ -43,7 +47,7 @@ def run_commands() -> list[tuple[str, str]]:
     run = ("fomo run", "fomo data", "fomo stream", "fomo budget", "fomo methods", "fomo check", "fomo doctor")
     pages = {line: page.name for page in reversed(PAGES) for line in commands(page)}
     found = [(page, line) for line, page in pages.items() if any(words in line for words in run)]
-    return [(page, line) for page, line in found if not ELSEWHERE.search(line)]
+    return [(page, line) for page, line in found if not ELSEWHERE.search(line) and not line.startswith("torchrun")]
 
 
 def make_targets() -> set[str]:
@@ -54,7 +58,7 @@ def make_targets() -> set[str]:
 def test_commands_exist(page: Path) -> None:
     for line in commands(page):
         words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z]+=\S*", word)]
-        assert words[0] in ("make", "fomo", "pip", "python", "python3", "sudo"), line
+        assert words[0] in ("make", "fomo", "pip", "python", "python3", "sudo", "torchrun"), line
         if words[0] == "make":
             assert words[1] in make_targets(), line
         if words[0] == "fomo":
@@ -126,6 +130,22 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
     except SystemExit as end:  # what the doctor finds wrong with this machine is not wrong with the docs
         assert words[0] == "doctor" and end.code == 1
     assert words[0] != "run" or list(Path("runs").glob("*/card.json"))
+
+
+def test_several_processes_run_as_printed(tmp_path: Path) -> None:
+    """On one machine they are started, two of them; what takes several is read as torchrun reads it."""
+    lines = [line for page in PAGES for line in commands(page) if line.startswith("torchrun")]
+    here = [line for line in lines if "--standalone" in line]
+    for line in lines:
+        options = get_args_parser().parse_args(shlex.split(line)[1:])
+        assert (options.training_script, options.module) == ("fomo", True), line
+        assert compose(options.training_script_args[1:]), line
+    for line in here:
+        words = line.replace("--nproc-per-node 8", "--nproc-per-node 2").split()
+        command = [sys.executable, "-m", "torch.distributed.run", *words[1:], *TINY, "run.dir=two", "method=frozen"]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=300, env={**os.environ, "PYTHONPATH": str(TOP)})
+        assert json.loads((tmp_path / "two" / "card.json").read_text())["num_processes"] == 2
+    assert here and len(lines) > len(here)
 
 
 def test_sweeps_on_other_machines_are_read_as_printed() -> None:

@@ -157,10 +157,18 @@ def check_deterministic(network: nn.Module, size: int | None) -> None:
     Raises:
         FomoError: it has dropout.
     """
-    for name, module in network.named_modules() if size else ():
+    found = dropping(network) if size else None
+    if found:
+        raise FomoError(
+            f"runtime.micro_batch={size}: {found} at random: rows are not encoded twice alike. Take "
+            "runtime.micro_batch=null, with runtime.grad_checkpointing=true for less memory."
+        )
+
+
+def dropping(network: nn.Module) -> str | None:
+    """The first module that drops something, and what share, in words; ``None`` where none does."""
+    for name, module in network.named_modules():
         share = next((getattr(module, at) for kind, at in DROPOUT.items() if isinstance(module, kind)), 0.0)
         if share:
-            raise FomoError(
-                f"runtime.micro_batch={size}: '{name}' drops a share of {share} at random: rows are not encoded twice "
-                "alike. Take runtime.micro_batch=null, with runtime.grad_checkpointing=true for less memory."
-            )
+            return f"'{name}' drops a share of {share}"
+    return None
