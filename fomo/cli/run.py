@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from fomo.config.compose import compose, study, sweep
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
-from fomo.system.torchrun import are_several, number
+from fomo.system.torchrun import are_several, number, said_once
 
 if TYPE_CHECKING:
     from fomo.config.schema import Resolved
@@ -36,11 +36,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
     parser.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
     parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
-    options = parser.parse_intermixed_args(arguments)
-    name = study(options.overrides)
-    several = options.multirun or bool(name)
-    jobs = sweep(options.overrides) if several else [options.overrides]
+    with said_once():
+        options = parser.parse_intermixed_args(arguments)
     with Stop().listening() as stop, _ranks():  # from here on: imports and preparations take their time too
+        name = study(options.overrides)
+        several = options.multirun or bool(name)
+        jobs = sweep(options.overrides) if several else [options.overrides]
         folders = run_jobs(jobs, options.config, options.show, several, stop)
     if name and folders and number() == 0:
         from fomo.report.study import write_study
@@ -62,12 +63,14 @@ def run_jobs(jobs: list[list[str]], file: Path | None, show: bool, named: bool, 
     composed = [compose(job, file) for job in jobs]
     from fomo.config.schema import resolve  # imports torch: what Hydra refuses is refused without it
     from fomo.running.folder import begun_again, run_folder
-    from fomo.system.ranks import from_first, together
+    from fomo.running.same import check_same_jobs
+    from fomo.system.ranks import from_first
 
-    with together("it reads its configuration"):
-        resolved = [resolve(values) for values in composed]
+    resolved = [resolve(values) for values in composed]
+    check_same_jobs(resolved)
     if show:
-        print("---\n".join(each.to_yaml() for each in resolved), end="")
+        with said_once():
+            print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
     console = Console(quiet=number() > 0)
     again = [each.config.resume == "again" for each in resolved]
