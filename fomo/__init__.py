@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fomo.results.run import Run, load
     from fomo.running.job import run
     from fomo.system.ranks import averaged, gathered
-    from fomo.system.writing import file_beside
+    from fomo.system.shared_files import file_beside
     from fomo.training.step import contrastive, encode
 
 __all__ = [
@@ -65,7 +65,7 @@ _LAZY = {
     "check_arguments": "fomo.config.targets:check_arguments",
     "contrastive": "fomo.training.step:contrastive",
     "encode": "fomo.training.step:encode",
-    "file_beside": "fomo.system.writing:file_beside",
+    "file_beside": "fomo.system.shared_files:file_beside",
     "gathered": "fomo.system.ranks:gathered",
     "host_memory": "fomo.budget.memory:host_memory",
     "load": "fomo.results.run:load",

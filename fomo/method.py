@@ -159,11 +159,20 @@ class Method(Logging):
     plain weights", and ``network.safetensors`` instead of ``final.safetensors``, for it is not what was scored.
     """
 
+    one_process = ""
+    """Why it cannot be right where several processes take the steps of a run (``torchrun``); then it is refused there.
+
+    Otherwise it has to compute in each of them what one alone would. A batch has the rows of its own process; all rows
+    are ``fomo.gathered(rows)``, those of features are in ``batch.features`` already, and ``batch.whole`` counts them.
+    Reduce over all rows, never over one's own: then loss, gradient and state are the same everywhere, which is checked.
+    A gradient of your own making, as by ``torch.autograd.grad``, becomes the batch's by ``fomo.averaged(gradients)``.
+    """
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 
-    What lies in it is not part of ``state_dict``: name files by task, write them whole (beside, then rename), and write
-    the same when a task is done again.
+    What lies in it is not part of ``state_dict``: name files by task, write them whole (``fomo.file_beside``), and
+    write the same when a task is done again.
     """
 
     restarts_adapters = False

@@ -24,7 +24,8 @@ EPILOG = """examples:
   fomo check pull:Pull trainable=lora       the same beside another part
   fomo check pull:Pull regularizer=[ewc]    and beside another regulariser
   fomo check ema_merge                      what method=ema_merge is
-  fomo check pull:Pull --device cuda        everything on the GPU"""
+  fomo check pull:Pull --device cuda        everything on the GPU
+  fomo check pull:Pull --processes 2        and once more with two processes that share every batch"""
 
 
 def main(arguments: list[str]) -> None:
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
     parser.add_argument("--device", default="cpu", help="where it computes, as torch names it (default: cpu)")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="also check N processes against one, on the CPU"
+    )
     options = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
 
@@ -48,18 +52,26 @@ def main(arguments: list[str]) -> None:
         console.print(f"{mark}  {escape(f'{finding.check:<13} {CHECKS[finding.check]}{why}')}")
 
     with console.status("the pocket's images are drawn once, then cached"):
-        report = checked(options.method, options.overrides, options.device, seen)
+        report = checked(options.method, options.overrides, options.device, seen, options.processes)
     if not report.passed:
         raise FomoError(f"{options.method} does not conform: {', '.join(report.failed)}. The contract: fomo.Method.")
 
 
-def checked(method: str, overrides: list[str], device: str, seen: Any) -> Any:
-    """The report on a class, or on a named method."""
+def checked(method: str, overrides: list[str], device: str, seen: Any, processes: int) -> Any:
+    """The report on a class, or on a named method.
+
+    Args:
+        method: ``MODULE:CLASS``, or an option of ``method=``.
+        overrides: Settings of the class; other parts; the model.
+        device: Where it computes.
+        seen: Hears of every check when it is done.
+        processes: How many take the steps in the check that has several.
+    """
     if not is_target(method):
         parse([f"method={method}"])  # refuses an unknown name
         from fomo.testing import conformance_of
 
-        return conformance_of([f"method={method}", *overrides], seen, device)
+        return conformance_of([f"method={method}", *overrides], seen, device, processes)
     parsed = [(each, line) for each, line in zip(parse(overrides), overrides, strict=True)]
     settings = {each.key_or_group: each.value() for each, _ in parsed if not _beside(each.key_or_group)}
     found = find(method)
@@ -71,7 +83,7 @@ def checked(method: str, overrides: list[str], device: str, seen: Any) -> Any:
         if each.key_or_group == group and names_in(each) is None:
             beside = f" To have both: {group}=[{each.value()}]." if group in GROUPS else ""
             raise FomoError(f"{line}: {method} is a {group} itself and would take its place. Leave it out.{beside}")
-    return conformance(found, *others, settings=settings, device=device, seen=seen)
+    return conformance(found, *others, settings=settings, device=device, seen=seen, processes=processes)
 
 
 def _beside(key: str) -> bool:

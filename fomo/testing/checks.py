@@ -19,6 +19,8 @@ from fomo.method import Method
 from fomo.model import plain, weights
 from fomo.planning.planner import stream_shape
 from fomo.planning.rehearsal import rehearse
+from fomo.system import ranks
+from fomo.testing.processes import on_ranks
 from fomo.testing.report import Finding
 from fomo.testing.require import (
     CheckFailed,
@@ -28,6 +30,7 @@ from fomo.testing.require import (
     require_alike,
     require_finite,
     require_none,
+    unlike,
 )
 from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, without_temperature
 from fomo.testing.watch import settings_kept, threads_started
@@ -39,6 +42,9 @@ PIECE = 5
 """Rows that are encoded at once, of the batches' 12."""
 ROUNDING = 1e-4
 """Share that loss and gradient norm of the same batch may differ by. Where later steps lead, rounding may decide."""
+ROUNDING_IN_DOUBLE = 1e-8
+"""Share of what a tensor has moved that rounding may make in fp64."""
+EPS = 1e-4
 TOLERATED = {"its state": 0, "tensors alive": 0, "other memory": 2**18}
 """By how many bytes what is kept may grow over two tasks."""
 
@@ -64,6 +70,8 @@ class Kit:
     of_model: tuple[str, ...]
     make_parts: MakeParts
     folder: Path
+    processes: int = 1
+    num_steps: int = NUM_STEPS
     scalar_fault: str = ""
     _number: int = field(default=0, init=False)
 
@@ -283,6 +291,30 @@ class Kit:
                     f"with runtime.micro_batch={PIECE} the first of the {what} is {small[0]:.6g}, without it "
                     f"{whole[0]:.6g}: rows are not encoded independently of one another"
                 )
+
+    def check_processes(self) -> None:
+        """Both tasks in several processes, in fp64: all of them end where one does, to rounding."""
+        here, alone = self._in_double
+        base = weights.folded(here.model.network)
+        for rank, found in enumerate(on_ranks(self.processes, partial(self._together, here))):
+            off = unlike(alone, found, base, ROUNDING_IN_DOUBLE)
+            require_none(off, f"rank {rank} of {self.processes} ends elsewhere than one process does:")
+
+    @cached_property
+    def _in_double(self) -> tuple[World, State]:
+        """The world in fp64, and where two tasks end in this process."""
+        here = self.world().in_double()
+        return here, self._together(here)
+
+    def _together(self, here: World) -> State:
+        """Where two tasks end in the processes at hand."""
+        folder = self.folder / f"{ranks.world().size}_processes"
+        # Where a gradient is rounding alone, Adam makes as much of it as of any other: eps is put above it.
+        eps = {"eps": EPS} if "eps" in self.config.optimizer else {}
+        make_optimizer = factory.make_optimizer(replace(self.config, optimizer={**self.config.optimizer, **eps}))
+        trial = Trial(here, self.make_parts, make_optimizer, folder, num_steps=self.num_steps)
+        trial.whole(1)
+        return trial.final(trial.whole(2))
 
     def check_precision(self) -> None:
         """A step of each task in bf16."""

@@ -3,6 +3,7 @@
 import gc
 import math
 import tracemalloc
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,48 @@ def require_alike(base: State, state: State, where: str, shapes: bool = True) ->
         dtype = state[name].dtype
         if (shape, dtype) != (list(value.shape), value.dtype):
             raise CheckFailed(f"{where}: {name} is {dtype} {shape}, was {value.dtype} {list(value.shape)}")
+
+
+IDLE = 1e-3
+"""Share of what is usual in its table that a tensor is taken to have moved at least: a gradient that would be zero, as
+that of keys' biases, is rounding alone, and whatever it makes is compared with what the others do."""
+
+
+def unlike(one: State, other: State, base: State, most: float) -> list[str]:
+    """Names that are in one alone, or whose values differ by too much; each with the share by which it does.
+
+    Args:
+        one: Tensors by name.
+        other: The same from elsewhere.
+        base: Where they have started; what it lacks has started at 0.
+        most: The share of what a tensor has moved since then that it may differ by.
+    """
+    found = [f"{name} (in one alone)" for name in sorted(set(one) ^ set(other))]
+    moved = {name: _moved(value, base.get(name.removesuffix(" as deployed"))) for name, value in one.items()}
+    squares = {name: float(by.square().sum()) for name, by in moved.items()}
+    of_table = defaultdict[str, float](float)
+    entries = Counter[str]()
+    for name, by in moved.items():
+        of_table[_table(name)] += squares[name]
+        entries[_table(name)] += len(by)
+    for name in one.keys() & other.keys():
+        usual = of_table[_table(name)] / max(1, entries[_table(name)]) * len(moved[name])
+        off = float((one[name].double() - other[name].double()).norm())
+        share = off / max(squares[name] ** 0.5, IDLE * usual**0.5, 1e-30)
+        if not share <= most:
+            found.append(f"{name} (by {share:.2g} of what it has moved)")
+    return sorted(found)
+
+
+def _moved(value: Tensor, start: Tensor | None) -> Tensor:
+    """What a tensor has moved, as a vector."""
+    is_known = start is not None and start.shape == value.shape
+    return (value.double() - start.double() if is_known and start is not None else value.double()).reshape(-1)
+
+
+def _table(name: str) -> str:
+    """What a tensor is one of: the network, or a table of a part by parameter."""
+    return name.rpartition("/")[0] if "/" in name else name if name.startswith("the method's") else ""
 
 
 def close(one: Tensor, other: Tensor) -> bool:

@@ -23,7 +23,7 @@ from fomo.method import Method, Task
 from fomo.model import weights
 from fomo.model.clip import train_mode
 from fomo.testing.watch import Watched, uncharged, watching
-from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, trained_names
+from fomo.testing.world import NUM_STEPS, NUM_TASKS, Lender, World, own_rows, trained_names
 from fomo.training.resuming import go_on
 from fomo.training.step import Learner, MakeOptimizer
 
@@ -119,7 +119,7 @@ class Trial:
         data = (number - 1) % NUM_TASKS + 1
 
         def once(size: int, max_samples: int | None = None) -> Iterator[Batch]:
-            return map(self.lender.lend, self.world.once(data, size, max_samples))
+            return (self.lender.lend(own_rows(each)) for each in self.world.once(data, size, max_samples))
 
         assert self.seed is not None
         return self.learner.task(
@@ -158,9 +158,9 @@ class Trial:
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> None:
         """Steps ``start`` to ``stop`` of a task; none where nothing is trained."""
-        batches = self.world.of_task[(number - 1) % NUM_TASKS][: self.num_steps]
-        for step, batch in list(enumerate(batches))[start:stop] if self.optimizer else ():
-            self._step(number, step, self.lender.lend(batch))
+        batches = self.world.of_task[(number - 1) % NUM_TASKS]
+        for step in range(self.num_steps)[start:stop] if self.optimizer else ():
+            self._step(number, step, self.lender.lend(own_rows(batches[step % len(batches)])))
             self._look("in a step")
 
     def _step(self, number: int, step: int, batch: Batch) -> None:

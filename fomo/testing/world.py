@@ -1,5 +1,6 @@
 """What the kit's experiments share: the pocket model, two tasks of drawn images, and their batches."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,13 @@ from fomo.config.compose import compose
 from fomo.config.schema import Config, resolve
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import StreamNames
+from fomo.system import ranks
 from fomo.system.determinism import deterministic
 from fomo.training.loader import Batches
 
 NUM_TASKS = 2
 NUM_STEPS = 3
+BATCH_SIZE = 12
 LENT = ("images", "tokens", "sources")
 """The tensors of a batch."""
 SETTING = (
@@ -27,7 +30,7 @@ SETTING = (
     "stream.retention=[pocket_counting]",
     "stream.pool_size=500",
     f"num_tasks={NUM_TASKS}",
-    "batch_size=12",
+    f"batch_size={BATCH_SIZE}",
     "budget=gflops",
     "budget.total_gflops=1",
     "runtime.precision=fp32",
@@ -64,19 +67,30 @@ class World:
     names: StreamNames
     apart: bool = False
     """Whether each batch has the rows of one pool alone."""
+    dtype: torch.dtype = torch.float32
+    """Of the images and of the model's weights."""
     _passes: dict[tuple[int, int, int | None], list[Batch]] = field(default_factory=dict)
 
     @cached_property
     def of_task(self) -> tuple[list[Batch], ...]:
         """The batches of the two tasks."""
         made = [list(self.batches.of_task(number, NUM_STEPS)) for number in range(1, NUM_TASKS + 1)]
-        return tuple([one_pool(each, step) for step, each in enumerate(of)] if self.apart else of for of in made)
+        apart = [[one_pool(each, step) for step, each in enumerate(of)] if self.apart else of for of in made]
+        return tuple([self._typed(each) for each in of] for of in apart)
+
+    def _typed(self, batch: Batch) -> Batch:
+        return replace(batch, images=batch.images.to(self.dtype))
+
+    def in_double(self) -> "World":
+        """The same in fp64, where rounding is no excuse."""
+        network = copy.deepcopy(self.model.network).double()
+        return replace(self, model=replace(self.model, network=network), dtype=torch.float64, _passes={})
 
     def once(self, task: int, size: int, max_samples: int | None = None) -> list[Batch]:
         """D_t once."""
         key = (task, size, max_samples)
         if key not in self._passes:
-            self._passes[key] = list(self.batches.once(*key))
+            self._passes[key] = list(map(self._typed, self.batches.once(*key)))
         return self._passes[key]
 
 
@@ -88,6 +102,16 @@ def one_pool(batch: Batch, pool: int) -> Batch:
     p, d, b = (count if number == pool else 0 for number, count in enumerate(batch.counts))
     cut = {name: getattr(batch, name)[rows] for name in LENT}
     return replace(batch, counts=(p, d, b), **cut)
+
+
+def own_rows(batch: Batch) -> Batch:
+    """Those that this process has of a whole batch, where it is a rank of several."""
+    here = ranks.world()
+    if here.size == 1:
+        return batch
+    p, d, b = here.share(batch.counts)
+    cut = {name: getattr(batch, name)[here.rows(batch.num_rows)] for name in LENT}
+    return replace(batch, counts=(p, d, b), whole=batch.counts, cut=None, **cut)
 
 
 @cache

@@ -12,6 +12,7 @@ from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, Phases, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
+from fomo.system.ranks import world
 from fomo.training.added import SETTING_UP, Added, noting
 from fomo.training.finite import check_weights
 
@@ -72,8 +73,13 @@ class Methods:
 
     def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered, after: After = nobody) -> None:
         """Begin the run on the base model, once all parts agree to run together."""
-        for part in self.parts.values():
+        for name, part in self.parts.items():
             part.beside(tuple(self.parts.values()))
+            if part.one_process and world().size > 1:
+                raise FomoError(
+                    f"{name} ({type(part).__name__}) computes in one process alone: {part.one_process} Start the run "
+                    "without torchrun."
+                )
         self.each("begin_run", network, seed, meter=meter, after=after)
 
     def begun(self, network: nn.Module, seed: int) -> Phases:

@@ -1,0 +1,155 @@
+"""Two and three processes learn what one does, for every built-in part: to rounding in fp64 after 20 steps."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from fomo.config import factory
+from fomo.config.compose import builtin_groups
+from fomo.errors import FomoError
+from fomo.method import Method
+from fomo.system import ranks
+from fomo.testing.checks import Kit
+from fomo.testing.processes import on_ranks
+from fomo.testing.world import config_of, own_rows, world
+
+TOGETHER = [
+    "trainable=full regularizer=[ewc,lwf] regularizer.ewc.num_samples=24",
+    "trainable=full regularizer=si merging=ema optimizer=sgd",
+    "trainable=bitfit regularizer=l2 merging=zs optimizer=lamb",
+    "trainable=lnfit regularizer=lwf merging=ft model=pocket_vit",
+    "trainable=locked_image merging=offline optimizer=galore",
+    "trainable=locked_text regularizer=zscl optimizer=timm",
+    "trainable=lora regularizer=ewc regularizer.num_samples=24 model=pocket_vit",
+    "trainable=dora regularizer=si",
+    "trainable=vera merging=ema merging.technique=ties",
+    "trainable=nothing",
+]
+"""Every built-in trainable, regulariser, merge and optimizer; the merges' techniques compute from weights alone."""
+OF_THREE = TOGETHER[:2]
+
+
+def kit(overrides: str, folder: Path) -> Kit:
+    chosen = tuple(overrides.split())
+    config = config_of(chosen)
+    of_model = tuple(each for each in chosen if each.startswith("model"))
+    made = Kit(lambda: None, config, of_model, lambda: factory.methods(config).parts, folder)
+    made.num_steps = 10  # of each of two tasks
+    return made
+
+
+@pytest.mark.parametrize("overrides", TOGETHER)
+def test_several_processes_end_where_one_does(overrides: str, tmp_path: Path) -> None:
+    compared = kit(overrides, tmp_path)
+    for compared.processes in (2, 3) if overrides in OF_THREE else (2,):
+        compared.check_processes()
+
+
+@pytest.mark.parametrize("group", ["trainable", "regularizer", "merging", "optimizer"])
+def test_every_option_is_among_them(group: str) -> None:
+    """``own`` optimizers and no merge or regulariser need no words."""
+    named = {each for line in TOGETHER for each in line.replace("=", " ").replace("[", " ").replace(",", " ").split()}
+    named = {each.strip("]") for each in named} | {"none", "own", "adamw"}
+    assert set(builtin_groups()[group]) <= named
+
+
+class Mean(Method):
+    """Adds to the loss the mean brightness of the rows at hand, by a parameter of the network."""
+
+    rows_of_all = False
+
+    def loss(self, network, batch, loss):
+        brightness = batch.images.mean(dim=(1, 2, 3))
+        if self.rows_of_all:
+            brightness = ranks.gathered(brightness)
+        return loss + 0.1 * brightness.mean() * network.logit_scale
+
+
+class Gathered(Mean):
+    rows_of_all = True
+
+
+class OnGradient(Method):
+    """Scales the gradient by the brightness of the rows at hand."""
+
+    def loss(self, network, batch, loss):
+        self.brightness = batch.images.mean()
+        return loss
+
+    def after_backward(self, network):
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                parameter.grad *= 1 + self.brightness
+
+
+class OnWeights(OnGradient):
+    def after_backward(self, network):
+        """Nothing."""
+
+    def after_step(self, network):
+        with torch.no_grad():
+            network.get_parameter("visual.attnpool.c_proj.bias").add_(self.brightness)
+
+
+def steps_with(part: Method) -> list[float]:
+    """Losses of a few steps with a guest's part."""
+    here = world()
+    parts = {"trainable": factory.methods(here.config).parts["trainable"], "regularizer": part}
+    from fomo.testing.trial import Trial
+
+    trial = Trial(here, lambda: parts, factory.make_optimizer(here.config), Path("unused"))
+    trial.whole(1)
+    return trial.losses
+
+
+@pytest.mark.parametrize(("part", "named"), [(Mean, "the loss after regularizer.loss"), (OnGradient, "after_backward")])
+def test_who_computes_with_his_own_rows_alone_is_stopped_and_named(part: type[Method], named: str) -> None:
+    world().of_task  # noqa: B018 - made before the fork
+    with pytest.raises(FomoError, match=rf"{named} \({part.__name__}\) is .* on rank 0 and .* on rank 1: a part"):
+        on_ranks(2, partial(steps_with, part()))
+
+
+def test_rows_of_all_processes_are_right(tmp_path: Path) -> None:
+    alone = steps_with(Gathered())
+    for found in on_ranks(2, partial(steps_with, Gathered())):
+        assert found == pytest.approx(alone, rel=1e-4)
+    assert steps_with(Method()) != pytest.approx(alone, rel=1e-4)  # it does something
+
+
+class Alone(Method):
+    one_process = "It counts rows in the order of one process."
+
+
+def test_a_part_that_needs_one_process_says_why() -> None:
+    with pytest.raises(FomoError, match=r"regularizer \(Alone\) computes in one process alone: It counts .* without to"):
+        on_ranks(2, partial(steps_with, Alone()))
+    assert steps_with(Alone())
+
+
+def _unlike_weights() -> None:
+    from fomo.training.finite import check_weights
+
+    network = torch.nn.Linear(3, 2)
+    torch.nn.init.constant_(network.weight, 1.0)
+    torch.nn.init.constant_(network.bias, 1.0 + 1e-7 * ranks.world().rank)
+    check_weights(network, 2, "part.end_task (Part)")
+
+
+def test_weights_that_differ_in_a_bit_are_found() -> None:
+    with pytest.raises(FomoError, match=r"task 2, after part\.end_task \(Part\): 'bias' is not the same on ranks 0 and 1"):
+        on_ranks(2, _unlike_weights)
+
+
+def _small_rows() -> list[tuple[int, ...]]:
+    batch = own_rows(world().of_task[0][0])
+    return [batch.counts, batch.whole, tuple(batch.images.shape[:1]), (batch.num_rows,)]
+
+
+def test_each_process_has_its_share_of_every_pool() -> None:
+    world().of_task  # noqa: B018 - made before the fork
+    found = on_ranks(5, _small_rows)
+    whole = found[0][1]
+    assert [sum(each[0][pool] for each in found) for pool in range(3)] == list(whole)
+    assert [each[2] for each in found] == [(3,), (3,), (2,), (2,), (2,)] and found[0][3] == (sum(whole),)
