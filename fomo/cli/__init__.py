@@ -16,6 +16,7 @@ from fomo.errors import FomoError, RankLost, Stopped, WorkerHung, check_choice
 from fomo.system.signals import INTERRUPTED
 from fomo.system.text import first_line, printable
 from fomo.system.torchrun import are_several, number
+from fomo.system.torchrun import command as started_by
 from fomo.system.workers import end_now
 from fomo.version import __version__
 
@@ -100,7 +101,7 @@ def _end_stopped(stopped: Stopped, arguments: list[str]) -> NoReturn:
 
         note_stop(signal.Signals[stopped.by])
     goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
-    text = f"{stopped}\n  {shlex.join(['fomo', *goes_on])}" if number() == 0 else ""
+    text = f"{stopped}\n  {shlex.join([*started_by(), *goes_on])}" if number() == 0 else ""
     end_now(stopped.status, printable(text))
 
 

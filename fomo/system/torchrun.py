@@ -19,6 +19,16 @@ def number() -> int:
     return whole_number("RANK") if are_several() else 0
 
 
+def command() -> list[str]:
+    """How a command of ``fomo`` is begun to be started as this one was; over several hosts, on each of them."""
+    if not are_several():
+        return ["fomo"]
+    hosts = int(os.environ["WORLD_SIZE"]) // int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    on_each = int(os.environ["WORLD_SIZE"]) // hosts
+    of_hosts = [f"--nnodes={hosts}"] if hosts > 1 else []
+    return ["torchrun", *of_hosts, f"--nproc-per-node={on_each}", "-m", "fomo"]
+
+
 def whole_number(name: str) -> int:
     """A number of the environment.
 

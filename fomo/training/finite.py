@@ -108,7 +108,7 @@ def bits_of(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _sum_of_bits(tensor: Tensor) -> Tensor:
-    """A number, int64, of the bits of all entries and of where they are: rows or columns that change places change it."""
+    """A number, int64, of the bits of all entries and of where they are: rows that change places change it."""
     flat = tensor.detach().contiguous().reshape(-1)
     whole = {1: torch.uint8, 2: torch.int16}.get(flat.element_size(), torch.int32)
     bits = flat.view(whole).reshape(tensor.shape[0] if tensor.dim() and len(flat) else 1, -1)

@@ -20,8 +20,8 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 SOON = 60
 """Seconds after which ranks that have lost one are to have ended."""
-ENDINGS = (0, 2)
-"""How they do: with an error, or with nothing left to do."""
+ENDINGS = (0, 2, 75)
+"""How they do: with nothing left to do, with an error, or asked to."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
     ("fomo.running.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
@@ -52,6 +52,7 @@ class Fork:
         self.group = os.fork()
         if self.group == 0:
             _become(arguments, self._log, self._marks, environment)
+        self.groups = [self.group]
 
     def ended(self) -> bool:
         """Whether it has ended.
@@ -74,7 +75,7 @@ class Fork:
         """What it is doing."""
         return phases_of(self._marks[:])
 
-    def kill(self) -> None:
+    def kill(self, rank: int = 0) -> None:
         """SIGKILL, to it alone: its workers are left to themselves."""
         os.kill(self.group, signal.SIGKILL)
         self.status = os.waitstatus_to_exitcode(os.waitpid(self.group, 0)[1])
@@ -122,8 +123,11 @@ class Ranks:
         return self.forks[0].phases()
 
     def kill(self, rank: int = 0) -> None:
-        """SIGKILL, to one; the others have to end by themselves, with a status."""
+        """SIGKILL, to one; then SIGTERM to the others, as ``torchrun`` does: they have to end, with a status."""
         self.forks[rank].kill()
+        for fork in self.forks:
+            if not fork.looked():
+                os.kill(fork.group, signal.SIGTERM)
         statuses = self.statuses(SOON)
         if any(status not in ENDINGS for number, status in enumerate(statuses) if number != rank):
             raise RuntimeError(f"after one was killed, the others ended with {statuses}: see {self.log}")
@@ -150,6 +154,14 @@ def phases_of(marks: bytes) -> set[str]:
     """The first phase that is marked, and a checkpoint that is written beside it."""
     active = [phase for (*_, phase), mark in zip(PHASES, marks, strict=True) if mark]
     return {active[0], *({"checkpoint"} & set(active))} if active else {OTHERWISE}
+
+
+def left_behind(groups: Sequence[int]) -> int:
+    """How many process groups are still there after the time that workers take to notice."""
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end and any(map(lives, groups)):
+        time.sleep(0.1)
+    return sum(map(lives, groups))
 
 
 def lives(group: int) -> bool:

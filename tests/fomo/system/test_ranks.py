@@ -144,7 +144,9 @@ def test_each_process_has_the_gpu_of_its_number(
     import os
 
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible) if visible else monkeypatch.delenv("CUDA_VISIBLE_DEVICES", False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible) if visible else monkeypatch.delenv(
+        "CUDA_VISIBLE_DEVICES", False
+    )
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert ranks._take_gpu() == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken

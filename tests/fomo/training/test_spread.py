@@ -155,7 +155,9 @@ class Alone(Method):
 
 
 def test_a_part_that_needs_one_process_says_why() -> None:
-    with pytest.raises(FomoError, match=r"regularizer \(Alone\) computes in one process alone: It counts .* without to"):
+    with pytest.raises(
+        FomoError, match=r"regularizer \(Alone\) computes in one process alone: It counts .* without to"
+    ):
         on_ranks(2, partial(steps_with, Alone()))
     assert steps_with(Alone())
 
@@ -170,7 +172,9 @@ def _unlike_weights() -> None:
 
 
 def test_weights_that_differ_in_a_bit_are_found() -> None:
-    with pytest.raises(FomoError, match=r"task 2, after part\.end_task \(Part\): 'bias' is not the same on ranks 0 and 1"):
+    with pytest.raises(
+        FomoError, match=r"task 2, after part\.end_task \(Part\): 'bias' is not the same on ranks 0 and 1"
+    ):
         on_ranks(2, _unlike_weights)
 
 
