@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import shlex
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,7 @@ from fomo.system.imports import many_imports
 from fomo.system.signals import INTERRUPTED
 from fomo.system.text import first_line, printable
 from fomo.system.torchrun import are_several, number
+from fomo.system.torchrun import command as started_by
 from fomo.system.workers import end_now
 from fomo.version import __version__
 
@@ -43,7 +45,7 @@ def entry() -> None:
     try:
         main()
     except Exception:
-        end_now(1, traceback.format_exc().rstrip())
+        end_now(1, _once(_who() + traceback.format_exc().rstrip()))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,21 +60,18 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait slow down everything else on a shared machine; read when torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ frames where another rank has gone
     if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it cannot show is no reason to lose the rest
         sys.stdout.reconfigure(errors="replace")
     try:
         command(arguments[0], arguments[1:])
-    except WorkerHung as error:  # Python would wait for the worker
-        end_now(USAGE_ERROR, f"error: {error}")
     except FomoError as error:
-        if are_several():
-            _end_rank(error)
+        if are_several() or isinstance(error, WorkerHung):  # Python would wait for the worker, or for the other ranks
+            end_now(USAGE_ERROR, printable(_once(f"error: {_who()}{error}", error)))
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     except Stopped as stopped:  # whoever asked does not wait long, and taking down an interpreter takes seconds
-        goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
-        text = f"{stopped}\n  {shlex.join(['fomo', *goes_on])}" if number() == 0 else ""
-        end_now(stopped.status, printable(text))
+        _end_stopped(stopped, arguments)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -82,18 +81,37 @@ def main(arguments: list[str] | None = None) -> None:
         end_now(INTERRUPTED, "interrupted")
 
 
-def _end_rank(error: FomoError) -> NoReturn:
-    """End one of a run's processes: the first to fail says why, and none waits for the others."""
+def _once(text: str, error: FomoError | None = None) -> str:
+    """What one of a run's processes says of its end: the first to fail says why, the others nothing."""
+    if not are_several():
+        return text
     from fomo.system.ranks import is_first_to_tell
 
     is_told = isinstance(error, RankLost) and error.told
-    text = "" if is_told or not is_first_to_tell() else f"error: rank {number()}: {error}"
-    end_now(USAGE_ERROR, printable(text))
+    return "" if is_told or not is_first_to_tell() else text
+
+
+def _who() -> str:
+    """Which of a run's processes this is, as errors begin."""
+    return f"rank {number()}: " if are_several() else ""
+
+
+def _end_stopped(stopped: Stopped, arguments: list[str]) -> NoReturn:
+    if are_several():
+        from fomo.system.ranks import note_stop
+
+        note_stop(signal.Signals[stopped.by])
+    goes_on = [each for each in arguments if each != "resume=again"]  # which would start anew once more
+    text = f"{stopped}\n  {shlex.join([*started_by(), *goes_on])}" if number() == 0 else ""
+    end_now(stopped.status, printable(text))
 
 
 def command(name: str, arguments: list[str]) -> None:
     """Import the command's module and call it."""
     check_choice("command", name, COMMANDS, "`fomo --help` says what each does.")
+    if name != "run" and are_several():
+        text = f"fomo {name} is the work of one process: leave torchrun out, which is for `fomo run`."
+        raise RankLost(text, told=number() > 0)
     check_shadowing()
     with many_imports():
         module = importlib.import_module(f"fomo.cli.{name}")

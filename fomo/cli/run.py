@@ -15,7 +15,7 @@ from fomo.errors import FomoError
 from fomo.system.imports import many_imports
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
-from fomo.system.torchrun import are_several, number
+from fomo.system.torchrun import are_several, number, said_once
 
 if TYPE_CHECKING:
     from fomo.config.schema import Resolved
@@ -42,17 +42,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
     parser.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
     parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
-    options = parser.parse_intermixed_args(arguments)
-    name = study(options.overrides)
-    several = options.multirun or bool(name)
-    if several and are_several():
-        raise FomoError(
-            "torchrun starts the processes of one run, and this is a sweep: start it without torchrun, with "
-            "launcher=processes launcher.gpus_per_run=N, which has each run's processes started by it."
-        )
-    launcher, overrides = split(options.overrides) if several else (None, options.overrides)
-    jobs = sweep(overrides) if several else [overrides]
+    with said_once():
+        options = parser.parse_intermixed_args(arguments)
     with Stop().listening() as stop, _ranks():  # from here on: imports and preparations take their time too
+        name = study(options.overrides)
+        several = options.multirun or bool(name)
+        if several and are_several():
+            raise FomoError(
+                "torchrun starts the processes of one run, and this is a sweep: start it without torchrun, with "
+                "launcher=processes launcher.gpus_per_run=N, which has each run's processes started by it."
+            )
+        launcher, overrides = split(options.overrides) if several else (None, options.overrides)
+        jobs = sweep(overrides) if several else [overrides]
         folders = run_jobs(jobs, options.config, options.show, launcher, stop)
     if name and folders:
         from fomo.report.study import write_study
@@ -88,17 +89,16 @@ def run_jobs(
     with many_imports():  # torch among them: what Hydra refuses is refused without it
         from fomo.config import factory
         from fomo.launching.job import jobs_of, resolved_there, settled
-        from fomo.system.ranks import together
+        from fomo.running.same import check_same_jobs
 
     starter = factory.build("launcher", launcher) if launcher else None
     gpus = starter.place(devices_of(composed)) if starter else None
     there = [settled(values, gpus) for values in composed]
-    with together("it reads its configuration"):
-        resolved = [resolved_there(*each) for each in zip(composed, there, strict=True)]
-    if show and number() > 0:
-        return []
+    resolved = [resolved_there(*each) for each in zip(composed, there, strict=True)]
+    check_same_jobs(resolved)
     if show:
-        print("---\n".join(each.to_yaml() for each in resolved), end="")
+        with said_once():
+            print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
     console = Console(quiet=number() > 0)
     if starter is None:

@@ -25,7 +25,7 @@ from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
 from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
-from fomo.system.ranks import World, exchanged, from_first, lost
+from fomo.system.ranks import World, from_first, lost
 from fomo.system.writing import file_beside
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,6 @@ def explained(prepared: Prepared, folder: Path, live: Live, checkpointer: DiskCh
         live.usage.stop()  # what is written from here on holds up no training
     except Stopped as stopped:
         checkpointer.writer.wait()
-        exchanged(None)  # a rank that has left would have the others ended before the first one has written
         raise checkpointer.explain(stopped) from None
     except NotFinite as error:
         if error.step is None:

@@ -158,9 +158,9 @@ def enter(prepared: Prepared, folder: Path) -> Checkpoint | None:
 
     path = from_first(entered)
     prepared.methods.work_in(folder / WORK)
-    if path and not found:
+    if path:
         with together(f"it reads {path}, which the first rank has written: all hosts need the same folder"):
-            found.append(_read_again(path))
+            found = found or [_read_again(path)]
     return found[0] if found else None
 
 

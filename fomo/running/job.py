@@ -11,6 +11,7 @@ from fomo.results.run import Run, load
 from fomo.running.folder import begun_again
 from fomo.running.run import Audience, Nobody, complete
 from fomo.system.signals import Stop
+from fomo.system.torchrun import are_several
 
 
 def run(overrides: Sequence[str] = (), parts: Sequence[type[Method]] = (), audience: Audience | None = None) -> Run:
@@ -29,6 +30,8 @@ def run(overrides: Sequence[str] = (), parts: Sequence[type[Method]] = (), audie
     """
     if isinstance(overrides, str):
         raise FomoError(f"overrides are a list of texts: fomo.run(['{overrides}']).")
+    if are_several():
+        raise FomoError("fomo.run is the work of one process: torchrun is for `python -m fomo run`.")
     with plugins.lent(parts), Stop().listening() as stop:
         values = compose([*(f"{part.group}={part.__name__}" for part in parts), *overrides])
         for part in parts:

@@ -19,6 +19,7 @@ from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared
 from fomo.stream.pools import StreamPools
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
+from fomo.system.ranks import is_first, world
 
 GIB = 2**30
 TASKS = 3
@@ -35,8 +36,10 @@ def explain(fault: MemoryFault, run: Prepared, newest: Path | None) -> FomoError
     traceback.clear_frames(fault.__traceback__)
     if fault.__cause__:
         traceback.clear_frames(fault.__cause__.__traceback__)
-    text = {"step": _of_step, "evaluation": _of_evaluation}.get(fault.phase, _of_hook)(run)
+    of_phase = {"step": _of_step, "evaluation": _of_evaluation}.get(fault.phase, _of_hook)
+    text = of_phase(run) if world().size == 1 else _of_rank(run)  # the others would not take part in a try
     kept = f"What was made until then is in {newest}" if newest else "No checkpoint was written yet"
+    kept = kept if is_first() else "The last checkpoint is whole"  # the first rank alone knows which it is
     return FomoError(
         f"out of memory {fault} on {run.resolved.config.runtime.device} ({fault.reason}). {text} Another "
         f"setting is another experiment: give it a run.dir of its own. {kept}; the same command goes on where "
@@ -83,6 +86,16 @@ def _of_evaluation(run: Prepared) -> str:
     fitting = by_halves(size // 2, lambda n: _encodes(run, n))
     found = f"evaluation.batch_size={fitting} fits: images were encoded so" if fitting else "No smaller one fits"
     return f"evaluation.batch_size={size} does not fit. {found}."
+
+
+def _of_rank(run: Prepared) -> str:
+    config = run.resolved.config
+    guide = _guide(predicted(config, run.maker.pools), available(config.runtime.device))
+    return (
+        f"batch_size={config.batch_size} and evaluation.batch_size={config.evaluation.batch_size} over {world().size} "
+        f"processes do not fit.{guide} More processes, smaller batches or runtime.micro_batch, which keeps the batch, "
+        "take less."
+    )
 
 
 def _of_hook(run: Prepared) -> str:

@@ -24,8 +24,8 @@ from fomo.results.layout import CHECKPOINTS
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
-from fomo.system.ranks import is_first, largest_of
-from fomo.system.signals import Stop
+from fomo.system.ranks import exchanged, is_first, largest_of, together
+from fomo.system.signals import Stop, stopped_by
 from fomo.system.stages import Stages
 from fomo.training.finite import check_alike
 from fomo.training.resuming import go_on
@@ -141,27 +141,34 @@ class DiskCheckpointer(Checkpointer):
     def after_step(self, progress: RunProgress, optimizer: torch.optim.Optimizer) -> None:
         """Save if it is time to, or if the run is to stop here."""
         self._unsaved = progress, optimizer
-        is_due, asked = largest_of([self.writer.is_due(), self._stop.asked])
-        if is_due or asked:
-            self.save(progress, optimizer)
+        is_due, asked = map(int, largest_of([self.writer.is_due(), self._stop.asked]))
         if asked:
-            self._stop.raise_if_asked()
+            self._save_last()
+            raise stopped_by(asked)
+        if is_due:
+            self.save(progress, optimizer)
 
     def interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches. A signal ends the wait for one at once; then, as after an error, the last step is saved."""
         while True:
             try:
-                with self._stop.interruptible():
+                with together("it makes its rows of a batch", lambda: self._stop.asked), self._stop.interruptible():
                     batch = next(batches, None)
             except WorkerHung:
                 raise  # where no file can be read any more, writing one may hang too
             except (FomoError, Stopped):
-                if self._unsaved:
-                    self.save(*self._unsaved)
+                self._save_last()
                 raise
             if batch is None:
                 return
             yield batch
+
+    def _save_last(self) -> None:
+        """Save the last step, if it is not. A rank that left before it is written would have the first one ended."""
+        if self._unsaved:
+            self.save(*self._unsaved)
+        self.writer.wait()
+        exchanged(None)
 
     def whole_steps(self) -> AbstractContextManager[None]:
         """A signal waits for the end of the step."""

@@ -185,8 +185,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
-    one_place = stop.among(ranks.most if ranks.world().size > 1 else None)
-    with explained(prepared, folder, live, checkpointer), one_place, live.batches.announced(left):
+    with explained(prepared, folder, live, checkpointer), live.batches.announced(left):
         begun = learner.logged()
         if checkpointer.start is None:
             live.record.logged("begin_run", 0, begun)

@@ -1,11 +1,11 @@
 """Whether all ranks of a run are about to run the same."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fomo import version
+from fomo.config.schema import Config, Resolved
 from fomo.errors import FomoError
 from fomo.results.config_file import differences
 from fomo.running.known import MODULES, version_of
@@ -13,19 +13,38 @@ from fomo.running.prepared import Prepared
 from fomo.system.devices import device_name
 from fomo.system.digest import file_digest, json_digest
 from fomo.system.ranks import exchanged, world
+from fomo.training.micro_batches import dropping
 
 
-def check_same_run(prepared: Prepared) -> None:
-    """Refuse ranks with another configuration, other code, data, weights or devices than the first, or without a row.
+def check_same_jobs(jobs: Sequence[Resolved]) -> None:
+    """Refuse ranks that are asked for other runs than the first, or run other code, and runs without a row for each.
 
     Raises:
         FomoError: a rank differs; what differs is named.
     """
-    here = world()
-    if here.size == 1:
+    if world().size == 1:
         return
-    _check_rows(prepared)
-    of_first, *others = exchanged(_identity(prepared))
+    for each in jobs:
+        _check_rows(each.config)
+    versions = {name: version_of(name) for name in MODULES}
+    values = {f"run {number}": each.values for number, each in enumerate(jobs, start=1)}
+    _check_same({"sources": sources_sha256(), "versions": versions, **values})
+
+
+def check_same_run(prepared: Prepared) -> None:
+    """Refuse ranks with other data, weights, code of others or devices than the first.
+
+    Raises:
+        FomoError: a rank differs; what differs is named.
+    """
+    if world().size > 1:
+        _check_dropout(prepared)
+        device = device_name(prepared.resolved.config.runtime.device)
+        _check_same({**prepared.identity, "device": device})
+
+
+def _check_same(identity: Mapping[str, Any]) -> None:
+    of_first, *others = exchanged(identity)
     for rank, found in enumerate(others, start=1):
         changed = differences(of_first, found)
         if changed:
@@ -36,8 +55,7 @@ def check_same_run(prepared: Prepared) -> None:
             )
 
 
-def _check_rows(prepared: Prepared) -> None:
-    config = prepared.resolved.config
+def _check_rows(config: Config) -> None:
     size = world().size
     least = min(config.sizes.distinct)
     if least < size:
@@ -47,16 +65,13 @@ def _check_rows(prepared: Prepared) -> None:
         )
 
 
-def _identity(prepared: Prepared) -> dict[str, Any]:
-    """What the ranks have to share, as names and hashes."""
-    device = prepared.resolved.config.runtime.device
-    return {
-        **prepared.identity,
-        "device": device_name(device),
-        "versions": {name: version_of(name) for name in MODULES},
-        "sources": sources_sha256(),
-        "precision": str(torch.get_default_dtype()),
-    }
+def _check_dropout(prepared: Prepared) -> None:
+    found = dropping(prepared.model.network)
+    if found:
+        raise FomoError(
+            f"{found} at random, each of {world().size} processes other entries than one would: take a model without "
+            "dropout, or start the run without torchrun."
+        )
 
 
 def sources_sha256() -> str:

@@ -26,10 +26,9 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder`` during the block; it is made if it is not there.
 
     Raises:
-        FomoError: another process holds it.
+        FomoError: another process holds it, or it cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
+    with _opened(folder) as file:
         _take(file, folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -37,14 +36,30 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def _opened(folder: Path) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise not_writable(folder, error.strerror) from None
+
+
+def not_writable(folder: Path, why: str | None) -> FomoError:
+    """The error for a run folder in which no file can be made."""
+    return FomoError(f"run.dir={folder} cannot be written to ({why}): choose another run.dir, or have it made yours.")
+
+
 def check_free(folder: Path) -> None:
-    """Refuse a folder that another process holds, before anything long starts.
+    """Refuse a folder that another process holds, or that cannot be written to, before anything long starts.
 
     Raises:
-        FomoError: it is held.
+        FomoError: it is held, or not this user's to write to.
     """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise not_writable(folder, f"{there} is no folder of yours")
     if (folder / LOCK).is_file():
-        with (folder / LOCK).open("a+", encoding="utf-8") as file:
+        with _opened(folder) as file:
             _take(file, folder)
 
 

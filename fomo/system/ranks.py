@@ -8,7 +8,10 @@ between hosts' memories.
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -19,11 +22,15 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.rendezvous import rendezvous
 
-from fomo.errors import FomoError, RankLost
-from fomo.system.torchrun import are_several
+from fomo.errors import FomoError, RankLost, Stopped
+from fomo.system.signals import stopped_by
+from fomo.system.text import first_line
+from fomo.system.torchrun import are_several, whole_number
 
-JOIN = timedelta(minutes=5)
-"""For all ranks to be there."""
+JOIN = "FOMO_JOIN_SECONDS"
+"""Of the environment: how long to wait for all ranks to be there; by default five minutes."""
+LOOK = 0.1
+"""Seconds between looks at whether a signal has come, while a thread waits for the ranks."""
 PATIENCE = timedelta(minutes=30)
 """For one exchange: a rank may have to draw or download what the others wait for."""
 AGREED = 1e-5
@@ -106,11 +113,12 @@ def joined() -> Iterator[World]:
     if not are_several():
         yield ALONE
         return
-    _take_gpu()
+    refused = _take_gpu()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    global _store
-    _store, rank, size = _met()
-    dist.init_process_group(backend, store=_store, rank=rank, world_size=size, timeout=PATIENCE)
+    _met(backend)
+    with together("it takes its GPU"):
+        if refused:
+            raise FomoError(refused)
     _check_gpus()
     yield world()
     dist.destroy_process_group()  # not after an error: it would wait for ranks that are gone
@@ -119,41 +127,82 @@ def joined() -> Iterator[World]:
 def is_first_to_tell() -> bool:
     """Whether no rank has told yet why the run ends; from then on one has."""
     try:
-        return _store is None or bool(_store.add("fomo/told", 1) == 1)
+        return _store is None or bool(_store.add(_key("told"), 1) == 1)
     except RuntimeError:  # whoever kept the store is gone
         return True
 
 
-def _met() -> tuple[Any, int, int]:
-    """The store of the ranks, and rank and size, once all are there."""
-    place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    rank, size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+def note_stop(number: int) -> None:
+    """Let the ranks that miss this one know that a signal has ended it."""
     try:
-        store, rank, size = next(rendezvous("env://", timeout=JOIN))
-        if store.add("fomo/here", 1) == size:
-            store.set("fomo/all", "1")
-        store.wait(["fomo/all"], JOIN)
+        if _store is not None:
+            _store.set(_key("stopped"), str(number))
+    except RuntimeError:  # whoever kept the store is gone
+        return
+
+
+def _stop() -> int:
+    """The number of the signal that has ended another rank; 0: none has, as far as is known."""
+    try:
+        return int(_store.get(_key("stopped"))) if _store is not None and _store.check([_key("stopped")]) else 0
+    except RuntimeError:
+        return 0
+
+
+def _key(name: str) -> str:
+    """Of the store, which may outlive an attempt of ``torchrun`` to run the ranks."""
+    return f"fomo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"
+
+
+def _met(backend: str) -> None:
+    """Be connected with all ranks. A signal ends the wait for them, which a thread does: torch would not heed one."""
+    seconds = whole_number(JOIN) if JOIN in os.environ else 300
+    met: Future[None] = Future()
+    threading.Thread(target=_meet, args=(met, backend, timedelta(seconds=seconds)), daemon=True).start()
+    try:
+        while not met.done():
+            time.sleep(LOOK)
+        met.result()
     except (RuntimeError, ValueError, OSError) as error:
+        size, host, port = (os.environ[name] for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
         raise FomoError(
-            f"rank {rank} of {size}: not all ranks have met at {place} in {JOIN.seconds} s "
-            f"({str(error).splitlines()[0]}). Are all hosts started, with the same address, port and number of "
-            "processes, and can they reach one another there?"
+            f"not all {size} ranks have met at {host}:{port} in {seconds} s ({_said(error)}). Are all hosts started, "
+            "with the same address, port and number of processes, and can they reach one another there? "
+            f"{JOIN} of the environment sets how long they wait."
         ) from None
-    return store, rank, size
 
 
-def _take_gpu() -> None:
-    """Leave this process the GPU of its number on the host alone, before anything has looked at one."""
-    local = int(os.environ["LOCAL_RANK"])
-    count = torch.cuda.device_count()
-    if count > 1 and local < count:
+def _meet(met: "Future[None]", backend: str, patience: timedelta) -> None:
+    global _store
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=patience))
+        if store.add(_key("here"), 1) == size:
+            store.set(_key("all"), "1")
+        store.wait([_key("all")], patience)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        _store = store
+        met.set_result(None)
+    except BaseException as error:  # raised again by who waits
+        met.set_exception(error)
+
+
+def _take_gpu() -> str:
+    """Leave this process the GPU of its number on the host alone, before anything has looked at one.
+
+    Why that cannot be; empty where it can, or where there is none to take.
+    """
+    local = whole_number("LOCAL_RANK")
+    num_gpus = torch.cuda.device_count()
+    if num_gpus <= 1:
+        return ""
+    if local < num_gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[local] if visible else str(local)
-    elif count > 1:
-        raise FomoError(
-            f"rank {os.environ['RANK']} is number {local} on {socket.gethostname()}, which has {count} GPUs: give "
-            f"--nproc-per-node={count} at most, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to compute on the CPU."
-        )
+        return ""
+    return (
+        f"this is number {local} on {socket.gethostname()}, which has {num_gpus} GPUs: give "
+        f"--nproc-per-node={num_gpus} at most, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to compute on the CPU."
+    )
 
 
 def _check_gpus() -> None:
@@ -170,9 +219,10 @@ def _check_gpus() -> None:
 
 
 class _Failed(NamedTuple):
-    """Sent by a rank that cannot go on, in place of what the others exchange."""
+    """Sent by a rank that cannot go on, in place of what the others exchange; ``stop``: the number of a signal."""
 
     what: str
+    stop: int = 0
 
 
 def exchanged(value: Value) -> list[Value]:
@@ -180,16 +230,23 @@ def exchanged(value: Value) -> list[Value]:
 
     Raises:
         RankLost: another rank says instead that it cannot go on.
+        Stopped: another rank says that a signal has come to it.
     """
-    here = world()
-    if here.size == 1:
+    if world().size == 1:
         return [value]
-    found: list[Any] = [None] * here.size
-    with _talking():
-        dist.all_gather_object(found, value)
+    found = _all_of(value)
     for rank, each in enumerate(found):
+        if isinstance(each, _Failed) and each.stop:
+            raise stopped_by(each.stop)
         if isinstance(each, _Failed):
             raise RankLost(f"rank {rank} could not go on ({each.what}): its error says why.", told=True)
+    return found
+
+
+def _all_of(value: Any) -> list[Any]:
+    found: list[Any] = [None] * world().size
+    with _talking():
+        dist.all_gather_object(found, value)
     return found
 
 
@@ -207,14 +264,17 @@ def from_first(make: Callable[[], Value]) -> Value:
 
 
 @contextmanager
-def together(what: str) -> Iterator[None]:
+def together(what: str, asked: Callable[[], int] | None = None) -> Iterator[None]:
     """A block that all ranks have to leave without an error; if one does not, all end, and that one says why.
 
     Args:
         what: What is done, for the message.
+        asked: The number of the signal that has ended the block. With it the ranks leave the block together after one;
+            otherwise who hears a signal does not wait for the others.
 
     Raises:
         FomoError: on a rank that has failed, its error; on the others :class:`fomo.errors.RankLost`.
+        Stopped: with ``asked``, on all ranks.
     """
     try:
         yield
@@ -222,9 +282,11 @@ def together(what: str) -> Iterator[None]:
         raise
     except FomoError:
         if world().size > 1:
-            with _talking():
-                found: list[Any] = [None] * world().size
-                dist.all_gather_object(found, _Failed(what))
+            _all_of(_Failed(what))
+        raise
+    except Stopped:
+        if asked and world().size > 1:
+            _all_of(_Failed(what, asked()))
         raise
     exchanged(None)
 
@@ -270,11 +332,6 @@ def _alike(one: float, other: float) -> bool:
 def largest_of(values: Sequence[float]) -> list[float]:
     """The largest of what the ranks give, one by one."""
     return [max(each) for each in zip(*agreed(values), strict=True)]
-
-
-def most(number: int) -> int:
-    """The largest of the ranks' numbers."""
-    return int(largest_of([number])[0])
 
 
 def gathered(rows: Tensor, num_rows: int | None = None) -> Tensor:
@@ -380,6 +437,7 @@ def _talking() -> Iterator[None]:
 
     Raises:
         RankLost: it has.
+        Stopped: it has, for a signal has ended another rank.
     """
     try:
         yield
@@ -391,12 +449,16 @@ LOST = ("connection", "gloo", "nccl", "timed out", "broken pipe", "process group
 """Of what torch says when a rank has gone, in small letters."""
 
 
-def lost(error: RuntimeError) -> RankLost | None:
+def lost(error: RuntimeError) -> RankLost | Stopped | None:
     """The error as one of a rank that has gone, if it is one: in an exchange, or in the backward pass of DDP."""
-    text = str(error)
-    if not dist.is_initialized() or not any(word in text.lower() for word in LOST):
+    if not dist.is_initialized() or not any(word in str(error).lower() for word in LOST):
         return None
+    if stop := _stop():
+        return stopped_by(stop)
     return RankLost(
-        f"rank {dist.get_rank()}: another rank has gone ({text.splitlines()[0][:200]}). The last checkpoint stays: the "
-        "same command goes on from it."
+        f"another rank has gone ({_said(error)}). The last checkpoint stays: the same command goes on from it."
     )
+
+
+def _said(error: Exception) -> str:
+    return first_line(str(error), 200)

@@ -6,7 +6,7 @@ evaluation, a merge), is abandoned at once, since it is done again from the chec
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,20 +19,22 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 STATUS = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGUSR2: REQUEUE, signal.SIGINT: INTERRUPTED}
 
-Agree = Callable[[int], int]
+
+def stopped_by(number: int) -> Stopped:
+    """The end of a run that a signal with this number has asked for."""
+    asked = signal.Signals(number)
+    return Stopped(asked.name, STATUS[asked])
 
 
 class Stop:
     """Whether the run is asked to stop. Signals count within :meth:`listening` alone.
 
-    A signal raises :class:`~fomo.errors.Stopped` at once, wherever the program is, except within :meth:`postponed` and
-    :meth:`among`.
+    A signal raises :class:`~fomo.errors.Stopped` at once, wherever the program is, except within :meth:`postponed`.
     """
 
     def __init__(self) -> None:
         self._asked: signal.Signals | None = None
         self._postponed = False
-        self._agree: Agree | None = None
 
     @contextmanager
     def listening(self) -> Iterator["Stop"]:
@@ -51,7 +53,7 @@ class Stop:
                 end_now(INTERRUPTED, "interrupted twice: ended without waiting. The same command goes on.")
             return
         self._asked = signal.Signals(number)
-        if not self._postponed and self._agree is None:
+        if not self._postponed:
             self.raise_if_asked()
 
     @contextmanager
@@ -70,38 +72,21 @@ class Stop:
         before = self._postponed
         self._postponed = False
         try:
-            if self._agree is None:
-                self.raise_if_asked()
+            self.raise_if_asked()
             yield
         finally:
             self._postponed = before
 
-    @contextmanager
-    def among(self, agree: "Agree | None") -> Iterator[None]:
-        """During the block all processes of a run stop at one place: where each asks whether it is to.
-
-        Args:
-            agree: The largest number of a signal that any of them has, 0 for none; ``None``: there are no others.
-        """
-        self._agree = agree
-        try:
-            yield
-        finally:
-            self._agree = None
-
     @property
-    def asked(self) -> bool:
-        """Whether a signal has come."""
-        return self._asked is not None
+    def asked(self) -> int:
+        """The number of the signal that has come; 0: none has."""
+        return self._asked or 0
 
     def raise_if_asked(self) -> None:
-        """Stop the run if a signal has come, to whichever of its processes.
+        """Stop the run if a signal has come.
 
         Raises:
             Stopped: it has.
         """
-        number = self._agree(self._asked or 0) if self._agree else 0
-        if number:
-            self._asked = signal.Signals(number)
         if self._asked is not None:
-            raise Stopped(self._asked.name, STATUS[self._asked])
+            raise stopped_by(self._asked)

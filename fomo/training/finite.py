@@ -1,6 +1,6 @@
 """Whether what a step or a hook makes is finite, and who made it not so."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ OWN_ROWS = (
     "check --processes 2` tries it; one_process says in the class why it cannot be."
 )
 """What is wrong where the processes of a run do not compute alike."""
+LARGEST_PRIME = 2**24 - 3
+"""Of those that float32 holds, with all numbers below."""
 Fetch = Callable[[Sequence[Tensor]], list[float]]
 """Reads scalars on the host, in one transfer."""
 
@@ -74,7 +76,7 @@ def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
     """
     if world().size == 1:
         return
-    own = {name: _sum_of_bits(value) for name, value in tensors.items()}
+    own = {name: (int(_sum_of_bits(value)), tuple(value.shape)) for name, value in tensors.items()}
     of_first, *others = exchanged(own)
     for rank, found in enumerate(others, start=1):
         names = [name for name in {**of_first, **found} if of_first.get(name) != found.get(name)]
@@ -82,10 +84,26 @@ def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
             raise FomoError(f"{when}: '{names[0]}' is not the same on ranks 0 and {rank}: {OWN_ROWS}")
 
 
-def _sum_of_bits(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+def bits_of(tensors: Iterable[Tensor]) -> Tensor:
+    """A number, without dimensions, that two processes have in common only if all bits of the tensors are the same.
+
+    It is a whole one that float32 can hold; of so many others one is taken for the same, by chance.
+    """
+    found = [_sum_of_bits(each) for each in tensors]
+    device = next((each.device for each in found if each.device.type != "cpu"), torch.device("cpu"))
+    return _by_place(torch.stack([each.to(device) for each in found])).remainder(LARGEST_PRIME)
+
+
+def _sum_of_bits(tensor: Tensor) -> Tensor:
+    """A number, int64, of the bits of all entries and of where they are: rows that change places change it."""
     flat = tensor.detach().contiguous().reshape(-1)
-    return int(flat.view(whole[flat.element_size()]).sum(dtype=torch.int64)), tuple(tensor.shape)
+    whole = {1: torch.uint8, 2: torch.int16}.get(flat.element_size(), torch.int32)
+    bits = flat.view(whole).reshape(tensor.shape[0] if tensor.dim() and len(flat) else 1, -1)
+    return _by_place(bits.sum(1, dtype=torch.int64)) + _by_place(bits.sum(0, dtype=torch.int64))
+
+
+def _by_place(numbers: Tensor) -> Tensor:
+    return (numbers * torch.arange(1, len(numbers) + 1, device=numbers.device)).sum()
 
 
 def not_finite(network: nn.Module) -> str:

@@ -1,6 +1,6 @@
 """One optimizer step: encode, loss, backward, clip, update. The same code runs in the rehearsal that plans it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from fomo.method import Task
 from fomo.model.fast import may_cut
 from fomo.system.magnitude import largest
 from fomo.system.ranks import gathered, world
-from fomo.training.finite import Fetch, Scalars, fetched, not_finite
+from fomo.training.finite import Fetch, Scalars, bits_of, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
@@ -149,6 +149,7 @@ class Learner:
 
         def note(part: str) -> None:
             scalars.note(f"the gradient norm after {part}", gradient_norm(trained))
+            self._note_bits(scalars, f"the gradient after {part}", (p.grad for p in trained if p.grad is not None))
 
         self.methods.each("after_backward", self.network, meter=meter, after=note)
 
@@ -158,13 +159,20 @@ class Learner:
         """Move the weights, and note what they are after whom; a part may have written to any of them."""
 
         def note(part: str) -> None:
-            scalars.note(f"the largest weight after {part}", largest(self.network.state_dict().values()))
+            state = self.network.state_dict().values()
+            scalars.note(f"the largest weight after {part}", largest(state))
+            self._note_bits(scalars, f"the weights after {part}", state)
 
         with meter("optimizer"):
             optimizer.step()
         clamp_temperature(self.network, self.max_logit_scale)
         scalars.note("the largest weight after the optimizer's step", largest(trained))
         self.methods.each("after_step", self.network, meter=meter, after=note)
+
+    def _note_bits(self, scalars: Scalars, name: str, tensors: Iterable[Tensor]) -> None:
+        """Have processes of a run compare what a part has changed: a norm may be the same by chance, or by design."""
+        if world().size > 1 and self.fetch is fetched:
+            scalars.note(f"a digest of {name}", bits_of(tensors))
 
     def backward(self, batch: Batch) -> Tensor:
         """The whole loss of a batch at the weights at hand; its gradient is added to the parameters'.

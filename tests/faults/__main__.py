@@ -4,7 +4,7 @@ What is killed (SIGKILL) is ``fomo run`` and ``fomo data import`` as typed, in p
 in a row; then they are left to end. Seven kills in ten wait for a phase, the others come any time. 100 kills are at
 least one round over every method, schedule and kind of import. The order, the number of kills and their aims follow
 from the seed; the moments are fractions of the time that the machine takes. Exit status 1 where a file differs or a
-process stays behind.
+process stays behind. With ``--processes 2`` two take the steps of each run, and one of them is killed.
 """
 
 import argparse
@@ -20,19 +20,20 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=100, help="stop after so many (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the order, of the aims and of the moments (0)")
+    parser.add_argument("--processes", type=int, default=1, help="that take the steps of each run together (1)")
     parser.add_argument("--out", type=Path, help="keep the whole runs, what differs and all that was printed here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        sys.exit(campaign(options.kills, options.seed, options.out or Path(scratch)))
+        sys.exit(campaign(options.kills, options.seed, options.out or Path(scratch), options.processes))
 
 
-def campaign(kills: int, seed: int, folder: Path) -> int:
+def campaign(kills: int, seed: int, folder: Path, processes: int) -> int:
     """Whether anything was found. Worker processes import this module too, hence the imports here."""
     from fomo.config.compose import groups
     from tests.faults.campaign import Campaign, in_order
     from tests.faults.jobs import jobs
 
-    made = Campaign(folder, seed)
+    made = Campaign(folder, seed, processes)
     for job, in_a_row in in_order(seed, jobs()):
         if made.kills >= kills:
             break

@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from fomo import rng
-from tests.faults.jobs import Job, make_sources
-from tests.faults.process import GRACE, Fork, lives
+from tests.faults.jobs import IMPORTS, Job, make_sources
+from tests.faults.process import GRACE, Fork, Ranks, left_behind
 
 MOST = 4
 """Kills in a row."""
@@ -33,6 +33,8 @@ class Campaign:
 
     folder: Path
     seed: int
+    processes: int = 1
+    """That take the steps of a run together; of several, one is killed at a time."""
     kills: int = 0
     trials: int = 0
     differing: Counter[str] = field(default_factory=Counter)
@@ -55,7 +57,8 @@ class Campaign:
             after, aim = float(random.random()) * max(seconds - done, seconds / 4), None
             if random.random() < AIMED:
                 aim = str(random.choice(job.aims))
-            if not self._killed(place, job, after, aim) or job.looks_finished(place):
+            rank = int(random.integers(self.processes))
+            if not self._killed(place, job, after, aim, rank) or job.looks_finished(place):
                 break
             done += after
         if not job.looks_finished(place):
@@ -71,11 +74,8 @@ class Campaign:
         return {name: sorted(o.partition("=")[2] for o in self.options if o.startswith(f"{name}=")) for name in names}
 
     def left_behind(self) -> int:
-        """Process groups of killed processes that are still there after the time that workers take to notice."""
-        end = time.monotonic() + GRACE
-        while time.monotonic() < end and any(map(lives, self._groups)):
-            time.sleep(0.1)
-        return sum(map(lives, self._groups))
+        """Process groups of killed processes that are still there."""
+        return left_behind(self._groups)
 
     def _unbroken(self, job: Job) -> tuple[Path, float]:
         key = (job.kind, *job.overrides)
@@ -93,23 +93,33 @@ class Campaign:
                 raise RuntimeError(f"{job}: the process for {place} does not end")
             time.sleep(0.005)
 
-    def _killed(self, place: Path, job: Job, after: float, aim: str | None) -> bool:
-        """Kill it after so many seconds, or, from a third of them on, when it is in the phase that is aimed at."""
+    def _killed(self, place: Path, job: Job, after: float, aim: str | None, rank: int) -> bool:
+        """Kill it, or one process of several, after some time.
+
+        Args:
+            place: Where it is made.
+            job: What is.
+            after: So many seconds, or from a third of them on
+            aim: when it is in this phase.
+            rank: Which process.
+        """
         process, began = self._start(place, job), time.monotonic()
         while not process.ended():
             passed = time.monotonic() - began
             met = process.phases() if passed >= (after / 3 if aim else after) else set()
             if met and (aim is None or aim in met):
-                process.kill()
+                process.kill(rank)
                 self.kills += 1
                 self.landed.update(met)
-                self._groups.append(process.group)
+                self._groups.extend(process.groups)
                 return True
             time.sleep(0.001)
         return False
 
-    def _start(self, place: Path, job: Job) -> Fork:
-        return Fork(job.arguments(place), place, job.environment(place))
+    def _start(self, place: Path, job: Job) -> Fork | Ranks:
+        if job.kind in IMPORTS or self.processes == 1:
+            return Fork(job.arguments(place), place, job.environment(place))
+        return Ranks(job.arguments(place), place, job.environment(place), self.processes)
 
 
 def _forget(place: Path, differs: bool) -> None:

@@ -7,13 +7,21 @@ import functools
 import mmap
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from torch.distributed import TCPStore
+
 GRACE = 240
 """Seconds after which a process that does not end is a finding."""
+SOON = 60
+"""Seconds after which ranks that have lost one are to have ended."""
+ENDINGS = (0, 2, 75)
+"""How they do: with nothing left to do, with an error, or asked to."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
     ("fomo.running.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
@@ -40,9 +48,11 @@ class Fork:
 
     def __init__(self, arguments: Sequence[str], place: Path, environment: Mapping[str, str]) -> None:
         self._log, self._marks = place.with_suffix(".log"), mmap.mmap(-1, len(PHASES))
+        self.status: int | None = None
         self.group = os.fork()
         if self.group == 0:
             _become(arguments, self._log, self._marks, environment)
+        self.groups = [self.group]
 
     def ended(self) -> bool:
         """Whether it has ended.
@@ -50,25 +60,108 @@ class Fork:
         Raises:
             RuntimeError: it has, and failed.
         """
-        ended, status = os.waitpid(self.group, os.WNOHANG)
-        if ended and status:
-            raise RuntimeError(f"a process ended with {status}: see {self._log}")
-        return bool(ended)
+        if self.looked() and self.status:
+            raise RuntimeError(f"a process ended with {self.status}: see {self._log}")
+        return self.status is not None
+
+    def looked(self) -> bool:
+        """Whether it has ended, however that was: its ``status`` is then known, that of a signal negative."""
+        if self.status is None:
+            ended, status = os.waitpid(self.group, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if ended else None
+        return self.status is not None
 
     def phases(self) -> set[str]:
         """What it is doing."""
         return phases_of(self._marks[:])
 
-    def kill(self) -> None:
+    def kill(self, rank: int = 0) -> None:
         """SIGKILL, to it alone: its workers are left to themselves."""
         os.kill(self.group, signal.SIGKILL)
-        os.waitpid(self.group, 0)
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.group, 0)[1])
+
+
+class Ranks:
+    """``fomo ARGUMENTS`` in several processes, started as by ``torchrun``; what they print is in ``place.log``.
+
+    Args:
+        arguments: Of each.
+        place: Where it is made.
+        environment: Of each.
+        each: Arguments for a rank to be added, or its environment, by its number.
+        size: How many.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        place: Path,
+        environment: Mapping[str, str],
+        size: int = 2,
+        each: Mapping[int, Sequence[str] | Mapping[str, str]] | None = None,
+    ) -> None:
+        self.log = place.with_suffix(".log")
+        self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps it
+        self.forks: list[Fork] = []
+        for rank in range(size):
+            more = (each or {}).get(rank, ())
+            added, own = ((), more) if isinstance(more, Mapping) else (more, {})
+            variables = {**environment, **_started(rank, size, self._store.port), **own}
+            self.forks.append(Fork([*arguments, *added], place, variables))
+        self.groups = [fork.group for fork in self.forks]
+
+    def ended(self) -> bool:
+        """Whether all have ended.
+
+        Raises:
+            RuntimeError: one has, and failed.
+        """
+        return all([fork.ended() for fork in self.forks])
+
+    def phases(self) -> set[str]:
+        """What the first is doing: the others are at the same, or wait for it."""
+        return self.forks[0].phases()
+
+    def kill(self, rank: int = 0) -> None:
+        """SIGKILL, to one; then SIGTERM to the others, as ``torchrun`` does: they have to end, with a status."""
+        self.forks[rank].kill()
+        for fork in self.forks:
+            if not fork.looked():
+                os.kill(fork.group, signal.SIGTERM)
+        statuses = self.statuses(SOON)
+        if any(status not in ENDINGS for number, status in enumerate(statuses) if number != rank):
+            raise RuntimeError(f"after one was killed, the others ended with {statuses}: see {self.log}")
+
+    def statuses(self, seconds: float = GRACE) -> list[int | None]:
+        """Theirs, after all have ended; ``None`` of who does not in time, and is killed."""
+        end = time.monotonic() + seconds
+        while not all([fork.looked() for fork in self.forks]) and time.monotonic() < end:
+            time.sleep(0.005)
+        found = [fork.status for fork in self.forks]
+        for fork in self.forks:
+            if fork.status is None:
+                fork.kill()
+        return found
+
+
+def _started(rank: int, size: int, port: int) -> dict[str, str]:
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
+    texts = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return {name: str(number) for name, number in numbers.items()} | texts
 
 
 def phases_of(marks: bytes) -> set[str]:
     """The first phase that is marked, and a checkpoint that is written beside it."""
     active = [phase for (*_, phase), mark in zip(PHASES, marks, strict=True) if mark]
     return {active[0], *({"checkpoint"} & set(active))} if active else {OTHERWISE}
+
+
+def left_behind(groups: Sequence[int]) -> int:
+    """How many process groups are still there after the time that workers take to notice."""
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end and any(map(lives, groups)):
+        time.sleep(0.1)
+    return sum(map(lives, groups))
 
 
 def lives(group: int) -> bool:
@@ -121,9 +214,10 @@ def _become(arguments: Sequence[str], log: Path, marks: mmap.mmap, environment: 
 def _command(arguments: list[str]) -> None:
     import torch
 
-    from fomo.cli import main
+    from fomo.cli import entry
     from fomo.data.importing import split_writer
 
     split_writer.SHARD_BYTES = 10_000  # so that small data fill several shards
     torch.set_num_threads(1)  # the parent's threads are not there after a fork, and would be waited for
-    main(arguments)
+    sys.argv = ["fomo", *arguments]
+    entry()

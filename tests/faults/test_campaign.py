@@ -51,7 +51,17 @@ class Forgetful(Trainable):
 '''
 
 
-def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_of_one_process_of_two_changes_nothing(tmp_path: Path) -> None:
+    """A merge with experts on disk; then as many as it takes in steps."""
+    campaign = Campaign(tmp_path, seed=1, processes=2)
+    run = Job(RUN, ("method=ema_merge",), ("checkpoint.every_steps=1", "runtime.num_workers=2"), ("step", "merge"))
+    while not campaign.kills:
+        assert campaign.trial(run, 2) == []
+    assert not campaign.left_behind()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_planted_loss_of_state_is_caught(processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted.py").write_text(PLANTED)
     monkeypatch.syspath_prepend(tmp_path)
     planted = (
@@ -60,7 +70,7 @@ def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.M
         "runtime.allow_targets=[planted]",
         "budget.steps=120",
     )
-    campaign = Campaign(tmp_path / "runs", seed=0)
+    campaign = Campaign(tmp_path / "runs", 0, processes)
     for _ in range(8):
         if campaign.trial(Job(RUN, planted, ("checkpoint.every_steps=10",), ("step",)), 2):
             break

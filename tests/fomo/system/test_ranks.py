@@ -1,5 +1,7 @@
 """Several processes exchange rows, means and words as one would have them."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -91,7 +93,7 @@ def test_what_is_exchanged_is_the_same_everywhere() -> None:
 
 
 def test_a_process_of_its_own_exchanges_with_nobody() -> None:
-    assert ranks.gathered(ROWS) is ROWS and ranks.exchanged("a") == ["a"] and ranks.most(3) == 3
+    assert ranks.gathered(ROWS) is ROWS and ranks.exchanged("a") == ["a"]
     assert ranks.from_first(lambda: 5) == 5 and ranks.is_first() and ranks.world() == (0, 1)
     ranks.check_same({"the loss": 1.0}, "")
 
@@ -132,8 +134,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     for name, value in {"RANK": "5", "LOCAL_RANK": "2", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(FomoError, match=r"rank 5 is number 2 on .* has 2 GPUs: give --nproc-per-node=2"):
-        ranks._take_gpu()
+    assert re.search("number 2 on .*, which has 2 GPUs: give --nproc-per-node=2", ranks._take_gpu())
 
 
 @pytest.mark.parametrize(("visible", "taken"), [(None, "1"), ("4,7", "7"), ("GPU-a,GPU-b", "GPU-b")])
@@ -145,5 +146,5 @@ def test_each_process_has_the_gpu_of_its_number(
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    ranks._take_gpu()
+    assert ranks._take_gpu() == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken

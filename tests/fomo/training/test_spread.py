@@ -1,5 +1,6 @@
 """Two and three processes learn what one does, for every built-in part: to rounding in fp64 after 20 steps."""
 
+import time
 from functools import partial
 from pathlib import Path
 
@@ -103,7 +104,38 @@ def steps_with(part: Method) -> list[float]:
     return trial.losses
 
 
-@pytest.mark.parametrize(("part", "named"), [(Mean, "the loss after regularizer.loss"), (OnGradient, "after_backward")])
+class Flipped(OnGradient):
+    """Changes what no norm shows, and not the largest weight."""
+
+    def after_backward(self, network):
+        network.get_parameter("logit_scale").grad *= -1 if ranks.is_first() else 1
+
+
+class OnOneWeight(OnGradient):
+    def after_backward(self, network):
+        """Nothing."""
+
+    @torch.no_grad()
+    def after_step(self, network):
+        network.get_parameter("visual.attnpool.c_proj.bias")[0] = 1e-3 * self.brightness
+
+
+class Clock(Method):
+    def loss(self, network, batch, loss):
+        return loss * (1 + time.perf_counter_ns() % 1000 / 1e4)
+
+
+GUESTS = [
+    (Mean, "the loss after regularizer.loss"),
+    (Clock, "the loss after regularizer.loss"),
+    (OnGradient, "after_backward"),
+    (Flipped, "a digest of the gradient after regularizer.after_backward"),
+    (OnWeights, "after_step"),
+    (OnOneWeight, "a digest of the weights after regularizer.after_step"),
+]
+
+
+@pytest.mark.parametrize(("part", "named"), GUESTS)
 def test_who_computes_with_his_own_rows_alone_is_stopped_and_named(part: type[Method], named: str) -> None:
     world().of_task  # noqa: B018 - made before the fork
     with pytest.raises(FomoError, match=rf"{named} \({part.__name__}\) is .* on rank 0 and .* on rank 1: a part"):
