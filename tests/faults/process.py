@@ -25,7 +25,7 @@ ENDINGS = (0, 2, 75)
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
     ("fomo.running.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
-    ("fomo.checkpoint.writer", "snapshot", "checkpoint"),
+    ("fomo.checkpoint.writer", "host_copies", "checkpoint"),
     ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
     ("fomo.loop", "end", "end of a task"),
     ("fomo.running.live", "evaluate", "evaluation"),
