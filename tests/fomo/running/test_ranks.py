@@ -86,7 +86,7 @@ def test_who_goes_on_ends_as_if_nothing_had_been(whole: Path, stopped: Path, tmp
 
 
 def caveats(folder: Path) -> list[str]:
-    found: list[str] = json.loads((folder / "card.json").read_text())["caveats"]
+    found: list[str] = json.loads((folder / "card.json").read_text())["marks"]
     return found
 
 
@@ -98,7 +98,7 @@ def test_on_another_number_the_samples_come_in_the_same_order_and_the_result_say
     assert tiny.run(folder, *RUN)  # alone
     assert order(folder) == order(whole) and len(set(order(whole))) == 6
     said = "processes: 2, then 3, then 1"
-    assert said in caveats(folder) and said in json.loads((folder / "scores.json").read_text())["caveats"]
+    assert said in caveats(folder) and said in json.loads((folder / "scores.json").read_text())["marks"]
     assert said in (folder / "report.html").read_text() and said in str(leaderboard([folder]).entries[0])
 
 
@@ -114,7 +114,7 @@ def test_what_ends_one_process_ends_all_with_one_error(kind: str, tmp_path: Path
     """Within the time of ``SOON``, with a checkpoint that is whole; no process is left, workers neither."""
     folder = tmp_path / "run"
     made = Ranks(
-        ["run", *tiny.TINY, f"run.dir={folder}", *RUN, "runtime.num_workers=2"], folder, {"FLAW": f"{kind} 1 2"}
+        ["run", *tiny.TINY, f"run.dir={folder}", *RUN, "runtime.num_workers=1"], folder, {"FLAW": f"{kind} 1 2"}
     )
     statuses, printed = made.statuses(), made.log.read_text(encoding="utf-8")
     assert statuses == [2, {"memory": 2, "mistake": 1, "SIGKILL": -9}[kind]], printed
@@ -163,7 +163,7 @@ def test_two_hosts_go_on_after_one_has_lost_its_process(whole: Path, tmp_path: P
     """Two agents of ``torchrun``, each of one process, as on two hosts; the store of the first attempt stays."""
     folder, port = tmp_path / "run", free_port()
     hosts = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
-    command = ["-m", "fomo", "run", *tiny.TINY, f"run.dir={folder}", *RUN, "runtime.num_workers=1"]
+    command = ["-m", "fomo", "run", *tiny.TINY, f"run.dir={folder}", *RUN]
     started = [sys.executable, "-m", "torch.distributed.run", *hosts, "--max-restarts=1", *command]
     environment = os.environ | {"FLAW": "SIGKILL 1 2", "PYTHONPATH": os.pathsep.join(sys.path)}
     with ExitStack() as stack:
