@@ -27,7 +27,7 @@ def jobs(log: Path, *labels: str) -> list[dict[str, Any]]:
     return [{"label": each, "num_tasks": 2, "runtime": {"device": "cuda"}, "log": str(log)} for each in labels]
 
 
-def counted(values: Mapping[str, Any]) -> dict[str, Any]:
+def counted(values: Mapping[str, Any], with_work: bool = False) -> dict[str, Any]:
     """A row; the process of one that is ``greedy`` is killed."""
     label = values["label"]
     if label == "greedy":

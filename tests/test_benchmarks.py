@@ -1,4 +1,4 @@
-"""The benchmark of a GPU runs everywhere, at a tiny size."""
+"""The benchmarks of a GPU and of several devices run everywhere, at a tiny size."""
 
 import re
 import subprocess
@@ -16,3 +16,18 @@ def test_the_benchmark_of_a_gpu_runs_on_a_cpu() -> None:
     assert all(each in said for each in ("bare PyTorch", "fomo, a step that is counted", "from shards, 2 steps"))
     padded, computed = map(float, re.findall(r"([\d.]+) (?:GFLOPs|computed)", said)[:2])
     assert 0 < computed < padded
+
+
+def test_the_benchmark_of_several_devices_runs_on_cores() -> None:
+    tiny = ("--processes", "2", "--model", "pocket_vit", "--batch-size", "8", "--steps", "1", "--rounds", "2")
+    script = SCRIPT.with_name("devices.py")
+    done = subprocess.run([sys.executable, str(script), *tiny], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^(.+?) +(\d+) rows +([\d.]+) ms a step(?:  efficiency ([\d.]+))?", done.stdout, re.MULTILINE)
+    assert [(name, int(size)) for name, size, *_ in rows] == [
+        ("one process", 8),
+        ("2, fixed global batch", 8),
+        ("2, fixed batch per device", 16),
+    ]
+    assert all(float(ms) > 0 for *_, ms, _ in rows) and all(float(ratio) > 0 for *_, ratio in rows[1:])
+    assert "cores" in done.stdout or "a core each" in done.stdout

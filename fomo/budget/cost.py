@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from fomo.budget.flops import Phases
 from fomo.errors import FomoError
@@ -28,6 +29,18 @@ class TaskCost:
         return self.ramped.get(size, (self.first or {}, self.ordinary or {}))[0 if first else 1]
 
 
+class Sizes(NamedTuple):
+    """At the most in a task: numbers in the network's parameters and in those that are trained, and bytes of the
+    optimizer's state."""
+
+    parameters: int = 0
+    trained: int = 0
+    optimizer_bytes: int = 0
+
+
+NO_SIZES = Sizes()
+
+
 @dataclass(frozen=True)
 class Cost:
     """FLOPs by phase, bytes at the peak, element-wise FLOPs of an optimizer step.
@@ -45,6 +58,7 @@ class Cost:
     depends_on_samples: bool
     steady: bool
     declared: frozenset[str] = frozenset()
+    sizes: Sizes = NO_SIZES
 
 
 def of_all_sizes(costs: Mapping[int, Cost]) -> Cost:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fomo.cli.budget_lines import Layout, Row, footer, header, layout, line
+from fomo.cli.budget_scale import add_options, machines_of, table
 from fomo.config.compose import compose, sweep
 from fomo.system.imports import many_imports
 
@@ -22,7 +23,8 @@ and the others are there. runtime.device=cpu measures nothing.
 examples:
   fomo budget                                                    the default run
   fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
-  fomo budget model=ViT-B-16 batch_size=512 budget=mafs --json   for programs"""
+  fomo budget model=ViT-B-16 batch_size=512 budget=mafs --json   for programs
+  fomo budget --devices 8 --device h100                          estimates for eight of them"""
 
 
 def main(arguments: list[str]) -> None:
@@ -32,13 +34,15 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them; lists give rows")
     parser.add_argument("--json", action="store_true", help="print JSON alone, all rows at the end")
+    add_options(parser)
     options = parser.parse_intermixed_args(arguments)
+    machines = machines_of(options)
     jobs = [compose(job) for job in sweep(options.overrides)]
     with many_imports():  # torch among them: what Hydra refuses is refused without it
         from fomo.planning import survey
 
     measures = survey.measures_of(jobs)
-    with closing(survey.survey(jobs, measures)) as coming:
+    with closing(survey.survey(jobs, measures, machines)) as coming:
         found = shown(coming, AsJson() if options.json else AsLines(layout(jobs, any(measures))), len(jobs))
     if any(row["problem"] for row in found):
         sys.exit(1)
@@ -76,6 +80,9 @@ class AsLines:
     def end(self, found: list[Row]) -> None:
         """Print what the columns mean."""
         self._print(footer(found, self._columns))
+        estimates = table([(self._columns.name(row["label"]), row) for row in found])
+        if estimates:
+            self._print(estimates)
 
     def _print(self, text: str) -> None:
         # a line that wraps is easier to read than digits that are cut off

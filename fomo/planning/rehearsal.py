@@ -19,7 +19,7 @@ from torch.optim import AdamW
 
 from fomo.batch import UNKNOWN, Batch
 from fomo.budget.arithmetic import Arithmetic
-from fomo.budget.cost import Cost, TaskCost
+from fomo.budget.cost import Cost, Sizes, TaskCost
 from fomo.budget.flops import FlopMeter, Flops, Phases
 from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision, not_counted
 from fomo.budget.memory import mixed_precision as gpu_precision
@@ -83,6 +83,7 @@ class _Rehearsal:
         self._went_through = False
         self.by_size: dict[int, TaskCost] = {}
         self.traces: list[_Trace] = []
+        self.sizes = Sizes()
         self.methods = RehearsedParts(learner.methods.parts, memory)
         self.learner = replace(
             learner,
@@ -132,6 +133,7 @@ class _Rehearsal:
             optimizer = self.learner.optimizer(self.meter)
         at_begin = self.methods.held(network)
         first, ordinary, trace = self._steps(None if hooks_only else optimizer, number, like)
+        self.sizes = Sizes(*map(max, self.sizes, _sizes(network, optimizer)))
         trace = trace._replace(keeps=self.methods.held(network) != at_begin)
         with self.phases() as end:
             self.methods.each("end_task", network, task, meter=self.meter)
@@ -268,6 +270,17 @@ class _Rehearsal:
         return update_batches
 
 
+def _sizes(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> Sizes:
+    groups = optimizer.param_groups if optimizer else []
+    states = optimizer.state.values() if optimizer else []
+    kept = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+    return Sizes(
+        sum(parameter.numel() for parameter in network.parameters()),
+        sum(parameter.numel() for group in groups for parameter in group["params"]),
+        sum(value.numel() * value.element_size() for value in kept),
+    )
+
+
 def _same_steps(one: TaskCost, other: TaskCost) -> bool:
     return (one.first, one.ordinary) == (other.first, other.ordinary)
 
@@ -308,6 +321,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         depends_on_samples=bool(rehearsal.by_size),
         steady=len(tasks) < 3 or rehearsal.steady(tasks[1], tasks[2]),
         declared=frozenset(rehearsal.methods.declared),
+        sizes=rehearsal.sizes,
     )
 
 

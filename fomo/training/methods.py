@@ -73,14 +73,23 @@ class Methods:
 
     def begin_run(self, network: nn.Module, seed: int, meter: Meter = unmetered, after: After = nobody) -> None:
         """Begin the run on the base model, once all parts agree to run together."""
-        for name, part in self.parts.items():
-            part.beside(tuple(self.parts.values()))
-            if part.one_process and world().size > 1:
-                raise FomoError(
-                    f"{name} ({type(part).__name__}) computes in one process alone: {part.one_process} Start the run "
-                    "without torchrun."
-                )
+        for name in self.parts:
+            self.agree(name)
         self.each("begin_run", network, seed, meter=meter, after=after)
+
+    def agree(self, name: str) -> None:
+        """Have a part refuse the others, and refuse one that a process alone has to compute where there are several.
+
+        Raises:
+            FomoError: they do not go together, or not here.
+        """
+        self.parts[name].beside(tuple(self.parts.values()))
+        reason = self.parts[name].one_process
+        if reason and world().size > 1:
+            raise FomoError(
+                f"{name} ({type(self.parts[name]).__name__}) computes in one process alone: {reason} Start the run "
+                "without torchrun."
+            )
 
     def begun(self, network: nn.Module, seed: int) -> Phases:
         """Begin the run, and return what that has cost.

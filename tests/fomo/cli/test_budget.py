@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fomo.cli import main
+from fomo.cli.budget_scale import table
 from tests.fomo.helpers import error_of
 
 KEYS = {
@@ -61,6 +62,25 @@ def test_a_ramp_is_planned_and_named(capsys: pytest.CaptureFixture[str]) -> None
     assert "batch 128, 64 from 2,000 samples on" in shown and "GFLOPs of the first size" in shown
 
 
+def test_estimates_of_this_machine_are_in_the_json_and_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["budget", "--json", "--devices", "2", "--device", "here", "--bandwidth=2", "method=offline_merge"])
+    row = json.loads(capsys.readouterr().out)[0]
+    found = row["estimates"]
+    assert found["devices"] == 2 and found["rows_per_device"] == 64 and "mfu" not in found["assumed"]
+    assert found["compute_seconds"] * found["flops_per_second"] == pytest.approx(row["gflops_per_step"] * 1e9 / 2)
+    assert found["exchanged"]["ddp"]["seconds"] == pytest.approx(found["exchanged"]["ddp"]["bytes_per_step"] / 2e9)
+    assert found["run_hours"] > found["evaluation_hours"] > 0 and found["study"]["runs"] == 20
+    assert found["training_hours"] * 3600 == pytest.approx(row["total_steps"]["6"] * found["seconds_per_step"])
+    assert found["scored"]["num_images"] > 0 and found["scored"]["absent"] == 0
+    weights = found["experts_gib"] / 6  # one a task; the merge in the checkpoint is as large
+    # benchmarks/README.md, checkpoint_overhead.py: 53.1 MiB of full fine-tuning
+    assert 1024 * (found["checkpoint_gib"] - weights) == pytest.approx(53.1, rel=0.01)
+    shown = table([("offline_merge", row), ("uncounted", {"problem": "why"})])
+    assert "ESTIMATES for 2 ×" in shown and "63 datasets" in shown and "measured here" in shown
+    assert len([line for line in shown.splitlines() if line.startswith("offline_merge")]) == 1
+    assert table([("uncounted", {"problem": "why"})]) == ""
+
+
 def test_the_official_budget_is_sixty_steps_of_full_fine_tuning(capsys: pytest.CaptureFixture[str]) -> None:
     main(["budget", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["steps_per_task"]["6"] == 60
@@ -104,6 +124,25 @@ def test_no_digit_is_cut_off_on_a_narrow_screen(
         (["budget=mafs", "budget.steps=3"], ["one unit", "budget=steps"]),
         (["budget=maf"], ["maf", "Did you mean 'mafs'"]),
         (["batch_size=0"], ["batch_size=0"]),
+        (["--devices", "8"], ["--devices", "--device NAME"]),
+        (["--mfu", "0.4"], ["--mfu", "--device NAME"]),
+        (["--image-kb=9"], ["--image-kb", "--device NAME"]),
+        (["--devices", "0", "--device", "h100"], ["--devices=0", "whole numbers from 1"]),
+        (["--devices", "-2", "--device", "h100"], ["--devices=-2", "whole numbers from 1"]),
+        (["--devices", "1.5", "--device", "h100"], ["--devices=1.5", "whole numbers from 1"]),
+        (["--devices", "many", "--device", "h100"], ["--devices=many", "whole numbers from 1"]),
+        (["--devices", "129", "--device", "h100"], ["--devices=129", "128 rows", "batch_size"]),
+        (["--devices", "65", "--device", "h100", "batch_ramp=[[2000,64]]"], ["--devices=65", "64 rows"]),
+        (["--device", "h10"], ["'h10'", "Did you mean 'H100'", "MI300X", "--device here"]),
+        (["--device", "b200", "runtime.precision=fp32"], ["B200", "fp32", "runtime.precision=bf16"]),
+        (["--device", "h100", "--mfu", "0"], ["--mfu=0", "up to 1"]),
+        (["--device", "h100", "--mfu", "1.01"], ["--mfu=1.01", "up to 1"]),
+        (["--device", "h100", "--mfu", "nan"], ["--mfu=nan", "up to 1"]),
+        (["--device", "here", "--mfu", "0.4"], ["--mfu=0.4", "Leave it out"]),
+        (["--device", "h100", "--bandwidth", "0"], ["--bandwidth=0", "above 0"]),
+        (["--device", "h100", "--bandwidth", "-1"], ["--bandwidth=-1", "above 0"]),
+        (["--device", "h100", "--bandwidth", "inf"], ["--bandwidth=inf", "above 0"]),
+        (["--device", "h100", "--image-kb", "0"], ["--image-kb=0", "above 0"]),
         (["model=coca_ViT-B-32"], ["coca_ViT-B-32", "CoCa"]),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_counting_process_that_is_killed_loses_its_own_row_alone(
 def test_a_guest_that_fails_alone_raises_and_among_others_is_a_row(
     stand_ins: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def count(values: Any) -> Any:
+    def count(values: Any, with_work: bool) -> Any:
         if values["label"] == "odd":
             raise KeyError("missing")
         return measures.counted(values)
@@ -94,7 +94,7 @@ def test_the_command_shows_every_row_and_ends_with_1(
 def test_an_interrupt_leaves_whole_json_of_the_rows_that_are_there(
     stand_ins: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(jobs: Any, measured_by: Any) -> Iterator[dict[str, Any]]:
+    def interrupted(jobs: Any, measured_by: Any, machines: Any) -> Iterator[dict[str, Any]]:
         yield measures.counted(jobs[0])
         raise KeyboardInterrupt
 

@@ -1,10 +1,20 @@
 """The table of peaks, and what is measured where it has none."""
 
+import re
+
 import pytest
 import torch
 
 from fomo.errors import FomoError
-from fomo.system.devices import DENSE_PEAKS, check_device, listed_rate, measured_peak, peak, usable_devices
+from fomo.system.devices import (
+    DENSE_PEAKS,
+    check_device,
+    listed_device,
+    listed_rate,
+    measured_peak,
+    peak,
+    usable_devices,
+)
 from fomo.system.runtime import Runtime
 
 
@@ -32,6 +42,23 @@ def test_every_listed_rate_has_a_source_and_unknown_devices_are_measured() -> No
     assert listed_rate("Some Accelerator 9000", "bf16") is None and listed_rate("NVIDIA B200", "fp32") is None
     assert peak("cpu", "fp32").source == "measured matrix product"
     assert measured_peak("cpu", "bf16", repeats=1) > 1e6
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"), [("h100", "H100"), ("H100 pcie", "H100 PCIe"), ("a100-80gb", "A100 80GB"), ("mi300x", "MI300X")]
+)
+def test_a_listed_device_is_named_in_any_capitals(typed: str, name: str) -> None:
+    assert listed_device(typed) == name and listed_rate(name, "bf16")
+
+
+def test_a_device_has_no_figure_of_another_whose_name_is_a_part_of_its() -> None:
+    assert listed_rate("H100", "link") and listed_rate("H100 PCIe", "link") is None
+
+
+@pytest.mark.parametrize("typed", ["h1000", "", "a100.*80gb", "cuda"])
+def test_a_device_that_is_not_listed_is_refused_with_those_that_are(typed: str) -> None:
+    with pytest.raises(FomoError, match=f"unknown device '{re.escape(typed)}'.*Allowed: A100, A100 80GB, B200.*here"):
+        listed_device(typed)
 
 
 def gpus(number: int, monkeypatch: pytest.MonkeyPatch) -> None:

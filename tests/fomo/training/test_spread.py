@@ -235,3 +235,24 @@ def test_each_process_has_its_share_of_every_pool() -> None:
     whole = found[0][1]
     assert [sum(each[0][pool] for each in found) for pool in range(3)] == list(whole)
     assert [each[2] for each in found] == [(3,), (3,), (2,), (2,), (2,)] and found[0][3] == (sum(whole),)
+
+
+class OwnMean(Method):
+    """Holds the weights to the mean of its own rows; loss and gradient look alike, the state does not."""
+
+    def end_task(self, network, task):
+        for batch in task.update_batches(12):
+            self.mean = batch.images.mean().reshape(1)
+
+    def state_dict(self):
+        return {"mean": self.mean} if hasattr(self, "mean") else {}
+
+
+@pytest.mark.parametrize(("part", "verdict"), [(Gathered, ""), (Mean, "on rank 0 and"), (OwnMean, "mean"), (Alone, "")])
+def test_the_kit_tells_who_is_right_in_several_processes(part: type[Method], verdict: str, tmp_path: Path) -> None:
+    checked = kit("", tmp_path)
+    checked.make_parts = lambda: {**factory.methods(checked.config).parts, "regularizer": part()}
+    checked.num_steps = 2
+    checked.processes = 2
+    finding = checked.run("processes")
+    assert (finding.status == "ok") is not bool(verdict) and verdict in finding.why, finding
