@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fomo.data.drawn import Source
+from fomo.errors import FomoError
+from fomo.system.ranks import world
 
 UNKNOWN = -1
 
@@ -115,26 +117,40 @@ class Batch:
         return self.sources[:, 3]
 
     def split(self, size: int) -> Iterator["Batch"]:
-        """The rows ``size`` at a time, each piece with its own counts, and features where there are any."""
-        for start in range(0, len(self.images), size):
-            rows = slice(start, start + size)
+        """The rows ``size`` at a time, each piece with its own counts, and features where there are any.
+
+        Where several processes have the batch, a piece has ``size`` rows of all of them together, as one would have it.
+
+        Raises:
+            FomoError: the processes cannot have as many rows of a piece each.
+        """
+        ranks = world().size if self.whole != self.counts else 1
+        if size % ranks and size < self.num_rows:
+            raise FomoError(
+                f"batch.split({size}): each of {ranks} processes has as many rows of a piece: give a multiple of "
+                f"{ranks}, or {self.num_rows} for all rows."
+            )
+        for start in range(0, self.num_rows, size):
+            every = slice(start, start + size)
+            own = slice(start // ranks, -(-(start + size) // ranks))
             features = self.features and self.features._replace(
-                images=self.features.images[rows], texts=self.features.texts[rows]
+                images=self.features.images[every], texts=self.features.texts[every]
             )
             yield replace(
                 self,
-                images=self.images[rows],
-                tokens=self.tokens[rows],
-                counts=self._counts_of(start, start + size),
-                whole=self._counts_of(start, start + size),
+                images=self.images[own],
+                tokens=self.tokens[own],
+                counts=_rows_in(own, self.counts),
+                whole=_rows_in(every, self.whole),
                 features=features,
-                sources=self.sources[rows],
+                sources=self.sources[own],
             )
 
-    def _counts_of(self, start: int, stop: int) -> tuple[int, int, int]:
-        """The rows of P, D_t and B among those from ``start`` to ``stop``."""
-        ends = accumulate(self.counts)
-        p, d, b = (
-            max(0, min(stop, end) - max(start, end - count)) for end, count in zip(ends, self.counts, strict=True)
-        )
-        return p, d, b
+
+def _rows_in(rows: slice, counts: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The rows of P, D_t and B among some of a batch that has ``counts`` of them."""
+    ends = accumulate(counts)
+    p, d, b = (
+        max(0, min(rows.stop, end) - max(rows.start, end - count)) for end, count in zip(ends, counts, strict=True)
+    )
+    return p, d, b

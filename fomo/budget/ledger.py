@@ -155,12 +155,10 @@ class Ledger:
         plan = self.plan
         cost = plan.recomputed.computed if plan.cost and plan.recomputed else plan.cost
         planned = of(cost) if cost else known
-        told = plan.cost.declared if plan.cost and world().size > 1 else ()  # of all rows, of which these are some
+        told = self._told(of)
         for name in {**phases, **(planned or {})} if planned is not None else ():
-            if name in told:
-                continue
             now, then = (each.get(name, NOTHING).charged for each in (phases, planned or {}))
-            if now != then:
+            if now > then if name in told else now != then:
                 raise FomoError(
                     f"task {task}, {when}: {name} cost {now / GIGA:.9g} GFLOPs, planned were {then / GIGA:.9g}. A part "
                     f"has to cost the same in every step of a task, and its hooks what they cost in the rehearsal."
@@ -169,12 +167,22 @@ class Ledger:
 
     def _charge(self, task: int, phases: Phases, of: Callable[[Cost], Phases]) -> None:
         """Charge what was counted, but for what is computed a second time to save memory."""
-        surplus = self.plan.recomputed.surplus(of) if self.plan.recomputed else {}
+        surplus = dict(self.plan.recomputed.surplus(of)) if self.plan.recomputed else {}
+        for name, flops in self._told(of).items():
+            surplus[name] = phases.get(name, NOTHING).plus(flops, times=-1)
         self.recomputed += charged(surplus)
         of_task = self.phases[task - 1]
-        for name, flops in phases.items():
-            paid = flops.plus(surplus.get(name, NOTHING), times=-1)
+        for name in {**phases, **surplus}:
+            paid = phases.get(name, NOTHING).plus(surplus.get(name, NOTHING), times=-1)
             of_task[name] = of_task.get(name, NOTHING).plus(paid)
+
+    def _told(self, of: Callable[[Cost], Phases]) -> Phases:
+        """What parts have declared for all rows, of which this rank has some; empty where it has all."""
+        plan = self.plan
+        cost = plan.cost or (plan.recomputed and plan.recomputed.charged)
+        if cost is None or world().size == 1:
+            return {}
+        return {name: flops for name, flops in of(cost).items() if name in cost.declared}
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that goes on has to know; which steps are counted is the same with it, wherever a run was cut."""
@@ -184,7 +192,7 @@ class Ledger:
             "phases": [dict(phases) for phases in self.phases],
             "samples": dict(self.samples),
             "recomputed": exchanged(self.recomputed),
-            "known": [(kind, dict(phases)) for kind, phases in self._known.items()],
+            "known": [(kind, dict(phases)) for known in exchanged(self._known) for kind, phases in known.items()],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -42,7 +42,9 @@ class Recomputed(NamedTuple):
     def surplus(self, of: Callable[[Cost], Phases]) -> Phases:
         """What is computed beyond what is charged, by phase, in the part of a cost that ``of`` gives."""
         paid = of(self.charged)
-        return {name: flops.plus(paid.get(name, NOTHING), times=-1) for name, flops in of(self.computed).items()}
+        computed = of(self.computed)
+        names = {**computed, **paid}
+        return {name: computed.get(name, NOTHING).plus(paid.get(name, NOTHING), times=-1) for name in names}
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def shortest(network: nn.Module, tokens: Tensor) -> int:
 
     The tokens are to lie in the host's memory.
     """
-    last = int(tokens.argmax(dim=-1).max()) + 1
+    last = int(tokens.argmax(dim=-1).max()) + 1 if len(tokens) else 1
     return next(length for length in lengths(network, tokens.shape[1]) if length >= last)
 
 

@@ -164,7 +164,7 @@ class BatchMaker:
             skipped |= dict.fromkeys(left_out)
         return RawBatch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
-            tokens=torch.stack([each.tokens for each in encoded]),
+            tokens=torch.stack([each.tokens for each in encoded]) if encoded else self.tokenize([""])[:0],
             sources=torch.from_numpy(sources),
             counts=self.here.share(counts),  # type: ignore[arg-type]  # three, as there were
             whole=counts,

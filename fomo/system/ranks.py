@@ -62,7 +62,8 @@ ALONE = World()
 """A process of its own."""
 _alone = False
 _store: Any = None
-_totals: Mapping[int, int] = {}
+_totals: dict[int, set[int]] = {}
+"""While rehearsing: to how many rows of this rank's, from the start to the end of a pool, which of all ranks belong."""
 
 
 def world() -> World:
@@ -96,7 +97,10 @@ def rehearsing(counts: Sequence[int]) -> Iterator[None]:
     before = _totals
     here = world()
     ends = [sum(counts[: number + 1]) for number in range(len(counts))]
-    _totals = {sum(here.share(counts)[: number + 1]): end for number, end in enumerate(ends)}
+    own = here.share(counts)
+    _totals = {}
+    for number, end in enumerate(ends):
+        _totals.setdefault(sum(own[: number + 1]), set()).add(end)
     try:
         yield
     finally:
@@ -343,14 +347,33 @@ def gathered(rows: Tensor, num_rows: int | None = None) -> Tensor:
     Args:
         rows: This rank's, [k, …]: all rows of the batch, or those from its start to the end of a pool.
         num_rows: n, where it is known; else the ranks tell one another how many they have.
+
+    Raises:
+        FomoError: of ``num_rows`` this rank has not as many as are given.
     """
     here = world()
     if here.size == 1:
         return rows
-    if isinstance(rows, FakeTensor):
-        return _Gathered.apply(rows, _order(_counts(num_rows or _totals[len(rows)], here.size)))
-    counts = _counts(num_rows, here.size) if num_rows else [int(each[0]) for each in agreed([len(rows)])]
+    if num_rows is None and isinstance(rows, FakeTensor):
+        num_rows = _total(len(rows))
+    counts = [int(each[0]) for each in agreed([len(rows)])] if num_rows is None else _counts(num_rows, here.size)
+    if len(rows) != counts[here.rank]:
+        raise FomoError(
+            f"fomo.gathered: of {num_rows} rows rank {here.rank} of {here.size} has {counts[here.rank]}, given are "
+            f"{len(rows)}. Give all that it has; with other images in a batch, other `counts` and `whole` too."
+        )
     return _Gathered.apply(rows, _order(counts))
+
+
+def _total(own: int) -> int:
+    """Of how many rows this rank has ``own``, in a rehearsal, where nobody can be asked."""
+    found = _totals.get(own, ())
+    if len(found) != 1:
+        raise FomoError(
+            f"fomo.gathered: in a rehearsal, where ranks cannot ask one another, {own} rows of this one do not say how "
+            "many all have: give num_rows, as sum(batch.whole[:1]) for those of the pretraining pool."
+        )
+    return next(iter(found))
 
 
 def _counts(num_rows: int, size: int) -> list[int]:
@@ -370,8 +393,8 @@ class _Gathered(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, order: list[tuple[int, int]]) -> Tensor:
         """The rows [n, …] of all ranks."""
         here = world()
-        ctx.own = [place for place, (rank, _) in enumerate(order) if rank == here.rank]
-        most = 1 + max(number for _, number in order)
+        ctx.order = order
+        most = 1 + max((number for _, number in order), default=-1)
         if isinstance(rows, FakeTensor):
             return rows.new_empty((len(order), *rows.shape[1:]))
         padded = rows.new_zeros((most, *rows.shape[1:]))
@@ -385,11 +408,27 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """The gradient of this rank's rows."""
-        if not isinstance(gradient, FakeTensor):
-            gradient = gradient.contiguous().clone()
+        return _Summed.apply(gradient, ctx.order), None
+
+
+class _Summed(torch.autograd.Function):
+    """Of what all ranks have for all rows, the sums for this rank's; the gradient of a gradient goes back by it."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: list[tuple[int, int]]) -> Tensor:
+        """This rank's [k, …], of rows [n, …]."""
+        ctx.order = order
+        if not isinstance(rows, FakeTensor):
+            rows = rows.contiguous().clone()
             with _talking():
-                dist.all_reduce(gradient)
-        return gradient[torch.tensor(ctx.own, device=gradient.device)], None
+                dist.all_reduce(rows)
+        own = [place for place, (rank, _) in enumerate(order) if rank == world().rank]
+        return rows[torch.tensor(own, dtype=torch.long, device=rows.device)]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient at all rows."""
+        return _Gathered.apply(gradient, ctx.order), None
 
 
 def in_turn(count: int, make: Callable[[int], Tensor]) -> Iterator[Tensor]:
@@ -420,15 +459,26 @@ def in_turn(count: int, make: Callable[[int], Tensor]) -> Iterator[Tensor]:
                 yield rows[: shape[0][0]]
 
 
-def averaged(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The means over the ranks of what each has computed, such as gradients; in place."""
+def averaged(tensors: Sequence[Any]) -> Sequence[Any]:
+    """The means over the ranks of what each has computed, such as gradients, in their memory where that is their own.
+
+    ``None``, which ``torch.autograd.grad`` has for what a loss does not reach, stays.
+    """
     here = world()
-    if here.size > 1 and not any(isinstance(each, FakeTensor) for each in tensors):
-        with _talking(), torch.no_grad():
-            for each in tensors:
+    if here.size == 1 or any(isinstance(each, FakeTensor) for each in tensors):
+        return tensors
+    found = [each if each is None or _has_own_memory(each) else each.clone() for each in tensors]
+    with _talking(), torch.no_grad():
+        for each in found:
+            if each is not None:
                 dist.all_reduce(each)
                 each.div_(here.size)
-    return tensors
+    return found
+
+
+def _has_own_memory(tensor: Tensor) -> bool:
+    """Whether every entry has a place of its own, and the places are all that there are between first and last."""
+    return torch.empty_like(tensor, device="meta").stride() == tensor.stride()
 
 
 @contextmanager

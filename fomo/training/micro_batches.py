@@ -10,7 +10,7 @@ Rows must be encoded independently of each other and twice alike: BatchNorm is f
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,8 @@ class MicroBatches:
         """
         _refuse_hooks(network, self.size)
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        images, texts = _Towers.apply(self, network, batch, *trained)
+        own = replace(batch, whole=batch.counts)  # of this process alone, whoever has others
+        images, texts = _Towers.apply(self, network, own, *trained)
         return Features(images, texts, network.get_parameter("logit_scale").exp())
 
 

@@ -245,7 +245,16 @@ def encode(network: nn.Module, batch: Batch) -> Features:
 
 def encode_rows(network: nn.Module, batch: Batch) -> Features:
     """The features of the rows that this process has of a batch."""
+    if not len(batch.images):
+        return _of_no_row(network, batch)
     return Features(*network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3])
+
+
+def _of_no_row(network: nn.Module, batch: Batch) -> Features:
+    """What a process has that has no row of a small batch: none of a blank one's, since towers may not take none."""
+    blank = batch.images.new_zeros((1, *batch.images.shape[1:]))
+    images, texts, scale = network(blank, batch.tokens.new_zeros((1, batch.tokens.shape[1])))[:3]
+    return Features(images[:0], texts[:0], scale)
 
 
 def of_all_rows(own: Features, batch: Batch) -> Features:
@@ -253,7 +262,8 @@ def of_all_rows(own: Features, batch: Batch) -> Features:
     if world().size == 1:
         return own
     both = torch.cat([own.images, own.texts], dim=1)
-    found = gathered(both, batch.num_rows if batch.whole != batch.counts else None)
+    is_shared = world().share(batch.whole) == batch.counts  # else each process has made a batch of its own
+    found = gathered(both, batch.num_rows if is_shared else None)
     images, texts = found.split([own.images.shape[1], own.texts.shape[1]], dim=1)
     return Features(images, texts, own.scale)
 

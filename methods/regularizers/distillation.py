@@ -10,6 +10,7 @@ part of ZSCL (``zscl.py``) takes other rows and texts. The KL has the gradient o
 """
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +83,7 @@ class Distillation(fomo.Method):
             )
         images, texts, scale = batch.features or fomo.encode(network, batch)
         with torch.no_grad():
-            base = fomo.Features(*self.teacher(batch.images[:own], batch.tokens[:own])[:3])
-            base = base._replace(images=fomo.gathered(base.images), texts=fomo.gathered(base.texts))
+            base = fomo.encode(self.teacher, _first(batch, own, rows))
         if self.teacher_texts:
             _, texts, scale = base
         logits = similarities(images[:rows], texts[:rows], scale)
@@ -93,6 +93,24 @@ class Distillation(fomo.Method):
         names = trained(network)  # an error if there are none
         if self.teacher_texts and not any(name.startswith("visual.") for name in names):
             raise fomo.FomoError("regularizer: it distils the image tower alone, and that is frozen. Take lwf.")
+
+
+def _first(batch: fomo.Batch, own: int, rows: int) -> fomo.Batch:
+    """The first ``rows`` of a batch, of which this process has ``own``; texts over the whole context."""
+    return replace(
+        batch,
+        images=batch.images[:own],
+        tokens=batch.tokens[:own],
+        sources=batch.sources[:own],
+        counts=_from_start(own, batch.counts),
+        whole=_from_start(rows, batch.whole),
+        cut=None,
+    )
+
+
+def _from_start(rows: int, counts: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The counts of the first ``rows`` of a batch: all of them, or those of the pretraining pool."""
+    return counts if rows == sum(counts) else (rows, 0, 0)
 
 
 class LwF(Distillation):

@@ -1,6 +1,9 @@
 """The ledger: charges, limits, checks."""
 
 import json
+import pickle
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +14,10 @@ from fomo.budget import Budget
 from fomo.budget.cost import Cost, TaskCost
 from fomo.budget.flops import Flops, unmetered
 from fomo.budget.ledger import Ledger
-from fomo.budget.plan import Memory, StepPlan
+from fomo.budget.plan import Memory, Recomputed, StepPlan
 from fomo.errors import FomoError
+from fomo.system.ranks import exchanged, world
+from fomo.testing.processes import on_ranks
 
 WORK = 2 * 4 * 5 * 6
 
@@ -86,6 +91,30 @@ def test_another_cost_is_an_error_that_names_the_phase(step: int) -> None:
         take(ledger, 1, earlier)
     with pytest.raises(FomoError, match=rf"task 1, in step {step}: forward cost 3e-07 GFLOPs, planned were 2.4e-07"):
         take(ledger, 1, step, rows=5)
+
+
+def _of_rank(plan: StepPlan, declares: bool) -> tuple[Any, ...]:
+    """Charged, computed beside, and whether the next step is counted after another process has gone on."""
+    rank = world().rank
+    cost = replace(plan.cost, declared=frozenset({"forward"} if declares else ()))
+    plan = replace(plan, cost=cost, recomputed=Recomputed(cost, cost))
+    own = replace(batch((2 - rank, 1 + rank, 1)), whole=(3, 3, 2))
+    ledger = Ledger(plan, seed=0)
+    for step in (0, 1):
+        meter = ledger.meter(1, step, own)
+        with meter("forward"):
+            product(2 if declares else 4)
+        ledger.charge(1, step, own, meter)
+    kept = pickle.loads(pickle.dumps(ledger.state_dict()))
+    again = Ledger(plan, seed=0)
+    again.load_state_dict(exchanged(kept)[0])
+    return ledger.charged_flops, ledger.recomputed, again.meter(1, 2, own) is unmetered
+
+
+@pytest.mark.parametrize("declares", [True, False])
+def test_of_several_processes_each_is_charged_what_one_would_be_and_goes_on_with_what_it_knows(declares: bool) -> None:
+    less = -WORK if declares else 0  # half of each step, which the other process computes
+    assert on_ranks(2, partial(_of_rank, planned((9,)), declares)) == [(2 * WORK, less, True)] * 2
 
 
 def test_without_a_plan_the_first_of_a_kind_is_the_measure() -> None:

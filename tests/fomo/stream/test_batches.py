@@ -1,12 +1,15 @@
 """What the maker of batches keeps in memory changes no batch, and stays in its process."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
 
+from fomo.model.fast import shortest
 from fomo.stream import batches
 from fomo.stream.batches import BatchKey, BatchMaker, PassKey
+from fomo.system.ranks import World
 from tests import tiny
 
 KEYS: tuple[BatchKey, ...] = ((1, 0), (2, 1), PassKey(2, 1, 16, 40), (1, 2))
@@ -48,6 +51,17 @@ def test_forgetting_tokens_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pass_ends_with_its_total() -> None:
     sizes = [len(maker()[PassKey(2, number, 16, 40)].images) for number in range(3)]
     assert sizes == [16, 16, 8]
+
+
+def test_a_rank_may_have_no_row_of_the_last_batch_of_a_pass() -> None:
+    whole = maker()[PassKey(2, 2, 16, 33)]
+    own = [replace(maker(), here=World(rank, 3))[PassKey(2, 2, 16, 33)] for rank in range(3)]
+    assert [each.counts for each in own] == [(0, 1, 0), (0, 0, 0), (0, 0, 0)]
+    assert {each.whole for each in own} == {whole.counts} and torch.equal(own[0].tokens, whole.tokens)
+    for name in ("images", "tokens", "sources"):
+        one, none = getattr(whole, name), getattr(own[2], name)
+        assert none.shape == (0, *one.shape[1:]) and none.dtype == one.dtype
+    assert shortest(tiny.prepared().model.network, own[2].tokens) <= own[2].tokens.shape[1]
 
 
 def test_captions_that_the_context_cuts_are_counted() -> None:

@@ -69,6 +69,32 @@ def test_a_rehearsal_knows_how_many_rows_there_are() -> None:
     assert found == again == [7, 5, 3, 5] and of_first == [4, 5] and of_second == [3, 5]
 
 
+def _unsaid() -> str:
+    """Of three rows of P and one of D, the second of two ranks has as many up to the end of either."""
+    with FakeTensorMode() as fake, ranks.rehearsing((4, 1, 3)):
+        rows = fake.from_tensor(torch.zeros(2, 5))
+        assert ranks.gathered(rows, 4).shape == (4, 5)
+        try:
+            return f"{len(ranks.gathered(rows))} rows"
+        except FomoError as error:
+            return str(error)
+
+
+def test_a_rehearsal_does_not_guess_how_many_rows_there_are() -> None:
+    first, second = on_ranks(2, _unsaid)
+    assert first == "4 rows" and "2 rows of this one do not say how many all have: give num_rows" in second
+
+
+def _means() -> list[list[float]]:
+    rank = ranks.world().rank
+    spread = torch.tensor([1.0 + rank]).expand(3)
+    return [each.tolist() for each in ranks.averaged([spread, torch.arange(6.0).reshape(2, 3).T * rank])]
+
+
+def test_means_are_those_of_tensors_of_any_form() -> None:
+    assert on_ranks(2, _means) == [[[1.5, 1.5, 1.5], [[0, 1.5], [0.5, 2], [1, 2.5]]]] * 2
+
+
 def _exchanges() -> tuple[object, ...]:
     here = ranks.world()
     mean = ranks.averaged([torch.full((3,), float(here.rank)).T, torch.full((2, 2), 2.0 * here.rank)])

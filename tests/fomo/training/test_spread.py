@@ -1,12 +1,14 @@
 """Two and three processes learn what one does, for every built-in part: to rounding in fp64 after 20 steps."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import fomo
 from fomo.config import factory
 from fomo.config.compose import builtin_groups
 from fomo.errors import FomoError
@@ -24,7 +26,7 @@ TOGETHER = [
     "trainable=lnfit regularizer=lwf merging=ft model=pocket_vit",
     "trainable=locked_image merging=offline optimizer=galore",
     "trainable=locked_text regularizer=zscl optimizer=timm",
-    "trainable=lora regularizer=ewc regularizer.num_samples=24 model=pocket_vit",
+    "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4 model=pocket_vit",
     "trainable=dora regularizer=si",
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
@@ -142,11 +144,60 @@ def test_who_computes_with_his_own_rows_alone_is_stopped_and_named(part: type[Me
         on_ranks(2, partial(steps_with, part()))
 
 
-def test_rows_of_all_processes_are_right(tmp_path: Path) -> None:
-    alone = steps_with(Gathered())
-    for found in on_ranks(2, partial(steps_with, Gathered())):
+class Smooth(Method):
+    """Adds the norm of a gradient, whose own gradient goes back through the features of all rows."""
+
+    def loss(self, network, batch, loss):
+        reached = [network.visual.attnpool.c_proj.weight, network.text_projection]
+        unreached = torch.zeros(1, requires_grad=True)
+        found = torch.autograd.grad(loss, [*reached, unreached], create_graph=True, allow_unused=True)
+        weights, texts, nothing = fomo.averaged(found)
+        assert nothing is None
+        return loss + 10 * (weights.square().sum() + texts.square().sum())
+
+
+class InPieces(Method):
+    """Adds the loss of each half of the batch, and how far its images are from its features."""
+
+    def loss(self, network, batch, loss):
+        for piece in batch.split(6):
+            apart = piece.features.images - fomo.encode(network, replace(piece, features=None)).images
+            loss = loss + fomo.contrastive(network, piece) + 1e3 * apart.square().sum()
+        return loss
+
+
+class InOddPieces(Method):
+    def loss(self, network, batch, loss):
+        return loss + sum(fomo.contrastive(network, piece) for piece in batch.split(5))
+
+
+class SomeRows(Method):
+    def loss(self, network, batch, loss):
+        return loss + fomo.encode(network, replace(batch, images=batch.images[:4], tokens=batch.tokens[:4])).scale
+
+
+@pytest.mark.parametrize("part", [Gathered, Smooth, InPieces])
+def test_rows_of_all_processes_are_right(part: type[Method]) -> None:
+    alone = steps_with(part())
+    for found in on_ranks(2, partial(steps_with, part())):
         assert found == pytest.approx(alone, rel=1e-4)
     assert steps_with(Method()) != pytest.approx(alone, rel=1e-4)  # it does something
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (
+            InOddPieces,
+            r"batch\.split\(5\): each of 2 processes has as many rows of a piece: give a multiple of 2",
+        ),
+        (SomeRows, r"fomo\.gathered: of 12 rows rank 0 of 2 has 6, given are 4"),
+    ],
+)
+def test_rows_that_would_be_others_than_in_one_process_are_refused(part: type[Method], said: str) -> None:
+    assert steps_with(part())
+    with pytest.raises(FomoError, match=said):
+        on_ranks(2, partial(steps_with, part()))
 
 
 class Alone(Method):
