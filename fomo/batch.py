@@ -1,6 +1,6 @@
 """What a step is made from: a batch, and the features that the network returns for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -114,10 +114,11 @@ class Batch:
         """The number of each row's sample in its dataset."""
         return self.sources[:, 3]
 
-    def split(self, size: int) -> Iterator["Batch"]:
-        """The rows ``size`` at a time, each piece with its own counts, and features where there are any."""
-        for start in range(0, len(self.images), size):
-            rows = slice(start, start + size)
+    def split(self, size: int | Sequence[int]) -> Iterator["Batch"]:
+        """The rows ``size`` at a time, or so many of each piece; with its own counts, and features if there are any."""
+        sizes = [size] * -(-len(self.images) // size) if isinstance(size, int) else size
+        for start, its in zip(accumulate(sizes, initial=0), sizes, strict=False):
+            rows = slice(start, start + its)
             features = self.features and self.features._replace(
                 images=self.features.images[rows], texts=self.features.texts[rows]
             )
@@ -125,8 +126,8 @@ class Batch:
                 self,
                 images=self.images[rows],
                 tokens=self.tokens[rows],
-                counts=self._counts_of(start, start + size),
-                whole=self._counts_of(start, start + size),
+                counts=self._counts_of(start, start + its),
+                whole=self._counts_of(start, start + its),
                 features=features,
                 sources=self.sources[rows],
             )

@@ -23,9 +23,11 @@ from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.system.ranks import world
+from fomo.training.fully_sharded import FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.rates import with_scales
+from fomo.training.spread import Spread
 from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
@@ -167,7 +169,16 @@ def learner(config: Config, network: nn.Module, parts: Methods | None = None) ->
         max_logit_scale=config.max_logit_scale,
         autocast=config.runtime.autocast,
         micro_batch=config.runtime.micro_batch,
+        spread=spread(config),
     )
+
+
+def spread(config: Config) -> Spread:
+    """How the ranks of a run take a step together."""
+    if config.runtime.strategy == "ddp":
+        return Spread()
+    in_half = config.runtime.precision == "bf16" and config.runtime.device.startswith("cuda")
+    return FullySharded(torch.bfloat16 if in_half else None)
 
 
 def schedule(config: Config) -> Callable[[Position], float]:

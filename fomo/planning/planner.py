@@ -17,7 +17,7 @@ from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
-from fomo.model.clip import ClipModel, train_mode
+from fomo.model.clip import ClipModel
 from fomo.planning.blank import blank_batch, blank_task
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.definition import NO_NAMES, StreamNames
@@ -238,8 +238,10 @@ def trial(config: Config, model: ClipModel, size: int, names: StreamNames = NO_N
         if optimizer is None:
             return []
         batch = blank_batch(model, device, _kinds(config, size, 1)[0])
-        train_mode(model.network)
-        return [_timed(learner, optimizer, batch, device) for _ in range(TRIED_STEPS)]
+        learner.train_mode()
+        seconds = [_timed(learner, optimizer, batch, device) for _ in range(TRIED_STEPS)]
+        learner.close()
+        return seconds
 
 
 def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:

@@ -23,6 +23,7 @@ from fomo.results.layout import CHECKPOINTS
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
+from fomo.system.parted import whole
 from fomo.system.ranks import is_first, largest_of
 from fomo.system.signals import Stop
 from fomo.training.finite import check_alike
@@ -44,7 +45,9 @@ class Onlooker(CheckpointWriter):
         return False
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Give the parts that this rank has of tensors, in the order in which the first one asks for them."""
+        for _, tensor in tensors_of(tree):
+            whole(tensor.detach())
 
     def discard(self) -> None:
         """Nothing."""
@@ -85,7 +88,7 @@ class DiskCheckpointer(Checkpointer):
     def _start_from(self, found: Checkpoint) -> None:
         device = next(self._learner.network.parameters()).device
         self._found = found.path
-        self._state = state = found.tree(device)
+        self._state = state = found.tree(device, self._learner.spread.waiting)
         with as_written(self._found, "place"):
             self.start = self._saved = RunProgress(**state["place"])
         for name, part in self._parts.items():
@@ -119,7 +122,7 @@ class DiskCheckpointer(Checkpointer):
         Raises:
             NotFinite: the state is none to go on from.
         """
-        state = training_state(self._learner.network, self._learner.methods, optimizer)
+        state = training_state(self._learner.stepped, self._learner.methods, optimizer)
         check_state(state, progress.task, progress.steps and progress.steps - 1)
         check_alike(dict(tensors_of(state)), str(progress))
         self.writer.save(

@@ -272,6 +272,17 @@ def largest_of(values: Sequence[float]) -> list[float]:
     return [max(each) for each in zip(*agreed(values), strict=True)]
 
 
+def largest_scalar(scalar: Tensor) -> Tensor:
+    """The largest of the ranks' tensors without dimensions, NaN if one of them is; the host does not wait for it."""
+    here = world()
+    if here.size == 1:
+        return scalar
+    found = [torch.empty_like(scalar) for _ in range(here.size)]
+    with _talking():
+        dist.all_gather(found, scalar)
+    return torch.stack(found).max()
+
+
 def most(number: int) -> int:
     """The largest of the ranks' numbers."""
     return int(largest_of([number])[0])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fomo.errors import FomoError, NotFinite
-from fomo.system.ranks import check_same, exchanged, world
+from fomo.system.parted import is_parted, own, whole
+from fomo.system.ranks import check_same, exchanged, largest_scalar, world
 
 OWN_ROWS = (
     "a part computes with the rows of its own process alone, or draws otherwise in each. Rows of all processes are "
@@ -22,15 +23,23 @@ Fetch = Callable[[Sequence[Tensor]], list[float]]
 def fetched(scalars: Sequence[Tensor]) -> list[float]:
     """Tensors without dimensions as numbers, in one transfer from the device; a part may have made some on the host."""
     there = next((scalar.device for scalar in scalars if scalar.device.type != "cpu"), torch.device("cpu"))
-    values: list[float] = torch.stack([scalar.detach().to(there, torch.float32) for scalar in scalars]).tolist()
+    plain = [whole(scalar.detach()).to(there, torch.float32) for scalar in scalars]
+    values: list[float] = torch.stack(plain).tolist()
     return values
 
 
 def largest(tensors: Iterable[Tensor]) -> Tensor:
     """The largest magnitude of all entries, a tensor without dimensions: NaN or infinite if one of them is.
 
-    Tensors of integers, and empty ones, count as finite.
+    Tensors of integers, and empty ones, count as finite. Of those in parts, all ranks have to ask together.
     """
+    tensors = list(tensors)
+    parted = next((each for each in tensors if is_parted(each)), None)
+    found = _largest(map(own, tensors))
+    return found if parted is None else largest_scalar(found.to(parted.device, torch.float64))
+
+
+def _largest(tensors: Iterable[Tensor]) -> Tensor:
     floats = [each.detach() for each in tensors if each.is_floating_point() and each.numel()]
     if not floats or any(each.device.type != "cpu" for each in floats):
         return nn.utils.get_total_norm(floats, norm_type=float("inf"))  # a few kernels for all
@@ -82,13 +91,15 @@ def check_weights(network: nn.Module, task: int, after: str) -> None:
 def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
     """Refuse tensors of which the processes of a run have other bits each.
 
+    Of a tensor in parts each rank has its own, and nothing to compare.
+
     Raises:
         FomoError: the first such tensor.
     """
     if world().size == 1:
         return
-    own = {name: _sum_of_bits(value) for name, value in tensors.items()}
-    of_first, *others = exchanged(own)
+    found = {name: _sum_of_bits(value) for name, value in tensors.items() if not is_parted(value)}
+    of_first, *others = exchanged(found)
     for rank, found in enumerate(others, start=1):
         names = [name for name in {**of_first, **found} if of_first.get(name) != found.get(name)]
         if names:
