@@ -48,9 +48,7 @@ def _packed(tensor: Tensor, tensors: dict[str, Tensor], path: str) -> dict[str, 
     return {"tensor": name, "order": order, "host": tensor.device.type == "cpu"}
 
 
-def unpack(
-    node: Any, tensors: Mapping[str, Tensor], device: torch.device | str, waiting: Collection[str] = ()
-) -> Any:
+def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str, waiting: Collection[str] = ()) -> Any:
     """The tree that :func:`pack` was given; tensors are copies, where they were: on the host or on ``device``.
 
     Args:

@@ -6,11 +6,25 @@ A part is what FSDP2 has it be: rows r·k to (r + 1)·k for rank r of N, k being
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from fomo.system.ranks import World, world
+
+
+def mesh_of_all(device: str) -> Any:
+    """All ranks of the run in a row, as torch wants them for parted tensors on a kind of device: ``cpu`` or ``cuda``.
+
+    Of the group that is there, since a mesh of its own would take another GPU than the rank has.
+    """
+    from torch.distributed.device_mesh import DeviceMesh
+
+    group = dist.group.WORLD
+    assert group is not None
+    return DeviceMesh.from_group(group, device)
 
 
 def is_parted(tensor: Tensor) -> bool:

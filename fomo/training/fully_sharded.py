@@ -11,20 +11,19 @@ without dimensions has one there, of one entry, since FSDP2 has no other.
 
 import copy
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from math import nan
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from fomo.batch import Batch
 from fomo.errors import FomoError
-from fomo.system.parted import whole
+from fomo.system.parted import mesh_of_all, whole
 from fomo.system.ranks import world
 from fomo.training.spread import Spread
 
@@ -85,12 +84,12 @@ class FullySharded(Spread):
         number = min(-(-self.most_rows(batch) // size), batch.num_rows // world().size)
         return [len(range(start, len(batch.images), number)) for start in range(number)]
 
-    def loss(self, network: nn.Module, loss: Any, *arguments: Any) -> Tensor:
+    def loss(self, network: nn.Module, loss: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """``loss(*arguments)``, whose gradients FSDP2 averages."""
         if self.stepped is None:
             return super().loss(network, loss, *arguments)
         self.stepped.reshard()  # type: ignore[operator]  # what a hook has gathered is of before the last update
-        return loss(*arguments)  # type: ignore[no-any-return]
+        return loss(*arguments)
 
 
 def mixed_arithmetic() -> AbstractContextManager[None]:
@@ -102,12 +101,11 @@ def mixed_arithmetic() -> AbstractContextManager[None]:
 
 def _parted(network: nn.Module, computed_in: torch.dtype | None) -> nn.Module:
     """A copy of a network's modules over parted weights; buffers are shared."""
-    from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     found = copy.deepcopy(network, {**{id(each): each for each in network.buffers()}, **_as_fsdp_has_them(network)})
     device = next(network.parameters()).device.type
-    settings: dict[str, Any] = {"mesh": DeviceMesh.from_group(dist.group.WORLD, device), "reshard_after_forward": True}
+    settings: dict[str, Any] = {"mesh": mesh_of_all(device), "reshard_after_forward": True}
     if computed_in is not None:
         settings["mp_policy"] = MixedPrecisionPolicy(computed_in, torch.float32, cast_forward_inputs=False)
     for unit in (*units(found), found):

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from fomo.errors import FomoError
 from fomo.method import HOOKS_IN_STEP, Method
-from fomo.system.parted import whole
+from fomo.system.parted import mesh_of_all, whole
 from fomo.system.ranks import world
 from fomo.system.text import first_line
 from fomo.training.fully_sharded import WAY_OUT, FullySharded, mixed_arithmetic
@@ -95,7 +94,6 @@ def _moved(make: MakeOptimizer, values: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def _parted(value: Tensor) -> Tensor:
-    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
+    from torch.distributed.tensor import Shard, distribute_tensor
 
-    mesh = DeviceMesh.from_group(dist.group.WORLD, value.device.type)
-    return distribute_tensor(torch.atleast_1d(value), mesh, [Shard(0)])
+    return distribute_tensor(torch.atleast_1d(value), mesh_of_all(value.device.type), [Shard(0)])

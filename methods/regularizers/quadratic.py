@@ -8,7 +8,6 @@ import math
 import weakref
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 import fomo

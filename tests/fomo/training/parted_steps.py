@@ -22,6 +22,7 @@ from fomo.config import factory
 from fomo.errors import FomoError
 from fomo.method import Method, Task
 from fomo.system.parted import own
+from fomo.system.ranks import world
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import POLICIES, StepAt
 from fomo.training.partable import check_optimizer, check_partable
@@ -48,7 +49,7 @@ class Steps:
     num_steps: int
     dtype: torch.dtype = torch.float64
     spoilt: int | None = None
-    """The step whose images are not finite."""
+    """The step whose images are not finite on the first rank."""
     learner: Learner = field(init=False)
     optimizer: torch.optim.Optimizer | None = None
 
@@ -89,7 +90,8 @@ class Steps:
         for step, batch in zip(range(first, self.num_steps if last is None else last), batches, strict=False):
             at = StepAt(number, step, step)
             self.nonfinite.before_step(at, self.learner, self.optimizer)
-            batch = replace(batch, images=batch.images * float("nan")) if step == self.spoilt else batch
+            if step == self.spoilt and world().rank == 0:
+                batch = replace(batch, images=batch.images * float("nan"))
             result = self.learner.step(self.optimizer, batch)
             self.nonfinite.lost(at, result)
             if result.fault:
