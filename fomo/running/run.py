@@ -25,7 +25,6 @@ from fomo.system import ranks
 from fomo.system.determinism import deterministic
 from fomo.system.lock import check_free
 from fomo.system.signals import Stop
-from fomo.training.partable import check_optimizer, check_partable
 
 UNSURE = "With runtime.deterministic=false it may end in other last bits than a run that was not stopped."
 
@@ -118,13 +117,11 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     config = resolved.config
     rate = factory.schedule(config)
     methods = factory.methods(config)
-    spread = factory.spread(config)
-    check_partable(spread, methods.parts)
+    factory.check_strategy(config, methods)
     model = factory.model(config)
     base = base_sha256(model)
     untouched = blank(model.network)
     factory.try_optimizer(config, model.network)
-    check_optimizer(spread, factory.make_optimizer(config), model.network)
     stream = factory.stream(config)
     model = with_prompt_caveats(model, stream, config.evaluation)
     pools = factory.pools(config, stream)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fomo.batch import Batch
 from fomo.errors import FomoError
@@ -106,6 +107,9 @@ def _parted(network: nn.Module, computed_in: torch.dtype | None) -> nn.Module:
     found = copy.deepcopy(network, {**{id(each): each for each in network.buffers()}, **_as_fsdp_has_them(network)})
     device = next(network.parameters()).device.type
     settings: dict[str, Any] = {"mesh": mesh_of_all(device), "reshard_after_forward": True}
+    for module in found.modules():
+        if computed_in is not None and isinstance(module, _BatchNorm) and module.affine:
+            fully_shard(module, **settings)  # it takes no weights in other types than its statistics
     if computed_in is not None:
         settings["mp_policy"] = MixedPrecisionPolicy(computed_in, torch.float32, cast_forward_inputs=False)
     for unit in (*units(found), found):

@@ -54,13 +54,14 @@ class MicroBatches:
         Raises:
             FomoError: something is attached to the network that would see the gradients of pieces.
         """
+        scale = whole(network.get_parameter("logit_scale").exp()).reshape(())
         if self.pieces:
             images, texts = _PartedTowers.apply(self, network, batch, torch.zeros((), requires_grad=True))
         else:
             _refuse_hooks(network, self.size)
             trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
             images, texts = _Towers.apply(self, network, batch, *trained)
-        return Features(images, texts, whole(network.get_parameter("logit_scale").exp()).reshape(()))
+        return Features(images, texts, scale)
 
     def without_activations(self, network: nn.Module, batch: Batch, sizes: int | Sequence[int]) -> tuple[Tensor, ...]:
         """Unit features of images and texts, each [b, d], computed in pieces of ``sizes`` rows."""

@@ -17,7 +17,7 @@ from fomo.errors import FomoError
 from fomo.method import Task
 from fomo.model.clip import train_mode
 from fomo.model.fast import may_cut
-from fomo.system.parted import whole
+from fomo.system.parted import is_parted, whole
 from fomo.system.ranks import gathered, world
 from fomo.training.finite import Fetch, Scalars, fetched, largest, not_finite
 from fomo.training.folding import folded_once_a_call
@@ -258,9 +258,10 @@ def encode(network: nn.Module, batch: Batch) -> Features:
 
 
 def encode_rows(network: nn.Module, batch: Batch) -> Features:
-    """The features of the rows that this process has of a batch."""
+    """The features of the rows that this process has of a batch; the scale is never rounded to what blocks are in."""
+    temperature = network.get_parameter("logit_scale")
     images, texts, scale = network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3]
-    return Features(images, texts, scale.reshape(()))
+    return Features(images, texts, (whole(temperature.exp()) if is_parted(temperature) else scale).reshape(()))
 
 
 def of_all_rows(own: Features, batch: Batch) -> Features:

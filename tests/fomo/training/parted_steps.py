@@ -10,10 +10,12 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fomo.batch import Batch
 from fomo.checkpoint.files import Packed, snapshot
@@ -23,9 +25,9 @@ from fomo.errors import FomoError
 from fomo.method import Method, Task
 from fomo.system.parted import own
 from fomo.system.ranks import world
+from fomo.training.fully_sharded import FullySharded
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import POLICIES, StepAt
-from fomo.training.partable import check_optimizer, check_partable
 from fomo.training.resuming import go_on
 from fomo.training.step import Learner
 from tests import tiny
@@ -125,9 +127,25 @@ def trained(
 def refused(overrides: tuple[str, ...]) -> None:
     """What a run with these overrides is prepared with is asked whether it can take steps."""
     config = tiny.resolved(*VIT, *overrides).config
-    spread = factory.spread(config)
-    check_partable(spread, factory.methods(config).parts)
-    check_optimizer(spread, factory.make_optimizer(config), factory.model(config).network)
+    factory.check_strategy(config, factory.methods(config))
+    factory.try_optimizer(config, factory.model(config).network)
+
+
+def in_half(overrides: tuple[str, ...], parted: bool) -> dict[str, Tensor]:
+    """The weights after a task in bfloat16; in parts as on a GPU, where autocast has layer norms in full precision."""
+    steps = Steps((*overrides, "runtime.precision=bf16"), 3, torch.float32)
+    if parted:
+        steps.learner = replace(steps.learner, spread=FullySharded(torch.bfloat16))
+    norm = functional.layer_norm
+
+    def in_full(rows: Tensor, shape: Any, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        return norm(rows.float(), shape, weight.float(), bias.float(), eps)
+
+    with patch.object(functional, "layer_norm", in_full):
+        steps.begin(1)
+        steps.take(1)
+    steps.end(1)
+    return tiny.snapshot(steps.network)
 
 
 def started(overrides: tuple[str, ...]) -> dict[str, Tensor]:

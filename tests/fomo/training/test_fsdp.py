@@ -1,19 +1,25 @@
 """Steps with weights in parts, against steps with whole ones: two processes over gloo, in double precision."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from fomo.checkpoint.files import Packed
 from fomo.errors import FomoError
 from fomo.results.config_file import comparable
+from fomo.results.scores import Scores
 from fomo.training.fully_sharded import units
 from tests import tiny
 from tests.fomo.training.parted_steps import (
     Ranks,
     gone_on,
+    in_half,
     num_bytes,
     ranks_in,
     refused,
@@ -80,6 +86,22 @@ def test_a_step_that_is_not_finite_on_one_rank_is_skipped_or_rewound_by_all(rank
         assert distance(alone, first, started(overrides)) <= CLOSE
 
 
+@pytest.mark.parametrize("model", ["pocket_vit", "pocket"])
+def test_blocks_compute_in_bfloat16_over_weights_in_full_precision(model: str, ranks: Ranks) -> None:
+    overrides = (f"model={model}", *SGD)
+    whole = ranks(in_half, overrides, False)[0]
+    first, second = ranks(in_half, (*overrides, *FSDP), True)
+    assert not tiny.changed(first, second)
+    start = {name: value.to(whole[name].dtype) for name, value in started(overrides).items()}
+    shares = [
+        float((whole[name] - first[name]).norm() / (whole[name] - start[name]).norm())
+        for name in whole
+        if whole[name].is_floating_point() and (whole[name] - start[name]).norm() > 0
+    ]
+    assert 0 < sorted(shares)[len(shares) // 2] < 0.1
+    assert torch.equal(whole["logit_scale"] != start["logit_scale"], first["logit_scale"] != start["logit_scale"])
+
+
 def tensors(kept: Packed) -> dict[str, Tensor]:
     return {re.sub(r"^\d+", "", name): value for name, value in kept.tensors.items()}
 
@@ -123,3 +145,28 @@ def test_sequences_of_one_class_are_gathered_member_by_member() -> None:
 def test_the_strategy_makes_no_other_run() -> None:
     values = {"runtime": {"precision": "fp32", "strategy": "fsdp"}}
     assert comparable(values) == comparable({"runtime": {"precision": "fp32"}})
+
+
+def test_a_run_has_the_scores_the_ledger_and_the_weights_of_one_process(tmp_path: Path) -> None:
+    overrides = ("model=pocket_vit", "method=ewc", *tiny.COUNTED)
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "fomo",
+        "run",
+    ]
+    typed = [*tiny.TINY, *overrides, *FSDP, f"run.dir={tmp_path / 'parted'}"]
+    with subprocess.Popen([*start, *typed], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        alone = tiny.run(tmp_path / "alone", *overrides)
+        said = process.communicate()[0]
+    assert process.returncode == 0, said
+    one, both = (Scores.read(folder) for folder in (alone, tmp_path / "parted"))
+    for task, (expected, found) in enumerate(zip(one.points(), both.points(), strict=True)):
+        assert found.ka == pytest.approx(expected.ka, abs=0.1), task
+        assert found.zs == pytest.approx(expected.zs, abs=0.1), task
+    assert (alone / "ledger.json").read_text() == (tmp_path / "parted" / "ledger.json").read_text()
