@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fomo.position import Position
     from fomo.results.run import Run, load
     from fomo.running.job import run
+    from fomo.system.parted import part_of, total, whole
     from fomo.system.ranks import averaged, gathered
     from fomo.system.shared_files import file_beside
     from fomo.training.step import contrastive, encode
@@ -45,11 +46,14 @@ __all__ = [
     "gathered",
     "host_memory",
     "load",
+    "part_of",
     "plugins",
     "rng",
     "run",
+    "total",
     "unknown",
     "weights",
+    "whole",
 ]
 
 _LAZY = {
@@ -69,10 +73,13 @@ _LAZY = {
     "gathered": "fomo.system.ranks:gathered",
     "host_memory": "fomo.budget.memory:host_memory",
     "load": "fomo.results.run:load",
+    "part_of": "fomo.system.parted:part_of",
     "plugins": "fomo.config.plugins:named",
     "rng": "fomo.rng",
     "run": "fomo.running.job:run",
+    "total": "fomo.system.parted:total",
     "weights": "fomo.model.weights",
+    "whole": "fomo.system.parted:whole",
 }
 """Where each name comes from, as ``MODULE`` or ``MODULE:NAME``: imported when it is asked for, since torch is slow."""
 

@@ -1,6 +1,6 @@
 """What a step is made from: a batch, and the features that the network returns for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -133,18 +133,28 @@ class Batch:
         for start in range(0, self.num_rows, size):
             every = slice(start, start + size)
             own = slice(start // ranks, -(-(start + size) // ranks))
-            features = self.features and self.features._replace(
-                images=self.features.images[every], texts=self.features.texts[every]
-            )
-            yield replace(
-                self,
-                images=self.images[own],
-                tokens=self.tokens[own],
-                counts=_rows_in(own, self.counts),
-                whole=_rows_in(every, self.whole),
-                features=features,
-                sources=self.sources[own],
-            )
+            yield self._cut(every, own)
+
+    def pieces(self, sizes: Sequence[int]) -> Iterator["Batch"]:
+        """Pieces of so many rows each, of a batch whose rows one process has."""
+        for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
+            rows = slice(start, start + size)
+            yield self._cut(rows, rows)
+
+    def _cut(self, every: slice, own: slice) -> "Batch":
+        """Some of the rows: of all processes together those in ``every``, here those in ``own``."""
+        features = self.features and self.features._replace(
+            images=self.features.images[every], texts=self.features.texts[every]
+        )
+        return replace(
+            self,
+            images=self.images[own],
+            tokens=self.tokens[own],
+            counts=_rows_in(own, self.counts),
+            whole=_rows_in(every, self.whole),
+            features=features,
+            sources=self.sources[own],
+        )
 
 
 def _rows_in(rows: slice, counts: tuple[int, int, int]) -> tuple[int, int, int]:

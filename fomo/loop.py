@@ -13,7 +13,6 @@ from fomo.budget.flops import Meter, charged
 from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
-from fomo.model.clip import train_mode
 from fomo.results.record import Record
 from fomo.system.memory_fault import during
 from fomo.system.stages import Stages
@@ -113,6 +112,7 @@ def run(experiment: Experiment) -> None:
         with checkpointer.whole_steps():
             train(experiment, task, optimizer, step)
             checkpointer.save(RunProgress(task.number, task.num_steps), optimizer)
+        experiment.learner.close()
         with experiment.ledger.hooks(task.number, "end") as meter, during("hook", task.number):
             meter = experiment.stages.over(meter)
             end(experiment, task, meter)
@@ -186,7 +186,7 @@ def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer |
     """The optimizer steps of one task from ``start`` on. A method that trains nothing takes none."""
     if optimizer is None:
         return
-    train_mode(experiment.learner.network)
+    experiment.learner.train_mode()
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
     waited = experiment.stages.waiting(experiment.checkpointer.interruptible(batches))
     for step, batch in enumerate(waited, start):

@@ -168,6 +168,15 @@ class Method(Logging):
     A gradient of your own making, as by ``torch.autograd.grad``, becomes the batch's by ``fomo.averaged(gradients)``.
     """
 
+    parted_weights = False
+    """Whether :meth:`loss`, :meth:`after_backward` and :meth:`after_step` are right where the network's parameters and
+    gradients are DTensors, of which each process holds a part (``runtime.strategy=fsdp``); else they are refused there.
+
+    Arithmetic of them is that of whole tensors. ``fomo.total`` makes a plain sum of terms of the loss,
+    ``fomo.part_of(value, parameter)`` takes of a plain tensor the part that the process holds of the parameter, and
+    ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
+    """
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 

@@ -20,7 +20,7 @@ import fomo
 
 def is_projected(parameter: Tensor, rank: int) -> bool:
     """Whether a parameter is a matrix, or taken as one, whose smaller side is above ``rank``."""
-    return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) > rank
+    return parameter.ndim >= 2 and min(parameter.shape[0], parameter.shape[1:].numel()) > rank
 
 
 def projector(gradient: Tensor, rank: int) -> Tensor:
@@ -101,7 +101,8 @@ class GaLore(fomo.PeriodicOptimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(self._direction(parameter, group, changes).view_as(parameter), alpha=-group["lr"])
+                    direction = self._direction(parameter, group, changes).view(parameter.shape)
+                    parameter.add_(fomo.part_of(direction, parameter), alpha=-group["lr"])
 
     def _direction(self, parameter: Tensor, group: dict[str, Any], changes: bool) -> Tensor:
         gradient = parameter.grad
@@ -109,7 +110,7 @@ class GaLore(fomo.PeriodicOptimizer):
         assert gradient is not None
         if not is_projected(parameter, group["rank"]):
             return adam_direction(gradient, state, group["betas"], group["eps"])
-        gradient = gradient.flatten(1)
+        gradient = fomo.whole(gradient).flatten(1)
         if changes or "projector" not in state:
             state["projector"] = projector(gradient, group["rank"])
         low = adam_direction(down(gradient, state["projector"]), state, group["betas"], group["eps"])

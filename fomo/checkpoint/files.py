@@ -7,7 +7,7 @@ and the SHA-256 of both, which tell what the disk has spoilt.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,10 @@ class Packed:
     state: Any
     tensors: Mapping[str, Tensor]
 
+    def tree(self, device: torch.device | str, waiting: Collection[str] = ()) -> Any:
+        """What it is of: :func:`fomo.checkpoint.tree.unpack`."""
+        return unpack(self.state, self.tensors, device, waiting)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -69,10 +73,10 @@ class Checkpoint:
     identity: Mapping[str, Any]
     packed: Packed
 
-    def tree(self, device: torch.device | str) -> Any:
-        """The state, as it was given to :func:`snapshot`."""
+    def tree(self, device: torch.device | str, waiting: Collection[str] = ()) -> Any:
+        """The state, as it was given to :func:`snapshot`; what ``waiting`` names stays on the host."""
         with as_written(self.path):
-            return unpack(self.packed.state, self.packed.tensors, device)
+            return self.packed.tree(device, waiting)
 
 
 def snapshot(tree: Any) -> Packed:

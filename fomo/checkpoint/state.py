@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fomo.errors import FomoError, NotFinite
 from fomo.system.magnitude import largest
+from fomo.system.parted import part_of
 
 
 class Stateful(Protocol):
@@ -80,11 +81,21 @@ def load_network(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         FomoError: the network has other tensors than the state.
     """
-    _check_names(network.state_dict(), state)
-    network.load_state_dict(dict(state))
+    own_state = network.state_dict()
+    _check_names(own_state, state)
+    state = {name: part_of(value, own_state[name]) for name, value in state.items()}
+    network.load_state_dict(state)
     for name, value in network.state_dict(keep_vars=True).items():
         if value.stride() != state[name].stride():
             value.data = state[name].to(value.device)
+
+
+def _fitting(values: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
+    """What an optimizer knows of a parameter, in parts as that is; the count of its steps is a number."""
+    return {
+        key: part_of(value, parameter) if isinstance(value, Tensor) and key != "step" else value
+        for key, value in values.items()
+    }
 
 
 def _check_names(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
@@ -94,7 +105,7 @@ def _check_names(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None
     lines += [
         f"{name} is {list(value.shape)} in the state, {list(own[name].shape)} in the network"
         for name, value in state.items()
-        if name in own and value.shape != own[name].shape
+        if name in own and value.shape != own[name].shape and not value.numel() == own[name].numel() == 1
     ]
     if lines:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
@@ -118,7 +129,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
             f"the optimizer is over {sizes} parameters by group, its state over {kept}: after load_state_dict that has "
             "to require a gradient which did when the state was kept."
         )
-    optimizer.load_state_dict(dict(state))
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, values in state["state"].items():
+    loaded = {number: _fitting(values, parameters[number]) for number, values in state["state"].items()}
+    optimizer.load_state_dict({**state, "state": loaded})
+    for number, values in loaded.items():
         optimizer.state[parameters[number]].update(values)

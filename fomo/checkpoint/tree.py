@@ -4,15 +4,18 @@ What a plain JSON would lose is kept: the order of dicts, their whole-number key
 of its dimensions in memory and whether it lies on the host. Sums and products may depend on them in the last bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fomo.errors import FomoError
+from fomo.system.parted import is_parted, whole
 
 PLAIN = (bool, int, float, str, type(None))
+WAITING = ""
+"""Below a key that waits, whatever the key."""
 DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 
 
@@ -37,23 +40,37 @@ def pack(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
 
 
 def _packed(tensor: Tensor, tensors: dict[str, Tensor], path: str) -> dict[str, Any]:
+    on_host = tensor.device.type == "cpu"
+    tensor = whole(tensor.detach()).cpu() if is_parted(tensor) else tensor.detach()  # one at a time is whole there
     name = f"{len(tensors):05d}{path}"
     strides = tensor.stride()
     order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
-    tensors[name] = tensor.detach().permute(order)
-    return {"tensor": name, "order": order, "host": tensor.device.type == "cpu"}
+    tensors[name] = tensor.permute(order)
+    return {"tensor": name, "order": order, "host": on_host}
 
 
-def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str) -> Any:
-    """The tree that :func:`pack` was given; tensors are copies, where they were: on the host or on ``device``."""
+def unpack(node: Any, tensors: Mapping[str, Tensor], device: torch.device | str, waiting: Collection[str] = ()) -> Any:
+    """The tree that :func:`pack` was given; tensors are copies, where they were: on the host or on ``device``.
+
+    Args:
+        node: What JSON has of it.
+        tensors: By the names that it has of them.
+        device: Where those go that were not on the host.
+        waiting: Keys of the tree whose tensors stay on the host but for scalars: whoever loads them takes parts.
+    """
     if type(node) in PLAIN:
         return node
     if "tensor" in node:
+        tensor = tensors[node["tensor"]]
+        on_host = node["host"] or (WAITING in waiting and tensor.ndim > 0)
         inverse = sorted(range(len(node["order"])), key=node["order"].__getitem__)
-        return tensors[node["tensor"]].to("cpu" if node["host"] else device, copy=True).permute(inverse)
+        return tensor.to("cpu" if on_host else device, copy=True).permute(inverse)
     if "dict" in node:
-        return {key: unpack(value, tensors, device) for key, value in node["dict"]}
+        return {
+            key: unpack(value, tensors, device, (WAITING,) if key in waiting or WAITING in waiting else ())
+            for key, value in node["dict"]
+        }
     if "dtype" in node:
         return DTYPES[node["dtype"]]
     ((kind, values),) = node.items()
-    return {"list": list, "tuple": tuple}[kind](unpack(value, tensors, device) for value in values)
+    return {"list": list, "tuple": tuple}[kind](unpack(value, tensors, device, waiting) for value in values)

@@ -24,9 +24,12 @@ from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.system.ranks import world
+from fomo.training.fully_sharded import FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
+from fomo.training.partable import check_optimizer, check_partable
 from fomo.training.rates import with_scales
+from fomo.training.spread import Spread
 from fomo.training.step import Learner, MakeOptimizer
 
 FLOOR = 0.001
@@ -152,6 +155,7 @@ def try_optimizer(config: Config, network: nn.Module) -> None:
     """
     try:
         make_optimizer(config)(list(network.named_parameters()))
+        check_optimizer(spread(config), make_optimizer(config), network)
     except FomoError:
         raise
     except Exception as error:  # whatever a guest's code raises
@@ -168,7 +172,25 @@ def learner(config: Config, network: nn.Module, parts: Methods | None = None) ->
         max_logit_scale=config.max_logit_scale,
         autocast=config.runtime.autocast,
         micro_batch=config.runtime.micro_batch,
+        spread=spread(config),
     )
+
+
+def check_strategy(config: Config, parts: Methods) -> None:
+    """Refuse parts that cannot take steps as ``runtime.strategy`` has them taken.
+
+    Raises:
+        FomoError: a part, or one process alone, cannot.
+    """
+    check_partable(spread(config), parts.parts)
+
+
+def spread(config: Config) -> Spread:
+    """How the ranks of a run take a step together."""
+    if config.runtime.strategy == "ddp":
+        return Spread()
+    in_half = config.runtime.precision == "bf16" and config.runtime.device.startswith("cuda")
+    return FullySharded(torch.bfloat16 if in_half else None)
 
 
 def schedule(config: Config) -> Callable[[Position], float]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-LOOP = "fomo."
+LOOP = ("fomo.", "torch.distributed.fsdp.")
 """Where hooks that see no difference come from."""
 BYPASSED = frozenset(("forward", "attention", "encode_text", "_pool", "_global_pool"))
 """Methods that ``fomo/model/fast.py`` passes by, or calls with less: who has one of its own is left to it."""

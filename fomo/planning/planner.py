@@ -19,7 +19,7 @@ from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
-from fomo.model.clip import ClipModel, train_mode
+from fomo.model.clip import ClipModel
 from fomo.planning.blank import blank_batch, blank_forms, blank_task
 from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
 from fomo.stream.definition import NO_NAMES, StreamNames
@@ -287,9 +287,11 @@ def trial(
         if optimizer is None:
             return []
         batches = [blank_batch(model, device, _kinds(config, size, 1)[0])] * TRIED_STEPS
-        train_mode(model.network)
+        learner.train_mode()
         forms = blank_forms(model, device, config.sizes.distinct) if of_all_forms else ()
-        return [_timed(learner, optimizer, batch, device) for batch in chain(batches, forms)]
+        seconds = [_timed(learner, optimizer, batch, device) for batch in chain(batches, forms)]
+        learner.close()
+        return seconds
 
 
 def _timed(learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> float:

@@ -10,7 +10,7 @@ from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
-UNCOMPARED_RUNTIME = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
+UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 LATER: dict[str, dict[str, Any]] = {
     "model": {"folder": None},

@@ -24,6 +24,7 @@ from fomo.results.layout import CHECKPOINTS
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.checks import is_count
+from fomo.system.parted import whole
 from fomo.system.ranks import exchanged, is_first, largest_of, together
 from fomo.system.signals import Stop, stopped_by
 from fomo.system.stages import Stages
@@ -46,7 +47,9 @@ class Onlooker(CheckpointWriter):
         return False
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Give the parts that this rank has of tensors, in the order in which the first one asks for them."""
+        for _, tensor in tensors_of(tree):
+            whole(tensor.detach())
 
     def discard(self) -> None:
         """Nothing."""
@@ -90,7 +93,7 @@ class DiskCheckpointer(Checkpointer):
     def _start_from(self, found: Checkpoint) -> None:
         device = next(self._learner.network.parameters()).device
         self._found = found.path
-        self._state = state = found.tree(device)
+        self._state = state = found.tree(device, self._learner.spread.waiting)
         with as_written(self._found, "place"):
             self.start = self._saved = RunProgress(**state["place"])
         for name, part in self._parts.items():
@@ -125,7 +128,7 @@ class DiskCheckpointer(Checkpointer):
             NotFinite: the state is none to go on from.
         """
         with self._stages.during("checkpoint"):
-            state = training_state(self._learner.network, self._learner.methods, optimizer)
+            state = training_state(self._learner.stepped, self._learner.methods, optimizer)
             check_state(state, progress.task, progress.steps and progress.steps - 1)
             check_alike(dict(tensors_of(state)), str(progress))
             self.writer.save(

@@ -121,6 +121,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     config = resolved.config
     rate = factory.schedule(config)
     methods = factory.methods(config)
+    factory.check_strategy(config, methods)
     model = factory.model(config)
     base = base_sha256(model)
     untouched = blank(model.network)

@@ -338,6 +338,17 @@ def largest_of(values: Sequence[float]) -> list[float]:
     return [max(each) for each in zip(*agreed(values), strict=True)]
 
 
+def largest_scalar(scalar: Tensor) -> Tensor:
+    """The largest of the ranks' tensors without dimensions, NaN if one of them is; the host does not wait for it."""
+    here = world()
+    if here.size == 1:
+        return scalar
+    found = [torch.empty_like(scalar) for _ in range(here.size)]
+    with _talking():
+        dist.all_gather(found, scalar)
+    return torch.stack(found).max()
+
+
 def gathered(rows: Tensor, num_rows: int | None = None) -> Tensor:
     """The rows of all ranks [n, …] from those of each, in the order of the whole batch; a gradient goes through.
 

@@ -10,6 +10,7 @@ from fomo.errors import check_allowed, check_choice
 from fomo.system.determinism import check_workspace
 from fomo.system.devices import check_device
 
+STRATEGIES = ("ddp", "fsdp")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -36,6 +37,8 @@ class Runtime:
     """GB of decoded images of evaluations that are kept on disk for later ones (``FOMO_CACHE/images``); 0: none."""
     deterministic: bool = True
     """The same bytes from the same command, on a GPU too; ``False`` may be faster, and the result says so."""
+    strategy: str = "ddp"
+    """One of :data:`STRATEGIES`, how several processes take a step: with all weights each, or with a part each."""
     compile: str | None = None
     """``blocks``: residual blocks are compiled; a step whose FLOPs are counted is not."""
     grad_checkpointing: bool = False
@@ -57,6 +60,7 @@ class Runtime:
     def _check(self) -> None:
         for name in ("precision", "planned_precision"):
             check_choice(f"value of runtime.{name}", getattr(self, name), (*PRECISIONS, "auto"))
+        check_choice("value of runtime.strategy", self.strategy, STRATEGIES)
         if self.compile is not None:
             check_choice("value of runtime.compile", self.compile, ("blocks", "null"))
         check_device(self.device)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fomo.errors import FomoError, NotFinite
 from fomo.system.magnitude import largest
+from fomo.system.parted import is_parted, whole
 from fomo.system.ranks import check_same, exchanged, world
 
 OWN_ROWS = (
@@ -24,7 +25,8 @@ Fetch = Callable[[Sequence[Tensor]], list[float]]
 def fetched(scalars: Sequence[Tensor]) -> list[float]:
     """Tensors without dimensions as numbers, in one transfer from the device; a part may have made some on the host."""
     there = next((scalar.device for scalar in scalars if scalar.device.type != "cpu"), torch.device("cpu"))
-    values: list[float] = torch.stack([scalar.detach().to(there, torch.float32) for scalar in scalars]).tolist()
+    plain = [whole(scalar.detach()).to(there, torch.float32) for scalar in scalars]
+    values: list[float] = torch.stack(plain).tolist()
     return values
 
 
@@ -71,12 +73,15 @@ def check_weights(network: nn.Module, task: int, after: str) -> None:
 def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
     """Refuse tensors of which the processes of a run have other bits each.
 
+    Of a tensor in parts each rank has its own, and nothing to compare.
+
     Raises:
         FomoError: the first such tensor.
     """
     if world().size == 1:
         return
-    own = {name: (int(_sum_of_bits(value)), tuple(value.shape)) for name, value in tensors.items()}
+    plain = {name: value for name, value in tensors.items() if not is_parted(value)}
+    own = {name: (int(_sum_of_bits(value)), tuple(value.shape)) for name, value in plain.items()}
     of_first, *others = exchanged(own)
     for rank, found in enumerate(others, start=1):
         names = [name for name in {**of_first, **found} if of_first.get(name) != found.get(name)]
@@ -87,9 +92,10 @@ def check_alike(tensors: Mapping[str, Tensor], when: str) -> None:
 def bits_of(tensors: Iterable[Tensor]) -> Tensor:
     """A number, without dimensions, that two processes have in common only if all bits of the tensors are the same.
 
+    Of those in parts each has its own, and nothing to compare.
     It is a whole one that float32 can hold; of so many others one is taken for the same, by chance.
     """
-    found = [_sum_of_bits(each) for each in tensors]
+    found = [torch.zeros((), dtype=torch.int64), *(_sum_of_bits(each) for each in tensors if not is_parted(each))]
     device = next((each.device for each in found if each.device.type != "cpu"), torch.device("cpu"))
     return _by_place(torch.stack([each.to(device) for each in found])).remainder(LARGEST_PRIME)
 

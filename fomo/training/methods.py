@@ -12,6 +12,7 @@ from fomo.batch import Batch
 from fomo.budget.flops import FlopMeter, Meter, Phases, unmetered
 from fomo.errors import FomoError
 from fomo.method import Method
+from fomo.system.parted import is_parted
 from fomo.system.ranks import world
 from fomo.training.added import SETTING_UP, Added, noting
 from fomo.training.finite import check_weights
@@ -127,7 +128,8 @@ class Methods:
                 loss = self.call(name, "loss", network, batch, loss, meter=meter)
             finally:
                 self.computing_loss = False
-            if not isinstance(loss, Tensor) or loss.shape or not loss.requires_grad:
+            plain = isinstance(loss, Tensor) and not is_parted(loss)
+            if not plain or loss.shape or not loss.requires_grad:
                 raise FomoError(
                     f"{name}.loss returns {_described(loss)}: return a tensor without dimensions, with its gradient."
                 )
@@ -187,6 +189,8 @@ class Methods:
 def _described(value: object) -> str:
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
+    if is_parted(value):
+        return "a tensor of which each process holds a part (add what fomo.total makes of it)"
     return f"a tensor of shape {list(value.shape)}" if value.shape else "a tensor without a gradient"
 
 

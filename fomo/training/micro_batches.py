@@ -8,7 +8,7 @@ activations are kept for ``size`` rows, and the sum differs from the whole batch
 Rows must be encoded independently of each other and twice alike: BatchNorm is fixed in training, dropout is refused.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from fomo.batch import Batch, Features
 from fomo.errors import FomoError
+from fomo.system.parted import whole
 
 DROPOUT = {
     _DropoutNd: "p",
@@ -36,11 +37,16 @@ DROPOUT = {
 
 @dataclass(frozen=True)
 class MicroBatches:
-    """``encode`` on ``size`` rows at once, in the precision that ``autocast`` opens."""
+    """``encode`` on ``size`` rows at once, in the precision that ``autocast`` opens.
+
+    ``pieces`` says of a batch in what numbers of rows it is encoded where the ranks hold parts of the weights: all of
+    them encode as many pieces, and what they add to the gradients is exchanged after the last.
+    """
 
     size: int
     encode: Callable[[nn.Module, Batch], Features]
     autocast: Callable[[], AbstractContextManager[None]]
+    pieces: Callable[[Batch], Sequence[int]] | None = None
 
     def features(self, network: nn.Module, batch: Batch) -> Features:
         """Of all rows, as the whole batch has them; their gradient reaches every parameter that is trained.
@@ -48,11 +54,30 @@ class MicroBatches:
         Raises:
             FomoError: something is attached to the network that would see the gradients of pieces.
         """
-        _refuse_hooks(network, self.size)
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        scale = whole(network.get_parameter("logit_scale").exp()).reshape(())
         own = replace(batch, whole=batch.counts)  # of this process alone, whoever has others
-        images, texts = _Towers.apply(self, network, own, *trained)
-        return Features(images, texts, network.get_parameter("logit_scale").exp())
+        if self.pieces:
+            anchor = torch.zeros((), requires_grad=True)
+            images, texts = _PartedTowers.apply(self, network, own, self.pieces(batch), anchor)
+        else:
+            _refuse_hooks(network, self.size)
+            trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+            images, texts = _Towers.apply(self, network, own, *trained)
+        return Features(images, texts, scale)
+
+    def without_activations(self, network: nn.Module, pieces: Iterable[Batch]) -> tuple[Tensor, ...]:
+        """Unit features of images and texts, each [b, d], computed piece by piece."""
+        with torch.no_grad(), _refusing_listeners(network, self.size):
+            found = [self.encode(network, piece)[:2] for piece in pieces]
+        images, texts = (torch.cat(side) for side in zip(*found, strict=True))
+        return images, texts
+
+    def again(self, network: nn.Module, piece: Batch, gradients: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        """The features of a piece, computed again, that have a gradient, and those ``gradients``."""
+        with torch.enable_grad(), self.autocast():
+            found = self.encode(network, piece)[:2]
+        reached = [(side, its) for side, its in zip(found, gradients, strict=True) if side.requires_grad]
+        return list(zip(*reached, strict=True))
 
 
 class _Towers(torch.autograd.Function):
@@ -67,10 +92,7 @@ class _Towers(torch.autograd.Function):
         ctx.network = network
         ctx.batch = batch
         ctx.save_for_backward(*trained)
-        with torch.no_grad(), _refusing_listeners(network, small.size):
-            found = [small.encode(network, piece)[:2] for piece in batch.split(small.size)]
-        images, texts = (torch.cat(side) for side in zip(*found, strict=True))
-        return images, texts
+        return small.without_activations(network, batch.split(small.size))
 
     @staticmethod
     @once_differentiable
@@ -80,21 +102,37 @@ class _Towers(torch.autograd.Function):
         totals: list[Tensor | None] = [None] * len(trained)
         rows = (gradient.split(ctx.small.size) for gradient in gradients)
         for piece, *of_piece in zip(ctx.batch.split(ctx.small.size), *rows, strict=True):
-            with torch.enable_grad(), ctx.small.autocast():
-                again = ctx.small.encode(ctx.network, piece)[:2]
-            _add(totals, _taken_back(again, of_piece, trained))
+            reached = ctx.small.again(ctx.network, piece, of_piece)
+            if reached:  # a tower that is locked has no gradient
+                _add(totals, torch.autograd.grad(reached[0], trained, reached[1], allow_unused=True))
         return None, None, None, *totals
 
 
-def _taken_back(
-    features: Sequence[Tensor], gradients: Sequence[Tensor], trained: Sequence[Tensor]
-) -> Sequence[Tensor | None]:
-    """The gradients of the parameters ``trained`` from those of features; a tower that is locked has none."""
-    reached = [(side, its) for side, its in zip(features, gradients, strict=True) if side.requires_grad]
-    if not reached:
-        return [None] * len(trained)
-    outputs, of_outputs = zip(*reached, strict=True)
-    return torch.autograd.grad(outputs, trained, of_outputs, allow_unused=True)
+class _PartedTowers(torch.autograd.Function):
+    """Both towers on a batch, piece by piece, where ranks hold parts of the weights: FSDP2 adds up their gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, small: MicroBatches, network: Any, batch: Batch, sizes: Sequence[int], anchor: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Unit features of images and texts, each [b, d]; ``anchor`` is there for the features to have a gradient."""
+        ctx.small = small
+        ctx.network = network
+        ctx.batch = batch
+        ctx.sizes = sizes
+        return small.without_activations(network, batch.pieces(sizes))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+        """Have the gradients of the parameters, summed over the pieces, where FSDP2 puts them."""
+        rows = (gradient.split(ctx.sizes) for gradient in gradients)
+        for number, (piece, *of_piece) in enumerate(zip(ctx.batch.pieces(ctx.sizes), *rows, strict=True), start=1):
+            ctx.network.set_requires_gradient_sync(number == len(ctx.sizes))
+            reached = ctx.small.again(ctx.network, piece, of_piece)
+            if reached:
+                torch.autograd.backward(*reached)
+        return None, None, None, None, None
 
 
 def _add(totals: list[Tensor | None], gradients: Sequence[Tensor | None]) -> None:

@@ -21,7 +21,6 @@ from fomo.budget.flops import charged
 from fomo.budget.plan import StepPlan
 from fomo.checkpoint.files import Packed, snapshot
 from fomo.checkpoint.state import check_state, load_model, load_optimizer, training_state
-from fomo.checkpoint.tree import unpack
 from fomo.errors import FomoError, NotFinite
 from fomo.training.step import Learner, StepResult
 
@@ -146,7 +145,7 @@ class Rewind(SkipStep):
             return
         if before is None or before.task != at.task or at.applied > before.applied:
             self.in_row = 0
-        state = training_state(learner.network, learner.methods, optimizer)
+        state = training_state(learner.stepped, learner.methods, optimizer)
         check_state(state, at.task, at.step)
         self._kept = KeptState(at.task, at.step, at.applied, snapshot(state))
 
@@ -166,9 +165,9 @@ class Rewind(SkipStep):
         """
         self._check_limit(at, result)
         assert self._kept
-        device = next(learner.network.parameters()).device
-        state = unpack(self._kept.packed.state, self._kept.packed.tensors, device)
-        load_model(learner.network, learner.methods, state)
+        network = learner.stepped
+        state = self._kept.packed.tree(next(network.parameters()).device, learner.spread.waiting)
+        load_model(network, learner.methods, state)
         load_optimizer(optimizer, state["optimizer"])
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""How the ranks of a run take a step together: torch's DistributedDataParallel around the whole loss.
+"""How the ranks of a run take a step together: torch's DistributedDataParallel around the whole loss. The other way is
+:mod:`fomo.training.fully_sharded`.
 
 Every rank encodes its rows, gathers the features of all, and computes the whole loss; the gradients of the ranks are
 averaged while the backward pass still goes on. What is wrapped is the loss and not the network, so that a gradient may
@@ -7,6 +8,7 @@ come by any way: through features, from a penalty on the weights, through rows t
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from fomo.batch import Batch
 from fomo.system.ranks import world
 
 
@@ -33,11 +36,34 @@ class Loss(nn.Module):
 
 
 class Spread:
-    """Has the loss of a network computed by all ranks; on one rank by nobody else."""
+    """Has the loss of a network computed by all ranks; on one rank by nobody else. Each of them has all weights."""
+
+    stepped: nn.Module | None = None
+    """What stands for the network while a task's steps are taken."""
+    waiting: tuple[str, ...] = ()
+    """What of a kept state has no room on the device as a whole."""
 
     def __init__(self) -> None:
         self._trained: list[nn.Parameter] = []
         self._module: nn.Module | None = None
+
+    def open(self, network: nn.Module) -> None:
+        """Be ready for the steps of a task on ``network``."""
+
+    def close(self, network: nn.Module) -> None:
+        """Bring what the steps have made into ``network``."""
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """While open, a step may be computed."""
+        return nullcontext()
+
+    def most_rows(self, batch: Batch) -> int:
+        """How many rows this rank encodes of a batch; where all have to encode alike, how many one does at most."""
+        return len(batch.images)
+
+    def pieces(self, size: int, batch: Batch) -> list[int]:
+        """The sizes of pieces of about ``size`` in which all ranks can encode their rows of a batch, each as many."""
+        raise NotImplementedError
 
     def loss(self, network: nn.Module, loss: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """``loss(*arguments)``, whose gradients at what is trained of ``network`` are then the means over the ranks."""

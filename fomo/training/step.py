@@ -15,8 +15,10 @@ from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
 from fomo.method import Task
+from fomo.model.clip import train_mode
 from fomo.model.fast import may_cut
 from fomo.system.magnitude import largest
+from fomo.system.parted import is_parted, whole
 from fomo.system.ranks import gathered, world
 from fomo.training.finite import Fetch, Scalars, bits_of, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
@@ -73,8 +75,22 @@ class Learner:
     fetch: Fetch = fetched
     spread: Spread = field(default_factory=Spread)
 
+    @property
+    def stepped(self) -> nn.Module:
+        """The network as steps have it, from :meth:`optimizer` to :meth:`close`; else the network."""
+        return self.spread.stepped or self.network
+
+    def close(self) -> None:
+        """Bring what steps have made back into the network, once the last step of a task is taken."""
+        self.spread.close(self.network)
+
+    def train_mode(self) -> None:
+        """Set the network to training."""
+        train_mode(self.network)
+        train_mode(self.stepped)
+
     def optimizer(self, meter: Meter = unmetered, order: Sequence[str] | None = None) -> torch.optim.Optimizer | None:
-        """A fresh optimizer over what the method trains; ``None`` if that is nothing.
+        """A fresh optimizer over what the method trains; ``None`` if that is nothing. Steps can be taken from here on.
 
         Args:
             meter: Hears what making it costs.
@@ -86,8 +102,12 @@ class Learner:
         trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         if order is not None:
             _check_trained(trained, order)
+        if not trained:
+            return None
+        self.spread.open(self.network)
+        parameters = dict(self.stepped.named_parameters())
         with meter("optimizer"):
-            return self.make_optimizer([(name, trained[name]) for name in order or trained]) if trained else None
+            return self.make_optimizer([(name, parameters[name]) for name in order or trained])
 
     def task(self, number: int, num_tasks: int, num_steps: int, seed: int, **data: Any) -> Task:
         """A task as its hooks see it.
@@ -112,6 +132,10 @@ class Learner:
 
     def step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter = unmetered) -> StepResult:
         """Take a step. Where something is not finite it ends there: nothing that comes after it is done."""
+        with self.spread.arithmetic():
+            return self._step(optimizer, batch, meter)
+
+    def _step(self, optimizer: torch.optim.Optimizer, batch: Batch, meter: Meter) -> StepResult:
         scalars = Scalars(self.fetch)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         with meter("optimizer"):
@@ -123,7 +147,7 @@ class Learner:
             if fault:
                 return self._result(scalars, fault, ("after_backward", *UPDATE))
             self._after_backward(trained, meter, scalars)
-        scalars.note("the gradient norm", nn.utils.clip_grad_norm_(trained, self.max_grad_norm))
+        scalars.note("the gradient norm", whole(nn.utils.clip_grad_norm_(trained, self.max_grad_norm)))
         fault = scalars.fault()
         if fault:
             return self._result(scalars, fault, UPDATE)
@@ -134,7 +158,7 @@ class Learner:
         """The result of a step, from scalars that are read."""
         values = scalars.values
         losses = [value for name, value in values.items() if name.startswith("the loss")]
-        spoilt = not_finite(self.network) if fault else ""
+        spoilt = not_finite(self.stepped) if fault else ""
         if spoilt and left_out:
             fault = f"'{spoilt}' is not finite, whoever has written to it since the step before: {fault}"
         return StepResult(losses[-1], values["the gradient norm"], fault, left_out, bool(spoilt), self.logged())
@@ -151,7 +175,7 @@ class Learner:
             scalars.note(f"the gradient norm after {part}", gradient_norm(trained))
             self._note_bits(scalars, f"the gradient after {part}", (p.grad for p in trained if p.grad is not None))
 
-        self.methods.each("after_backward", self.network, meter=meter, after=note)
+        self.methods.each("after_backward", self.stepped, meter=meter, after=note)
 
     def _update(
         self, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], meter: Meter, scalars: Scalars
@@ -159,15 +183,15 @@ class Learner:
         """Move the weights, and note what they are after whom; a part may have written to any of them."""
 
         def note(part: str) -> None:
-            state = self.network.state_dict().values()
+            state = self.stepped.state_dict().values()
             scalars.note(f"the largest weight after {part}", largest(state))
             self._note_bits(scalars, f"the weights after {part}", state)
 
         with meter("optimizer"):
             optimizer.step()
-        clamp_temperature(self.network, self.max_logit_scale)
+        clamp_temperature(self.stepped, self.max_logit_scale)
         scalars.note("the largest weight after the optimizer's step", largest(trained))
-        self.methods.each("after_step", self.network, meter=meter, after=note)
+        self.methods.each("after_step", self.stepped, meter=meter, after=note)
 
     def _note_bits(self, scalars: Scalars, name: str, tensors: Iterable[Tensor]) -> None:
         """Have processes of a run compare what a part has changed: a norm may be the same by chance, or by design."""
@@ -186,15 +210,16 @@ class Learner:
 
     def _gradients(self, batch: Batch, meter: Meter, scalars: Scalars) -> Tensor:
         """The loss of a batch, noted as every part makes it; its gradients are then at the parameters."""
-        with folded_once_a_call(self.network):
+        network = self.stepped
+        with folded_once_a_call(network):
             with self.autocast():
-                loss = self.spread.loss(self.network, self._loss, batch, meter, scalars)
+                loss = self.spread.loss(network, self._loss, batch, meter, scalars)
             with meter("backward"):
                 loss.backward()
         return loss
 
     def _loss(self, batch: Batch, meter: Meter, scalars: Scalars) -> Tensor:
-        network = self.network
+        network = self.stepped
         with meter("forward"):
             features = of_all_rows(self._encoded(batch)(network, batch), batch)
             loss = symmetric_loss(features)
@@ -203,9 +228,11 @@ class Learner:
 
     def _encoded(self, batch: Batch) -> Callable[[nn.Module, Batch], Features]:
         """What encodes a batch: in pieces where it is larger than ``micro_batch``."""
-        if self.micro_batch is None or len(batch.images) <= self.micro_batch:
+        size = self.micro_batch
+        if size is None or self.spread.most_rows(batch) <= size:
             return encode_rows
-        return MicroBatches(self.micro_batch, encode_rows, self.autocast).features
+        pieces = partial(self.spread.pieces, size) if self.spread.stepped else None
+        return MicroBatches(size, encode_rows, self.autocast, pieces).features
 
 
 def _note_loss(scalars: Scalars, part: str, loss: Tensor) -> None:
@@ -222,7 +249,7 @@ def _check_trained(trained: Collection[str], kept: Collection[str]) -> None:
 
 def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
     """The norm of the gradient of all parameters, a tensor without dimensions."""
-    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
 
 def seed_layers(*keys: rng.Key) -> None:
@@ -244,10 +271,12 @@ def encode(network: nn.Module, batch: Batch) -> Features:
 
 
 def encode_rows(network: nn.Module, batch: Batch) -> Features:
-    """The features of the rows that this process has of a batch."""
+    """The features of the rows that this process has of a batch; the scale is never rounded to what blocks are in."""
     if not len(batch.images):
         return _of_no_row(network, batch)
-    return Features(*network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3])
+    images, texts, scale = network(batch.images, batch.short_tokens if may_cut(network) else batch.tokens)[:3]
+    temperature = network.get_parameter("logit_scale")
+    return Features(images, texts, (whole(temperature.exp()) if is_parted(temperature) else scale).reshape(()))
 
 
 def _of_no_row(network: nn.Module, batch: Batch) -> Features:

@@ -47,6 +47,7 @@ def both_ways(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
 class Distillation(fomo.Method):
     """Adds ``strength`` · (D(P̄ ‖ P) + D(P̄ᵀ ‖ Pᵀ)) to the loss, P̄ from a copy of the base model, T ``temperature``."""
 
+    parted_weights = True
     pool_rows_only = False
     """Whether only the batch's rows of the pretraining pool count, not all of its rows."""
 

@@ -8,7 +8,6 @@ import math
 import weakref
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 import fomo
@@ -49,9 +48,10 @@ def quadratic(parameters: Mapping[str, Tensor], anchor: fomo.Weights, importance
     """
     terms = []
     for name, value in anchor.items():
-        squared = (parameters[name] - value).square()
-        terms.append((squared if importance is None else importance[name] * squared).sum())
-    return torch.stack(terms).sum()
+        parameter = parameters[name]
+        squared = (parameter - fomo.part_of(value, parameter)).square()
+        terms.append((squared if importance is None else fomo.part_of(importance[name], parameter) * squared).sum())
+    return fomo.total(terms)
 
 
 def at_least(key: str, value: float, smallest: float) -> None:
@@ -72,6 +72,17 @@ class Kept(fomo.Method):
     def __init__(self, *tables: str) -> None:
         self.kept: dict[str, fomo.Weights] = {table: {} for table in tables}
 
+    def part(self, table: str, network: nn.Module) -> dict[str, nn.Parameter]:
+        """Have of a table what each process holds of the parameters that are trained, which are returned."""
+        parameters = trained(network)
+        self.kept[table] = {name: fomo.part_of(value, parameters[name]) for name, value in self.kept[table].items()}
+        return parameters
+
+    def make_whole(self, table: str, network: nn.Module) -> None:
+        """Have all of a table in every process again, in the shapes of the parameters."""
+        parameters = trained(network)
+        self.kept[table] = {n: fomo.whole(value).view_as(parameters[n]) for n, value in self.kept[table].items()}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor of every table, as ``table/parameter``."""
         return {f"{table}/{name}": v for table, values in self.kept.items() for name, v in values.items()}
@@ -90,6 +101,8 @@ class Quadratic(Kept):
 
     θ* is the table ``anchor``; Ω is the table ``importance``, or 1 if a subclass has no such table.
     """
+
+    parted_weights = True
 
     def __init__(self, factor: float, *tables: str) -> None:
         super().__init__("anchor", *tables)

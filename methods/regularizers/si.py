@@ -69,13 +69,13 @@ class SI(Quadratic):
         moving = {name: p for name, p in trained(network).items() if p.grad is not None}
         self._before = {name: p.detach().clone() for name, p in moving.items()}
         gradient = {name: p.grad for name, p in moving.items() if p.grad is not None}
-        norm = nn.utils.get_total_norm(list(gradient.values()))
+        norm = fomo.whole(nn.utils.get_total_norm(list(gradient.values())))
         factor = (self._max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0)
         self._gradient = {name: g * factor for name, g in gradient.items()}
 
     def after_step(self, network: nn.Module) -> None:
         """Add the step to the path integral: ω ← ω − g·Δθ."""
-        after = {name: p.detach() for name, p in trained(network).items()}
+        after = {name: p.detach() for name, p in self.part("path", network).items()}
         add_path(self.kept["path"], self._gradient, self._before, after)
         self._before = {}
         self._gradient = {}
@@ -83,6 +83,7 @@ class SI(Quadratic):
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Add the task's importance, Ω ← Ω + ω / (Δ² + ξ), and set θ* ← θ."""
         self.anchor(network)
+        self.make_whole("path", network)
         added = importance_of(self.kept["path"], self.kept["start"], self.kept["anchor"], self.damping)
         for name, before in self.kept["importance"].items():
             added[name].add_(before)

@@ -49,7 +49,7 @@ class WeightAverage(Kept):
         self.num_steps += 1
         if self.every and self.num_steps % self.interval == 0:
             self.num_averaged += 1
-            parameters = trained(network)
+            parameters = self.part("average", network)
             for name, average in self.kept["average"].items():
                 average.lerp_(parameters[name], 1 / self.num_averaged)
 
@@ -57,6 +57,7 @@ class WeightAverage(Kept):
     def end_task(self, network: nn.Module, task: fomo.Task) -> None:
         """Set the network to the average."""
         parameters = trained(network)
+        self.make_whole("average", network)
         for name, average in self.kept["average"].items():
             parameters[name].copy_(average)
         self.kept["average"] = {}
