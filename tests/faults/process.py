@@ -20,12 +20,12 @@ GRACE = 240
 """Seconds after which a process that does not end is a finding."""
 SOON = 60
 """Seconds after which ranks that have lost one are to have ended."""
-ENDINGS = (0, 2, 75)
-"""How they do: with nothing left to do, with an error, or asked to."""
+ENDINGS = (0, 2, 75, -signal.SIGTERM)
+"""How they do: with nothing left to do, with an error, or asked to, the last before anything listens to it."""
 PHASES = (
     ("streams.pocket.cache", "draw_missing", "drawing"),
     ("fomo.running.run", "prepare", "start"),  # before the others: the rehearsal in it calls their code
-    ("fomo.checkpoint.writer", "snapshot", "checkpoint"),
+    ("fomo.checkpoint.writer", "host_copies", "checkpoint"),
     ("methods.merging.temporal", "TemporalMerge.end_task", "merge"),
     ("fomo.loop", "end", "end of a task"),
     ("fomo.running.live", "evaluate", "evaluation"),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -52,29 +53,43 @@ class Forgetful(Trainable):
 
 
 def test_a_kill_of_one_process_of_two_changes_nothing(tmp_path: Path) -> None:
-    """A merge with experts on disk; then as many as it takes in steps."""
+    """The first or the second, in a step or a merge."""
     campaign = Campaign(tmp_path, seed=1, processes=2)
-    run = Job(RUN, ("method=ema_merge",), ("checkpoint.every_steps=1", "runtime.num_workers=2"), ("step", "merge"))
+    run = Job(RUN, ("method=ema_merge",), ("checkpoint.every_steps=1",), ("step", "merge"))
     while not campaign.kills:
         assert campaign.trial(run, 2) == []
     assert not campaign.left_behind()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_planted_loss_of_state_is_caught(processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "planted.py").write_text(PLANTED)
-    monkeypatch.syspath_prepend(tmp_path)
-    planted = (
-        "trainable._target_=planted.Forgetful",
-        "~trainable.what",
-        "runtime.allow_targets=[planted]",
-        "budget.steps=120",
-    )
-    campaign = Campaign(tmp_path / "runs", 0, processes)
+def planted(folder: Path, monkeypatch: pytest.MonkeyPatch, steps: int, every: int) -> Job:
+    """A run of a part that loses its state."""
+    (folder / "planted.py").write_text(PLANTED)
+    monkeypatch.syspath_prepend(folder)
+    part = ("trainable._target_=planted.Forgetful", "~trainable.what", "runtime.allow_targets=[planted]")
+    return Job(RUN, (*part, f"budget.steps={steps}"), (f"checkpoint.every_steps={every}",), ("step",))
+
+
+def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = Campaign(tmp_path / "runs", seed=0)
+    job = planted(tmp_path, monkeypatch, 120, 10)
     for _ in range(8):
-        if campaign.trial(Job(RUN, planted, ("checkpoint.every_steps=10",), ("step",)), 2):
+        if campaign.trial(job, 2):
             break
     assert "checkpoint/final.safetensors" in campaign.differing and "events.jsonl" in campaign.differing
+
+
+def test_a_planted_loss_of_state_is_caught_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is killed once four steps are saved."""
+    campaign = Campaign(tmp_path / "runs", seed=0, processes=2)
+    job, place = planted(tmp_path, monkeypatch, 40, 1), tmp_path / "runs" / "killed"
+    whole, _ = campaign._unbroken(job)
+    process = campaign._start(place, job)
+    while not (place / "checkpoint" / "000005").exists():
+        assert not process.ended()
+        time.sleep(0.001)
+    process.kill(1)
+    campaign._ended(place, job)
+    assert {"checkpoint/final.safetensors", "events.jsonl"} <= set(job.differences(whole, place))
 
 
 def test_a_round_of_a_hundred_kills_tries_everything() -> None:

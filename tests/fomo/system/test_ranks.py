@@ -3,6 +3,7 @@
 import re
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fomo
 from fomo.errors import FomoError
+from fomo.running import same
 from fomo.system import ranks
 from fomo.system.ranks import World
 from fomo.testing.processes import on_ranks
+from tests import tiny
+from tests.fomo.helpers import put
 
 ROWS = torch.arange(14.0, dtype=torch.float64).reshape(7, 2)
 WEIGHTS = torch.linspace(1, 2, 14, dtype=torch.float64).reshape(7, 2)
@@ -190,3 +194,33 @@ def test_each_process_has_the_gpu_of_its_number(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert ranks._take_gpu() == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
+
+
+def test_a_rank_without_a_gpu_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(FomoError, match=r"this is number 2 on .*, which has 2 GPUs"):
+        on_ranks(3, ranks.world)
+
+
+def _shares_a_gpu() -> None:
+    torch.cuda.is_available = lambda: True
+    torch.cuda.get_device_properties = lambda device: SimpleNamespace(uuid="GPU-1")  # type: ignore[assignment]
+    ranks._check_gpus()
+
+
+def test_two_ranks_on_one_gpu_are_refused() -> None:
+    with pytest.raises(FomoError, match=r"ranks 0 and 1 have the same GPU of .*: give --nproc-per-node no more"):
+        on_ranks(2, _shares_a_gpu)
+
+
+def test_ranks_with_other_code_are_refused(tmp_path: Path) -> None:
+    put(tmp_path / "fomo" / "version.py", "")
+    resolved = tiny.resolved()
+
+    def compare() -> None:
+        if ranks.world().rank == 1:
+            same.version = SimpleNamespace(__file__=str(tmp_path / "fomo" / "version.py"))  # type: ignore[assignment]
+        same.check_same_jobs([resolved])
+
+    with pytest.raises(FomoError, match=r"^rank 1 is not about to run what rank 0 is .sources: "):
+        on_ranks(2, compare)
