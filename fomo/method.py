@@ -165,7 +165,8 @@ class Method(Logging):
     Otherwise it has to compute in each of them what one alone would. A batch has the rows of its own process; all rows
     are ``fomo.gathered(rows)``, those of features are in ``batch.features`` already, and ``batch.whole`` counts them.
     Reduce over all rows, never over one's own: then loss, gradient and state are the same everywhere, which is checked.
-    A gradient of your own making, as by ``torch.autograd.grad``, becomes the batch's by ``fomo.averaged(gradients)``.
+    A gradient of parameters of your own making, as by ``torch.autograd.grad``, is the batch's as
+    ``fomo.averaged(gradients)`` returns it; one at your own rows is as many times too large as there are processes.
     """
 
     parted_weights = False

@@ -18,7 +18,7 @@ from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
 from fomo.stream.pools import POOLS
-from fomo.system.ranks import exchanged, world
+from fomo.system.ranks import exchanged, own_share, world
 
 CHECKED_SHARE = 0.02
 """Share of the steps in between that are counted again."""
@@ -200,9 +200,7 @@ class Ledger:
         self.steps = state["steps"]
         self.lost = state["lost"]
         self.samples = state["samples"]
-        by_rank = state["recomputed"]
-        here = world()
-        self.recomputed = by_rank[here.rank] if len(by_rank) == here.size else sum(by_rank) // here.size
+        self.recomputed = own_share(state["recomputed"])
         self.phases = [_flops_of(phases) for phases in state["phases"]]
         self._known = {kind: _flops_of(phases) for kind, phases in state["known"]}
 

@@ -194,6 +194,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
             learner.logged()  # nobody asked for what a try has to say
         live.usage.begin(prepared.seconds)
         loop.run(experiment)
+    live.usage.add_other_ranks()
     computed = sum(ranks.exchanged(live.ledger.charged_flops + live.ledger.recomputed))
     ranks.from_first(lambda: finish(prepared, folder, live, deployment, computed))
     checkpointer.writer.discard()

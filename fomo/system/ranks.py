@@ -229,12 +229,19 @@ class _Failed(NamedTuple):
     stop: int = 0
 
 
+class _Left(NamedTuple):
+    """Exchanged at the end of a block that all ranks leave together."""
+
+    what: str
+
+
 def exchanged(value: Value) -> list[Value]:
     """What each rank gives, in their order; values that can be pickled.
 
     Raises:
         RankLost: another rank says instead that it cannot go on.
         Stopped: another rank says that a signal has come to it.
+        FomoError: another rank is at another place of the program.
     """
     if world().size == 1:
         return [value]
@@ -244,7 +251,18 @@ def exchanged(value: Value) -> list[Value]:
             raise stopped_by(each.stop)
         if isinstance(each, _Failed):
             raise RankLost(f"rank {rank} could not go on ({each.what}): its error says why.", told=True)
+    _check_places([each.what if isinstance(each, _Left) else "" for each in found])
     return found
+
+
+def _check_places(places: Sequence[str]) -> None:
+    """Refuse to take for an answer what another rank has said of something else."""
+    other = next((rank for rank, place in enumerate(places) if place != places[0]), None)
+    if other:
+        raise FomoError(
+            f"ranks 0 and {other} do not do the same: one of them is where {places[0] or places[other]}. Whatever a "
+            "part exchanges or writes (fomo.gathered, fomo.averaged, fomo.file_beside) every rank has to."
+        )
 
 
 def _all_of(value: Any) -> list[Any]:
@@ -252,6 +270,12 @@ def _all_of(value: Any) -> list[Any]:
     with _talking():
         dist.all_gather_object(found, value)
     return found
+
+
+def own_share(by_rank: Sequence[Any]) -> Any:
+    """Of numbers that as many ranks gave, this one's; of others, which have left together, an equal part."""
+    here = world()
+    return by_rank[here.rank] if len(by_rank) == here.size else type(by_rank[0])(sum(by_rank) / here.size)
 
 
 def from_first(make: Callable[[], Value]) -> Value:
@@ -292,7 +316,7 @@ def together(what: str, asked: Callable[[], int] | None = None) -> Iterator[None
         if asked and world().size > 1:
             _all_of(_Failed(what, asked()))
         raise
-    exchanged(None)
+    exchanged(_Left(what))
 
 
 def agreed(values: Sequence[float]) -> list[list[float]]:

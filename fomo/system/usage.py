@@ -5,6 +5,7 @@ per second, over the device's dense peak; recomputed activations are left out. H
 (Korthikanti et al. 2022, arXiv 2205.05198, section 6): everything that was computed, recomputation included.
 """
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from fomo.system.devices import Peak, synchronize
+from fomo.system.ranks import exchanged, own_share, world
 from fomo.system.stages import Stages
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
@@ -88,13 +90,13 @@ class Usage:
         """What has been used until now, for a checkpoint."""
         self.stop()
         self._resume()
-        used = {"seconds": self.seconds, "joules": self._joules, "elapsed": self.elapsed}
+        used = {"seconds": self.seconds, "joules": exchanged(self._joules), "elapsed": self.elapsed}
         return {**used, "stages": self.stages.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Count on from what :meth:`state_dict` returned."""
         self.seconds = state["seconds"]
-        self._joules = state["joules"]
+        self._joules = own_share(state["joules"])
         self._began = time.perf_counter() - state["elapsed"]
         self.stages.load_state_dict(state["stages"])
 
@@ -105,6 +107,13 @@ class Usage:
         with self.stages.during("evaluation"):
             yield
         self._resume()
+
+    def add_other_ranks(self) -> None:
+        """Once the training is over, take in what the devices of the other ranks have used, each device once."""
+        device = world().rank if self._device.startswith("cuda") else socket.gethostname()
+        found = {device: used for device, *used in exchanged((device, self._joules, self._tells_energy))}
+        self._joules = sum(joules for joules, _ in found.values())
+        self._tells_energy = all(tells for _, tells in found.values())
 
     def _resume(self) -> None:
         self._started = time.perf_counter()

@@ -1,6 +1,7 @@
 """Several processes exchange rows, means and words as one would have them."""
 
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import fomo
 from fomo.errors import FomoError
 from fomo.running import same
 from fomo.system import ranks
@@ -139,6 +141,19 @@ def _fails_on_the_second() -> None:
 def test_an_error_of_one_ends_all_and_is_the_one_that_is_told() -> None:
     with pytest.raises(FomoError, match=r"^birds: no such file\.$"):
         on_ranks(3, _fails_on_the_second)
+
+
+def _writes_alone(folder: Path) -> None:
+    if ranks.is_first():
+        with fomo.file_beside(folder / "kept.txt") as scratch:
+            scratch.write_text("kept")
+    ranks.exchanged({"bias": 1})
+
+
+def test_what_one_rank_does_alone_is_said(tmp_path: Path) -> None:
+    said = r"ranks 0 and 1 do not do the same: one of them is where it writes .*kept\.txt\. Whatever a part"
+    with pytest.raises(FomoError, match=said):
+        on_ranks(2, partial(_writes_alone, tmp_path))
 
 
 def _dies() -> list[int]:

@@ -1,12 +1,16 @@
 """Seconds, MFU and HFU."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from fomo.system import usage as usages
 from fomo.system.devices import Peak
+from fomo.system.ranks import exchanged, own_share, world
 from fomo.system.usage import Usage, energy, utilisation
+from fomo.testing.processes import on_ranks
 from tests import tiny
 
 
@@ -70,3 +74,22 @@ def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, 
     assert all(each["shares"]["checkpoint"] > 0 for each in stages) and compute["start_seconds"] > 0
     page = (run / "report.html").read_text()
     assert "Where the time went" in page and "<th>checkpoint</th>" in page
+
+
+def _joules(device: str) -> tuple[float | None, list[float]]:
+    """What two processes have used together, and each when it goes on from a checkpoint of two or three."""
+    usage = Usage("cpu")
+    usage._joules, usage._tells_energy = 1.0 + world().rank, True
+    kept = exchanged(usage.state_dict()["joules"])[0]
+    usage._device = device
+    usage.add_other_ranks()
+    return usage.joules, [own_share(kept) > world().rank, own_share([2.0, 3.0, 4.0])]
+
+
+@pytest.mark.parametrize(("device", "joules"), [("cpu", 2.0), ("cuda", 3.0)])
+def test_each_device_of_several_processes_counts_once(
+    device: str, joules: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counter of a CPU is its host's; a GPU has its own."""
+    monkeypatch.setattr(usages, "energy", lambda device: 5.0)
+    assert on_ranks(2, partial(_joules, device)) == [(joules, [True, 4.5])] * 2
