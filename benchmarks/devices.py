@@ -35,7 +35,8 @@ from fomo.planning.blank import blank_batch
 from fomo.planning.planner import stream_shape
 from fomo.system.determinism import deterministic
 from fomo.system.devices import device_name, synchronize
-from fomo.system.ranks import alone, exchanged, is_first, joined, largest_of, world
+from fomo.system.joining import joined
+from fomo.system.ranks import alone, exchanged, is_first, largest_of, world
 
 HERE = Path(__file__).resolve()
 WORKER = "FOMO_BENCHMARK_OF_DEVICES"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fomo.results.run import Run, load
     from fomo.running.job import run
     from fomo.system.parted import part_of, total, whole
-    from fomo.system.ranks import averaged, gathered
     from fomo.system.shared_files import file_beside
+    from fomo.system.shared_rows import averaged, gathered
     from fomo.training.step import contrastive, encode
 
 __all__ = [
@@ -65,12 +65,12 @@ _LAZY = {
     "Run": "fomo.results.run:Run",
     "Task": "fomo.method:Task",
     "Weights": "fomo.model.weights:Weights",
-    "averaged": "fomo.system.ranks:averaged",
+    "averaged": "fomo.system.shared_rows:averaged",
     "check_arguments": "fomo.config.targets:check_arguments",
     "contrastive": "fomo.training.step:contrastive",
     "encode": "fomo.training.step:encode",
     "file_beside": "fomo.system.shared_files:file_beside",
-    "gathered": "fomo.system.ranks:gathered",
+    "gathered": "fomo.system.shared_rows:gathered",
     "host_memory": "fomo.budget.memory:host_memory",
     "load": "fomo.results.run:load",
     "part_of": "fomo.system.parted:part_of",

@@ -65,7 +65,7 @@ def _ranks() -> AbstractContextManager[object]:
     """Where ``torchrun`` has started several processes, be one of them."""
     if not are_several():
         return nullcontext()
-    from fomo.system.ranks import joined
+    from fomo.system.joining import joined
 
     return joined()
 

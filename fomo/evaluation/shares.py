@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Samples
-from fomo.system.ranks import in_turn, world
+from fomo.system.ranks import world
+from fomo.system.shared_rows import in_turn
 
 
 def own_samples(splits: Sequence[Samples], batch_size: int) -> list[Samples]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from fomo.model.clip import ClipModel
 from fomo.model.fast import shortest
 from fomo.results.scores import NotFinished
-from fomo.system.ranks import in_turn
 from fomo.system.runtime import Runtime
+from fomo.system.shared_rows import in_turn
 
 TEXTS_AT_A_TIME = 256
 

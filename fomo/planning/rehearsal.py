@@ -30,7 +30,8 @@ from fomo.model.clip import train_mode
 from fomo.planning.rehearsed import RehearsedParts
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
-from fomo.system.ranks import rehearsing, world
+from fomo.system.ranks import world
+from fomo.system.shared_rows import rehearsing
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 

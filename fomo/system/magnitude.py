@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fomo.system.parted import is_parted, own
-from fomo.system.ranks import largest_scalar
+from fomo.system.shared_rows import largest_scalar
 
 
 def largest(tensors: Iterable[Tensor]) -> Tensor:

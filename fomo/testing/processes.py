@@ -14,7 +14,7 @@ import torch
 
 from fomo.errors import FomoError, RankLost
 from fomo.system.determinism import deterministic
-from fomo.system.ranks import joined
+from fomo.system.joining import joined
 
 PATIENCE = 120.0
 """Seconds that all of them may take."""

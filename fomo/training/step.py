@@ -19,7 +19,8 @@ from fomo.model.clip import train_mode
 from fomo.model.fast import may_cut
 from fomo.system.magnitude import largest
 from fomo.system.parted import is_parted, whole
-from fomo.system.ranks import gathered, world
+from fomo.system.ranks import world
+from fomo.system.shared_rows import gathered
 from fomo.training.finite import Fetch, Scalars, bits_of, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import fomo
 from fomo.errors import FomoError
 from fomo.running import same
-from fomo.system import ranks
+from fomo.system import joining, ranks, shared_rows
 from fomo.system.ranks import World
 from fomo.testing.processes import on_ranks
 from tests import tiny
@@ -37,12 +37,12 @@ def _gathered() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All rows, the first four of them, and the gradient of this rank's rows, with and without knowing how many."""
     here = ranks.world()
     own = ROWS[here.rows(7)].clone().requires_grad_()
-    rows = ranks.gathered(own, 7)
+    rows = shared_rows.gathered(own, 7)
     (rows * WEIGHTS).square().sum().backward()
-    first = ranks.gathered(ROWS[:4][here.rows(4)])
+    first = shared_rows.gathered(ROWS[:4][here.rows(4)])
     again = own.grad.clone()
     own.grad = None
-    (ranks.gathered(own) * WEIGHTS).square().sum().backward()
+    (shared_rows.gathered(own) * WEIGHTS).square().sum().backward()
     assert torch.equal(again, own.grad)
     return rows.detach(), first, again, ROWS[here.rows(7)] * WEIGHTS[here.rows(7)].square() * 2
 
@@ -59,10 +59,10 @@ def _rehearsed() -> tuple[list[int], list[int]]:
     here = ranks.world()
     counts = (3, 4, 0)
     own = here.share(counts)
-    with FakeTensorMode() as fake, ranks.rehearsing(counts):
+    with FakeTensorMode() as fake, shared_rows.rehearsing(counts):
         rows = fake.from_tensor(torch.zeros(sum(own), 5)).requires_grad_()
-        ranks.gathered(rows).sum().backward()
-        found = [*ranks.gathered(rows).shape, *ranks.gathered(rows[: own[0]]).shape]
+        shared_rows.gathered(rows).sum().backward()
+        found = [*shared_rows.gathered(rows).shape, *shared_rows.gathered(rows[: own[0]]).shape]
         return found, list(rows.grad.shape)
 
 
@@ -73,11 +73,11 @@ def test_a_rehearsal_knows_how_many_rows_there_are() -> None:
 
 def _unsaid() -> str:
     """Of three rows of P and one of D, the second of two ranks has as many up to the end of either."""
-    with FakeTensorMode() as fake, ranks.rehearsing((4, 1, 3)):
+    with FakeTensorMode() as fake, shared_rows.rehearsing((4, 1, 3)):
         rows = fake.from_tensor(torch.zeros(2, 5))
-        assert ranks.gathered(rows, 4).shape == (4, 5)
+        assert shared_rows.gathered(rows, 4).shape == (4, 5)
         try:
-            return f"{len(ranks.gathered(rows))} rows"
+            return f"{len(shared_rows.gathered(rows))} rows"
         except FomoError as error:
             return str(error)
 
@@ -90,7 +90,7 @@ def test_a_rehearsal_does_not_guess_how_many_rows_there_are() -> None:
 def _means() -> list[list[float]]:
     rank = ranks.world().rank
     spread = torch.tensor([1.0 + rank]).expand(3)
-    return [each.tolist() for each in ranks.averaged([spread, torch.arange(6.0).reshape(2, 3).T * rank])]
+    return [each.tolist() for each in shared_rows.averaged([spread, torch.arange(6.0).reshape(2, 3).T * rank])]
 
 
 def test_means_are_those_of_tensors_of_any_form() -> None:
@@ -99,8 +99,8 @@ def test_means_are_those_of_tensors_of_any_form() -> None:
 
 def _exchanges() -> tuple[object, ...]:
     here = ranks.world()
-    mean = ranks.averaged([torch.full((3,), float(here.rank)).T, torch.full((2, 2), 2.0 * here.rank)])
-    turns = [each.tolist() for each in ranks.in_turn(4, lambda number: torch.full((number + 1,), 10 * number))]
+    mean = shared_rows.averaged([torch.full((3,), float(here.rank)).T, torch.full((2, 2), 2.0 * here.rank)])
+    turns = [each.tolist() for each in shared_rows.in_turn(4, lambda number: torch.full((number + 1,), 10 * number))]
     with ranks.alone():
         alone = ranks.world()
     return (
@@ -126,7 +126,7 @@ def test_what_is_exchanged_is_the_same_everywhere() -> None:
 
 
 def test_a_process_of_its_own_exchanges_with_nobody() -> None:
-    assert ranks.gathered(ROWS) is ROWS and ranks.exchanged("a") == ["a"]
+    assert shared_rows.gathered(ROWS) is ROWS and ranks.exchanged("a") == ["a"]
     assert ranks.from_first(lambda: 5) == 5 and ranks.is_first() and ranks.world() == (0, 1)
     ranks.check_same({"the loss": 1.0}, "")
 
@@ -180,7 +180,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     for name, value in {"RANK": "5", "LOCAL_RANK": "2", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert re.search("number 2 on .*, which has 2 GPUs: give --nproc-per-node=2", ranks._take_gpu())
+    assert re.search("number 2 on .*, which has 2 GPUs: give --nproc-per-node=2", joining._take_gpu())
 
 
 @pytest.mark.parametrize(("visible", "taken"), [(None, "1"), ("4,7", "7"), ("GPU-a,GPU-b", "GPU-b")])
@@ -192,7 +192,7 @@ def test_each_process_has_the_gpu_of_its_number(
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert ranks._take_gpu() == ""
+    assert joining._take_gpu() == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
@@ -205,7 +205,7 @@ def test_a_rank_without_a_gpu_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def _shares_a_gpu() -> None:
     torch.cuda.is_available = lambda: True
     torch.cuda.get_device_properties = lambda device: SimpleNamespace(uuid="GPU-1")  # type: ignore[assignment]
-    ranks._check_gpus()
+    joining._check_gpus()
 
 
 def test_two_ranks_on_one_gpu_are_refused() -> None:

@@ -13,7 +13,7 @@ from fomo.config import factory
 from fomo.config.compose import builtin_groups
 from fomo.errors import FomoError
 from fomo.method import Method
-from fomo.system import ranks
+from fomo.system import ranks, shared_rows
 from fomo.testing.checks import Kit
 from fomo.testing.processes import on_ranks
 from fomo.testing.trial import Trial
@@ -67,7 +67,7 @@ class Mean(Method):
     def loss(self, network, batch, loss):
         brightness = batch.images.mean(dim=(1, 2, 3))
         if self.rows_of_all:
-            brightness = ranks.gathered(brightness)
+            brightness = shared_rows.gathered(brightness)
         return loss + 0.1 * brightness.mean() * network.logit_scale
 
 
