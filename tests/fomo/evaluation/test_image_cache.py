@@ -174,8 +174,10 @@ def test_a_file_that_is_not_as_it_was_written_is_decoded_again(
 
 
 def test_a_file_that_is_cut_while_it_is_read_changes_nothing(
-    datasets: dict[str, Dataset], folder: Path, caplog: pytest.LogCaptureFixture
+    datasets: dict[str, Dataset], folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fomo.evaluation.images.IMAGES_AHEAD", 1)  # else all may be read before it is cut
+    monkeypatch.setattr("fomo.evaluation.images.BATCHES_AHEAD", 0)
     whole = digest(datasets)
     pieces = stream(datasets).pieces()
     found = [next(pieces)[1]]
@@ -521,5 +523,7 @@ def test_the_benchmark_runs_at_a_tiny_size(
 ) -> None:
     options = ["--images", "6", "--datasets", "2", "--workers", "0", "--device", "cpu"]
     monkeypatch.setattr("sys.argv", ["evaluation.py", *options])
-    runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "evaluation.py"), run_name="__main__")
+    benchmarks = Path(__file__).parents[3] / "benchmarks"
+    monkeypatch.syspath_prepend(benchmarks)  # as Python has the folder of a script
+    runpy.run_path(str(benchmarks / "evaluation.py"), run_name="__main__")
     assert len(decoded) == 6 and "second to first" in capsys.readouterr().out

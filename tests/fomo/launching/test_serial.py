@@ -60,6 +60,6 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_run(
     (tmp_path / "file").write_text("")
     jobs = [script(1, tmp_path, ""), script(2, tmp_path / "file" / "inner", "")]
     heard = Listener()
-    with pytest.raises(FomoError, match=r"file/inner: nothing can be written there \(Not a directory\)"):
+    with pytest.raises(FomoError, match=r"file/inner/seed=2 cannot be written to \(.*/file is no folder"):
         Serial().launch(jobs, Stop(), heard)
     assert heard.lines == []

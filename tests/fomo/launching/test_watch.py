@@ -100,7 +100,7 @@ def test_folders_are_checked_before_anything_starts(tmp_path: Path) -> None:
     put(tmp_path / "seed=2" / "thesis.tex", "x")
     assert "not empty and holds no run" in refused([good, script(2, tmp_path, "")])
     put(tmp_path / "file", "x")
-    assert "/file: nothing can be written there (File exists)" in refused([good, script(3, tmp_path / "file", "")])
+    assert "/file is no folder of yours)" in refused([good, script(3, tmp_path / "file", "")])
     code = HOLDS.format(folder=str(tmp_path / "seed=4"))
     held = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

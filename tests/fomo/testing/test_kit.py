@@ -291,7 +291,8 @@ BAD: Sequence[tuple[str, type[Method], str]] = (
 
 
 def test_every_check_has_a_plug_in_that_fails_it() -> None:
-    assert {check for check, _, _ in BAD} == set(CHECKS)
+    """That of several processes has its own in ``tests/fomo/training/test_spread.py``."""
+    assert {check for check, _, _ in BAD} == set(CHECKS) - {"processes"}
 
 
 @pytest.mark.parametrize(("check", "method", "why"), BAD, ids=[method.__name__ for _, method, _ in BAD])

@@ -44,7 +44,7 @@ def test_an_error_comes_in_its_turn_and_a_signal_at_once() -> None:
 
 def raw(number: int) -> RawBatch:
     images = torch.full((2, 3, 4, 4), number, dtype=torch.uint8)
-    return RawBatch(images, torch.full((2, 5), number), torch.full((2, 4), number), (1, 1, 0))
+    return RawBatch(images, torch.full((2, 5), number), torch.full((2, 4), number), (1, 1, 0), (1, 1, 0))
 
 
 class Stream:
