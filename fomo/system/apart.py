@@ -38,12 +38,13 @@ def apart(work: Callable[[Argument], Result], argument: Argument, seconds: float
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sending, work, argument), daemon=True)
     with receiving:
-        with sending, shielded():
-            process.start()
         try:
+            with sending, shielded():
+                process.start()  # an interrupt may wait for the end of the shield: the process is there by then
             result, error = _received(receiving, process, seconds)
         except BaseException:
-            kill([process])
+            if process.pid is not None:
+                kill([process])
             raise
     process.kill()
     process.join(ENDING_SECONDS)

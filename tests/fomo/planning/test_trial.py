@@ -1,5 +1,6 @@
 """Steps that are tried on the device before a run are those of a task that has all that a hook may ask for."""
 
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_nothing_is_compiled_once_a_run_is_prepared(
         compiled.append(1)
         return lambda *inputs: (called.append(1), graph.forward(*inputs))[1]
 
-    monkeypatch.setattr(fast, "_compiled", torch.compile(fast._block, dynamic=False, backend=backend))
+    monkeypatch.setattr(fast, "_compiled", cache(partial(torch.compile, fast._block, dynamic=False, backend=backend)))
     monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
     settings = ("model=pocket_vit", "runtime.compile=blocks", f"runtime.deterministic={is_deterministic}")
     sizes = ("budget.steps=14", "batch_ramp=[[192,12]]")
