@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from fomo.planning.rehearsal import start_engine
 from fomo.system.determinism import deterministic
 
 # How long an example takes is a matter of the machine, not of the code under test.
@@ -23,6 +24,7 @@ settings.register_profile("fomo", deadline=None)
 settings.load_profile("fomo")
 
 GPU = torch.cuda.is_available()
+start_engine()  # of the tests that fork processes, any may come after one with fake tensors
 
 
 @pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

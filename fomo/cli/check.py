@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> None:
         "--processes", type=int, default=1, metavar="N", help="also check N processes against one, on the CPU"
     )
     options = parser.parse_intermixed_args(arguments)
+    if options.processes > 1 and options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # with a GPU in sight, torch's backward pass cannot be forked
     console = Console(highlight=False, soft_wrap=True)
 
     def seen(finding: "Finding") -> None:

@@ -10,6 +10,7 @@ real steps again, looks at what the parts hold, and refuses any other cost.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -293,6 +294,15 @@ def _period(optimizer: PeriodicOptimizer) -> int:
     return every
 
 
+@cache
+def start_engine() -> None:
+    """Have autograd look for devices before fake tensors pretend that there is a GPU.
+
+    Else it starts threads for that, and no process that is forked from this one can go backward.
+    """
+    torch.zeros(1, requires_grad=True).sum().backward()
+
+
 def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_precision: bool) -> Cost:
     """Rehearse a method. A few seconds and little memory, whatever the model's size.
 
@@ -304,6 +314,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
     Raises:
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
+    start_engine()
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, norm_in_full_precision():
         rehearsal = _Rehearsal(make_learner(), shape, mixed_precision, fake, memory)
         begin_run = rehearsal.begin_run()

@@ -101,7 +101,7 @@ def one_pool(batch: Batch, pool: int) -> Batch:
     rows = slice(start, start + batch.counts[pool])
     p, d, b = (count if number == pool else 0 for number, count in enumerate(batch.counts))
     cut = {name: getattr(batch, name)[rows] for name in LENT}
-    return replace(batch, counts=(p, d, b), **cut)
+    return replace(batch, counts=(p, d, b), whole=(p, d, b), **cut)
 
 
 def own_rows(batch: Batch) -> Batch:

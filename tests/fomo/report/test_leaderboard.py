@@ -171,7 +171,7 @@ def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: P
         ranked = entries(*runs)
         assert len({(entry.track, entry.label) for entry in ranked}) == len(ranked)
         neither |= {leaf.replace("checkpoint.", "")} if len(ranked) == 1 else set()
-    place = ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
+    place = ("strategy", "device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
     same = {f"runtime.{key}" for key in (*place, *ENGINE)}
     assert neither == {"seed", "run.dir", "resume", "label", "every_steps", "every_minutes", *same}
 
