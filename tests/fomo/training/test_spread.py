@@ -13,11 +13,9 @@ from fomo.config import factory
 from fomo.config.compose import builtin_groups
 from fomo.errors import FomoError
 from fomo.method import Method
-from fomo.model.weights import folded
 from fomo.system import ranks, shared_rows
 from fomo.testing.checks import Kit
 from fomo.testing.processes import on_ranks
-from fomo.testing.require import unlike
 from fomo.testing.trial import Trial
 from fomo.testing.world import config_of, own_rows, world
 
@@ -51,14 +49,6 @@ def test_several_processes_end_where_one_does(overrides: str, tmp_path: Path) ->
     compared = kit(overrides, tmp_path)
     for compared.processes in (2, 3) if overrides in OF_THREE else (2,):
         compared.check_processes()
-
-
-def test_in_single_precision_they_do_too_to_its_rounding(tmp_path: Path) -> None:
-    compared = kit("optimizer=sgd", tmp_path)
-    here = compared.world()
-    alone = compared._together(here)
-    for found in on_ranks(2, partial(compared._together, here)):
-        assert unlike(alone, found, folded(here.model.network), 1e-5) == {}
 
 
 @pytest.mark.parametrize("group", ["trainable", "regularizer", "merging", "optimizer"])
