@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Draft:
-    """A file that is written image by image, in order, and is kept at the end of the block if it is whole.
+    """A file that is written image by image, in order, and is kept when it is closed if it is whole then.
 
     Args:
         cache: where it is kept.
@@ -51,9 +51,6 @@ class Draft:
         self._missing = num_bytes
         self._crc = 0
 
-    def __enter__(self) -> "Draft":
-        return self
-
     def add(self, images: np.ndarray) -> None:
         """Write the next images, uint8 [k, s, s, 3]."""
         if self._file is None:
@@ -67,7 +64,8 @@ class Draft:
         self._crc = zlib.crc32(pixels.data, self._crc)
         self._missing -= pixels.nbytes
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Keep the file, or remove it if images are missing."""
         if self._file is None:
             return
         try:

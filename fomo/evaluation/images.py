@@ -8,8 +8,8 @@ from.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
@@ -130,15 +130,17 @@ class ImageStream:
         feed = Feed(self.decoder, self.runtime, self.decoder.name)
         keeping = Keeping()
         most = max(IMAGES_AHEAD, BATCHES_AHEAD * self.batch_size)
-        with closing(keeping), closing(ReadAhead(self._made_ahead(keeping), _num_images, most, _leave)) as ahead:
+        with closing(keeping), closing(ReadAhead(self._made_ahead(keeping), _num_images, most)) as ahead:
             for begun in ahead:
                 assert isinstance(begun, Begun)
                 images = islice(ahead, len(begun.rows)) if begun.is_ahead else feed(begun.rows)
-                with keeping.of(begun.draft) as keep:
-                    for rows, piece in zip(begun.rows, images, strict=True):
-                        assert isinstance(piece, Tensor)
-                        keep(piece)
-                        yield rows.split, piece
+                for rows, piece in zip(begun.rows, images, strict=True):
+                    assert isinstance(piece, Tensor)
+                    if begun.draft:
+                        begun.draft.add(piece.numpy())
+                    yield rows.split, piece
+                if begun.draft:
+                    keeping.end()
 
     def _made_ahead(self, keeping: "Keeping") -> Iterator[Begun | Tensor]:
         """Of every split that it has begun, and then its images, if they can be made by a thread."""
@@ -164,7 +166,7 @@ class ImageStream:
         num_bytes = len(self.decoder.splits[split]) * 3 * self.decoder.preprocess.size**2
         found = self.cache.find(key, num_bytes, self.decoder.names[split])
         if isinstance(found, Draft):
-            keeping.begin()
+            keeping.begin(found)
         return found
 
     def _decode_here(self, rows: Rows) -> Tensor:
@@ -206,44 +208,41 @@ class Keeping:
     """Decoded images are kept of one split at a time, whoever looks for those of the next one meanwhile."""
 
     def __init__(self) -> None:
-        self._is_free = threading.Event()
-        self._is_free.set()
+        self._draft: Draft | None = None
         self._is_over = False
+        self._changed = threading.Condition()
 
     def awaited(self) -> bool:
         """Whether images of another split may be kept; called where somebody else keeps those of one."""
-        self._is_free.wait()
-        return not self._is_over
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over or self._draft is None)
+            return not self._is_over
 
-    def begin(self) -> None:
-        """A split has a draft, whose images :meth:`of` keeps."""
-        self._is_free.clear()
+    def begin(self, draft: Draft) -> None:
+        """Have the images of a split kept, which somebody adds to its draft, once those of the last one are."""
+        with self._changed:
+            if self.awaited():
+                self._draft = draft
+            else:
+                draft.close()
 
-    @contextmanager
-    def of(self, draft: Draft | None) -> Iterator[Callable[[Tensor], None]]:
-        """What keeps the images of a split, uint8 [k, s, s, 3], in order; without a draft they are not kept."""
-        if draft is None:
-            yield lambda images: None
-            return
-        with draft:
-            yield lambda images: draft.add(images.numpy())
-        self._is_free.set()
+    def end(self) -> None:
+        """All images of the split are added."""
+        with self._changed:
+            if self._draft:
+                self._draft.close()
+            self._draft = None
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """No images are kept any more."""
-        self._is_over = True
-        self._is_free.set()
+        """No images are kept any more; those of a split that is begun are left, wherever that was."""
+        with self._changed:
+            self._is_over = True
+        self.end()
 
 
 def _num_images(item: Begun | Tensor) -> int:
     return len(item) if isinstance(item, Tensor) else 0
-
-
-def _leave(item: Begun | Tensor) -> None:
-    """Keep no images that nobody takes."""
-    if isinstance(item, Begun) and item.draft:
-        with item.draft:
-            pass
 
 
 @torch.inference_mode()

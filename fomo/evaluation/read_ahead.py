@@ -17,16 +17,12 @@ class ReadAhead(Generic[Item]):
         items: Run by the thread.
         weigh: What an item weighs.
         most: The thread goes on while the items that nobody has taken weigh less.
-        leave: Called with every item that nobody takes any more.
     """
 
-    def __init__(
-        self, items: Iterator[Item], weigh: Callable[[Item], int], most: int, leave: Callable[[Item], object]
-    ) -> None:
+    def __init__(self, items: Iterator[Item], weigh: Callable[[Item], int], most: int) -> None:
         self._items = items
         self._weigh = weigh
         self._most = most
-        self._leave = leave
         self._made: deque[Item] = deque()
         self._weight = 0
         self._is_left = False
@@ -52,10 +48,8 @@ class ReadAhead(Generic[Item]):
         """Take no more. The thread ends with the item that it is at."""
         with self._changed:
             self._is_left = True
-            self._changed.notify_all()
-            for item in self._made:
-                self._leave(item)
             self._made.clear()
+            self._changed.notify_all()
 
     def _run(self) -> None:
         try:
@@ -73,7 +67,6 @@ class ReadAhead(Generic[Item]):
         """Have an item taken, and wait until there is room for another one: whether anybody would take that."""
         with self._changed:
             if self._is_left:
-                self._leave(item)
                 return False
             self._made.append(item)
             self._weight += self._weigh(item)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +32,7 @@ from fomo.evaluation.image_cache import Draft, ImageCache, cache_of
 from fomo.evaluation.image_file import CRC_BYTES, Stored, claimed
 from fomo.evaluation.image_key import image_key
 from fomo.evaluation.images import Decoder, ImageStream
+from fomo.evaluation.read_ahead import ReadAhead
 from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
 from fomo.model.preprocess import Preprocess
 from fomo.model.shipped import pocket
@@ -303,7 +305,7 @@ def keep(cache: ImageCache, key: str, num_bytes: int) -> bool:
     found = cache.find(key, num_bytes, key)
     if not isinstance(found, Draft):
         return False
-    with found:
+    with closing(found):
         found.add(np.zeros((1, num_bytes, 1, 1), np.uint8))
     return True
 
@@ -516,6 +518,24 @@ def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
     finally:
         over.set()
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_between_a_split_and_its_images_leaves_no_file(
+    datasets: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    class Interrupted(ReadAhead[Any]):
+        def __next__(self) -> Any:
+            super().__next__()
+            assert len(list(folder.glob(".*.partial"))) == 1
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fomo.evaluation.images.ReadAhead", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        digest(datasets)
+    assert not list(folder.glob(".*.partial"))
+    for thread in threading.enumerate():
+        if thread.name == "read ahead":
+            thread.join(60)  # it ends what it is at
 
 
 def test_the_benchmark_runs_at_a_tiny_size(

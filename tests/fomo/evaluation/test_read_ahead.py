@@ -9,9 +9,9 @@ from fomo.errors import FomoError
 from fomo.evaluation.read_ahead import ReadAhead
 
 
-def of(items: Iterator[int], most: int = 3, left: list[int] | None = None) -> ReadAhead[int]:
+def of(items: Iterator[int], most: int = 3) -> ReadAhead[int]:
     """Each item weighs one."""
-    return ReadAhead(items, lambda item: 1, most, [].append if left is None else left.append)
+    return ReadAhead(items, lambda item: 1, most)
 
 
 def failing() -> Iterator[int]:
@@ -28,10 +28,9 @@ def test_items_come_in_order_and_an_error_in_its_turn() -> None:
             next(ahead)
 
 
-def test_no_more_is_made_than_there_is_room_for_and_what_nobody_takes_is_left() -> None:
+def test_no_more_is_made_than_there_is_room_for_and_the_thread_ends_with_its_user() -> None:
     made: list[int] = []
     third = threading.Event()
-    left: list[int] = []
     ended = threading.Event()
 
     def items() -> Iterator[int]:
@@ -45,12 +44,12 @@ def test_no_more_is_made_than_there_is_room_for_and_what_nobody_takes_is_left() 
             ended.set()
 
     generator = items()
-    ahead = of(generator, left=left)
+    ahead = of(generator)
     assert next(ahead) == 0 and third.wait(60)  # one is taken, so that there is room for one more
     ahead.close()
     for thread in threading.enumerate():
         if thread.name == "read ahead":
             thread.join(60)
-    assert made == [0, 1, 2, 3] and left == [1, 2, 3]
+    assert made == [0, 1, 2, 3]
     del generator, ahead
     assert ended.wait(60)
