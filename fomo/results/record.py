@@ -22,15 +22,15 @@ class Record:
     Args:
         scores: The scores to add evaluations to; they name the folder.
         on_step: Called with task, step and loss after each step that was written.
-        num_ranks: How many processes take the run's steps.
+        processes: How many take the run's steps, and how if there are two ways, as ``8 fsdp``.
         is_first: Whether this one writes; another one keeps the same and writes nothing.
     """
 
-    def __init__(self, scores: Scores, on_step: OnStep, num_ranks: int = 1, is_first: bool = True) -> None:
+    def __init__(self, scores: Scores, on_step: OnStep, processes: str = "1", is_first: bool = True) -> None:
         self.scores = scores
         self._caveats = scores.caveats
         self._on_step = on_step
-        self._num_ranks = [num_ranks]
+        self._processes = [processes]
         self._is_first = is_first
         path = Path(os.devnull) if not is_first else scores.folder / EVENTS
         self._events = path.open("a", encoding="utf-8")
@@ -41,25 +41,25 @@ class Record:
             "events_bytes": os.fstat(self._events.fileno()).st_size,
             "evaluations": [each.to_json() for each in self.scores.evaluations],
             "not_finite": list(map(dict, self.scores.not_finite)),
-            "num_ranks": self._num_ranks,
+            "processes": self._processes,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state: later events are cut off, ``scores.json`` is what it was."""
         if self._is_first:
             self._events.truncate(state["events_bytes"])
-        self._note_ranks(state["num_ranks"])
+        self._note_processes(state["processes"])
         evaluations = tuple(map(Evaluation.read, state["evaluations"]))
         self.scores = replace(self.scores, evaluations=evaluations)
         self._note_lost(state["not_finite"])
         if evaluations:
             self._write_scores()
 
-    def _note_ranks(self, before: Sequence[int]) -> None:
-        now = self._num_ranks[-1:]
-        self._num_ranks = [*before, *(now if now != [*before][-1:] else [])]
-        if len(self._num_ranks) > 1:
-            self._caveats = (*self._caveats, f"processes: {', then '.join(map(str, self._num_ranks))}")
+    def _note_processes(self, before: Sequence[str]) -> None:
+        now = self._processes[-1:]
+        self._processes = [*before, *(now if now != [*before][-1:] else [])]
+        if len(self._processes) > 1:
+            self._caveats = (*self._caveats, f"processes: {', then '.join(self._processes)}")
 
     def _write_scores(self) -> None:
         if self._is_first:

@@ -74,10 +74,11 @@ class Live:
 def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     """The parts at the start of a run in ``folder``."""
     config = prepared.resolved.config
+    processes = f"{world().size}{' fsdp' if config.runtime.strategy == 'fsdp' else ''}"
     return Live(
         known=known(prepared),
         ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
-        record=Record(_no_scores(prepared, folder), progress.step, world().size, is_first()),
+        record=Record(_no_scores(prepared, folder), progress.step, processes, is_first()),
         usage=Usage(config.runtime.device),
         batches=Batches(prepared.maker, prepared.model, config.runtime),
         nonfinite=POLICIES[config.on_nan](config.rewind_every),
