@@ -42,6 +42,9 @@ class Silent:
     def evaluating(self, task: int, dataset: str) -> None:
         """Nothing."""
 
+    def scored(self, task: int, ka: float, zs: float) -> None:
+        """Nothing."""
+
 
 def resolved(*overrides: str) -> Resolved:
     """The tiny experiment's configuration, with overrides."""

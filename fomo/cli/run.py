@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fomo.cli.progress import ProgressBars, ProgressLines
 from fomo.config.compose import compose, study, sweep
 from fomo.config.launching import split
 from fomo.errors import FomoError
@@ -153,9 +154,9 @@ class OnConsole:
         """Turn a spinner."""
         return self._console.status(what)
 
-    def watching(self) -> "ProgressBars":
-        """Draw bars."""
-        return ProgressBars(self._console)
+    def watching(self) -> ProgressBars | ProgressLines:
+        """Draw bars, or print lines where there is no terminal."""
+        return ProgressBars(self._console) if self._console.is_terminal else ProgressLines(self.say)
 
     def heading(self, text: str) -> None:
         """Print it within a rule."""
@@ -185,37 +186,3 @@ class OnConsole:
                 before[:] = [counts]
 
             yield count
-
-
-class ProgressBars(Progress):
-    """Two bars: training steps, and the datasets of the evaluation at hand."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._steps = self.add_task("training", total=None)
-        self._evaluation = self.add_task("evaluating", total=None)
-        self._num_tasks = self._num_datasets = 0
-
-    def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
-        """Set the lengths of the bars."""
-        self._num_tasks = num_tasks
-        self._num_datasets = num_datasets
-        self.update(self._steps, total=num_steps)
-
-    def step(self, task: int, step: int, loss: float) -> None:
-        """Move on by a step."""
-        self.update(self._steps, advance=1, description=f"task {task} of {self._num_tasks}, loss {loss:.3f}")
-
-    def evaluating(self, task: int, dataset: str) -> None:
-        """Move on by a dataset; the bar starts anew with each evaluation."""
-        bar = self.tasks[self._evaluation]
-        if bar.completed >= self._num_datasets or bar.total is None:
-            self.reset(self._evaluation, total=self._num_datasets)
-        self.update(self._evaluation, advance=1, description=f"evaluating after task {task}")

@@ -32,6 +32,9 @@ class Progress(Protocol):
     def evaluating(self, task: int, dataset: str) -> None:
         """A dataset was scored."""
 
+    def scored(self, task: int, ka: float, zs: float) -> None:
+        """All datasets were scored after ``task`` updates; KA and ZS in percent."""
+
 
 @dataclass(frozen=True)
 class Live:

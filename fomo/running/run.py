@@ -66,6 +66,9 @@ class Nobody:
     def evaluating(self, task: int, dataset: str) -> None:
         """Nothing."""
 
+    def scored(self, task: int, ka: float, zs: float) -> None:
+        """Nothing."""
+
 
 def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
     """Run an experiment in its folder to its end, or find it finished; the folder.
@@ -171,6 +174,8 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
             progress.evaluating(task, dataset)
 
         live.score(prepared, deployment, task, seen)
+        point = live.record.scores.points[-1]
+        progress.scored(task, point.ka, point.zs)
 
     experiment = loop.Experiment(
         seed=config.seed,
