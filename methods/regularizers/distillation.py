@@ -29,7 +29,7 @@ def frozen_copy(network: nn.Module) -> nn.Module:
 
 def similarities(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Logits [b, b], images by texts, of unit features [b, d] each and ``scale`` []."""
-    return scale * images @ texts.T
+    return scale * (images @ texts.T)
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
