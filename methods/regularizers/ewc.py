@@ -65,7 +65,7 @@ class EWC(Quadratic):
     """
 
     def __init__(
-        self, strength: float = 100.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
+        self, strength: float = 1.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
     ) -> None:
         at_least("strength", strength, 0)
         at_least("num_samples", num_samples, 2)

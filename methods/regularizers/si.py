@@ -48,7 +48,7 @@ def importance_of(path: fomo.Weights, start: fomo.Weights, end: fomo.Weights, da
 class SI(Quadratic):
     """Hold parameters in proportion to what their moves did for the loss so far. ``strength`` is c, ``damping`` ξ."""
 
-    def __init__(self, strength: float = 10.0, damping: float = 1e-3) -> None:
+    def __init__(self, strength: float = 0.5, damping: float = 1.0) -> None:
         at_least("strength", strength, 0)
         above_zero("damping", damping)
         super().__init__(strength, "importance", "path", "start")
