@@ -259,7 +259,7 @@ def test_vera_starts_at_the_base_model_and_can_leave_it(b: object, d: object) ->
 @pytest.mark.parametrize("rank", [1, 4, 64])
 def test_a_of_lora_is_kaiming_uniform_with_a_of_the_root_of_the_rank(rank: int) -> None:
     """±√(6/((1 + r)·n)): at rank 64 and n = 96 ±0.031, where a = √5 would give ±0.102."""
-    found = LowRank(matrix_of(torch.zeros(128, 96)), rank, 1.0, drawn()).A
+    found = LowRank(matrix_of(torch.zeros(128, 96)), rank, 1.0, drawn()).A.detach()
     expected = torch.empty(4096, 96)
     nn.init.kaiming_uniform_(expected, a=math.sqrt(rank))
     bound = math.sqrt(6 / ((1 + rank) * 96))
