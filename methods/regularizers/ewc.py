@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
-from methods.regularizers.quadratic import Quadratic, at_least, trained
+from methods.regularizers.quadratic import Quadratic, at_least, beside, on_host, trained
 
 
 def fisher(
@@ -81,6 +81,6 @@ class EWC(Quadratic):
         """Take F_t on the task's new data: F ← γF + F_t, θ* ← θ."""
         importance = fisher(network, task.update_batches(self.batch_size, self.num_samples), task.autocast)
         for name, before in self.kept["importance"].items():
-            importance[name].add_(before, alpha=self.decay)
-        self.kept["importance"] = importance
+            importance[name].add_(beside(before, importance[name]), alpha=self.decay)
+        self.kept["importance"] = on_host(importance)
         self.anchor(network)
