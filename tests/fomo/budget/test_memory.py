@@ -5,7 +5,6 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fomo.budget.flops import counted
 from fomo.budget.memory import PeakMemory, fake_copy, mixed_precision, norm_in_full_precision
 from fomo.model.shipped import pocket
 from tests.fomo.budget import settings
@@ -71,38 +70,13 @@ def test_a_fake_copy_has_the_shapes_and_leaves_the_network_alone() -> None:
 
 
 # Roth et al. 2024: GiB as the driver shows them on an A100, context and cache included.
-PUBLISHED_FULL, PUBLISHED_LOCKED_TEXT = 46.5917, 37.5761
-
-
-ROWS = {  # Roth et al. 2024: GFLOPs (None: with the Fisher pass at every step), memory, and how far we are from each
-    "locked_text": (57_254.6183, 37.5761, 1e-8, 0.05),
-    "locked_image": (27_176.6698, 11.885, 1e-5, 0.11),  # a product of 512³; context and cache weigh most in it
-    "lnfit": (43_165.5968, 30.557, 1e-8, 0.05),
-    "lora": (54_479.2515, 40.545, 1e-8, 0.05),
-    "si": (63_394.7585, 46.652, 1e-8, 0.05),
-    "ewc": (None, 47.207, 0.0, 0.05),
-}
-
-
-@pytest.mark.parametrize("method", ROWS)
-def test_published_rows_and_how_far_from_them_we_are(method: str) -> None:
-    gflops, memory, exact, near = ROWS[method]
-    assert exact is not None and near is not None and memory is not None
-    sizes = [60_000] * 3 if method == "ewc" else [60] * 3  # the penalty is there from the second task on
-    found = settings.cost(*settings.PUBLISHED, f"method={method}", num_samples=sizes)
-    step = found.tasks[-1].ordinary
-    assert step is not None
-    assert gflops is None or counted(step) / 1e9 == pytest.approx(gflops, rel=exact)
-    full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
-    assert found.peak_bytes / full == pytest.approx(memory / PUBLISHED_FULL, rel=near)
+PUBLISHED_FULL = 46.5917
 
 
 def test_published_memory() -> None:
     full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
     assert full == settings.cost(*settings.PUBLISHED).peak_bytes, "the reference is the preset finetune"
     assert full / GIB == pytest.approx(PUBLISHED_FULL, rel=0.1)
-    locked = settings.cost(*settings.PUBLISHED, "method=locked_text").peak_bytes
-    assert locked / full == pytest.approx(PUBLISHED_LOCKED_TEXT / PUBLISHED_FULL, rel=0.05)
 
 
 def test_checkpointing_trades_memory_for_flops() -> None:
