@@ -93,7 +93,7 @@ def test_weight_is_the_share_of_the_old_model(weight: float) -> None:
 
 
 def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
-    prepared = tiny.prepared("method=lora_ema", "model=pocket_vit")
+    prepared = tiny.prepared("method=lora_ema", "model=pocket")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
     methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))
@@ -108,7 +108,7 @@ def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
 
 
 def test_adapters_are_kept_where_training_goes_on_and_come_back_from_deployment_as_they_were() -> None:
-    prepared = tiny.prepared("method=ft_merge", "trainable=lora", "model=pocket_vit")
+    prepared = tiny.prepared("method=ft_merge", "trainable=lora", "model=pocket")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
     methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))

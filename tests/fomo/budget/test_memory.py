@@ -58,7 +58,7 @@ def test_layer_norm_is_in_full_precision_as_cuda_takes_it() -> None:
 
 
 def test_a_fake_copy_has_the_shapes_and_leaves_the_network_alone() -> None:
-    network = pocket("pocket").network
+    network = pocket("pocket_resnet").network
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         copied = fake_copy(network, fake)

@@ -96,7 +96,7 @@ def test_a_run_that_was_cut_is_the_run_that_was_not(
 OTHERS = [
     ("method=offline_merge",),
     ("regularizer=[ewc,si]", "regularizer.ewc.num_samples=60"),
-    ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket_vit"),
+    ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket"),
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
     ("method=frozen",),
 ]
