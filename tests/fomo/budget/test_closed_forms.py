@@ -10,7 +10,7 @@ from fomo.model.shipped import pocket
 from tests.fomo.budget import settings
 
 BATCH, JOINT, PATCH = 24, 128, 8
-IMAGE, TEXT = (128, 4, 17), (64, 2, 16)
+IMAGE, TEXT = (128, 4, 17), (64, 2, 32)
 """Towers of ``pocket``: width d, layers, tokens n."""
 SIMILARITIES = 2 * BATCH**2 * JOINT
 """One product of all images with all texts."""

@@ -49,7 +49,7 @@ def draw_text(texts: Sequence[str], fonts: Sequence[str], height: float, rng: Ge
     upper = len(texts[label]) > 1 and rng.random() < 0.5
     text = texts[label].upper() if upper else texts[label]
     size = height / max(1.0, 0.85 * len(text))
-    name = fonts[rng.integers(len(fonts))]
+    name = fonts[int(rng.integers(len(fonts)))]
     image = canvas.finish(canvas.glyph(rng, text, name, ink.color, sheet, size, 15))
     return Picture(image, (ink.name, f"{ground.name} background"))
 
