@@ -88,9 +88,9 @@ def _color(rng: Generator, label: int) -> Image.Image:
 
 
 def _letter(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng, 150)
+    ink, ground = color_pair(rng, 180)
     name = UNSEEN_FONTS[rng.integers(len(UNSEEN_FONTS))]
-    return finish(glyph(rng, LETTERS[label], name, ink, noise(rng, ground, strength=20)))
+    return finish(glyph(rng, LETTERS[label], name, ink, noise(rng, ground, strength=12), 0.82, 8))
 
 
 def _count(rng: Generator, label: int) -> Image.Image:
