@@ -149,7 +149,7 @@ def main() -> None:
     gpus = torch.cuda.device_count()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--model", default="ViT-B-16" if gpus > 1 else "pocket_vit")
+    parser.add_argument("--model", default="ViT-B-16" if gpus > 1 else "pocket")
     parser.add_argument("--batch-size", type=int, default=512 if gpus > 1 else 128)
     parser.add_argument("--steps", type=int, default=5, help="of each kind in a round")
     parser.add_argument("--rounds", type=int, default=7)

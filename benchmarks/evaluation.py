@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--datasets", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--model", default="pocket_vit")
+    parser.add_argument("--model", default="pocket")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     weights = [] if options.model.startswith("pocket") else ["model.pretrained=null"]

@@ -263,7 +263,7 @@ def main() -> None:
     on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if on_gpu else "cpu")
-    parser.add_argument("--model", default="ViT-B-16" if on_gpu else "pocket_vit")
+    parser.add_argument("--model", default="ViT-B-16" if on_gpu else "pocket")
     parser.add_argument("--batch-size", type=int, default=512 if on_gpu else 4)
     parser.add_argument("--repeats", type=int, default=8 if on_gpu else 2)
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS) if on_gpu else ["fomo"], choices=VARIANTS)

@@ -35,7 +35,7 @@ from fomo.training.step import Learner
 
 YARDSTICK = "finetune"
 BARS = {"lnfit": 1.0, "bitfit": 1.0, "lora": 1.1}
-SETTING = ("model=pocket_vit", "budget=steps", "budget.steps=6000")
+SETTING = ("model=pocket", "budget=steps", "budget.steps=6000")
 
 
 @dataclass

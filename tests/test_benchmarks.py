@@ -19,7 +19,7 @@ def test_the_benchmark_of_a_gpu_runs_on_a_cpu() -> None:
 
 
 def test_the_benchmark_of_several_devices_runs_on_cores() -> None:
-    tiny = ("--processes", "2", "--model", "pocket_vit", "--batch-size", "8", "--steps", "1", "--rounds", "2")
+    tiny = ("--processes", "2", "--model", "pocket", "--batch-size", "8", "--steps", "1", "--rounds", "2")
     script = SCRIPT.with_name("devices.py")
     done = subprocess.run([sys.executable, str(script), *tiny], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

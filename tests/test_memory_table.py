@@ -38,7 +38,7 @@ def test_the_table_tells_what_is_beyond_the_bar(
 ) -> None:
     monkeypatch.setattr(memory, "measures_of", lambda jobs: [measures.measured if on_gpu else None] * len(jobs))
     monkeypatch.setattr(memory.torch.cuda, "get_device_name", lambda: "a card")
-    arguments = ["--out", str(tmp_path / "table.txt"), "model=pocket_vit", "batch_size=8", "method=lora,ewc,zscl"]
+    arguments = ["--out", str(tmp_path / "table.txt"), "model=pocket", "batch_size=8", "method=lora,ewc,zscl"]
     if on_gpu:
         with pytest.raises(SystemExit) as stopped:
             memory.main(arguments)

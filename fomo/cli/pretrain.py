@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   fomo pretrain                                     the shipped base model again, in pretrained/pocket
-  fomo pretrain model=pocket_vit out=DIR            the other one; then fomo run model=pocket_vit model.folder=DIR
+  fomo pretrain model=pocket_resnet out=DIR         the other one; then fomo run model=pocket_resnet model.folder=DIR
   fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json"""
 
 

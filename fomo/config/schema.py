@@ -14,7 +14,7 @@ from fomo.budget import Budget
 from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.evaluation.zero_shot import EvaluationConfig
-from fomo.results.config_file import comparable
+from fomo.results.config_file import check_score_version, comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
@@ -24,6 +24,7 @@ from fomo.system.checks import is_count
 from fomo.system.digest import json_digest
 from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
+from fomo.version import FIRST_SCORE_VERSION
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
 RESUME = ("auto", "must", "never", "again")
@@ -75,8 +76,10 @@ class Config:
     on_nan: str = "stop"
     rewind_every: int = 100
     label: str = ""
+    score_version: str = FIRST_SCORE_VERSION
 
     def __post_init__(self) -> None:
+        check_score_version(self.score_version, "the configuration")
         check_choice("value of resume", self.resume, RESUME)
         check_choice("value of on_nan", self.on_nan, POLICIES)
         for name in ("num_tasks", "batch_size", "rewind_every"):

@@ -15,7 +15,7 @@ from fomo.training.step import contrastive
 
 LEAST_TIMES = 3
 """Whatever the seconds."""
-MODEL = "pocket_vit"
+MODEL = "pocket"
 ROWS = 32
 SIDE = {"cpu": 512, "cuda": 4096}
 """Of the matrices, by kind of device."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from open_clip.model import CLIP
@@ -26,6 +27,7 @@ class ClipModel:
         preprocess: images to pixels as the image tower was trained on them.
         caveats: what a score of this model has to be read with, as :data:`RANDOM_BASE`.
         architecture: open_clip's configuration of the network; empty where it is not known.
+        merges: the file of the byte pairs that the tokenizer merges, where it has one of its own.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ClipModel:
     preprocess: Preprocess
     caveats: tuple[str, ...] = ()
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    merges: Path | None = None
 
     @property
     def image_size(self) -> int:

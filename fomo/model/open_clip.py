@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -18,6 +19,7 @@ from fomo.model.names import LOCAL, UNSAID
 from fomo.model.options import Options
 from fomo.model.preprocess import Preprocess, preprocess_of
 from fomo.model.sources import (
+    CONFIG,
     Origin,
     Values,
     fetched,
@@ -78,11 +80,29 @@ def pretrained_clip(
             _load(network, name, str(pretrained), origin, options)
         if image_size is not None and _is_timm(config):
             network.visual.set_input_size(image_size)  # interpolates timm's positions once the weights are in
-        local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
-        tokenizer = open_clip.get_tokenizer(local, context_length=context_length)
+        merges = _own_merges(name, config)
+        tokenizer = _tokenizer(name, context_length, merges)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
     caveats = (RANDOM_BASE,) if pretrained is None else () if stored is None else stored.caveats
-    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats, _as_built(config, options))
+    return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats, _as_built(config, options), merges)
+
+
+def _own_merges(name: str, config: Values) -> Path | None:
+    """The file of the byte pairs that a tokenizer of its own merges: it lies beside the configuration that names it."""
+    named = (config["text_cfg"].get("tokenizer_kwargs") or {}).get("bpe_path")
+    folder = folder_of(name)
+    if named is None or folder is None:
+        return None
+    path = folder / Path(str(named)).name
+    if not path.is_file():
+        raise FomoError(f"{folder / CONFIG} names the merges '{named}' of its tokenizer, which are not beside it.")
+    return path
+
+
+def _tokenizer(name: str, context_length: int | None, merges: Path | None) -> Any:
+    local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
+    own = {} if merges is None else {"bpe_path": str(merges)}
+    return open_clip.get_tokenizer(local, context_length=context_length, **own)
 
 
 def _refuse_two_weights(folder: str | None, name: str, pretrained: str | None) -> None:

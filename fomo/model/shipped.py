@@ -1,17 +1,15 @@
 """The pocket bases that ship with the package, or models of their architecture with other weights in a folder."""
 
 from collections.abc import Mapping
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.model import CLIP
 from torch import Tensor
 
-from fomo import rng
 from fomo.errors import FomoError, unknown
 from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
 from fomo.model.fit import load_fitting
@@ -24,8 +22,9 @@ from fomo.model.weight_files import read_weights
 from fomo.results.layout import WEIGHTS
 from fomo.system.reading import read_json
 
-EMBEDDING = "token_embedding.weight"
 COMPACT = "model.safetensors"
+MERGES = MODELS / "merges.txt.gz"
+"""The first 510 byte pairs that CLIP merges: with the bytes and two ends of texts 1,024 tokens."""
 
 
 def read_config(name: str) -> dict[str, Any]:
@@ -82,9 +81,7 @@ def _form_in(folder: str | Path, stored: Stored, name: str, config: dict[str, An
 def _untrained(config: Mapping[str, Any]) -> CLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = _architecture(config, "cpu")
-    network.token_embedding.weight.data = _initial_embedding(*network.token_embedding.weight.shape).clone()
-    return network
+        return _architecture(config, "cpu")
 
 
 def _architecture(config: Mapping[str, Any], device: str) -> CLIP:
@@ -92,44 +89,26 @@ def _architecture(config: Mapping[str, Any], device: str) -> CLIP:
         return CLIP(config["embed_dim"], dict(config["vision_cfg"]), dict(config["text_cfg"]))
 
 
-@lru_cache(1)
-def _initial_embedding(num_tokens: int, width: int) -> Tensor:
-    """Drawn once, as that takes longer than all else about a shipped model; to be copied before it is changed."""
-    drawn = rng.generator(0, "token_embedding").standard_normal((num_tokens, width), dtype=np.float32)
-    return torch.from_numpy(drawn * 0.02)
-
-
 @cache
 def _tokenizer(context_length: int) -> open_clip.SimpleTokenizer:
-    """CLIP's tokenizer; reading its merges takes longer than reading the weights."""
-    return open_clip.SimpleTokenizer(context_length=context_length)
+    """CLIP's tokenizer with the first of its merges: what is merged later stays in pieces."""
+    return open_clip.SimpleTokenizer(str(MERGES), context_length=context_length)
 
 
 def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[str, ...] = ()) -> ClipModel:
     tokenizer = _tokenizer(network.context_length)
     preprocess = Preprocess(config["vision_cfg"]["image_size"], tuple(config["mean"]), tuple(config["std"]))
     architecture = {key: config[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
-    return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats, architecture)
+    return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats, architecture, MERGES)
 
 
 def compact(network: CLIP) -> dict[str, Tensor]:
-    """The weights to ship: fp16, and of the token embedding only the rows that training changed.
-
-    The rows left out are the seeded initial ones, which :func:`pocket` draws again.
-    """
-    state = {k: v.half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
-    weight = network.token_embedding.weight.detach()
-    rows = (weight != _initial_embedding(*weight.shape)).any(dim=1).nonzero().flatten()
-    del state[EMBEDDING]
-    return state | {"token_embedding.rows": rows.int(), "token_embedding.values": weight[rows].half()}
+    """The weights to ship, in fp16."""
+    return {k: v.half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
 
 
 def _load_compact(network: CLIP, stored: dict[str, Tensor], what: str) -> None:
-    weight = _initial_embedding(*network.token_embedding.weight.shape).clone()
-    if not {"token_embedding.rows", "token_embedding.values"} <= stored.keys():
-        raise FomoError(f"{what}: weights as `fomo pretrain` writes them are expected.")
-    weight[stored.pop("token_embedding.rows").long()] = stored.pop("token_embedding.values").float()
-    result = network.load_state_dict({k: v.float() for k, v in stored.items()} | {EMBEDDING: weight}, strict=False)
+    result = network.load_state_dict({k: v.float() for k, v in stored.items()}, strict=False)
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
     if missing or result.unexpected_keys:
         listed = [*(f"{key} missing" for key in missing), *(f"{key} left over" for key in result.unexpected_keys)]

@@ -15,18 +15,20 @@ from fomo.model.sources import CONFIG
 from fomo.results.card import read_card
 from fomo.results.layout import CARD, CHECKPOINTS, NETWORK, WEIGHTS
 from fomo.results.layout import CONFIG as RUN_CONFIG
-from fomo.system.writing import write_json
+from fomo.system.writing import write_bytes, write_json
 
 EXPECTED = "expected is the folder of a finished run, or one that `fomo pretrain` wrote"
 
 
 def write_form(folder: Path, model: ClipModel) -> None:
-    """Write what belongs to the weights that lie in ``folder``: architecture and preprocessing.
+    """Write what belongs to the weights that lie in ``folder``: architecture, preprocessing, merges of its own.
 
     Nothing is written for a model whose architecture is not known: one that a guest built.
     """
     if model.architecture:
         write_json(folder / CONFIG, {"model_cfg": dict(model.architecture), "preprocess_cfg": asdict(model.preprocess)})
+    if model.merges is not None:
+        write_bytes(folder / model.merges.name, model.merges.read_bytes())
 
 
 @dataclass(frozen=True)

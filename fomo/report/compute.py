@@ -4,7 +4,7 @@ from fomo.results.ledger import GIGA, LedgerFile
 
 
 def compute_line(ledger: LedgerFile) -> str:
-    """What was spent: ``360 of 360 steps, 1,910.3 of 1,920 MAFs (GFLOPs)``."""
+    """What was spent: ``360 of 360 steps, 4,829.9 of 4,840 MAFs (GFLOPs)``."""
     lost = f" ({ledger.lost_steps} lost)" if ledger.lost_steps else ""
     steps = f"{ledger.charged.steps} of {ledger.planned.steps} steps{lost}"
     if ledger.unit == "total_mafs":

@@ -139,14 +139,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
-    """What runs of one track share: the stream and its order, number of updates, datasets and the data in them, base
-    model, precision, and prompts and subset of the evaluation.
+    """What runs of one track share: the score version, the stream and its order, number of updates, datasets and the
+    data in them, base model, precision, and prompts and subset of the evaluation.
 
     Whatever else differs is a choice of the method, and in the label. What an older run does not say is left out.
     """
     names = hashlib.sha256("\n".join(sorted(scores.datasets)).encode()).hexdigest()[:6]
-    parts = [scores.stream.name, f"{scores.num_tasks} updates", *_setting(card, values.get("stream", {}))]
-    parts += [f"datasets {names}"]
+    parts = [scores.stream.name, f"scores {scores.score_version}", f"{scores.num_tasks} updates"]
+    parts += [*_setting(card, values.get("stream", {})), f"datasets {names}"]
     parts += [f"data {scores.stream.data_sha256[:6]}"] if scores.stream.data_sha256 else []
     parts += [f"base {card.base_sha256[:6]}"] if card.base_sha256 else []
     parts += _precision(values["runtime"])

@@ -8,6 +8,7 @@ from fomo.errors import FomoError
 from fomo.results.layout import CONFIG
 from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
+from fomo.version import SCORE_VERSION
 
 UNCOMPARED = ("run", "label", "resume", "checkpoint")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
@@ -34,6 +35,24 @@ def read_config(run: Path) -> dict[str, Any]:
     if not whole or not isinstance(values.get("label", ""), str):
         raise FomoError(f"{path}: not the configuration of a run.")
     return dict(values)
+
+
+def check_score_version(found: object, where: str) -> None:
+    """Refuse what belongs to scores that this version does not give.
+
+    Args:
+        found: the score version that ``where`` says, or the first where it says none.
+        where: what it is about, for the error.
+
+    Raises:
+        FomoError: it is another than :data:`fomo.version.SCORE_VERSION`.
+    """
+    if found != SCORE_VERSION:
+        raise FomoError(
+            f"{where} is of score version {found}, and this is {SCORE_VERSION}: datasets, pool or models are others, "
+            "and no run goes on from one to the other. `fomo score` and `fomo report` show old results; to run it "
+            "anew, give its choices to `fomo run` and another run.dir."
+        )
 
 
 def sha256_without_seed(values: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from fomo.checkpoint.files import Checkpoint, Damaged, latest, read
 from fomo.config.schema import Resolved
 from fomo.errors import FomoError
-from fomo.results.config_file import comparable, differences, read_config
+from fomo.results.config_file import check_score_version, comparable, differences, read_config
 from fomo.results.layout import CARD, CHECKPOINTS, CONFIG, EVENTS, FILES, WORK, refuse_odd_files
 from fomo.results.stream import StreamFile
 from fomo.running.prepared import Prepared
@@ -22,6 +22,7 @@ from fomo.running.resume import refuse_other
 from fomo.system.lock import LOCK, locked
 from fomo.system.ranks import from_first, is_first, together, world
 from fomo.system.writing import scratch_of, write_text
+from fomo.version import FIRST_SCORE_VERSION
 
 
 class FolderState(Enum):
@@ -104,6 +105,8 @@ def state_of(folder: Path, resolved: Resolved) -> FolderState:
         raise FomoError(f"resume=never: run.dir={folder} is not empty. Choose another run.dir, resume=auto or again.")
     if not (folder / CONFIG).is_file():
         raise FomoError(f"run.dir={folder} is not empty and holds no run: choose another folder.")
+    found = read_config(folder).get("score_version", FIRST_SCORE_VERSION)
+    check_score_version(found, f"the run in run.dir={folder}")
     changed = _changed(folder, resolved)
     if changed:
         shown = "; ".join(changed[:5]) + ("; …" if len(changed) > 5 else "")

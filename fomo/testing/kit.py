@@ -58,7 +58,7 @@ def conformance(
 
     Args:
         method: The class.
-        overrides: Choose what stands beside it and the model, as in ``trainable=lora model=pocket_vit``.
+        overrides: Choose what stands beside it and the model, as in ``trainable=lora model=pocket``.
         settings: The arguments of its constructor.
         device: Where everything computes, as torch names it; ``auto``: on a GPU where there is one.
         seen: Hears of every check when it is done.

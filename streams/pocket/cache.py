@@ -59,7 +59,7 @@ def cache_root() -> Path:
 def fingerprint() -> str:
     """Hash of the drawing code and of the versions of what it draws with."""
     here = Path(__file__).parent  # pretraining looks at the images and draws none
-    drawing = sorted([*here.glob("*.py"), *(here / "drawings").glob("*.py")])
+    drawing = sorted([*here.glob("*.py"), *(here / "drawings").rglob("*.py")])
     sources = [*drawing, Path(rng.__file__)]
     versions = [f"{name}={version(name)}" for name in ("numpy", "pillow", "matplotlib", "scikit-learn")]
     content = b"\0".join([path.read_bytes() for path in sources] + [text.encode() for text in versions])
@@ -129,7 +129,7 @@ def draw_block(wanted: DrawingRequest, start: int) -> Block:
     indices = range(start, min(start + BLOCK, wanted.size))
     if wanted.dataset == POOL:
         rows = [pool_sample(index) for index in indices]
-        return _pixels([row[0] for row in rows]), sets.pool_targets(rows), [[row[1]] for row in rows]
+        return _pixels([row.image for row in rows]), sets.pool_targets(rows), [[row.caption] for row in rows]
     if wanted.dataset == "pocket_digits":
         images, labels = digits_split(wanted.split)
         chosen = [(images[index], int(labels[index])) for index in indices]

@@ -137,7 +137,7 @@ def test_temperature_is_clamped_only_on_request(scale: float, limit: float | Non
 
 
 def test_bf16_trains_too(tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run", "runtime.precision=bf16", "method=lora_ema", "model=pocket_vit")
+    run = tiny.run(tmp_path / "run", "runtime.precision=bf16", "method=lora_ema", "model=pocket")
     assert read_scores(run).finished
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fomo.results.scores import read_scores
 
 FILE = Path(__file__).parent / "tiny.json"
-CASES = ("method=finetune", "method=locked_text", "method=lora_ema model=pocket_vit", "method=ema_merge seed=0")
+CASES = ("method=finetune", "method=locked_text", "method=lora_ema model=pocket", "method=ema_merge seed=0")
 
 
 def measured(run: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fomo.testing import conformance_of
 
 # Beside the presets: penalties on an adapter's own parameters, and the transformer as image tower.
 BESIDE = [
-    "method=ewc trainable=lora regularizer.num_samples=24 model=pocket_vit",
+    "method=ewc trainable=lora regularizer.num_samples=24 model=pocket",
     "method=si trainable=dora",
     "method=zscl trainable=vera",
 ]

@@ -34,7 +34,7 @@ def seeded() -> Iterator[None]:
         yield
 
 
-def attached(kind: str = "lora", model: str = "pocket_vit", **options: Any) -> nn.Module:
+def attached(kind: str = "lora", model: str = "pocket", **options: Any) -> nn.Module:
     network: nn.Module = tiny.prepared(f"model={model}").model.network
     method = KINDS[kind](**options)
     method.begin_run(network, 0)
@@ -146,13 +146,13 @@ def test_a_row_of_zeros_stays_a_number_in_dora() -> None:
 @pytest.mark.parametrize("placement", ["paper", "all"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_starts_at_the_base_model(kind: str, placement: str) -> None:
-    base = tiny.prepared("model=pocket_vit").model.network.state_dict()
+    base = tiny.prepared("model=pocket").model.network.state_dict()
     for name, value in weights.folded(attached(kind, placement=placement)).items():
         assert torch.equal(value, base[name]), name
 
 
 @pytest.mark.parametrize("placement", ["paper", "all"])
-@pytest.mark.parametrize("model", ["pocket", "pocket_vit"])
+@pytest.mark.parametrize("model", ["pocket_resnet", "pocket"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_merged_equals_unmerged(kind: str, model: str, placement: str) -> None:
     network = attached(kind, model, placement=placement).eval()
@@ -181,7 +181,7 @@ def test_gradients_reach_every_update_and_nothing_else(kind: str, placement: str
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
     assert reached == trainable and {name.rsplit(".", 1)[-1] for name in trainable} == TRAINED[kind]
     adapted = {(m.name, m.weight) for m in matrices(network, placement)}
-    plain = tiny.prepared("model=pocket_vit").model.network
+    plain = tiny.prepared("model=pocket").model.network
     assert adapted == {(m.name, m.weight) for m in matrices(plain, placement)}  # the same, attached or not
     assert len(trainable) == len(TRAINED[kind]) * len(adapted)
 
@@ -195,7 +195,7 @@ def test_vera_shares_one_pair_that_the_seed_gives_and_no_file_keeps() -> None:
     assert len({update.A.shape for update in first}) > 1  # sliced to what each weight needs
     assert torch.equal(first[0].A, again[0].A) and torch.equal(first[0].B, again[0].B)
     assert all(set(update.state_dict()) == {"b", "d"} for update in first)
-    other = tiny.prepared("model=pocket_vit").model.network
+    other = tiny.prepared("model=pocket").model.network
     method = VeRA(placement="all")
     method.begin_run(other, 1)
     method.begin_task(other, fomo.Task(1, 2, 3, seed=1))
@@ -203,7 +203,7 @@ def test_vera_shares_one_pair_that_the_seed_gives_and_no_file_keeps() -> None:
 
 
 def test_paper_placement_is_qkv_and_c_proj_of_both_towers() -> None:
-    network = tiny.prepared("model=pocket_vit").model.network
+    network = tiny.prepared("model=pocket").model.network
     paper = {f"{m.name}.{m.weight}": m.blocks for m in matrices(network, "paper")}
     blocks = [f"{tower}transformer.resblocks" for tower in ("", "visual.")]
     expected: dict[str, int] = {}
@@ -280,5 +280,5 @@ def test_a_model_without_linear_maps_is_refused() -> None:
 @pytest.mark.parametrize("method", ["lora", "dora", "vera"])
 def test_looking_for_the_matrices_computes_no_weight(method: str) -> None:
     """Else every start of a task would cost a product, and be charged for it."""
-    cost = settings.cost(f"method={method}", "model=pocket_vit", "batch_size=4", num_samples=[9, 9, 9])
+    cost = settings.cost(f"method={method}", "model=pocket", "batch_size=4", num_samples=[9, 9, 9])
     assert all(not task.begin and not task.end for task in cost.tasks[1:])

@@ -107,7 +107,7 @@ def test_task_arithmetic_in_a_running_merge_is_the_sum_of_all_task_vectors() -> 
 
 
 def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
-    prepared = tiny.prepared("method=lora_ema", "model=pocket_vit")
+    prepared = tiny.prepared("method=lora_ema", "model=pocket")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
     methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))
@@ -122,7 +122,7 @@ def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
 
 
 def test_adapters_are_kept_where_training_goes_on_and_come_back_from_deployment_as_they_were() -> None:
-    prepared = tiny.prepared("method=ft_merge", "trainable=lora", "model=pocket_vit")
+    prepared = tiny.prepared("method=ft_merge", "trainable=lora", "model=pocket")
     network, methods = prepared.model.network, prepared.methods
     base = weights.folded(network)
     methods.each("begin_task", network, fomo.Task(1, 2, 1, seed=0))

@@ -48,7 +48,7 @@ def test_every_preset_has_a_row_here() -> None:
     assert sorted(TRAINED) == sorted(groups()["method"])
 
 
-@pytest.mark.parametrize("model", ["pocket", "pocket_vit"])
+@pytest.mark.parametrize("model", ["pocket_resnet", "pocket"])
 @pytest.mark.parametrize("method", TRAINED)
 def test_a_method_changes_what_it_says_and_nothing_else(method: str, model: str, tmp_path: Path) -> None:
     base = tiny.snapshot(tiny.prepared(f"model={model}").model.network)

@@ -52,7 +52,7 @@ def test_decay_matrices_makes_two_groups(make: Callable[..., torch.optim.Optimiz
 
 
 def test_decay_matrices_spares_norms_biases_embeddings_and_temperature() -> None:
-    named = dict(tiny.prepared("model=pocket_vit").model.network.named_parameters())
+    named = dict(tiny.prepared("model=pocket").model.network.named_parameters())
     decayed = {name for name, parameter in named.items() if decays(name, parameter)}
     assert "visual.conv1.weight" in decayed and "transformer.resblocks.0.attn.in_proj_weight" in decayed
     spared = set(named) - decayed
@@ -78,7 +78,7 @@ def test_decay_matrices_spares_the_tables_and_tokens_of_other_libraries() -> Non
 @pytest.mark.parametrize("trainable", ["lnfit", "bitfit", "lora"])
 def test_galore_with_nothing_to_project_is_refused(trainable: str) -> None:
     with pytest.raises(fomo.FomoError, match=r"no matrix has a smaller side above 16.*optimizer=adamw"):
-        settings.cost("optimizer=galore", f"trainable={trainable}", "batch_size=4", "model=pocket_vit")
+        settings.cost("optimizer=galore", f"trainable={trainable}", "batch_size=4", "model=pocket")
 
 
 def test_a_step_is_adamw() -> None:

@@ -25,7 +25,7 @@ from methods.trainable import Trainable
 from tests import tiny
 from tests.methods.steps import step
 
-NETWORK = tiny.prepared("model=pocket_vit").model.network
+NETWORK = tiny.prepared("model=pocket").model.network
 
 
 def base(what: str = "full") -> nn.Module:

@@ -35,7 +35,7 @@ def state_of(name: str) -> Weights:
     return {key: (value[: rows[key]] if value.ndim else value).clone() for key, value in state.items()}
 
 
-@pytest.fixture(scope="module", params=["pocket", "pocket_vit"])
+@pytest.fixture(scope="module", params=["pocket_resnet", "pocket"])
 def base(request: pytest.FixtureRequest) -> Weights:
     return state_of(request.param)
 
@@ -401,7 +401,7 @@ def test_the_bounds_of_trimming_are_kept(low: float) -> None:
 
 
 def test_layer_numbers_of_both_towers() -> None:
-    place = positions(state_of("pocket_vit"))  # 4 blocks see, 2 read
+    place = positions(state_of("pocket"))  # 4 blocks see, 2 read
     for name, expected in (
         ("visual.conv1.weight", 0), ("visual.positional_embedding", 0), ("visual.ln_pre.weight", 0),
         ("visual.transformer.resblocks.0.ln_1.weight", 0), ("visual.transformer.resblocks.1.mlp.c_fc.bias", 1 / 3),
@@ -410,7 +410,7 @@ def test_layer_numbers_of_both_towers() -> None:
         ("transformer.resblocks.1.ln_1.bias", 1), ("text_projection", 0), ("logit_scale", 0),
     ):  # fmt: skip
         assert place[name] == pytest.approx(expected), name
-    place = positions(state_of("pocket"))  # four stages of one block
+    place = positions(state_of("pocket_resnet"))  # four stages of one block
     assert place["visual.layer1.0.conv1.weight"] == 0 and place["visual.layer4.0.bn3.running_var"] == 1
     assert place["visual.layer3.0.downsample.1.weight"] == pytest.approx(2 / 3)
     assert place["visual.bn2.weight"] == 0 and place["visual.attnpool.positional_embedding"] == 0
@@ -470,7 +470,7 @@ def test_large_finite_entries_are_no_reason_to_refuse() -> None:
 
 
 def test_models_that_do_not_fit_together_are_refused() -> None:
-    one, other = state_of("pocket"), state_of("pocket_vit")
+    one, other = state_of("pocket_resnet"), state_of("pocket")
     with pytest.raises(fomo.FomoError, match=r"differ in architecture: visual\..* in one of them alone"):
         merge("interpolate", [one, other])
     with pytest.raises(fomo.FomoError, match=r"ln_final\.weight is \[64\] in the first and \[3\] in number 2"):

@@ -40,7 +40,7 @@ def test_bitfit_of_vit_b_16_is_every_bias(vit: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("what", ["lnfit", "bitfit"])
-@pytest.mark.parametrize("model", ["pocket", "pocket_vit"])
+@pytest.mark.parametrize("model", ["pocket_resnet", "pocket"])
 def test_the_temperature_is_frozen_and_both_towers_are_trained(model: str, what: str) -> None:
     found = trained(tiny.prepared(f"model={model}").model.network, what)
     assert "logit_scale" not in found
@@ -48,7 +48,7 @@ def test_the_temperature_is_frozen_and_both_towers_are_trained(model: str, what:
 
 
 def test_batch_norm_is_a_norm_whose_affine_part_trains() -> None:
-    network = tiny.prepared("model=pocket").model.network
+    network = tiny.prepared("model=pocket_resnet").model.network
     found = trained(network, "lnfit")
     convolutional = [n for n, m in network.visual.named_modules() if isinstance(m, nn.BatchNorm2d)]
     assert convolutional

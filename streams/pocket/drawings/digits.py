@@ -15,8 +15,8 @@ from fomo.rng import fold
 from streams.pocket.drawings.canvas import BIG, SIZE, draw_on, font
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPLIT_SIZES = {"test": 30, "validation": 15}
-"""Images of each class; the rest, about 130, is ``train``."""
+SPLIT_SIZES = {"test": 130, "validation": 30}
+"""Images of each class; the rest, fourteen and more, is ``train``."""
 
 _LOW = 8
 _Path = tuple[tuple[float, float], ...]

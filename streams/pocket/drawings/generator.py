@@ -1,7 +1,8 @@
-"""What a pocket dataset is: classes, words, and a function that draws one image."""
+"""What a pocket dataset is, and a family of the pool: classes, words, and a function that draws one image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from numpy.random import Generator
 from PIL import Image
@@ -26,14 +27,21 @@ class PocketDataset:
     draw: Draw
 
 
+class Picture(NamedTuple):
+    """An image and the words for what it shows beside its concept."""
+
+    image: Image.Image
+    words: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class PoolFamily:
     """One kind of image of the pretraining pool.
 
-    ``templates`` hold one ``{}`` for the class name. ``draw(rng, label)`` returns one image of class ``label``.
+    ``templates`` hold one ``{}`` for the class name. ``draw(rng, label)`` returns one picture of class ``label``.
     """
 
     name: str
     classes: tuple[str, ...]
     templates: tuple[str, ...]
-    draw: Draw
+    draw: Callable[[Generator, int], Picture]

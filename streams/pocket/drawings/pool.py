@@ -1,154 +1,71 @@
-"""The pretraining pool: the concepts of the retention sets in other renderings, and nothing else.
+"""The pretraining pool: mostly concepts that no dataset uses, a few of those to keep, and fewer of those to learn.
 
-A sample is a pure function of its index. Each family mixes several renderings, because a model that
-has seen only one learns the rendering instead of the concept.
+A sample is a pure function of its index. ``docs/pocket.md`` says what the shares stand for.
 """
 
 from bisect import bisect
 from itertools import accumulate
+from typing import NamedTuple
 
-import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
 from fomo.rng import generator
-from streams.pocket.drawings.canvas import (
-    COLORS,
-    SEEN_FONTS,
-    SIZE,
-    Color,
-    any_color,
-    blend,
-    color_pair,
-    contrast,
-    finish,
-    glyph,
-    grain,
-    jitter,
-    noise,
-    plain,
-)
-from streams.pocket.drawings.digits import DIGITS, low_resolution, printed, stroked
-from streams.pocket.drawings.generator import PoolFamily
-from streams.pocket.drawings.retention import COUNTS, LETTERS
-from streams.pocket.drawings.scenes import PAPER, SCENES, draw_scene
-from streams.pocket.drawings.shapes import MARKS, SHAPES, marks_mask, shape_mask
-from streams.pocket.drawings.textures import TEXTURES, Field
-
-CLASS_ONLY = 0.5
-"""Share of captions that are the class name alone."""
-
-_SHAPE_NAMES = tuple(SHAPES)
-_TEXTURE_NAMES = tuple(TEXTURES)
-_COLOR_NAMES = tuple(COLORS)
-_SCENE_NAMES = tuple(SCENES)
-_POOL_MARKS = tuple(outline for name, outline in MARKS.items() if name != "round")
-_RAMP = np.linspace(-1, 1, SIZE, dtype=np.float32)
+from streams.pocket.drawings import held_out_concepts
+from streams.pocket.drawings.adaptation import ADAPTATION
+from streams.pocket.drawings.captions import caption
+from streams.pocket.drawings.general import glyphs, patterns, places, things
+from streams.pocket.drawings.generator import Picture, PocketDataset, PoolFamily
+from streams.pocket.drawings.web import treated
 
 
-def _font(rng: Generator) -> str:
-    return SEEN_FONTS[rng.integers(len(SEEN_FONTS))]
+def _as_family(dataset: PocketDataset) -> PoolFamily:
+    return PoolFamily(
+        dataset.name, dataset.classes, dataset.templates, lambda rng, label: Picture(dataset.draw(rng, label))
+    )
 
 
-def _ramp(rng: Generator, color: Color, strength: float) -> Field:
-    """``color`` that brightens along one direction, [32, 32, 3]."""
-    down, across = rng.uniform(-strength, strength, 2).astype(np.float32)
-    slope = _RAMP[:, None] * down + _RAMP[None] * across
-    sheet: Field = np.clip(np.array(color, np.float32) + slope[..., None], 0, 255)
-    return sheet
+GENERAL = (*glyphs.FAMILIES, *things.FAMILIES, *patterns.FAMILIES, *places.FAMILIES)
+"""Concepts that no dataset uses."""
+HELD_OUT = held_out_concepts.FAMILIES
+"""Concepts of the held-out sets, in another look."""
+TO_LEARN = tuple(_as_family(dataset) for dataset in ADAPTATION)
+"""Concepts of the datasets to learn."""
+FAMILIES: tuple[PoolFamily, ...] = (*GENERAL, *HELD_OUT, *TO_LEARN)
+
+SHARES = {
+    "signs": 0.12, "scripts": 0.06, "words": 0.10, "things": 0.14, "patterns": 0.04, "places": 0.04,
+    "shapes": 0.05, "textures": 0.05, "colors": 0.05, "digits": 0.05, "letters": 0.08, "counting": 0.05, "scenes": 0.05,
+    "pocket_flags": 0.004, "pocket_greek": 0.016, "pocket_symbols": 0.01, "pocket_silhouettes": 0.007,
+    "pocket_sketches": 0.008, "pocket_textured": 0.01, "pocket_charts": 0.006, "pocket_clocks": 0.015,
+    "pocket_curves": 0.008, "pocket_segments": 0.01, "pocket_solids": 0.006, "pocket_aerial": 0.002,
+    "pocket_signs": 0.003, "pocket_cards": 0.015,
+}  # fmt: skip
+"""How much of the pool each family is; they sum to 1."""
+_BOUNDS = tuple(accumulate(SHARES[family.name] for family in FAMILIES))
 
 
-def _ground(rng: Generator, color: Color) -> Field:
-    """A quiet ground: plain, shaded, mottled or grainy, [32, 32, 3]."""
-    kind = rng.integers(4)
-    if kind == 0:
-        return _ramp(rng, color, 0)
-    if kind == 1:
-        return _ramp(rng, color, 35)
-    cells = 5 if kind == 2 else SIZE
-    field = np.clip(np.array(color) + rng.normal(0, 22, (cells, cells, 3)), 0, 255).astype(np.uint8)
-    return np.asarray(Image.fromarray(field).resize((SIZE, SIZE), Image.Resampling.BICUBIC), np.float32)
+class PoolSample(NamedTuple):
+    """An image, its caption, its family's position in ``FAMILIES`` and its label there."""
+
+    image: Image.Image
+    caption: str
+    family: int
+    label: int
 
 
-def _shape(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng)
-    mask = shape_mask(rng, _SHAPE_NAMES[label], size=rng.uniform(0.28, 0.4), turn=20)
-    return blend(mask, _ramp(rng, ink, 20), _ground(rng, ground))
-
-
-def _texture(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng, 110)
-    pattern = TEXTURES[_TEXTURE_NAMES[label]](rng, rng.uniform(0.8, 1.25))
-    return blend(pattern, ink, _ramp(rng, ground, 20))
-
-
-def _color(rng: Generator, label: int) -> Image.Image:
-    """A sheet of the colour; half of them bear a shape of another colour."""
-    color = COLORS[_COLOR_NAMES[label]]
-    sheet = _ground(rng, jitter(rng, color, 22))
-    other = any_color(rng)
-    if rng.random() < 0.5 or contrast(other, color) < 90:
-        return Image.fromarray(sheet.astype(np.uint8))
-    shape = _SHAPE_NAMES[rng.integers(len(_SHAPE_NAMES))]
-    return blend(shape_mask(rng, shape, size=rng.uniform(0.15, 0.3), turn=45), other, sheet)
-
-
-def _digit(rng: Generator, label: int) -> Image.Image:
-    """A quarter printed in colour, a quarter printed and half stroked in low resolution, light on dark."""
-    kind = rng.integers(4)
-    if kind == 0:
-        ink, ground = color_pair(rng)
-        return finish(glyph(rng, str(label), _font(rng), ink, plain(ground)))
-    mask = printed(rng, label, _font(rng)) if kind == 1 else stroked(rng, label)
-    return low_resolution(rng, mask)
-
-
-def _letter(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng)
-    sheet = plain(ground) if rng.random() < 0.5 else noise(rng, ground, cells=4, strength=15)
-    image = finish(glyph(rng, LETTERS[label], _font(rng), ink, sheet))
-    return image if rng.random() < 0.5 else grain(rng, image, 10)
-
-
-def _count(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng)
-    outline = _POOL_MARKS[rng.integers(len(_POOL_MARKS))]
-    return blend(marks_mask(rng, outline, label + 1), ink, _ground(rng, ground))
-
-
-def _scene(rng: Generator, label: int) -> Image.Image:
-    return draw_scene(rng, _SCENE_NAMES[label], PAPER)
-
-
-FAMILIES: tuple[PoolFamily, ...] = (
-    PoolFamily("shapes", _SHAPE_NAMES, ("a {}", "a photo of a {}", "a drawing of a {}"), _shape),
-    PoolFamily("textures", _TEXTURE_NAMES, ("a photo of {}", "a pattern of {}", "{} in color"), _texture),
-    PoolFamily("colors", _COLOR_NAMES, ("the color {}", "a photo of the color {}", "{} paper"), _color),
-    PoolFamily("digits", DIGITS, ("the digit {}", "a photo of the digit {}", "the number {}"), _digit),
-    PoolFamily("letters", LETTERS, ("the letter {}", "a photo of the letter {}", "a sign with {}"), _letter),
-    PoolFamily("counting", COUNTS, ("{}", "a photo of {}", "exactly {}"), _count),
-    PoolFamily("scenes", _SCENE_NAMES, ("a photo of {}", "a view of the {}", "a picture of {}"), _scene),
-)
-"""The families of the pool; each shares the class names of one retention set."""
-
-# Letters and digits have the finest classes and the widest gap to the retention sets: they come more often.
-_SHARES = {"shapes": 3, "textures": 2, "colors": 2, "digits": 5, "letters": 5, "counting": 2, "scenes": 2}
-_BOUNDS = tuple(accumulate(_SHARES[family.name] for family in FAMILIES))
-
-
-def caption(rng: Generator, family: PoolFamily, label: int) -> str:
-    """The class name, alone or inside one of the family's templates."""
-    name = family.classes[label]
-    if rng.random() < CLASS_ONLY:
-        return name
-    return family.templates[rng.integers(len(family.templates))].format(name)
-
-
-def pool_sample(index: int) -> tuple[Image.Image, str, int, int]:
-    """Sample ``index`` of the pool: its image, caption, position in ``FAMILIES`` and label."""
+def pool_sample(index: int) -> PoolSample:
+    """Sample ``index`` of the pool."""
     rng = generator("pocket", "pool", index)
-    number = bisect(_BOUNDS, int(rng.integers(_BOUNDS[-1])))
+    number = min(bisect(_BOUNDS, rng.random()), len(FAMILIES) - 1)
+    return _sample(rng, number)
+
+
+def _sample(rng: Generator, number: int) -> PoolSample:
     family = FAMILIES[number]
     label = int(rng.integers(len(family.classes)))
-    words = caption(rng, family, label)
-    return family.draw(rng, label), words, number, label
+    picture = treated(rng, family.draw(rng, label))
+    # Datasets to learn share class names: only within a dataset's phrasing does such a name mean one thing.
+    alone = number < len(GENERAL) + len(HELD_OUT)
+    words = caption(rng, family.classes[label], family.templates, alone, picture.words)
+    return PoolSample(picture.image, words, number, label)

@@ -18,6 +18,7 @@ from streams.pocket.drawings.canvas import (
     blend,
     color_pair,
     contrast,
+    draw_on,
     finish,
     glyph,
     grain,
@@ -50,6 +51,17 @@ def _busy_ground(rng: Generator, color: Color) -> Field:
     return ground.clip(0, 255)
 
 
+def cluttered(rng: Generator, image: Image.Image, num_scraps: int) -> Image.Image:
+    """The image behind scraps of paper of any colour."""
+    covered = image.copy()
+    pen = draw_on(covered)
+    for _ in range(num_scraps):
+        left, top = rng.uniform(-4, SIZE - 4, 2)
+        width, height = rng.uniform(4, 13, 2)
+        pen.rectangle((left, top, left + width, top + height), fill=any_color(rng))
+    return covered
+
+
 def _shape(rng: Generator, label: int) -> Image.Image:
     ink, ground = color_pair(rng, 170)
     image = blend(shape_mask(rng, _SHAPE_NAMES[label]), ink, _busy_ground(rng, ground))
@@ -76,9 +88,9 @@ def _color(rng: Generator, label: int) -> Image.Image:
 
 
 def _letter(rng: Generator, label: int) -> Image.Image:
-    ink, ground = color_pair(rng, 150)
+    ink, ground = color_pair(rng, 180)
     name = UNSEEN_FONTS[rng.integers(len(UNSEEN_FONTS))]
-    return finish(glyph(rng, LETTERS[label], name, ink, noise(rng, ground, strength=20)))
+    return finish(glyph(rng, LETTERS[label], name, ink, noise(rng, ground, strength=12), 0.82, 8))
 
 
 def _count(rng: Generator, label: int) -> Image.Image:
@@ -88,7 +100,7 @@ def _count(rng: Generator, label: int) -> Image.Image:
 
 
 def _scene(rng: Generator, label: int) -> Image.Image:
-    return draw_scene(rng, _SCENE_NAMES[label], PAINTED)
+    return grain(rng, cluttered(rng, draw_scene(rng, _SCENE_NAMES[label], PAINTED), 5), 22)
 
 
 RETENTION: tuple[PocketDataset, ...] = (

@@ -25,7 +25,7 @@ PAPER = Look(bands=3, wobble=34, grain=0.0)
 Scene = Callable[[Generator, Look], Image.Image]
 
 
-def _sky(rng: Generator, look: Look, top: Color, bottom: Color, until: float = 1.0) -> Image.Image:
+def sky(rng: Generator, look: Look, top: Color, bottom: Color, until: float = 1.0) -> Image.Image:
     """A big canvas that goes from one colour to another, from top to bottom.
 
     Args:
@@ -42,7 +42,7 @@ def _sky(rng: Generator, look: Look, top: Color, bottom: Color, until: float = 1
     return Image.fromarray(rows[:, None]).resize((BIG, BIG), Image.Resampling.NEAREST)
 
 
-def _land(rng: Generator, look: Look, image: Image.Image, level: float, color: Color, hill: float = 0.03) -> None:
+def land(rng: Generator, look: Look, image: Image.Image, level: float, color: Color, hill: float = 0.03) -> None:
     """Paint ground with a rolling edge on ``image``.
 
     Args:
@@ -59,7 +59,7 @@ def _land(rng: Generator, look: Look, image: Image.Image, level: float, color: C
     draw_on(image).polygon([*edge, (BIG, BIG), (0, BIG)], fill=jitter(rng, color, look.wobble))
 
 
-def _specks(rng: Generator, image: Image.Image, count: int, color: Color, top: float, bottom: float) -> None:
+def specks(rng: Generator, image: Image.Image, count: int, color: Color, top: float, bottom: float) -> None:
     """Paint small round specks on ``image``.
 
     Args:
@@ -78,38 +78,38 @@ def _specks(rng: Generator, image: Image.Image, count: int, color: Color, top: f
 
 def sunset(rng: Generator, look: Look) -> Image.Image:
     """A low sun in a burning sky."""
-    image = _sky(rng, look, (120, 40, 110), (250, 140, 40), until=0.7)
+    image = sky(rng, look, (120, 40, 110), (250, 140, 40), until=0.7)
     x = BIG * rng.uniform(0.3, 0.7)
     y = BIG * rng.uniform(0.52, 0.62)
     radius = BIG * rng.uniform(0.13, 0.18)
     sun = jitter(rng, (255, 225, 90), look.wobble)
     draw_on(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=sun)
-    _land(rng, look, image, rng.uniform(0.66, 0.74), (60, 30, 40), hill=0.015)
+    land(rng, look, image, rng.uniform(0.66, 0.74), (60, 30, 40), hill=0.015)
     return image
 
 
 def night(rng: Generator, look: Look) -> Image.Image:
     """Stars over a dark ground."""
-    image = _sky(rng, look, (8, 8, 40), (25, 25, 80))
-    _specks(rng, image, int(rng.integers(14, 30)), (240, 240, 215), 0.02, 0.8)
-    _land(rng, look, image, rng.uniform(0.82, 0.92), (10, 12, 14))
+    image = sky(rng, look, (8, 8, 40), (25, 25, 80))
+    specks(rng, image, int(rng.integers(14, 30)), (240, 240, 215), 0.02, 0.8)
+    land(rng, look, image, rng.uniform(0.82, 0.92), (10, 12, 14))
     return image
 
 
 def desert(rng: Generator, look: Look) -> Image.Image:
     """Dunes under a pale sky."""
-    image = _sky(rng, look, (110, 180, 235), (235, 225, 190), until=0.6)
+    image = sky(rng, look, (110, 180, 235), (235, 225, 190), until=0.6)
     level = rng.uniform(0.45, 0.55)
     for depth, color in enumerate(((235, 200, 125), (220, 175, 95), (200, 150, 75))):
-        _land(rng, look, image, level + 0.16 * depth, color, hill=0.06)
+        land(rng, look, image, level + 0.16 * depth, color, hill=0.06)
     return image
 
 
 def sea(rng: Generator, look: Look) -> Image.Image:
     """Water with bright crests, up to a straight horizon."""
-    image = _sky(rng, look, (130, 190, 240), (205, 230, 245), until=0.45)
+    image = sky(rng, look, (130, 190, 240), (205, 230, 245), until=0.45)
     level = rng.uniform(0.35, 0.5)
-    _land(rng, look, image, level, (20, 85, 165), hill=0.0)
+    land(rng, look, image, level, (20, 85, 165), hill=0.0)
     pen = draw_on(image)
     crest = jitter(rng, (110, 175, 225), look.wobble)
     for x, y in rng.uniform((0, level + 0.06), (0.9, 0.98), (16, 2)) * BIG:
@@ -119,7 +119,7 @@ def sea(rng: Generator, look: Look) -> Image.Image:
 
 def mountains(rng: Generator, look: Look) -> Image.Image:
     """Snow-capped peaks above green land."""
-    image = _sky(rng, look, (90, 150, 220), (200, 220, 240), until=0.6)
+    image = sky(rng, look, (90, 150, 220), (200, 220, 240), until=0.6)
     pen = draw_on(image)
     rock = jitter(rng, (105, 100, 110), look.wobble)
     for centre in rng.permutation([0.15, 0.5, 0.85]):
@@ -130,13 +130,13 @@ def mountains(rng: Generator, look: Look) -> Image.Image:
         pen.polygon([(x, y), (x + foot, BIG * 0.85), (x - foot, BIG * 0.85)], fill=rock)
         low = y + cap * (BIG * 0.85 - y)
         pen.polygon([(x, y), (x + foot * cap, low), (x - foot * cap, low)], fill=(245, 245, 250))
-    _land(rng, look, image, rng.uniform(0.76, 0.84), (70, 130, 60))
+    land(rng, look, image, rng.uniform(0.76, 0.84), (70, 130, 60))
     return image
 
 
 def forest(rng: Generator, look: Look) -> Image.Image:
     """Rows of dark conifers, the nearer ones darker."""
-    image = _sky(rng, look, (165, 205, 215), (130, 170, 140), until=0.6)
+    image = sky(rng, look, (165, 205, 215), (130, 170, 140), until=0.6)
     pen = draw_on(image)
     for row, base in enumerate((0.62, 0.8, 1.02)):
         for x in np.arange(-0.05, 1.1, 0.15) + rng.uniform(-0.05, 0.05, 8):
@@ -149,7 +149,7 @@ def forest(rng: Generator, look: Look) -> Image.Image:
 
 def city(rng: Generator, look: Look) -> Image.Image:
     """Tall blocks with lit windows."""
-    image = _sky(rng, look, (150, 175, 205), (220, 215, 210))
+    image = sky(rng, look, (150, 175, 205), (220, 215, 210))
     pen = draw_on(image)
     edge = -int(rng.integers(0, 8))
     while edge < BIG:
@@ -164,25 +164,25 @@ def city(rng: Generator, look: Look) -> Image.Image:
 
 def snow(rng: Generator, look: Look) -> Image.Image:
     """Flakes in a grey sky over white ground."""
-    image = _sky(rng, look, (120, 135, 155), (165, 178, 195))
-    _land(rng, look, image, rng.uniform(0.58, 0.72), (238, 242, 250))
-    _specks(rng, image, int(rng.integers(24, 40)), (252, 252, 255), 0.0, 0.7)
+    image = sky(rng, look, (120, 135, 155), (165, 178, 195))
+    land(rng, look, image, rng.uniform(0.58, 0.72), (238, 242, 250))
+    specks(rng, image, int(rng.integers(24, 40)), (252, 252, 255), 0.0, 0.7)
     return image
 
 
 def meadow(rng: Generator, look: Look) -> Image.Image:
     """Grass full of flowers."""
-    image = _sky(rng, look, (110, 185, 245), (190, 225, 250), until=0.4)
+    image = sky(rng, look, (110, 185, 245), (190, 225, 250), until=0.4)
     level = rng.uniform(0.3, 0.42)
-    _land(rng, look, image, level, (95, 180, 60))
+    land(rng, look, image, level, (95, 180, 60))
     for color in ((235, 50, 60), (250, 225, 60), (250, 250, 250), (200, 90, 200)):
-        _specks(rng, image, int(rng.integers(5, 10)), color, level + 0.1, 1.0)
+        specks(rng, image, int(rng.integers(5, 10)), color, level + 0.1, 1.0)
     return image
 
 
 def rainbow(rng: Generator, look: Look) -> Image.Image:
     """A wide bow of colours after rain."""
-    image = _sky(rng, look, (150, 175, 205), (195, 210, 225))
+    image = sky(rng, look, (150, 175, 205), (195, 210, 225))
     pen = draw_on(image)
     x = BIG * rng.uniform(0.35, 0.65)
     y = BIG * rng.uniform(0.8, 0.95)
@@ -191,7 +191,7 @@ def rainbow(rng: Generator, look: Look) -> Image.Image:
     for ring, color in enumerate(((225, 45, 40), (250, 150, 30), (250, 230, 60), (60, 180, 75), (60, 90, 220))):
         r = radius - ring * width
         pen.arc((x - r, y - r, x + r, y + r), 180, 360, fill=color, width=int(width) + 1)
-    _land(rng, look, image, rng.uniform(0.78, 0.86), (85, 150, 70))
+    land(rng, look, image, rng.uniform(0.78, 0.86), (85, 150, 70))
     return image
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
-from fomo.model.shipped import compact, pocket, read_config
+from fomo.model.shipped import MERGES, compact, pocket, read_config
 from fomo.system.digest import file_digest
 from fomo.system.runtime import Runtime
 from fomo.system.writing import write_bytes, write_json
@@ -57,6 +57,7 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / WEIGHTS, save(compact(model.network)))
     shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
+    shutil.copyfile(MERGES, folder / MERGES.name)
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     scores = score(pocket(model.name, folder=folder))
     write_json(
@@ -66,6 +67,7 @@ def write_model(
             "name": model.name,
             "config": read_config(model.name),
             "recipe": dataclasses.asdict(recipe),
+            "tokenizer": describe_tokenizer(model.name),
             "data": describe_pool(recipe.num_samples),
             "sha256": file_digest(folder / WEIGHTS),
             "scores": scores,
@@ -73,6 +75,17 @@ def write_model(
         },
     )
     return scores
+
+
+def describe_tokenizer(name: str) -> dict[str, Any]:
+    """What plain open_clip needs to read texts as the model does: CLIP's tokenizer with the first of its merges."""
+    length = read_config(name)["text_cfg"]["context_length"]
+    return {
+        "file": MERGES.name,
+        "sha256": file_digest(MERGES),
+        "context_length": length,
+        "open_clip": f"open_clip.SimpleTokenizer('FOLDER/{MERGES.name}', context_length={length})",
+    }
 
 
 def describe_pool(num_samples: int) -> dict[str, Any]:

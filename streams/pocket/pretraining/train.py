@@ -1,8 +1,8 @@
 """Pretraining of the shipped base models: contrastive learning on the pocket's pool (Radford et al. 2021).
 
 The loss is :math:`-\\frac{1}{2b} \\sum_i (\\log p_{ii} + \\log q_{ii})`, where p and q are the softmax of the scaled
-similarities over texts and over images. It differs from the paper in one point: the pool shows each concept many
-times, so that a batch holds other pairs of the same concept; they are left out of the softmax.
+similarities over texts and over images. It differs from the paper in one point: the pool shows each concept, and has
+some captions, many times; other pairs of a batch with the same concept or text are left out of the softmax.
 """
 
 import json
@@ -21,10 +21,11 @@ from fomo import rng
 from fomo.data.samples import ArraySamples
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
+from fomo.model.fast import quicken, shortest
 from fomo.model.names import MODELS
 from fomo.model.shipped import pocket
 from fomo.stream.cut_texts import Tokenize
-from streams.pocket import datasets
+from streams.pocket import datasets, sets
 
 MAX_LOGIT_SCALE = math.log(100)
 OnStep = Callable[[int, float], None]
@@ -42,6 +43,7 @@ class PretrainingRecipe:
         weight_decay: of matrices that are no embeddings.
         warmup: share of the steps in which the learning rate rises.
         shift: largest move of an image along each axis, in pixels.
+        group: pairs of one family that stand together in a batch: alike things are each other's best negatives.
         seed: of the order of the pool and of the shifts.
         num_threads: of the processor; sums over threads round differently.
     """
@@ -53,15 +55,17 @@ class PretrainingRecipe:
     weight_decay: float
     warmup: float
     shift: int
+    group: int = 1
     seed: int = 0
-    num_threads: int = 2
+    num_threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("num_samples", "steps", "batch_size", "num_threads"):
+        for name in ("num_samples", "steps", "batch_size", "group", "num_threads"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 and above")
         _require(
             self.batch_size <= self.num_samples, "batch_size", self.batch_size, f"up to {self.num_samples} samples"
         )
+        _require(self.batch_size % self.group == 0, "group", self.group, f"divisors of the batch, {self.batch_size}")
         _require(0 < self.lr < math.inf, "lr", self.lr, "numbers above 0")
         _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 and above")
         _require(0 <= self.warmup < 1, "warmup", self.warmup, "shares of the steps, from 0 to below 1")
@@ -100,7 +104,7 @@ class Pairs:
 
 
 def read_pool(samples: ArraySamples, tokenize: Tokenize) -> Pairs:
-    """Load the pool whole; few captions are distinct, so that each is tokenized once."""
+    """Load the pool whole; each distinct caption is tokenized once."""
     captions = [samples.captions(index)[0] for index in range(len(samples))]
     distinct, texts = np.unique(captions, return_inverse=True)
     images = np.stack([np.asarray(samples.image(index)) for index in range(len(samples))])
@@ -110,13 +114,28 @@ def read_pool(samples: ArraySamples, tokenize: Tokenize) -> Pairs:
 
 def batches(pool: Pairs, recipe: PretrainingRecipe) -> Iterator[Pairs]:
     """Endless batches: a new order each epoch, whose incomplete last batch is dropped."""
-    num_used = recipe.num_samples // recipe.batch_size * recipe.batch_size
+    families = sets.pool_families(pool.targets.numpy())
     for epoch in count():
-        order = rng.generator(recipe.seed, "pretrain", "order", epoch).permutation(recipe.num_samples)
+        order = grouped_order(rng.generator(recipe.seed, "pretrain", "order", epoch), families, recipe.group)
+        num_used = len(order) // recipe.batch_size * recipe.batch_size
         for number, rows in enumerate(order[:num_used].reshape(-1, recipe.batch_size)):
             shifts = rng.generator(recipe.seed, "pretrain", "shift", epoch, number)
             moves = shifts.integers(-recipe.shift, recipe.shift, (2, len(rows), 1), endpoint=True)
             yield _pairs(pool, torch.from_numpy(rows), torch.from_numpy(moves))
+
+
+def grouped_order(generator: np.random.Generator, families: np.ndarray, group: int) -> np.ndarray:
+    """Samples in random order, but for runs of ``group`` of one family; up to ``group`` - 1 samples are left out.
+
+    Args:
+        generator: decides the order.
+        families: of every sample, [n].
+        group: length of the runs; where a family's number of samples is no multiple, one run holds two families.
+    """
+    order = generator.permutation(len(families))
+    alike = order[np.argsort(families[order], kind="stable")]
+    runs = alike[: len(alike) // group * group].reshape(-1, group)
+    return runs[generator.permutation(len(runs))].ravel()
 
 
 def _pairs(pool: Pairs, rows: Tensor, moves: Tensor) -> Pairs:
@@ -132,22 +151,29 @@ def shifted(images: Tensor, rows: Tensor, moves: Tensor) -> Tensor:
     return images[rows[:, None, None], down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
 
 
-def masked_contrastive(similarity: Tensor, targets: Tensor) -> Tensor:
-    """The symmetric loss of scaled similarities [b, b], image by text; equal ``targets`` [b] are no negatives."""
-    same = (targets[:, None] == targets[None]).fill_diagonal_(False)
-    logits = similarity.masked_fill(same, -math.inf)
-    positives = torch.arange(len(targets))
+def masked_contrastive(similarity: Tensor, same: Tensor) -> Tensor:
+    """The symmetric loss of scaled similarities [b, b], image by text; pairs that are the ``same`` are no negatives.
+
+    ``same`` is bool [b, b]; its diagonal does not count.
+    """
+    logits = similarity.masked_fill(same.clone().fill_diagonal_(False), -math.inf)
+    positives = torch.arange(len(logits))
     return (F.cross_entropy(logits, positives) + F.cross_entropy(logits.T, positives)) / 2
 
 
+def same_pairs(pairs: Pairs) -> Tensor:
+    """Which pairs have one concept or one text, bool [b, b]."""
+    return (pairs.targets[:, None] == pairs.targets) | (pairs.texts[:, None] == pairs.texts)
+
+
 def loss_of(model: ClipModel, pairs: Pairs) -> Tensor:
-    """The contrastive loss of a batch, a scalar. Each distinct text is encoded once."""
+    """The contrastive loss of a batch, a scalar. Each distinct text is encoded once, up to the end of the longest."""
     network = model.network
     images = network.encode_image(model.normalize(pairs.images), normalize=True)
-    encoded = network.encode_text(pairs.tokens, normalize=True)
+    encoded = network.encode_text(pairs.tokens[:, : shortest(network, pairs.tokens)], normalize=True)
     # As a lookup: the gradient of plain indexing is summed in no fixed order.
     texts = F.embedding(pairs.texts, encoded)
-    return masked_contrastive(network.logit_scale.exp() * images @ texts.T, pairs.targets)
+    return masked_contrastive(network.logit_scale.exp() * images @ texts.T, same_pairs(pairs))
 
 
 def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step, loss: None) -> ClipModel:
@@ -162,6 +188,7 @@ def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step
         FomoError: the loss became infinite or NaN.
     """
     model = pocket(name, initial=True)
+    quicken(model.network)
     pool = read_pool(datasets.open_pool(recipe.num_samples), model.tokenize)
     optimizer = make_optimizer(model.network, recipe)
     model.network.train()

@@ -10,8 +10,8 @@ from fomo.model.shipped import pocket
 from tests.fomo.budget import settings
 
 BATCH, JOINT, PATCH = 24, 128, 8
-IMAGE, TEXT = (128, 4, 17), (64, 2, 16)
-"""Towers of ``pocket_vit``: width d, layers, tokens n."""
+IMAGE, TEXT = (128, 4, 17), (64, 2, 32)
+"""Towers of ``pocket``: width d, layers, tokens n."""
 SIMILARITIES = 2 * BATCH**2 * JOINT
 """One product of all images with all texts."""
 
@@ -45,7 +45,7 @@ def full(batch: int) -> int:
 
 
 def task(*overrides: str) -> TaskCost:
-    return settings.cost("model=pocket_vit", f"batch_size={BATCH}", *overrides).tasks[0]
+    return settings.cost("model=pocket", f"batch_size={BATCH}", *overrides).tasks[0]
 
 
 def step(*overrides: str) -> Phases:
@@ -87,7 +87,7 @@ def test_adapters_need_the_gradients_of_the_weights_they_are_added_to(method: st
 
 def test_galore_projects_every_gradient_down_and_up_and_decomposes_it_now_and_then() -> None:
     found = task("method=galore", "optimizer.rank=16", "optimizer.update_proj_gap=50")
-    sides = [(p.shape[0], prod(p.shape[1:])) for p in pocket("pocket_vit").network.parameters() if p.ndim > 1]
+    sides = [(p.shape[0], prod(p.shape[1:])) for p in pocket("pocket").network.parameters() if p.ndim > 1]
     projected = [(max(pair), min(pair)) for pair in sides if min(pair) > 16]
     products = sum(4 * 16 * m * n for m, n in projected)
     assert found.first and found.ordinary and len(projected) > 20

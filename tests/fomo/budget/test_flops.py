@@ -33,8 +33,8 @@ def test_full_fine_tuning_of_vit_b_16_by_hand_and_as_published() -> None:
 
 
 def test_a_small_transformer_by_hand() -> None:
-    step = settings.cost("model=pocket_vit", "batch_size=24").tasks[0].ordinary
-    assert step is not None and counted(step) == by_hand(24, (128, 4, 17), (64, 2, 16), 128, 8)
+    step = settings.cost("model=pocket", "batch_size=24").tasks[0].ordinary
+    assert step is not None and counted(step) == by_hand(24, (128, 4, 17), (64, 2, 32), 128, 8)
 
 
 def test_an_attention_layer_costs_the_same_on_its_fast_path() -> None:

@@ -58,7 +58,7 @@ def test_layer_norm_is_in_full_precision_as_cuda_takes_it() -> None:
 
 
 def test_a_fake_copy_has_the_shapes_and_leaves_the_network_alone() -> None:
-    network = pocket("pocket").network
+    network = pocket("pocket_resnet").network
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         copied = fake_copy(network, fake)
@@ -86,3 +86,13 @@ def test_checkpointing_trades_memory_for_flops() -> None:
     step, more = plain.tasks[0].ordinary, less.tasks[0].ordinary
     assert step and more and more["forward"] == step["forward"]
     assert step["backward"].counted < more["backward"].counted < step["backward"].counted + step["forward"].counted
+
+
+# Roth et al. 2024, and what a model of few layers may be beside it: tables of weights are a larger part of it.
+@pytest.mark.parametrize(
+    ("method", "published"), [("ewc", 1.0132), ("si", 1.0013), ("lora", 0.8702), ("locked_image", 0.2551)]
+)
+def test_the_pocket_models_multipliers_are_near_the_published(method: str, published: float) -> None:
+    sizes = ("model=pocket", "batch_size=512")
+    full = settings.setting(*sizes).full_fine_tuning().peak_bytes
+    assert settings.cost(*sizes, f"method={method}").peak_bytes / full == pytest.approx(published, abs=0.11)

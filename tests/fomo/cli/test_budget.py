@@ -23,7 +23,7 @@ KEYS = {
 
 
 def test_a_list_of_methods_gives_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["budget", "--json", "model=pocket_vit", "method=finetune,ema_merge", "budget.total_mafs=8000"])
+    main(["budget", "--json", "model=pocket", "method=finetune,ema_merge", "budget.total_mafs=8000"])
     rows = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in rows] == ["finetune", "ema_merge"]
     for row in rows:

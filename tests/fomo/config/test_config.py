@@ -18,6 +18,7 @@ from fomo.results import config_file
 from fomo.results.config_file import comparable, differences, read_config, sha256_without_seed
 from fomo.running.folder import FolderState, run_folder, start, state_of
 from fomo.stream.mixture import MixtureWeights
+from fomo.version import SCORE_VERSION
 from tests.fomo.helpers import error_of, put
 
 RUN = [group for group in builtin_groups() if group not in ("model", "launcher")]
@@ -83,7 +84,7 @@ def test_the_base_values_are_the_protocols(defaults: dict[str, Any]) -> None:
 
 
 def test_an_open_clip_model_keeps_the_protocols_rate_and_the_pocket_carries_its_own() -> None:
-    big, small = resolved("model=ViT-B-16").config, resolved("model=pocket").config
+    big, small = resolved("model=ViT-B-16").config, resolved("model=pocket_resnet").config
     assert (big.optimizer["lr"], big.optimizer["decay"], big.max_logit_scale) == (1e-5, "all", None)
     assert (big.model["_target_"], big.model["name"]) == ("fomo.model.pretrained_clip", "ViT-B-16")
     assert (small.optimizer["lr"], small.optimizer["decay"], small.max_logit_scale) == (1e-3, "matrices", 100)
@@ -99,7 +100,7 @@ def test_the_command_line_beats_the_preset() -> None:
     assert made.config.merging["_target_"] == "methods.merging.temporal.TemporalMerge"
     assert resolved("trainable=lora", "method=ema_merge").sha256 == made.sha256
     assert resolved("method=lora", "trainable=full").sha256 == resolved("method=finetune").sha256
-    assert resolved("model=pocket", "optimizer.lr=0.5").config.optimizer["lr"] == 0.5
+    assert resolved("model=pocket_resnet", "optimizer.lr=0.5").config.optimizer["lr"] == 0.5
     assert resolved("num_tasks=3", "stream=pocket").config.num_tasks == 3
 
 
@@ -441,3 +442,14 @@ def test_what_is_composed_twice_is_composed_anew_for_whoever_changes_it(monkeypa
     for place in ("one", "other"):
         monkeypatch.setenv("PLACE", place)
         assert compose(["run.dir=${oc.env:PLACE}"])["run"]["dir"] == place
+
+
+def test_a_configuration_of_other_scores_is_refused_with_the_reason(defaults: dict[str, Any], tmp_path: Path) -> None:
+    assert resolve(defaults).values["score_version"] == SCORE_VERSION
+    first = {key: value for key, value in defaults.items() if key != "score_version"}
+    file = put(tmp_path / "config.yaml", yaml.safe_dump(first))
+    for values in (first, defaults | {"score_version": "1.7"}, compose([], file)):
+        with pytest.raises(
+            FomoError, match=rf"of score version 1\.[07], and this is {SCORE_VERSION}: .*another run.dir"
+        ):
+            resolve(values)

@@ -64,7 +64,7 @@ def datasets(root: Path) -> dict[str, Dataset]:
 
 @pytest.fixture(scope="module")
 def model(device: str) -> Any:
-    made = pocket("pocket_vit")
+    made = pocket("pocket")
     made.network.to(device)
     return made
 

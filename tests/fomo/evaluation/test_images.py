@@ -25,7 +25,7 @@ NAMES = ("pocket_counting", "pocket_flags")
 
 @pytest.fixture
 def model() -> Any:
-    made = pocket("pocket_vit")
+    made = pocket("pocket")
     made.network.eval()
     return made
 

@@ -23,7 +23,7 @@ from tests.fomo.helpers import error_of, status
 from tests.streams.helpers import shards
 
 MODEL = pocket("pocket", shapes_only=True)
-LONG = "a name of quite a number of words that goes on and on until"
+LONG = "a name of quite a number of words that goes on and on until one has forgotten how it was that it had begun at"
 PAIRS = [
     ("Apple", "apple"),
     ("café", "cafe\u0301"),
@@ -43,14 +43,14 @@ def card(*classes: str, templates: tuple[str, ...] = ("a photo of a {}.",), **mo
 def test_classes_with_the_same_tokens_are_found(pair: tuple[str, str]) -> None:
     (found,) = alike_classes(card("pear", *pair), "first", MODEL.tokenize)
     assert found.classes == pair and found.dataset == "mine"
-    assert found.cut_at == (16 if LONG in pair[0] else None)
+    assert found.cut_at == (32 if LONG in pair[0] else None)
 
 
 def test_a_template_that_fills_the_context_makes_all_classes_one() -> None:
-    template = "in this very long template the name of the class comes at its far end: a {}"
+    template = f"{LONG}, the name of the class comes at its far end: a {{}}"
     (found,) = alike_classes(card("cat", "dog", "owl", templates=(template,)), "first", MODEL.tokenize)
-    assert found.classes == ("cat", "dog", "owl") and found.cut_at == 16
-    assert "'cat' and 'dog' (and 1 more) once cut at 16 tokens" in str(found)
+    assert found.classes == ("cat", "dog", "owl") and found.cut_at == 32
+    assert "'cat' and 'dog' (and 1 more) once cut at 32 tokens" in str(found)
 
 
 def test_only_what_all_prompts_in_use_leave_alike_is_alike() -> None:
@@ -72,7 +72,7 @@ def test_the_pocket_is_told_apart_and_nothing_of_it_is_cut() -> None:
 
 
 def test_a_string_that_just_fits_is_not_cut() -> None:
-    words = ["a " * count for count in (1, 13, 14, 15, 40)]
+    words = ["a " * count for count in (1, 29, 30, 31, 80)]
     assert [num_cut([text], MODEL.tokenize) for text in words] == [0, 0, 0, 1, 1]
     assert num_cut(words * 2000, MODEL.tokenize) == 4000
     assert num_cut(["a" + " " * 5000], MODEL.tokenize) == 1
@@ -100,7 +100,7 @@ def test_a_run_refuses_them_with_both_names_and_the_way_out(tmp_path: Path, caps
 
 
 def test_cut_names_have_another_way_out(tmp_path: Path) -> None:
-    with pytest.raises(FomoError, match=r"once cut at 16 tokens.*longer context"):
+    with pytest.raises(FomoError, match=r"once cut at 32 tokens.*longer context"):
         with_prompt_caveats(MODEL, stream(tmp_path, *PAIRS[-1]), EvaluationConfig())
 
 
@@ -116,7 +116,7 @@ def test_texts_that_are_cut_are_counted_and_said(tmp_path: Path, caplog: pytest.
     made = stream(tmp_path, "cat", f"{LONG} noon")
     with caplog.at_level(logging.WARNING):
         assert with_prompt_caveats(MODEL, made, EvaluationConfig()).caveats == ("1 evaluation text cut",)
-    assert "mine: 1 of 2 evaluation texts are cut at 16 tokens" in caplog.text
+    assert "mine: 1 of 2 evaluation texts are cut at 32 tokens" in caplog.text
 
 
 def test_a_run_on_the_pocket_has_no_such_caveat() -> None:

@@ -372,6 +372,6 @@ def test_compiling_is_refused_where_nothing_can_be_compiled(monkeypatch: pytest.
 
 
 def test_every_model_that_is_built_is_quick() -> None:
-    built = tiny.prepared("model=pocket_vit").model.network
+    built = tiny.prepared("model=pocket").model.network
     assert isinstance(built, fast.Clip) and isinstance(built.visual, fast.ImageTower)
     assert type(pretrained_clip("ViT-S-32-alt", None, shapes_only=True).network) is open_clip.CLIP

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from torch import nn
@@ -11,19 +12,17 @@ from fomo.model import weights
 from fomo.model.clip import train_mode
 from fomo.model.names import open_clip_names, pocket_names
 from fomo.model.open_clip import pretrained_clip
-from fomo.model.shipped import pocket
+from fomo.model.shipped import MERGES, pocket
 from fomo.results.scores import read_scores
 from tests import tiny
 
 
 def test_names_are_open_clips_own() -> None:
-    import open_clip
-
     assert open_clip_names() == sorted(open_clip.list_models())
-    assert pocket_names() == ["pocket", "pocket_vit"]
+    assert pocket_names() == ["pocket", "pocket_resnet"]
 
 
-@pytest.mark.parametrize("name", ["pocket", "pocket_vit"])
+@pytest.mark.parametrize("name", ["pocket_resnet", "pocket"])
 def test_a_pocket_model_is_the_same_twice_and_ignores_the_global_seed(name: str) -> None:
     torch.manual_seed(1)
     first = pocket(name).network.state_dict()
@@ -41,7 +40,7 @@ def test_pixels_are_normalised_per_channel() -> None:
 
 
 def test_train_mode_fixes_batch_norm_alone() -> None:
-    network = pocket("pocket").network
+    network = pocket("pocket_resnet").network
     train_mode(network)
     modes = [(isinstance(module, nn.BatchNorm2d), module.training) for module in network.modules()]
     assert (True, False) in modes and all(training is not fixed for fixed, training in modes)
@@ -94,3 +93,19 @@ def test_a_model_that_is_changed_leaves_the_next_one_as_it_is(initial: bool) -> 
     one.data.zero_()
     third = pocket("pocket", initial).network.token_embedding.weight
     assert torch.equal(other, before) and torch.equal(third, before)
+
+
+def test_every_text_has_tokens_of_the_short_vocabulary() -> None:
+    model = pocket("pocket", shapes_only=True)
+    texts = ["a photo of the flag of estonia", "Épicéa 日本 ☃\U0001f600", "zyzzyva-42_%", "\x00\n"]
+    tokens = model.tokenize(texts)
+    assert tokens.shape == (4, 32) and tokens.max() == 1023 == len(model.network.token_embedding.weight) - 1
+    assert ((tokens == 1022).sum(dim=1) == 1).all() and ((tokens == 1023).sum(dim=1) == 1).all()
+
+
+def test_the_short_vocabulary_is_the_beginning_of_clips_own() -> None:
+    """The same pieces get the same numbers, but for the two ends of a text; only what is merged later is in pieces."""
+    whole, ours = open_clip.SimpleTokenizer(), open_clip.SimpleTokenizer(str(MERGES))
+    assert list(ours.encoder.items())[:-2] == list(whole.encoder.items())[:1022]
+    for text in ("a photo of the ring", "estonia", "lemniscate 日本"):
+        assert ours.decode(ours.encode(text)) == whole.decode(whole.encode(text))

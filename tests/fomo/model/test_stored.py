@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,7 +13,7 @@ from fomo.config import factory
 from fomo.errors import FomoError
 from fomo.model.names import MODELS
 from fomo.model.open_clip import pretrained_clip
-from fomo.model.shipped import pocket
+from fomo.model.shipped import MERGES, pocket
 from fomo.model.sources import CONFIG
 from fomo.results.card import read_card
 from fomo.results.config_file import comparable
@@ -49,7 +50,7 @@ def test_a_run_starts_where_the_run_before_it_ended(run: Path, tmp_path: Path) -
     assert cards == [base_sha256(pocket("pocket")), base_sha256(pocket("pocket", folder=run))] and len(set(cards)) == 2
 
 
-@pytest.mark.parametrize("overrides", [("model=pocket_vit",), ("model=Tiny", "model.pretrained=squashed")])
+@pytest.mark.parametrize("overrides", [("model=pocket",), ("model=Tiny", "model.pretrained=squashed")])
 def test_the_weights_of_a_run_are_the_base_of_every_model(
     overrides: tuple[str, ...], models: Path, tmp_path: Path
 ) -> None:
@@ -85,15 +86,13 @@ def test_a_folder_of_open_clips_form_is_a_base(models: Path, tmp_path: Path) -> 
 
 
 def test_another_architecture_is_refused_with_the_difference(run: Path, models: Path, tmp_path: Path) -> None:
-    vit = shipped_copy(tmp_path / "vit", "pocket_vit")
+    resnet = shipped_copy(tmp_path / "resnet", "pocket_resnet")
     for folder in (run, shipped_copy(tmp_path / "p")):
-        with pytest.raises(
-            FomoError, match=r"another architecture than 'pocket_vit': vision_cfg.layers is \[1, 1, 1, 1\]"
-        ):
-            pocket("pocket_vit", folder=folder)
+        with pytest.raises(FomoError, match=r"another architecture than 'pocket_resnet': vision_cfg.layers is 4 there"):
+            pocket("pocket_resnet", folder=folder)
     for shapes_only in (False, True):
         with pytest.raises(FomoError, match=r"another architecture than 'pocket'.*Choose its model=NAME"):
-            pocket("pocket", folder=vit, shapes_only=shapes_only)
+            pocket("pocket", folder=resnet, shapes_only=shapes_only)
     with pytest.raises(FomoError, match="is of another model than 'Tiny'"):
         pretrained_clip("Tiny", folder=str(run))
 
@@ -102,8 +101,24 @@ def test_tensors_that_do_not_fit_are_refused_though_nothing_is_said_of_them(run:
     old = shutil.copytree(run, tmp_path / "old")
     (old / WEIGHTS).with_name(CONFIG).unlink()
     assert base_sha256(pocket("pocket", folder=old)) == base_sha256(pocket("pocket", folder=run))
-    with pytest.raises(FomoError, match="keys do not fit 'pocket_vit'"):
-        pocket("pocket_vit", folder=old)
+    with pytest.raises(FomoError, match="keys do not fit 'pocket_resnet'"):
+        pocket("pocket_resnet", folder=old)
+
+
+def test_a_run_of_a_pocket_model_is_read_by_open_clip_with_its_own_merges(run: Path) -> None:
+    folder = (run / WEIGHTS).parent
+    made = pretrained_clip(f"local-dir:{folder}", f"local-dir:{folder}")
+    ours = pocket("pocket", folder=run)
+    assert base_sha256(made) == base_sha256(ours)
+    plain = open_clip.get_tokenizer(f"local-dir:{folder}", bpe_path=str(folder / MERGES.name))
+    assert torch.equal(plain(["a photo of the flag of estonia"]), ours.tokenize(["a photo of the flag of estonia"]))
+
+
+def test_merges_that_are_not_beside_the_configuration_are_asked_for(run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree((run / WEIGHTS).parent, tmp_path / "moved")
+    (folder / MERGES.name).unlink()
+    with pytest.raises(FomoError, match=r"names the merges 'merges.txt.gz'.*not beside it"):
+        pretrained_clip(f"local-dir:{folder}", f"local-dir:{folder}")
 
 
 @pytest.mark.parametrize(

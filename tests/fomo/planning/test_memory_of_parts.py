@@ -57,7 +57,7 @@ class Announced(Experts):
     grows_with_tasks = True
 
 
-SHORT = ("model=pocket_vit", "batch_size=6", "trainable=lnfit")
+SHORT = ("model=pocket", "batch_size=6", "trainable=lnfit")
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,8 @@ def ledger_of(prepared: Prepared, folder: Path) -> dict[str, Any]:
 
 # Costs that are made in different ways; the kit holds every preset to its plan (tests/methods/test_conformance.py).
 DIFFERENT = ("finetune", "frozen", "locked_text", "dora", "galore", "zscl", "offline_merge", "lora_ema")
-CASES = [(method, "pocket_vit") for method in DIFFERENT]
-CASES += [(method, "pocket") for method in ("lora", "ewc")]
+CASES = [(method, "pocket") for method in DIFFERENT]
+CASES += [(method, "pocket_resnet") for method in ("lora", "ewc")]
 
 
 @pytest.mark.parametrize(("method", "model"), CASES)
@@ -233,12 +233,12 @@ def pass_costs(cost: Cost) -> list[int]:
 
 def test_a_pass_over_the_new_data_costs_what_its_batches_cost() -> None:
     sizes = [10, 24, 25, 48, 60, 7]
-    overrides = ("method=ewc", "model=pocket_vit", "batch_size=24", "regularizer.batch_size=12")
+    overrides = ("method=ewc", "model=pocket", "batch_size=24", "regularizer.batch_size=12")
     cost = settings.cost(*overrides, num_samples=sizes)
     assert cost.depends_on_samples and cost.steady
 
     def batch(size: int) -> int:
-        step = settings.cost("model=pocket_vit", f"batch_size={size}", num_samples=[1]).tasks[0].ordinary
+        step = settings.cost("model=pocket", f"batch_size={size}", num_samples=[1]).tasks[0].ordinary
         return counted(step or {})
 
     full, of_size = batch(12), {size: batch(size % 12) for size in sizes if size % 12}
@@ -246,7 +246,7 @@ def test_a_pass_over_the_new_data_costs_what_its_batches_cost() -> None:
 
 
 def test_the_cap_of_a_pass_is_kept() -> None:
-    overrides = ("method=ewc", "model=pocket_vit", "batch_size=24", "regularizer.batch_size=12")
+    overrides = ("method=ewc", "model=pocket", "batch_size=24", "regularizer.batch_size=12")
     capped = settings.cost(*overrides, "regularizer.num_samples=30", num_samples=[60] * 3)
     assert pass_costs(capped) == pass_costs(settings.cost(*overrides, num_samples=[30] * 3))
 
@@ -272,7 +272,7 @@ def test_the_plan_is_the_same_wherever_it_is_made() -> None:
 def test_a_table_row_plans_what_a_run_plans() -> None:
     overrides = (
         "method=ewc",
-        "model=pocket_vit",
+        "model=pocket",
         "batch_size=24",
         "num_tasks=2",
         "budget=mafs",
@@ -320,7 +320,7 @@ def test_what_is_ours_is_rehearsed_once_and_what_is_not_each_time(monkeypatch: p
 
     assert num_rehearsals() == 1
     assert num_rehearsals("budget=gflops", "budget.total_gflops=7", "seed=3") == 0
-    for change in ("batch_size=6", "method=finetune", "model=pocket_vit", "runtime.precision=fp32", "optimizer=sgd"):
+    for change in ("batch_size=6", "method=finetune", "model=pocket", "runtime.precision=fp32", "optimizer=sgd"):
         assert [num_rehearsals(change), num_rehearsals(change)] == [1, 0], change
     guest = (f"regularizer._target_={__name__}.Growing", "runtime.allow_targets=[tests]")
     assert [num_rehearsals(*guest), num_rehearsals(*guest)] == [1, 1]

@@ -25,12 +25,12 @@ SETTINGS = {
     "grad_checkpointing": TWICE[1:],
     "both": TWICE,
 }
-COUNTED = ("model=pocket_vit", "method=lora", "regularizer=ewc", "budget=mafs", "budget.steps=null")
+COUNTED = ("model=pocket", "method=lora", "regularizer=ewc", "budget=mafs", "budget.steps=null")
 """Adapters, whose weights are folded once a piece, and a penalty with a pass through D_t."""
 SMALL = ("regularizer.num_samples=48", "regularizer.batch_size=24", "stream.adaptation=[pocket_solids]")
 METHODS = {
     "counted": (*COUNTED, *SMALL, "budget.total_mafs=10"),
-    "in steps": ("model=pocket_vit", "regularizer=ewc", *SMALL),
+    "in steps": ("model=pocket", "regularizer=ewc", *SMALL),
 }
 CASES = [*(("counted", setting) for setting in SETTINGS), ("in steps", "both")]
 
@@ -105,5 +105,5 @@ def test_counted_steps_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch
     seen = []
     quick = fast.Block.forward
     monkeypatch.setattr(fast.Block, "forward", lambda *a, **k: (seen.append(fast.is_counting()), quick(*a, **k))[1])
-    tiny.run(tmp_path / "run", "model=pocket_vit", "num_tasks=1", "budget.steps=30")
+    tiny.run(tmp_path / "run", "model=pocket", "num_tasks=1", "budget.steps=30")
     assert {True, False} == set(seen)

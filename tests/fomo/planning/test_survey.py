@@ -144,7 +144,7 @@ def test_an_interrupt_ends_at_once_and_leaves_rows_and_no_process(tmp_path: Path
     assert not Path("/proc", (tmp_path / "log").read_text().split()[-1]).exists()
 
 
-SHORT = ("model=pocket_vit", "batch_size=6")
+SHORT = ("model=pocket", "batch_size=6")
 
 
 @pytest.mark.parametrize(("method", "steps"), [("frozen", 0), ("ewc", 4), ("zscl", 4), ("offline_merge", 4)])
@@ -191,7 +191,7 @@ def test_a_device_that_is_not_there_is_refused_and_nothing_is_opened_on_one_that
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["finetune", "ewc"])
 def test_the_measured_peak_is_about_the_planned_one(method: str) -> None:
-    values = compose(["model=pocket_vit", "batch_size=512", f"method={method}", "runtime.device=cuda"])
+    values = compose(["model=pocket", "batch_size=512", f"method={method}", "runtime.device=cuda"])
     planned = survey.count(values)["peak_memory_gib"]
     found = survey.measured(values, planned, survey.peak_on_gpu)
     assert 0.9 < found["measured_to_planned"] < 1.3, found  # of so small a model, the libraries' workspaces are a part

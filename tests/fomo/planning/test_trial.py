@@ -65,7 +65,7 @@ def test_nothing_is_compiled_once_a_run_is_prepared(
 
     monkeypatch.setattr(fast, "_compiled", cache(partial(torch.compile, fast._block, dynamic=False, backend=backend)))
     monkeypatch.setattr(fast, "_check_compiler", lambda device: None)
-    settings = ("model=pocket_vit", "runtime.compile=blocks", f"runtime.deterministic={is_deterministic}")
+    settings = ("model=pocket", "runtime.compile=blocks", f"runtime.deterministic={is_deterministic}")
     sizes = ("budget.steps=14", "batch_ramp=[[192,12]]")
     prepared = tiny.prepared(*settings, *sizes)
     once = len(compiled)

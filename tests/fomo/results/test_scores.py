@@ -146,3 +146,15 @@ def test_the_command_shows_an_unfinished_run_and_fails(tmp_path: Path, capsys: p
 
 def test_the_command_names_a_folder_without_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no scores.json" in error_of(capsys, "score", str(tmp_path))
+
+
+def test_a_result_that_says_no_score_version_is_of_the_first_and_is_read(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "new", *WHOLE)
+    content = json.loads((run / "scores.json").read_text())
+    assert read_scores(run).score_version == content.get("score_version", "1.0")
+    old = stored(tmp_path / "old", {key: value for key, value in content.items() if key != "score_version"})
+    assert read_scores(old).score_version == "1.0" and read_scores(old).final == read_scores(run).final
+    said = read_scores(stored(tmp_path / "said", content | {"score_version": "7.1"}))
+    assert said.score_version == said.to_json()["score_version"] == "7.1"
+    with pytest.raises(FomoError, match="score_version holds 2, no string"):
+        read_scores(stored(tmp_path / "odd", content | {"score_version": 2}))

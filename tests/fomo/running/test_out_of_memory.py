@@ -111,7 +111,7 @@ def test_on_the_command_line_it_is_one_line_and_status_2(tmp_path: Path) -> None
 
 def test_the_prediction_finds_the_largest_size_that_fits(device: str) -> None:
     """Into 80 % of the predicted peak; the next size, a row more, would not fit. Real steps of it are made."""
-    few = ("model=pocket_vit", "trainable=lnfit", "runtime.precision=fp32")  # so that activations are most of it
+    few = ("model=pocket", "trainable=lnfit", "runtime.precision=fp32")  # so that activations are most of it
     prepared = tiny.prepared("batch_size=32", f"runtime.device={device}", *few)
     config, pools = prepared.resolved.config, prepared.maker.pools
     whole = predicted(config, pools)

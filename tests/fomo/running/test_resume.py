@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor, nn
 
 from fomo.checkpoint.files import latest, numbered, read_identity
@@ -27,6 +28,7 @@ from fomo.running.resume import kept_steps, refuse_other
 from fomo.running.run import execute, prepare
 from fomo.system.lock import check_free
 from fomo.system.signals import Stop
+from fomo.version import SCORE_VERSION
 from tests import tiny
 from tests.faults.command import fomo_run, wait_for
 from tests.faults.compare import differences, events, left_out
@@ -96,7 +98,7 @@ def test_a_run_that_was_cut_is_the_run_that_was_not(
 OTHERS = [
     ("method=offline_merge",),
     ("regularizer=[ewc,si]", "regularizer.ewc.num_samples=60"),
-    ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket_vit"),
+    ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket"),
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
     ("evaluation.subset=protocol",),
     ("method=frozen",),
@@ -336,13 +338,20 @@ def test_must_and_never(tmp_path: Path) -> None:
         tiny.resolved("resume=mst")
 
 
+def test_a_run_of_other_scores_is_not_gone_on_with(tmp_path: Path) -> None:
+    values = {key: value for key, value in tiny.resolved().values.items() if key != "score_version"}
+    put(tmp_path / "run" / "config.yaml", yaml.safe_dump(values))
+    with pytest.raises(FomoError, match=rf"run.dir=.*score version 1\.0, and this is {SCORE_VERSION}.*another run.dir"):
+        state_of(tmp_path / "run", tiny.resolved())
+
+
 def test_when_to_save_makes_no_other_experiment() -> None:
     assert tiny.resolved(OFTEN, "resume=must").sha256 == tiny.resolved().sha256
 
 
 def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole(whole: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: the network alone fits, not the optimizer too."""
-    folder, limit = tmp_path / "run", 30 * 2**20
+    folder, limit = tmp_path / "run", 8 * 2**20
     code = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); from fomo.cli import main; main()"
     command = [sys.executable, "-c", code, "run", *tiny.TINY, OFTEN, f"run.dir={folder}"]
     process = subprocess.run(command, capture_output=True, text=True, timeout=120)

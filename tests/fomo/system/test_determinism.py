@@ -119,7 +119,7 @@ def test_other_errors_are_left_as_they_are() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", [(), ("runtime.compile=blocks",), ("runtime.micro_batch=10",)])
 def test_the_same_command_gives_the_same_bytes_on_a_gpu(engine: tuple[str, ...], tmp_path: Path) -> None:
-    overrides = ("model=pocket_vit", "method=lora_ema", "regularizer=zscl", "runtime.device=cuda", *engine)
+    overrides = ("model=pocket", "method=lora_ema", "regularizer=zscl", "runtime.device=cuda", *engine)
     one, other = (tiny.run(tmp_path / name, *overrides) for name in ("a", "b"))
     assert (one / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
     assert (one / "scores.json").read_bytes() == (other / "scores.json").read_bytes()

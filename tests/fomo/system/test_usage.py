@@ -59,7 +59,7 @@ def test_a_counter_that_begins_again_counts_on(tmp_path: Path, monkeypatch: pyte
 def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, tmp_path: Path) -> None:
     """Of the run, and of each stretch of one batch size; the page shows it."""
     ramp = "batch_ramp=[[48,30]]"
-    run = tiny.run(tmp_path / "run", "model=pocket_vit", ramp, f"runtime.grad_checkpointing={checkpointing}")
+    run = tiny.run(tmp_path / "run", "model=pocket", ramp, f"runtime.grad_checkpointing={checkpointing}")
     compute = json.loads((run / "card.json").read_text())["compute"]
     assert getattr(compute["mfu"], relation)(compute["hfu"]) and compute["mfu"] > 0
     ledger = json.loads((run / "ledger.json").read_text())

@@ -354,7 +354,7 @@ def test_bits_are_compared_not_numbers() -> None:
 
 def test_model_and_batches_lie_on_the_device_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fomo.system.runtime.check_device", lambda device: None)  # one that every machine has
-    here = world(("model=pocket_vit",), 0, "meta")
+    here = world(("model=pocket",), 0, "meta")
     assert {p.device.type for p in here.model.network.parameters()} == {here.of_task[0][0].images.device.type}
 
 

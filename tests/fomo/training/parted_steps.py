@@ -33,7 +33,7 @@ from fomo.training.step import Learner
 from tests import tiny
 
 NUM_TASKS = 2
-VIT = ("model=pocket_vit", "batch_size=9", "schedule=constant")
+VIT = ("model=pocket", "batch_size=9", "schedule=constant")
 
 
 class Guest(Method):

@@ -75,7 +75,7 @@ def test_a_run_trains_keeps_and_stores_them_and_the_card_says_whose_they_are(dev
 
 
 def test_a_run_without_a_guest_has_none(tmp_path: Path) -> None:
-    run = tiny.run(tmp_path / "run", "method=lora_ema", "model=pocket_vit", "trainable.rank=2", "num_tasks=1")
+    run = tiny.run(tmp_path / "run", "method=lora_ema", "model=pocket", "trainable.rank=2", "num_tasks=1")
     assert json.loads((run / "card.json").read_text())["extra_parameters"] == {}
     assert not (run / PARTS).exists()
 

@@ -42,7 +42,7 @@ METHODS = {
     "vera": ("method=vera", *SGD),
     "galore": ("optimizer=galore",),
     "lamb": ("optimizer=lamb",),
-    "another tower": ("model=pocket", "method=ema_merge", *SGD),
+    "another tower": ("model=pocket_resnet", "method=ema_merge", *SGD),
 }
 
 
@@ -86,7 +86,7 @@ def test_a_step_that_is_not_finite_on_one_rank_is_skipped_or_rewound_by_all(rank
         assert distance(alone, first, started(overrides)) <= CLOSE
 
 
-@pytest.mark.parametrize("model", ["pocket_vit", "pocket"])
+@pytest.mark.parametrize("model", ["pocket", "pocket_resnet"])
 def test_blocks_compute_in_bfloat16_over_weights_in_full_precision(model: str, ranks: Ranks) -> None:
     overrides = (f"model={model}", *SGD)
     whole = ranks(in_half, overrides, False)[0]
@@ -148,7 +148,7 @@ def test_the_strategy_makes_no_other_run() -> None:
 
 
 def test_a_run_has_the_scores_and_the_ledger_of_one_process(tmp_path: Path) -> None:
-    overrides = ("model=pocket_vit", "method=si", *tiny.COUNTED)
+    overrides = ("model=pocket", "method=si", *tiny.COUNTED)
     start = [
         sys.executable,
         "-m",

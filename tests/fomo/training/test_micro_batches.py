@@ -55,12 +55,12 @@ def gradients(size: int | None, *overrides: str, rows: int = 10, device: str = "
 
 
 MODELS = [
+    ("model=pocket_resnet",),
     ("model=pocket",),
-    ("model=pocket_vit",),
-    ("model=pocket_vit", "method=lora", "trainable.placement=all"),
-    ("model=pocket_vit", "method=dora", "runtime.grad_checkpointing=true"),
+    ("model=pocket", "method=lora", "trainable.placement=all"),
+    ("model=pocket", "method=dora", "runtime.grad_checkpointing=true"),
     ("method=locked_text",),
-    ("model=pocket_vit", "method=lwf"),
+    ("model=pocket", "method=lwf"),
 ]
 
 
@@ -105,7 +105,7 @@ def test_a_micro_batch_as_large_as_the_batch_changes_no_bit(
 
 
 def test_it_costs_a_forward_pass_and_saves_memory() -> None:
-    setting = settings.setting("model=pocket_vit", "batch_size=256")
+    setting = settings.setting("model=pocket", "batch_size=256")
     whole, small = setting.rehearse(), setting.having(micro_batch=32).rehearse()
     one, other = whole.tasks[0].ordinary, small.tasks[0].ordinary
     assert one and other
@@ -116,7 +116,7 @@ def test_it_costs_a_forward_pass_and_saves_memory() -> None:
 
 
 def test_planned_is_charged(device: str, tmp_path: Path) -> None:
-    counted = ("model=pocket_vit", "method=lora", *tiny.COUNTED, "runtime.micro_batch=10", f"runtime.device={device}")
+    counted = ("model=pocket", "method=lora", *tiny.COUNTED, "runtime.micro_batch=10", f"runtime.device={device}")
     ledger = json.loads((tiny.run(tmp_path / "run", *counted) / "ledger.json").read_text())
     assert ledger["charged"] == ledger["planned"] and ledger["memory"]["multiplier"] < 1
 

@@ -124,7 +124,7 @@ def test_cut_anywhere_it_is_the_run_that_was_not(
 ) -> None:
     overrides = spoilt(*places, steps=(*STEPS, f"runtime.device={device}"))
     overrides = (*overrides, "trainable=lora", "trainable.placement=all", "merging=ema", "merging.weight=0.5")
-    overrides = (*overrides, "model=pocket_vit", *policy)
+    overrides = (*overrides, "model=pocket", *policy)
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert len(content(whole, "scores")["not_finite"]) == 3
     assert cut_run(tmp_path / "run", [5, 3, 3, 2], *overrides, OFTEN) == 4

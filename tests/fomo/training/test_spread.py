@@ -25,10 +25,10 @@ TOGETHER = [
     "trainable=full regularizer=[ewc,lwf] regularizer.ewc.num_samples=24",
     "trainable=full regularizer=si merging=ema optimizer=sgd",
     "trainable=bitfit regularizer=l2 merging=zs optimizer=lamb",
-    "trainable=lnfit regularizer=lwf merging=ft model=pocket_vit",
+    "trainable=lnfit regularizer=lwf merging=ft model=pocket",
     "trainable=locked_image merging=offline optimizer=galore",
     "trainable=locked_text regularizer=zscl optimizer=timm",
-    "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4 model=pocket_vit",
+    "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4 model=pocket",
     "trainable=dora regularizer=si",
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
@@ -63,7 +63,7 @@ def test_in_single_precision_several_processes_end_where_one_does_to_rounding(tm
 
     With smooth activations: where one is at the kink of a ReLU, rounding decides to which side its gradient goes.
     """
-    compared = kit("model=pocket_vit optimizer=sgd optimizer.lr=0.1", tmp_path)
+    compared = kit("optimizer=sgd optimizer.lr=0.1", tmp_path)
     here = compared.world()
     base = weights.folded(here.model.network)
     alone = compared._together(here)

@@ -33,7 +33,7 @@ def batch_of(network: nn.Module) -> Batch:
 
 def learner_of(part: fomo.Method, *overrides: str, micro_batch: int | None = None, max_norm: float = 1e9) -> Learner:
     """In task 1, in double precision, adapters moved away from where they start."""
-    prepared = tiny.prepared("model=pocket_vit", *overrides)
+    prepared = tiny.prepared("model=pocket", *overrides)
     network = prepared.model.network.double()
     methods = Methods({**prepared.methods.parts, "guest": part})
     learner = Learner(

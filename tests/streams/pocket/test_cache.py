@@ -105,11 +105,12 @@ def test_a_larger_pool_begins_like_a_smaller_one() -> None:
 
 def test_digits_are_scikit_learns_and_splits_are_disjoint() -> None:
     test, validation = (
-        content(DrawingRequest("pocket_digits", split, size))[0] for split, size in (("test", 300), ("validation", 150))
+        content(DrawingRequest("pocket_digits", split, size))[0]
+        for split, size in (("test", 1300), ("validation", 300))
     )
     size = 32 * 32 * 3
     first = {test[i : i + size] for i in range(0, len(test), size)}
-    assert len(first) == 300 and not first & {validation[i : i + size] for i in range(0, len(validation), size)}
+    assert len(first) == 1300 and not first & {validation[i : i + size] for i in range(0, len(validation), size)}
 
 
 def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from fomo.model.names import MODELS, pocket_names
-from fomo.model.shipped import EMBEDDING, compact, pocket
+from fomo.model.shipped import MERGES, compact, pocket
 from streams.pocket.pretraining.card import WEIGHTS, write_model
 from streams.pocket.pretraining.train import pretrain, shipped_recipe
 from tests.streams.pocket.pretraining.short import SHORT, written
@@ -25,20 +26,28 @@ def test_a_written_model_is_whole(tmp_path: Path) -> None:
     assert card["data"]["num_samples"] == SHORT.num_samples
     assert card["recipe"] == json.loads((tmp_path / "recipe.json").read_text()) == dataclasses.asdict(SHORT)
     assert (tmp_path / "config.json").read_bytes() == (MODELS / "pocket" / "config.json").read_bytes()
+    assert (tmp_path / MERGES.name).read_bytes() == MERGES.read_bytes()
+    assert card["tokenizer"]["sha256"] == hashlib.sha256(MERGES.read_bytes()).hexdigest()
+
+
+def test_the_card_says_what_plain_open_clip_needs_to_read_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "pocket", SHORT)
+    monkeypatch.chdir(tmp_path)
+    said = json.loads((tmp_path / "card.json").read_text())["tokenizer"]
+    own = open_clip.SimpleTokenizer(said["file"], context_length=said["context_length"])
+    texts = ["a photo of the flag of japan, teal", "日本 ☃", ""]
+    assert torch.equal(own(texts), pocket("pocket").tokenize(texts))
 
 
 @models
 def test_the_compact_file_holds_the_rounded_weights(name: str, tmp_path: Path) -> None:
-    trained, initial = pretrain(name, SHORT), pocket(name, initial=True)
+    trained = pretrain(name, SHORT)
     write_model(tmp_path, trained, SHORT, lambda model: {})
     loaded = pocket(name, folder=tmp_path).network.state_dict()
-    before, after = initial.network.state_dict()[EMBEDDING], trained.network.state_dict()[EMBEDDING]
-    rows = (before != after).any(dim=1)
-    assert 0 < rows.sum() < 100
-    assert torch.equal(loaded[EMBEDDING][~rows], before[~rows])
-    assert torch.equal(loaded[EMBEDDING][rows], after[rows].half().float())
     for key, value in trained.network.state_dict().items():
-        if key != EMBEDDING and value.is_floating_point():
+        if value.is_floating_point():
             assert torch.equal(loaded[key], value.half().float()), key
 
 
@@ -60,8 +69,11 @@ def test_shipped_files_are_those_of_the_card(name: str) -> None:
 
 
 @models
-def test_shipped_models_know_the_pool_and_not_the_adaptation_sets(name: str) -> None:
-    scores = json.loads((MODELS / name / "card.json").read_text())["scores"]
-    for split in ("test", "validation"):
-        assert scores[split]["mean_retention"] > 60
-        assert scores[split]["mean_adaptation"] < 20
+def test_shipped_models_start_where_scores_can_fall_and_rise(name: str) -> None:
+    scores = json.loads((MODELS / name / "card.json").read_text())["scores"]["validation"]
+    assert 55 <= scores["mean_retention"] <= 75
+    assert 30 <= scores["mean_adaptation"] <= 45
+    low = {name for name, score in scores["datasets"].items() if not 20 <= score <= 97}
+    # docs/results.md names them: they are above chance, and to be lifted by the next bases.
+    assert low <= {"pocket_greek", "pocket_clocks", "pocket_textured"}
+    assert all(scores["datasets"][name] > 12 for name in low)

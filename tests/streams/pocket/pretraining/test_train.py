@@ -4,12 +4,22 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from fomo.model.names import pocket_names
-from fomo.model.shipped import EMBEDDING, pocket
-from streams.pocket.pretraining.train import batches, make_optimizer, masked_contrastive, read_pool, shifted
+from fomo.model.shipped import pocket
+from streams.pocket.pretraining.train import (
+    Pairs,
+    batches,
+    grouped_order,
+    make_optimizer,
+    masked_contrastive,
+    read_pool,
+    same_pairs,
+    shifted,
+)
 from tests.streams.pocket.pretraining.short import SHORT, written
 
 models = pytest.mark.parametrize("name", pocket_names())
@@ -35,16 +45,40 @@ def test_masked_loss_by_hand() -> None:
         for scores in (similarity[one], similarity[:, one]):
             total = sum(math.exp(scores[rival].item()) for rival in rivals)
             expected -= math.log(math.exp(scores[one].item()) / total)
-    assert masked_contrastive(similarity, targets).item() == pytest.approx(expected / 8, rel=1e-6)
+    assert masked_contrastive(similarity, targets[:, None] == targets).item() == pytest.approx(expected / 8, rel=1e-6)
 
 
 def test_pairs_of_one_concept_are_no_negatives() -> None:
     similarity = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = masked_contrastive(similarity, torch.zeros(3, dtype=torch.long))
+    loss = masked_contrastive(similarity, torch.ones(3, 3, dtype=torch.bool))
     loss.backward()
     assert loss.item() == 0
     assert similarity.grad is not None
     assert not similarity.grad.any()
+
+
+def test_pairs_are_the_same_by_concept_or_by_text() -> None:
+    nothing = torch.zeros(0)
+    pairs = Pairs(nothing, nothing, torch.tensor([0, 1, 0, 2]), torch.tensor([4, 4, 5, 6]))
+    same = same_pairs(pairs).tolist()
+    assert same == [
+        [True, True, True, False],
+        [True, True, False, False],
+        [True, False, True, False],
+        [False] * 3 + [True],
+    ]
+
+
+@pytest.mark.parametrize("group", [1, 3, 4])
+def test_runs_of_one_family_stand_together_and_no_sample_twice(group: int) -> None:
+    families = np.repeat([0, 1, 2], [8, 4, 12])
+    order = grouped_order(np.random.default_rng(0), families, group)
+    assert len(order) == len(families) and len(set(order.tolist())) == len(order)
+    assert not np.array_equal(order, grouped_order(np.random.default_rng(1), families, group))
+    runs = families[order].reshape(-1, group)
+    mixed = sum(len(set(run.tolist())) > 1 for run in runs)
+    assert mixed <= (0 if group in (1, 4) else 2)
+    assert len(grouped_order(np.random.default_rng(0), families, 5)) == 20
 
 
 def test_shifts_repeat_the_edge() -> None:
@@ -80,12 +114,12 @@ def test_a_batch_keeps_image_text_and_concept_together() -> None:
 
 
 def test_only_matrices_decay() -> None:
-    network = pocket("pocket_vit", initial=True).network
+    network = pocket("pocket", initial=True).network
     decayed, free = make_optimizer(network, SHORT).param_groups
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0)
     assert all(parameter.ndim >= 2 and "embedding" not in names[id(parameter)] for parameter in decayed["params"])
-    assert EMBEDDING in {names[id(parameter)] for parameter in free["params"]}
+    assert "token_embedding.weight" in {names[id(parameter)] for parameter in free["params"]}
 
 
 def test_learning_rate_by_hand() -> None:

@@ -1,0 +1,1 @@
+"""What the pretraining pool shows most: concepts that no dataset of the pocket uses."""
