@@ -22,13 +22,13 @@ from fomo.testing.trial import Trial
 from fomo.testing.world import config_of, own_rows, world
 
 TOGETHER = [
-    "trainable=full regularizer=[ewc,lwf] regularizer.ewc.num_samples=24",
+    "trainable=full regularizer=[ewc,lwf] regularizer.ewc.num_samples=24 model=pocket_resnet",
     "trainable=full regularizer=si merging=ema optimizer=sgd",
     "trainable=bitfit regularizer=l2 merging=zs optimizer=lamb",
-    "trainable=lnfit regularizer=lwf merging=ft model=pocket",
+    "trainable=lnfit regularizer=lwf merging=ft model=pocket_resnet",
     "trainable=locked_image merging=offline optimizer=galore",
     "trainable=locked_text regularizer=zscl optimizer=timm",
-    "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4 model=pocket",
+    "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4",
     "trainable=dora regularizer=si",
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
