@@ -32,6 +32,7 @@ def test_it_holds_code_groups_models_and_template_and_nothing_else(unpacked: Pat
         "fomo/report/templates/report.html",
         "fomo/model/bases/pocket/model.safetensors",
         "fomo/model/bases/pocket/card.json",
+        "fomo/model/bases/merges.txt.gz",
         "streams/catalogue/datasets.yaml",
     ):
         assert (unpacked / name).is_file(), name
