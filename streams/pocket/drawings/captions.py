@@ -8,6 +8,8 @@ BARE = 0.3
 """Share of the others that are the concept alone, where its name means one thing in the whole pool."""
 SAID = 0.4
 """Share of the words for what a picture shows beside its concept that are said."""
+LONGEST = 50
+"""Letters of a caption, beyond which no more such words are said: the models read 32 tokens."""
 GENERAL = ("a photo of {}", "an image of {}", "{}, stock photo", "picture: {}", "best of {}", "{} (1)")
 """Phrasings that any concept may have."""
 NOTHING = ("photo", "untitled", "stock image", "picture of the day", "see more", "image not found", "my collection")
@@ -30,4 +32,8 @@ def caption(rng: Generator, name: str, templates: tuple[str, ...], alone: bool, 
     else:
         phrasings = (*templates, *GENERAL) if alone else templates
         start = phrasings[rng.integers(len(phrasings))].format(name)
-    return ", ".join([start, *(word for word in words if rng.random() < SAID)])
+    text = start
+    for word in words:
+        if rng.random() < SAID and len(longer := f"{text}, {word}") <= LONGEST:
+            text = longer
+    return text

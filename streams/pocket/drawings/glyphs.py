@@ -32,8 +32,8 @@ GREEK = {
     "omega": "\N{GREEK SMALL LETTER OMEGA}",
 }
 GREEK_FONTS = (
-    "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSansMono-Bold.ttf",
-    "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf", "STIXGeneral.ttf", "STIXGeneralBol.ttf",
+    "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf",
+    "STIXGeneralBol.ttf",
 )  # fmt: skip
 
 SYMBOLS = {
@@ -58,7 +58,7 @@ SYMBOL_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 
 
 def draw_glyph(
-    texts: Sequence[str], fonts: Sequence[str], height: float, turn: float, rng: Generator, label: int
+    texts: Sequence[str], fonts: Sequence[str], height: float, turn: float, least: float, rng: Generator, label: int
 ) -> Image.Image:
     """One glyph in one colour, on a ground of blotches of another.
 
@@ -67,11 +67,12 @@ def draw_glyph(
         fonts: files of matplotlib's fonts, one of which is drawn.
         height: mean height of the font, as a share of the canvas.
         turn: largest turn to either side, in degrees.
+        least: contrast of the two colours.
         rng: the image's generator.
         label: the class.
     """
-    ink, ground = canvas.color_pair(rng)
-    backdrop = canvas.noise(rng, ground, strength=22.0)
+    ink, ground = canvas.color_pair(rng, least)
+    backdrop = canvas.noise(rng, ground, strength=12.0)
     image = canvas.glyph(rng, texts[label], fonts[int(rng.integers(len(fonts)))], ink, backdrop, height, turn)
     return geometry.grainy(rng, image)
 
@@ -83,7 +84,7 @@ DATASETS = (
         domain="printed glyph",
         classes=tuple(GREEK),
         templates=("a photo of the greek letter {}", "{} in greek script", "the greek character {}, printed"),
-        draw=partial(draw_glyph, tuple(GREEK.values()), GREEK_FONTS, 0.9, 10.0),
+        draw=partial(draw_glyph, tuple(GREEK.values()), GREEK_FONTS, 0.95, 6.0, 230.0),
     ),
     PocketDataset(
         name="pocket_symbols",
@@ -91,6 +92,6 @@ DATASETS = (
         domain="printed glyph",
         classes=tuple(SYMBOLS),
         templates=("a pictogram for {}", "the symbol of {}", "a dingbat, {}"),
-        draw=partial(draw_glyph, tuple(SYMBOLS.values()), SYMBOL_FONTS, 0.95, 20.0),
+        draw=partial(draw_glyph, tuple(SYMBOLS.values()), SYMBOL_FONTS, 0.95, 20.0, 140.0),
     ),
 )

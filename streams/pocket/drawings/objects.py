@@ -174,7 +174,7 @@ def texture(rng: Generator, wave: Wave, color: canvas.Color) -> np.ndarray:
 
 def draw_textured(rng: Generator, label: int) -> Image.Image:
     """An object cut out of one pattern, laid on another pattern."""
-    inside, outside = canvas.color_pair(rng, least=170)
+    inside, outside = canvas.color_pair(rng, least=220)
     first, second = rng.choice(len(WAVES), 2, replace=False)
     mask = np.asarray(canvas.finish(draw_mask(rng, label, least=0.4)), np.float32) / 255
     image = canvas.blend(mask, texture(rng, WAVES[first], inside), texture(rng, WAVES[second], outside))

@@ -173,7 +173,7 @@ def loss_of(model: ClipModel, pairs: Pairs) -> Tensor:
     encoded = network.encode_text(pairs.tokens[:, : shortest(network, pairs.tokens)], normalize=True)
     # As a lookup: the gradient of plain indexing is summed in no fixed order.
     texts = F.embedding(pairs.texts, encoded)
-    return masked_contrastive(network.logit_scale.exp() * images @ texts.T, same_pairs(pairs))
+    return masked_contrastive(network.logit_scale.exp() * (images @ texts.T), same_pairs(pairs))
 
 
 def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step, loss: None) -> ClipModel:
