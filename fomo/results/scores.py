@@ -264,5 +264,8 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_number(score) and score <= 100 for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
+    share = evaluation.get("subset", 1.0)
+    if not is_number(share) or not 0 < share <= 1:
+        raise FomoError(f"{path}: evaluation {number} is of a share of {share!r} of the samples: expected is 0 to 1.")
     if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")

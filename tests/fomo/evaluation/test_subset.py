@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fomo.evaluation.subset import rows_of, size_of
 from fomo.report.leaderboard import track
 from fomo.results.card import RunCard
 from fomo.results.scores import NotFinished, read_scores
+from fomo.running.run import execute
 from tests import tiny
 
 ON_SUBSET = ("evaluation.subset=protocol",)
@@ -61,15 +63,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.run(tmp_path_factory.mktemp("whole") / "run")
 
 
+class Heard(tiny.Silent):
+    said: ClassVar[list[tuple[int, float, float]]] = []
+
+    def scored(self, task: int, ka: float, zs: float) -> None:
+        self.said.append((task, ka, zs))
+
+
 @pytest.fixture(scope="module")
 def partly(tmp_path_factory: pytest.TempPathFactory, small_rule: object) -> Path:
-    return tiny.run(tmp_path_factory.mktemp("partly") / "run", *ON_SUBSET)
+    folder = tmp_path_factory.mktemp("partly") / "run"
+    execute(tiny.prepared(*ON_SUBSET), folder, Heard())
+    return folder
 
 
 def test_the_path_is_on_the_subset_and_the_result_on_everything(whole: Path, partly: Path) -> None:
     full, part = read_scores(whole), read_scores(partly)
     assert [each.task for each in part.evaluations] == [0, 1, 2] and [each.task for each in part.in_full] == [0, 2]
     assert part.in_full == (full.evaluations[0], full.evaluations[2]) and part.final == full.final
+    shown = [*part.points[:2], part.final]  # what is said at the end is the result
+    assert Heard.said == [(each.task, each.ka, each.zs) for each in shown] and part.final != part.points[2]
     assert part.evaluations[1].num_samples["pocket_counting"] == 60
     assert all(each.subset < 1 for each in part.evaluations) and all(each.subset == 1 for each in part.in_full)
     assert full.in_full == () and "in_full" not in (whole / "scores.json").read_text()
