@@ -26,6 +26,7 @@ def build_stream(
     pool: Sequence[str] | None = None,
     chunks: str = "equal",
     pool_window: int = POOL_WINDOW,
+    test_images: int | None = None,
 ) -> NamedPlan:
     """Plan a stream of named datasets. Finished runs hold and hash this function's name, so it keeps it.
 
@@ -39,6 +40,7 @@ def build_stream(
         pool: names of datasets, or patterns of tar files, instead of the pocket's pool.
         chunks: ``equal``, or ``dataset``: a task ends where the dataset changes.
         pool_window: samples that are shuffled together where tar files are read in sequence.
+        test_images: of each dataset at most so many are scored; ``None``: all.
 
     Raises:
         FomoError: an unknown name, an empty list, a dataset without a training sample.
@@ -60,6 +62,7 @@ def build_stream(
         ordering,
         chunks,
         left_out,
+        test_images,
     )
 
 
@@ -73,6 +76,7 @@ def file_stream(
     ordering: str = "given",
     chunks: str = "equal",
     pool_window: int = POOL_WINDOW,
+    test_images: int | None = None,
 ) -> NamedPlan:
     """Plan a stream over a stream file's concepts. Finished runs hold and hash this function's name, so it keeps it.
 
@@ -88,6 +92,7 @@ def file_stream(
         ordering: name of an ordering; ``given`` is the file's own.
         chunks: ``equal``, or ``dataset``: a task ends where the dataset changes.
         pool_window: samples that are shuffled together where tar files are read in sequence.
+        test_images: of each dataset at most so many are scored; ``None``: all.
 
     Raises:
         FomoError: no stream file, an unknown ordering, values of another type.
@@ -108,6 +113,7 @@ def file_stream(
         Path(root),
         ordering,
         chunks,
+        test_images=test_images,
     )
 
 

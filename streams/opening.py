@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from fomo import rng
 from fomo.config.plugins import Plugin, described, named
-from fomo.data.samples import Dataset
+from fomo.data.joined import Joined, SplitPart
+from fomo.data.samples import Dataset, Samples
 from fomo.data.shards import open_dataset, present
 from fomo.errors import FomoError, unknown
 from fomo.stream.definition import Concept
@@ -64,6 +68,22 @@ def open_at(name: str, folder: Path | None) -> Dataset:
     if folder is not None:
         return open_dataset(folder)
     return pocket.open_pocket(name) if name in pocket.names() else _plugged(named("datasets")[name])
+
+
+def with_few(dataset: Dataset, test_images: int | None) -> Dataset:
+    """A dataset with at most ``test_images`` test samples, drawn at random and the same in every run; ``None``: all."""
+    if test_images is None or dataset.card.num_samples.get("test", 0) <= test_images:
+        return dataset
+    card = replace(dataset.card, num_samples={**dataset.card.num_samples, "test": test_images})
+    return Dataset(card, partial(_split_of_few, dataset, test_images))
+
+
+def _split_of_few(dataset: Dataset, test_images: int, split: str) -> Samples:
+    samples = dataset.split(split)
+    if split != "test":
+        return samples
+    rows = rng.generator("test images", dataset.name).permutation(len(samples))[:test_images]
+    return Joined((SplitPart(samples, np.sort(rows)),))
 
 
 def _plugged(plugin: Plugin) -> Dataset:

@@ -12,7 +12,7 @@ from fomo.errors import FomoError, check_allowed, check_choice, unknown
 from fomo.stream.definition import Concept, Stream, chunk, chunk_by_dataset, refuse_repeated
 from fomo.stream.plan import StreamPlan, Tasks
 from streams.catalogue import load
-from streams.opening import available, open_all, open_at, untrained
+from streams.opening import available, open_all, open_at, untrained, with_few
 from streams.orderings import Facts, order
 from streams.pocket import datasets as pocket
 from streams.pools import named_pool
@@ -35,6 +35,7 @@ class NamedPlan(StreamPlan):
         chunks: a key of :data:`CHUNKS`, how the concepts are cut into tasks.
         root: where imported datasets lie.
         left_out: classes that a dataset declares without having a training sample of them.
+        test_images: of each dataset at most so many are scored; ``None``: all.
     """
 
     name: str
@@ -47,10 +48,13 @@ class NamedPlan(StreamPlan):
     ordering: str = "given"
     chunks: str = "equal"
     left_out: tuple[Concept, ...] = ()
+    test_images: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("value of stream.chunks", self.chunks, CHUNKS)
         check_allowed(self.pool_size >= 0, f"stream.pool_size={self.pool_size}", "0 (no pretraining pool) and above")
+        has_some = self.test_images is None or self.test_images >= 1
+        check_allowed(has_some, f"stream.test_images={self.test_images}", "null (all) and 1 and above")
         refuse_repeated(self.concepts, f"stream '{self.name}'")
 
     @property
@@ -61,11 +65,11 @@ class NamedPlan(StreamPlan):
     def datasets(self, names: Iterable[str]) -> dict[str, Dataset]:
         """Those of the named datasets that are there, by name; no image is drawn or decoded."""
         known = available(self.root)
-        return {name: open_at(name, known[name]) for name in names if name in known}
+        return {name: with_few(open_at(name, known[name]), self.test_images) for name in names if name in known}
 
     def opened(self, names: Iterable[str]) -> dict[str, Dataset]:
         """All of the named datasets, by name; those that are not there are refused at once."""
-        return open_all(names, self.root)
+        return {name: with_few(each, self.test_images) for name, each in open_all(names, self.root).items()}
 
     def ordered(self, seed: int, facts: Facts | None = None) -> list[Concept]:
         """Every concept in the order of the stream."""

@@ -22,6 +22,8 @@ TINY = (
     "batch_size=24",
     "budget=steps",
     "budget.steps=6",
+    "stream.test_images=200",
+    "evaluation.subset=none",
     "runtime.device=cpu",
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fomo.errors import FomoError
+from fomo.stream.fingerprint import stream_data_sha256
 from streams import build_stream, file_stream
 from tests.fomo.helpers import put
 from tests.streams.helpers import built, from_file, shards
@@ -42,6 +43,30 @@ def test_one_dataset_per_task_in_a_named_stream(tmp_path: Path) -> None:
     made = built(tmp_path, adaptation=names, ordering="dataset_incremental", chunks="dataset")
     assert sorted(task[0].dataset for task in made.tasks) == sorted(names)
     assert all(len({concept.dataset for concept in task}) == 1 for task in made.tasks)
+
+
+def test_few_test_images_are_the_same_ones_of_all_in_every_run_and_other_data(tmp_path: Path) -> None:
+    whole, few, again = (built(tmp_path, test_images=limit) for limit in (None, 50, 50))
+    for name, dataset in few.datasets.items():
+        samples = dataset.split("test")
+        assert len(samples) == dataset.card.num_samples["test"] == 50
+        first, second = (each.datasets[name].split("test").targets for each in (few, again))
+        assert list(first) == list(second) and len(set(first)) > 1
+        everything = whole.datasets[name].split("test")
+        pixels = {everything.image(index).tobytes() for index in range(len(everything))}
+        assert all(samples.image(index).tobytes() in pixels for index in range(50))
+    assert few.adaptation["pocket_flags"].card.num_samples["train"] == len(
+        few.adaptation["pocket_flags"].split("train")
+    )
+    digests = [stream_data_sha256(each, "test") for each in (whole, few, again)]
+    assert digests[1] == digests[2] != digests[0]
+    assert stream_data_sha256(built(tmp_path, test_images=10**6), "test") == digests[0]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_no_test_images_are_no_choice(limit: int, tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=rf"stream\.test_images={limit}: allowed are null \(all\) and 1 and above"):
+        built(tmp_path, test_images=limit)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def draw_clock(rng: Generator, label: int) -> Image.Image:
     pen = canvas.draw_on(image)
     ticks = _TICKS[:: int(rng.choice((1, 3)))]
     hands = (_hand(0, 0.78, 0.08), _hand(label + 1, 0.56, 0.26))
-    parts = geometry.place_all(rng, [ellipse(0, 0, 1), ellipse(0, 0, 0.88), *ticks, *hands], 0.44, 0.05, 4)
+    parts = geometry.place_all(rng, [ellipse(0, 0, 1), ellipse(0, 0, 0.88), *ticks, *hands], 0.46, 0.04, 3)
     for part, color in zip(parts, [rim, face, *[ink] * (len(parts) - 2)], strict=True):
         pen.polygon(part, fill=color)
     return geometry.grainy(rng, image)

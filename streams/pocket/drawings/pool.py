@@ -36,10 +36,10 @@ FAMILIES: tuple[PoolFamily, ...] = (*GENERAL, *HELD_OUT, *TO_LEARN)
 SHARES = {
     "signs": 0.12, "scripts": 0.06, "words": 0.10, "things": 0.14, "patterns": 0.04, "places": 0.04,
     "shapes": 0.05, "textures": 0.05, "colors": 0.05, "digits": 0.05, "letters": 0.08, "counting": 0.05, "scenes": 0.05,
-    "pocket_flags": 0.004, "pocket_greek": 0.024, "pocket_symbols": 0.008, "pocket_silhouettes": 0.006,
-    "pocket_sketches": 0.008, "pocket_textured": 0.011, "pocket_charts": 0.005, "pocket_clocks": 0.017,
-    "pocket_curves": 0.005, "pocket_segments": 0.008, "pocket_solids": 0.005, "pocket_aerial": 0.002,
-    "pocket_signs": 0.002, "pocket_cards": 0.015,
+    "pocket_flags": 0.004, "pocket_greek": 0.024, "pocket_symbols": 0.007, "pocket_silhouettes": 0.005,
+    "pocket_sketches": 0.007, "pocket_textured": 0.01, "pocket_charts": 0.004, "pocket_clocks": 0.026,
+    "pocket_curves": 0.005, "pocket_segments": 0.007, "pocket_solids": 0.004, "pocket_aerial": 0.002,
+    "pocket_signs": 0.002, "pocket_cards": 0.013,
 }  # fmt: skip
 """How much of the pool each family is; they sum to 1."""
 _BOUNDS = tuple(accumulate(SHARES[family.name] for family in FAMILIES))

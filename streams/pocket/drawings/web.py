@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter, ImageOps
 from streams.pocket.drawings.canvas import SIZE, any_color
 from streams.pocket.drawings.generator import Picture
 
-UNTOUCHED = 0.5
+UNTOUCHED = 0.6
 """Share of the pictures to which nothing is done."""
 Treatment = Callable[[Generator, Image.Image], Image.Image]
 

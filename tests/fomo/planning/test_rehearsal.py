@@ -320,7 +320,7 @@ def test_what_is_ours_is_rehearsed_once_and_what_is_not_each_time(monkeypatch: p
 
     assert num_rehearsals() == 1
     assert num_rehearsals("budget=gflops", "budget.total_gflops=7", "seed=3") == 0
-    for change in ("batch_size=6", "method=finetune", "model=pocket", "runtime.precision=fp32", "optimizer=sgd"):
+    for change in ("batch_size=6", "method=finetune", "model=pocket_resnet", "runtime.precision=fp32", "optimizer=sgd"):
         assert [num_rehearsals(change), num_rehearsals(change)] == [1, 0], change
     guest = (f"regularizer._target_={__name__}.Growing", "runtime.allow_targets=[tests]")
     assert [num_rehearsals(*guest), num_rehearsals(*guest)] == [1, 1]
