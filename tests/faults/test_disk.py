@@ -62,7 +62,7 @@ def test_the_events_may_meet_it(tmp_path: Path) -> None:
 
 SMALL = """
 set -u
-mount -t tmpfs -o size=40m tmpfs "$1"
+mount -t tmpfs -o size=12m tmpfs "$1"
 run() {{ "$2" -m fomo run {overrides} run.dir="$1/run"; }}
 run "$1" "$2"; first=$?
 ls -A "$1/run/checkpoint"

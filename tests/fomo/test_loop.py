@@ -142,7 +142,7 @@ def test_bf16_trains_too(tmp_path: Path) -> None:
 
 
 def test_batch_norm_statistics_stay_as_they_were(tmp_path: Path) -> None:
-    prepared = tiny.prepared()
+    prepared = tiny.prepared("model=pocket_resnet")
     before = {n: v.clone() for n, v in prepared.model.network.named_buffers() if "running" in n}
     execute(prepared, tmp_path / "run", tiny.Silent())
     after = dict(prepared.model.network.named_buffers())

@@ -66,7 +66,7 @@ def test_a_job_is_built_rehearsed_and_tried(num_workers: int) -> None:
     found = job.job_facts(resolved(f"runtime.num_workers={num_workers}"), BOUNDS)
     assert found.num_steps == 6 and found.peak_bytes and found.weights_bytes > 10**6 and found.num_datasets == 3
     assert found.step_seconds and found.loading_seconds and not found.estimated and not found.untried
-    assert found.batch_bytes == 24 * (3 * 32 * 32 + 8 * 16)
+    assert found.batch_bytes == 24 * (3 * 32 * 32 + 8 * 32)
 
 
 def test_fp32_takes_more_memory_than_bf16() -> None:

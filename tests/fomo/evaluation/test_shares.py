@@ -72,7 +72,7 @@ def test_scores_are_those_of_one_process() -> None:
 def test_what_is_not_finite_is_so_everywhere() -> None:
     prepared = tiny.prepared()
     with torch.no_grad():
-        prepared.model.network.visual.attnpool.c_proj.bias.fill_(float("nan"))
+        prepared.model.network.visual.ln_post.bias.fill_(float("nan"))
 
     def said() -> str:
         with pytest.raises(NotFinished) as caught:

@@ -55,13 +55,15 @@ def test_scores_are_hits_per_dataset_and_per_task(device: str) -> None:
                 hits_of_task[task_of[name, dataset.card.classes[target]]].append(bool(guess == target))
     for number, hits in hits_of_task.items():
         assert result.tasks[number] == pytest.approx(100 * np.mean(hits))
-    assert result.num_samples["pocket_counting"] == 125
+    assert result.num_samples["pocket_counting"] == 200
 
 
 def test_the_validation_split_is_another_set() -> None:
     prepared = tiny.prepared()
     result = evaluate(prepared.model, prepared.stream, 0, EvaluationConfig(split="validation"), CPU)
-    assert result.num_samples["pocket_counting"] == 75
+    sizes = {name: dataset.card.num_samples for name, dataset in prepared.stream.datasets.items()}
+    assert result.num_samples == {name: size["validation"] for name, size in sizes.items()}
+    assert result.num_samples != {name: size["test"] for name, size in sizes.items()}
 
 
 @pytest.mark.parametrize("bad", [{"split": "train"}, {"split": "tset"}, {"templates": "al"}])

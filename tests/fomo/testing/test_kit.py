@@ -298,8 +298,9 @@ def test_every_check_has_a_plug_in_that_fails_it() -> None:
 @pytest.mark.parametrize(("check", "method", "why"), BAD, ids=[method.__name__ for _, method, _ in BAD])
 def test_a_fault_fails_its_check_and_no_other(check: str, method: type[Method], why: str) -> None:
     trainable = "trainable=full" if check == "scalars" else QUICK
+    model = "model=pocket_resnet" if method is MovesStatistics else "model=pocket"
     before = random.getstate(), torch.get_rng_state()
-    report = conformance(method, trainable)
+    report = conformance(method, trainable, model)
     assert report.failed == [check] and not report.passed
     with pytest.raises(AssertionError, match=f"{check}: failed: (?s:.*){why}"):
         report.require()
