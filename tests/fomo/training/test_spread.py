@@ -117,7 +117,7 @@ class OnWeights(OnGradient):
 
     def after_step(self, network):
         with torch.no_grad():
-            network.get_parameter("visual.attnpool.c_proj.bias").add_(self.brightness)
+            network.get_parameter("visual.ln_post.bias").add_(self.brightness)
 
 
 def steps_with(part: Method) -> list[float]:
@@ -142,7 +142,7 @@ class OnOneWeight(OnGradient):
 
     @torch.no_grad()
     def after_step(self, network):
-        network.get_parameter("visual.attnpool.c_proj.bias")[0] = 1e-3 * self.brightness
+        network.get_parameter("visual.ln_post.bias")[0] = 1e-3 * self.brightness
 
 
 class Clock(Method):
@@ -171,7 +171,7 @@ class Smooth(Method):
     """Adds the norm of a gradient, whose own gradient goes back through the features of all rows."""
 
     def loss(self, network, batch, loss):
-        reached = [network.visual.attnpool.c_proj.weight, network.text_projection]
+        reached = [network.visual.proj, network.text_projection]
         unreached = torch.zeros(1, requires_grad=True)
         found = torch.autograd.grad(loss, [*reached, unreached], create_graph=True, allow_unused=True)
         weights, texts, nothing = fomo.averaged(found)
