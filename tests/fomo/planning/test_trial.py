@@ -55,7 +55,7 @@ def test_whatever_a_hook_may_ask_for_is_there_and_nothing_is_drawn_from_the_runs
 def test_nothing_is_compiled_once_a_run_is_prepared(
     is_deterministic: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Of two sizes of batches, two tasks with evaluations between them, and texts of two lengths."""
+    """Of two sizes of batches, two tasks with evaluations between them, and texts of four lengths."""
     compiled: list[int] = []
     called: list[int] = []
 
@@ -70,9 +70,8 @@ def test_nothing_is_compiled_once_a_run_is_prepared(
     prepared = tiny.prepared(*settings, *sizes)
     once = len(compiled)
     before = len(called)
-    assert (
-        once == len(prepared.resolved.config.sizes.distinct) * (2 + len(fast.lengths(prepared.model.network, 16))) == 8
-    )
+    lengths = fast.lengths(prepared.model.network, 32)
+    assert once == len(prepared.resolved.config.sizes.distinct) * (2 + len(lengths)) == 12
     execute(prepared, tmp_path / "run", tiny.Silent())
     assert len(called) > before and len(compiled) == once
     with deterministic(is_deterministic == "true"):  # a run that goes on is one of another process

@@ -106,7 +106,14 @@ def test_nothing_is_kept_or_scored_and_who_it_was_is_said(where: str, tmp_path: 
 
 
 def test_an_optimizer_that_overflows_is_named(tmp_path: Path) -> None:
-    steep = ("optimizer=timm", "optimizer.weight_decay=1000", "optimizer.name=sgd", "optimizer.lr=1e38", "schedule=constant", "schedule.warmup=0")
+    steep = (
+        "optimizer=timm",
+        "optimizer.weight_decay=1000",
+        "optimizer.name=sgd",
+        "optimizer.lr=1e38",
+        "schedule=constant",
+        "schedule.warmup=0",
+    )
     with pytest.raises(fomo.FomoError, match=r"the largest weight after the optimizer's step is (inf|nan)\. Lower opt"):
         tiny.run(tmp_path, *SHORT, *steep, "max_grad_norm=100")
 
