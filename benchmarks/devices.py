@@ -37,6 +37,7 @@ from fomo.system.determinism import deterministic
 from fomo.system.devices import device_name, synchronize
 from fomo.system.joining import joined
 from fomo.system.ranks import alone, exchanged, is_first, largest_of, world
+from fomo.system.workers import end_now
 
 HERE = Path(__file__).resolve()
 WORKER = "FOMO_BENCHMARK_OF_DEVICES"
@@ -142,6 +143,7 @@ def work(options: argparse.Namespace) -> None:
         print(found, flush=True)
         if options.write:
             HERE.with_name(f"devices-{date.today()}.txt").write_text(found + "\n", encoding="utf-8")
+    end_now(0, "")  # a thread of torch's that asks for Python while that is ending would abort the process
 
 
 def main() -> None:

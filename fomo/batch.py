@@ -21,7 +21,7 @@ class Features(NamedTuple):
     The network is open_clip's CLIP. ``network(images, tokens)`` returns these three; one tower alone is
     ``network.encode_image(images, normalize=True)`` or ``network.encode_text(tokens, normalize=True)``, which return
     unit features, and without ``normalize`` features of any length. ``scale`` is ``network.logit_scale.exp()``, the
-    inverse of the temperature; the logits of images to texts are ``scale * images @ texts.T``.
+    inverse of the temperature; the logits of images to texts are ``scale * (images @ texts.T)``.
     """
 
     images: Tensor

@@ -115,9 +115,9 @@ def galore(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     decay: str = "all",
-    rank: int = 16,
+    rank: int = 8,
     update_proj_gap: int = 200,
-    scale: float = 0.25,
+    scale: float = 2.0,
 ) -> torch.optim.Optimizer:
     """Adam in low-rank subspaces of the gradient: GaLore (``methods/galore.py``).
 

@@ -33,7 +33,7 @@ PAPERS = {
     "zscl": Paper("Zheng et al. 2023", "2303.06628"),
     # merging
     "temporal": Paper("Dziadzio et al. 2024", "2412.06712"),
-    "ema": Paper("Stojanovski et al. 2022", "2205.06640"),
+    "ema": Paper("Stojanovski et al. 2022", "2211.03186"),
     "slerp": Paper("Shoemake 1985"),
     "task_arithmetic": Paper("Ilharco et al. 2023", "2212.04089"),
     "ties": Paper("Yadav et al. 2023", "2306.01708"),

@@ -46,6 +46,8 @@ def entry() -> None:
         main()
     except Exception:
         end_now(1, _once(_who() + traceback.format_exc().rstrip()))
+    if are_several():  # a thread of torch's that asks for Python while that is ending aborts the process
+        end_now(0, "")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -97,8 +97,18 @@ def footer(found: Sequence[Row], shown: Layout) -> str:
     counted = [row for row in found if "model" in row]
     models = printable(", ".join(sorted({f"{row['model']}, batch {_sizes(row)}" for row in counted})))
     measured = [MEASURED] if shown.measures else []
+    through = [_assumed(row, shown) for row in counted if row["assumed_stream"]]
     ramp = [OF_A_RAMP] if any(row["batch_ramp"] for row in counted) else []
-    return "\n".join(["", models, CAPTION, *measured, *ramp])
+    return "\n".join(["", models, CAPTION, *measured, *ramp, *through])
+
+
+def _assumed(row: Row, shown: Layout) -> str:
+    """On what data the steps of a method rest that goes through that of each task."""
+    name, stream, size = shown.name(row["label"]), printable(row["assumed_stream"]), row["assumed_update_samples"]
+    return (
+        f"{name}: goes through the new data of each task, taken to be {size:,} samples, those of stream={stream}. "
+        "Name the stream of the run (stream=…): with another one the steps are others."
+    )
 
 
 def _sizes(row: Row) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from fomo.cli.check import find, is_target
-from fomo.config.compose import builtin_groups, config_dir
+from fomo.config.compose import builtin_groups, config_dir, untuned
 from fomo.config.plugins import PARTS, check_method, defaults_of, installed
 from fomo.errors import unknown
 from fomo.system.reading import read_yaml
@@ -93,7 +93,7 @@ def of_preset(name: str) -> About:
 def _of_option(group: str, name: str) -> About:
     values, said = _file(group, name)
     settings = tuple(
-        Setting(f"{group}.{key}", value, said.get(key, ""))
+        Setting(f"{group}.{key}", untuned(value), said.get(key, ""))
         for key, value in values.items()
         if key not in ("_target_", "_partial_")
     )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from fomo.errors import FomoError
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Point, Scores, read_scores
 from fomo.system.text import escape
 
 
@@ -32,9 +32,13 @@ def main(arguments: list[str]) -> None:
 
 def as_json(run: Scores) -> dict[str, Any]:
     """Path of the scores, the final ones ``null`` where the run is not finished."""
-    points = [asdict(point) | {"gm": point.gm} for point in run.points]
+    points = [_plain(point) for point in run.points]
     about = {"run": str(run.folder), "finished": run.finished, "marks": list(run.caveats), "split": run.split}
-    return about | {"tasks": points, "final": points[-1] if run.finished else None}
+    return about | {"tasks": points, "final": _plain(run.final) if run.finished else None}
+
+
+def _plain(point: Point) -> dict[str, Any]:
+    return asdict(point) | {"gm": point.gm}
 
 
 def table(run: Scores) -> Table:
@@ -42,7 +46,8 @@ def table(run: Scores) -> Table:
     caveats = f" ({', '.join(run.caveats)})" if run.caveats else ""
     columns = (Column(name, justify="right") for name in ("update", "KA", "ZS", "GM"))
     result = Table(*columns, title=escape(f"{run.folder}{caveats}"))
-    for point in run.points:
-        name = "base" if point.task == 0 else str(point.task)
+    named = [("base" if point.task == 0 else str(point.task), point) for point in run.points]
+    in_full = [(f"{'base' if each.task == 0 else each.task}, in full", run.point(each)) for each in run.in_full]
+    for name, point in [*named, *in_full]:
         result.add_row(name, *(f"{value:.2f}" for value in (point.ka, point.zs, point.gm)))
     return result

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -31,6 +32,9 @@ STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
 STORED = "stored configuration"
 OPEN_CLIP = "fomo.model.pretrained_clip"
+TUNED = "tuned"
+"""What the file of a model says that options of other groups take; it is resolved in them, and no key of a run."""
+UNLESS_TUNED = re.compile(rf"\$\{{oc\.select:{TUNED}\.[\w.]+,(.+)\}}")
 
 
 def config_dir() -> Path:
@@ -203,8 +207,16 @@ def _known_values(overrides: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _values(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The plain values of what Hydra composes."""
-    return OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[return-value]
+    """The plain values of what Hydra composes, each option with what the model's file has for it."""
+    values: dict[str, Any] = OmegaConf.to_container(_composed(name, overrides), resolve=True)  # type: ignore[assignment]
+    values.pop(TUNED, None)
+    return values
+
+
+def untuned(value: Any) -> Any:
+    """A value in the file of an option, as it is where the model's file has none for it."""
+    match = UNLESS_TUNED.fullmatch(value) if isinstance(value, str) else None
+    return yaml.safe_load(match[1]) if match else value
 
 
 def _dotted(values: Any) -> Any:
@@ -314,4 +326,4 @@ def _all_keys(overrides: Sequence[str]) -> list[str]:
 
     known = groups()
     chosen = [each for each in overrides if each.split("=", 1)[0] in known]
-    return walk(OmegaConf.to_container(_composed("config", chosen)), "") + list(known)
+    return walk(_values("config", chosen), "") + list(known)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
@@ -21,6 +21,7 @@ from fomo.evaluation.image_key import image_key
 from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import recall
 from fomo.evaluation.shares import of_all, own_samples
+from fomo.evaluation.subset import subset_of
 from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
 from fomo.results.scores import Evaluation, NotFinished
@@ -29,6 +30,7 @@ from fomo.system.runtime import Runtime
 
 EVALUATION_SPLITS = ("test", "validation")
 TEMPLATES = ("first", "all")
+SUBSETS = ("none", "protocol")
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,32 @@ class EvaluationConfig:
         split: ``test``, or ``validation`` to choose settings by: its results are marked and never ranked.
         templates: ``first`` uses one primer prompt per class, as the published numbers do; ``all`` averages features.
         batch_size: images at a time.
+        subset: ``protocol`` scores a fixed part of each split on the way (``subset.py``), and the first and the last
+            model in full too, for the result; ``none`` scores everything each time.
+        subset_seed: what the part is drawn from, whatever the run's seed.
     """
 
     split: str = "test"
     templates: str = "first"
     batch_size: int = 512
+    subset: str = "none"
+    subset_seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("value of evaluation.split", self.split, EVALUATION_SPLITS)
         check_choice("value of evaluation.templates", self.templates, TEMPLATES)
+        check_choice("value of evaluation.subset", self.subset, SUBSETS)
         check_allowed(self.batch_size >= 1, f"evaluation.batch_size={self.batch_size}", "1 and above")
+
+    @property
+    def in_full(self) -> "EvaluationConfig":
+        """The same on all samples."""
+        return replace(self, subset="none")
+
+    def seen_of(self, dataset: Dataset) -> Samples:
+        """What is scored of a dataset."""
+        samples = dataset.split(self.split)
+        return samples if self.subset == "none" else subset_of(dataset, samples, self.split, self.subset_seed)
 
 
 class Scored(NamedTuple):
@@ -182,7 +200,7 @@ def scored_datasets(
         if dataset.card.kind not in KINDS:
             raise FomoError(f"dataset '{name}' is of kind '{dataset.card.kind}': it has no task to be scored on.")
     names = list(datasets)
-    splits = [dataset.split(config.split) for dataset in datasets.values()]
+    splits = [config.seen_of(dataset) for dataset in datasets.values()]
     tasks = [
         KINDS[each.card.kind](each, samples, config) for each, samples in zip(datasets.values(), splits, strict=True)
     ]
@@ -250,4 +268,5 @@ def evaluate(
             samples_per_task += np.bincount(tasks, minlength=len(hits_per_task))
     tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1
     per_task = {int(task): float(100 * hits_per_task[task] / samples_per_task[task]) for task in tasks_scored}
-    return Evaluation(task, scores, per_task, num_samples)
+    all_samples = sum(len(dataset.split(config.split)) for dataset in stream.datasets.values())
+    return Evaluation(task, scores, per_task, num_samples, sum(num_samples.values()) / all_samples)

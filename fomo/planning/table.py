@@ -30,6 +30,8 @@ class BudgetRow:
     sizes: BatchSizes
     cost: Cost
     memory: Memory
+    goes_through: tuple[str, int] | None
+    """The stream whose D_t the method goes through, and |D_t| as it was taken to be; ``None``: it does not."""
     plans: dict[int, StepPlan]
     """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
 
@@ -73,6 +75,8 @@ class BudgetRow:
             "mafs_per_step": float(charged(step) * self.memory.multiplier / GIGA),
             "steps_per_task": {length: each and each[-1] for length, each in steps.items()},
             "total_steps": {length: each and sum(each) for length, each in steps.items()},
+            "assumed_stream": self.goes_through and self.goes_through[0],
+            "assumed_update_samples": self.goes_through and self.goes_through[1],
             "total_samples": {length: each and self.sizes.seen(sum(each)) for length, each in steps.items()},
         }
 
@@ -105,7 +109,9 @@ def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = 
         plans[length] = _plan(config, of_length, Memory(of_length.peak_bytes, reference), length)
     shown = plans[config.num_tasks]
     assert shown.cost is not None and shown.memory is not None
-    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, plans)
+    stream = str(config.stream.get("name", "own"))
+    goes_through = (stream, num_samples(config.num_tasks)) if cost.depends_on_samples else None
+    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, goes_through, plans)
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:

@@ -114,7 +114,8 @@ def _one_of_each_seed(runs: Sequence[_Run], refused: dict[str, str], notes: list
         by_seed.setdefault(run.seed, []).append(run)
     for seed, same in by_seed.items():
         names = " and ".join(str(run.folder) for run in same)
-        if any(run.scores.evaluations != same[0].scores.evaluations for run in same):
+        scored = [(run.scores.evaluations, run.scores.in_full) for run in same]
+        if any(each != scored[0] for each in scored):
             gms = " and ".join(f"{run.scores.final.gm:.9g}" for run in same)
             reason = f"seed {seed} more than once, with other scores (GM {gms}): {names}. None counts: keep one."
             refused |= {str(run.folder): reason for run in same}
@@ -190,7 +191,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
     """What runs of one track share: the stream and its order, number of updates, datasets and the data in them, base
-    model, precision, and the prompts of the evaluation.
+    model, precision, and prompts and subset of the evaluation.
 
     Whatever else differs is a choice of the method, and in the label. What an older run does not say is left out.
     """
@@ -200,8 +201,11 @@ def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
     parts += [f"data {scores.stream.data_sha256[:6]}"] if scores.stream.data_sha256 else []
     parts += [f"base {card.base_sha256[:6]}"] if card.base_sha256 else []
     parts += _precision(values["runtime"])
-    templates = values.get("evaluation", {}).get("templates")
-    return ", ".join(parts + ([f"prompts {templates}"] if templates else []))
+    evaluation = values.get("evaluation", {})
+    parts += [f"prompts {evaluation['templates']}"] if evaluation.get("templates") else []
+    subset = evaluation.get("subset", "none")
+    parts += [f"path on subset {subset}, seed {evaluation['subset_seed']}"] if subset != "none" else []
+    return ", ".join(parts)
 
 
 def _setting(card: RunCard, stream: Mapping[str, Any]) -> list[str]:

@@ -22,8 +22,9 @@ def result_table(run: Path) -> Table:
         FomoError: the run is not finished.
     """
     scores = read_scores(run)
+    base, deployed = scores.ends
+    first = scores.point(base)
     final = scores.final
-    first = scores.points[0]
     label = read_config(run).get("label", "")
     compute = [compute_line(read_ledger(run))] if (run / LEDGER).is_file() else []
     table = Table(
@@ -34,8 +35,7 @@ def result_table(run: Path) -> Table:
         caption="\n".join([_caption(scores, run), *compute]),
     )
     for name, about in scores.datasets.items():
-        before, after = (scores.evaluations[i].scores[name] for i in (0, -1))
-        table.add_row(escape(name), escape(about.role), *_change(before, after))
+        table.add_row(escape(name), escape(about.role), *_change(base.scores[name], deployed.scores[name]))
     table.add_section()
     for name, meaning in (("ka", "KA: accumulation"), ("zs", "ZS: retention"), ("gm", "GM: √(KA·ZS)")):
         table.add_row(meaning, "", *_change(getattr(first, name), getattr(final, name)), style="bold")

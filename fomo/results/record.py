@@ -40,6 +40,7 @@ class Record:
         return {
             "events_bytes": os.fstat(self._events.fileno()).st_size,
             "evaluations": [each.to_json() for each in self.scores.evaluations],
+            "in_full": [each.to_json() for each in self.scores.in_full],
             "not_finite": list(map(dict, self.scores.not_finite)),
             "processes": self._processes,
         }
@@ -50,7 +51,8 @@ class Record:
             self._events.truncate(state["events_bytes"])
         self._note_processes(state["processes"])
         evaluations = tuple(map(Evaluation.read, state["evaluations"]))
-        self.scores = replace(self.scores, evaluations=evaluations)
+        in_full = tuple(map(Evaluation.read, state["in_full"]))
+        self.scores = replace(self.scores, evaluations=evaluations, in_full=in_full)
         self._note_lost(state["not_finite"])
         if evaluations:
             self._write_scores()
@@ -88,9 +90,11 @@ class Record:
         caveats = (*self._caveats, *lost_caveats(not_finite))
         self.scores = replace(self.scores, not_finite=tuple(not_finite), caveats=caveats)
 
-    def evaluation(self, evaluation: Evaluation) -> None:
-        """Add an evaluation and write ``scores.json`` anew."""
-        self.scores = replace(self.scores, evaluations=(*self.scores.evaluations, evaluation))
+    def evaluation(self, evaluation: Evaluation, whole: Evaluation | None = None) -> None:
+        """Add an evaluation, and the one of all samples where it was of a subset; write ``scores.json`` anew."""
+        evaluations = (*self.scores.evaluations, evaluation)
+        in_full = (*self.scores.in_full, *([whole] if whole else []))
+        self.scores = replace(self.scores, evaluations=evaluations, in_full=in_full)
         self._write_scores()
         self.event("evaluation", task=evaluation.task)
 

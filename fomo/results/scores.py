@@ -93,7 +93,8 @@ class Scores:
     """The content of ``scores.json``; ``folder`` is where it lies.
 
     ``split`` is the split that was scored; ``caveats`` say what keeps the result from being compared freely;
-    ``evaluations`` are in order, the first before any update; ``not_finite`` lists the steps that had no effect.
+    ``evaluations`` are in order, the first before any update; where they are of a subset, ``in_full`` has those of the
+    first and of the last model on all samples; ``not_finite`` lists the steps that had no effect.
     """
 
     folder: Path
@@ -103,21 +104,31 @@ class Scores:
     num_tasks: int
     datasets: Mapping[str, ScoredDataset]
     evaluations: tuple[Evaluation, ...] = ()
+    in_full: tuple[Evaluation, ...] = ()
     not_finite: tuple[Mapping[str, int], ...] = field(default=())
 
     @property
     def finished(self) -> bool:
-        """Whether the model after the last update has been scored."""
-        return len(self.evaluations) == self.num_tasks + 1
+        """Whether the model after the last update has been scored, on all samples."""
+        is_whole = not self._on_subset or [each.task for each in self.in_full] == [0, self.num_tasks]
+        return len(self.evaluations) == self.num_tasks + 1 and is_whole
+
+    @property
+    def _on_subset(self) -> bool:
+        return bool(self.in_full) or any(each.subset < 1 for each in self.evaluations)
 
     @property
     def points(self) -> list[Point]:
-        """KA and ZS after every update so far, the base model first."""
-        return [Point(e.task, self._mean(e, "adaptation"), self._mean(e, "retention")) for e in self.evaluations]
+        """KA and ZS after every update so far, the base model first; on the subset where there is one."""
+        return list(map(self.point, self.evaluations))
+
+    def point(self, evaluation: Evaluation) -> Point:
+        """KA and ZS of an evaluation."""
+        return Point(evaluation.task, self._mean(evaluation, "adaptation"), self._mean(evaluation, "retention"))
 
     @property
-    def final(self) -> Point:
-        """The result.
+    def ends(self) -> tuple[Evaluation, Evaluation]:
+        """The evaluations of the first and of the last model on all samples.
 
         Raises:
             NotFinished: evaluations are missing.
@@ -125,7 +136,17 @@ class Scores:
         if not self.finished:
             done = max(len(self.evaluations) - 1, 0)
             raise NotFinished(f"{self.folder / SCORES}: not finished: {done} of {self.num_tasks} updates are scored.")
-        return self.points[-1]
+        ends = self.in_full or self.evaluations
+        return ends[0], ends[-1]
+
+    @property
+    def final(self) -> Point:
+        """The result, on all samples.
+
+        Raises:
+            NotFinished: evaluations are missing.
+        """
+        return self.point(self.ends[1])
 
     def _mean(self, evaluation: Evaluation, role: str) -> float:
         names = [name for name, about in self.datasets.items() if about.role == role]
@@ -139,6 +160,7 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""
         lost = {"not_finite": list(map(dict, self.not_finite))} if self.not_finite else {}
+        in_full = {"in_full": [each.to_json() for each in self.in_full]} if self.in_full else {}
         return {
             "schema": SCHEMA,
             "stream": asdict(self.stream),
@@ -147,6 +169,7 @@ class Scores:
             "num_tasks": self.num_tasks,
             "datasets": {name: asdict(about) for name, about in self.datasets.items()},
             "evaluations": [each.to_json() for each in self.evaluations],
+            **in_full,
             **lost,
         }
 
@@ -176,6 +199,7 @@ def read_scores(run: Path) -> Scores:
         num_tasks=content["num_tasks"],
         datasets={name: _dataset(each) for name, each in content["datasets"].items()},
         evaluations=tuple(map(Evaluation.read, content["evaluations"])),
+        in_full=tuple(map(Evaluation.read, content.get("in_full", ()))),
         not_finite=tuple(content.get("not_finite", ())),
     )
 
@@ -208,6 +232,11 @@ def _check(path: Path, content: Any) -> None:
     not_finite = content.get("not_finite", [])
     if not isinstance(not_finite, list) or not all(isinstance(each, dict) for each in not_finite):
         raise FomoError(f"{path}: not_finite is no list of steps.")
+    in_full = content.get("in_full", [])
+    if not isinstance(in_full, list) or len(in_full) > 2:
+        raise FomoError(f"{path}: in_full is no list of the first and the last evaluation.")
+    for number, evaluation in zip((0, content["num_tasks"]), in_full, strict=False):
+        _check_evaluation(path, number, evaluation, content["datasets"])
     for number, evaluation in enumerate(content["evaluations"]):
         _check_evaluation(path, number, evaluation, content["datasets"])
 
@@ -233,5 +262,8 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_number(score) and score <= 100 for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
+    share = evaluation.get("subset", 1.0)
+    if not is_number(share) or not 0 < share <= 1:
+        raise FomoError(f"{path}: evaluation {number} is of a share of {share!r} of the samples: expected is 0 to 1.")
     if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")

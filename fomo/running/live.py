@@ -71,7 +71,10 @@ class Live:
         with self.usage.paused(), during("evaluation", task):
             model = deployment.scored(task)
             result = evaluate(model, prepared.stream, task, config.evaluation, config.runtime, seen)
-            self.record.evaluation(result)
+            ends = task in (0, len(prepared.stream.tasks)) and config.evaluation.subset != "none"
+            in_full = config.evaluation.in_full
+            whole = evaluate(model, prepared.stream, task, in_full, config.runtime, seen) if ends else None
+            self.record.evaluation(result, whole)
 
 
 def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:

@@ -174,7 +174,8 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
             progress.evaluating(task, dataset)
 
         live.score(prepared, deployment, task, seen)
-        point = live.record.scores.points[-1]
+        scores = live.record.scores
+        point = scores.final if scores.finished else scores.points[-1]
         progress.scored(task, point.ka, point.zs)
 
     experiment = loop.Experiment(

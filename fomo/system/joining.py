@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from fomo.errors import FomoError
-from fomo.system.ranks import ALONE, World, exchanged, keep, key, together, world
+from fomo.system.ranks import ALONE, World, exchanged, keep, together, world
 from fomo.system.text import first_line
 from fomo.system.torchrun import are_several, whole_number
 
@@ -68,14 +70,54 @@ def _met(backend: str) -> None:
 def _meet(met: "Future[None]", backend: str, patience: timedelta) -> None:
     try:
         store, rank, size = next(rendezvous("env://", timeout=patience))
-        if store.add(key("here"), 1) == size:
-            store.set(key("all"), "1")
-        store.wait([key("all")], patience)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-        keep(store)
+        own = of_this_attempt(store, rank, size, patience)
+        dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+        keep(own)
         met.set_result(None)
     except BaseException as error:  # raised again by who waits
         met.set_exception(error)
+
+
+def of_this_attempt(store: Store, rank: int, size: int, patience: timedelta) -> Store:
+    """The part of a store that the ranks started together share, and no others.
+
+    An agent of ``torchrun`` keeps its store over restarts, with the addresses of processes that are gone; and how often
+    it has restarted it counts for itself, so that hosts may differ. Rank 0 therefore names the attempt by a word of its
+    own. Who has read the name answers with another; the attempt is the one whose list of answers holds one's own.
+
+    Args:
+        store: What the agents keep.
+        rank: This process.
+        size: How many there are.
+        patience: How long to wait for the others.
+
+    Raises:
+        RuntimeError: they do not come in time.
+    """
+    end = time.monotonic() + patience.total_seconds()
+    word = uuid.uuid4().hex
+    if rank == 0:
+        store.set("attempt", word)
+        others = [f"{word}/answer/{number}" for number in range(1, size)]
+        store.wait(others, patience)
+        store.set(f"{word}/all", " ".join(store.get(answer).decode() for answer in others))
+        return PrefixStore(word, store)
+    while time.monotonic() < end:
+        name = _named(store, rank, word)
+        if name:
+            return PrefixStore(name, store)
+        time.sleep(LOOK)
+    raise RuntimeError("rank 0 has not met all")
+
+
+def _named(store: Store, rank: int, word: str) -> str:
+    """Answer to the attempt that stands in the store; its name if it is that of this process, else nothing."""
+    if not store.check(["attempt"]):
+        return ""
+    name = store.get("attempt").decode()
+    store.set(f"{name}/answer/{rank}", word)
+    listed = f"{name}/all"
+    return name if store.check([listed]) and word in store.get(listed).decode().split() else ""
 
 
 def _take_gpu() -> str:

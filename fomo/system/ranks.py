@@ -6,7 +6,6 @@ same in the same order: what one is asked to exchange, all are. Transport is tor
 between hosts' memories.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -82,7 +81,7 @@ def keep(store: Any) -> None:
 def is_first_to_tell() -> bool:
     """Whether no rank has told yet why the run ends; from then on one has."""
     try:
-        return _store is None or bool(_store.add(key("told"), 1) == 1)
+        return _store is None or bool(_store.add("told", 1) == 1)
     except RuntimeError:  # whoever kept the store is gone
         return True
 
@@ -91,7 +90,7 @@ def note_stop(number: int) -> None:
     """Let the ranks that miss this one know that a signal has ended it."""
     try:
         if _store is not None:
-            _store.set(key("stopped"), str(number))
+            _store.set("stopped", str(number))
     except RuntimeError:  # whoever kept the store is gone
         return
 
@@ -99,14 +98,9 @@ def note_stop(number: int) -> None:
 def _stop() -> int:
     """The number of the signal that has ended another rank; 0: none has, as far as is known."""
     try:
-        return int(_store.get(key("stopped"))) if _store is not None and _store.check([key("stopped")]) else 0
+        return int(_store.get("stopped")) if _store is not None and _store.check(["stopped"]) else 0
     except RuntimeError:
         return 0
-
-
-def key(name: str) -> str:
-    """A name in the store, which may outlive an attempt of ``torchrun`` to run the ranks."""
-    return f"fomo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"
 
 
 class _Failed(NamedTuple):

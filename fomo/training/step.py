@@ -309,9 +309,10 @@ def contrastive(network: nn.Module, batch: Batch) -> Tensor:
 def symmetric_loss(features: Features) -> Tensor:
     """The contrastive loss from unit features: cross-entropy of image to text and of text to image, halved.
 
-    The two directions share one product of features, as in the published FLOPs.
+    The two directions share one product of features, and the logits are scaled, not the features, so that the gradient
+    of the temperature takes no product: as in the published FLOPs.
     """
-    logits = features.scale * features.images @ features.texts.T
+    logits = features.scale * (features.images @ features.texts.T)
     labels = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 

@@ -14,6 +14,6 @@ ADAPTERS = {
         papers=(PAPERS["dora"],),
     ),
     "vera": TrainableRow(
-        "W + Λ_b B Λ_d A, vectors b (0 at first) and d (0.1) over one frozen random pair", papers=(PAPERS["vera"],)
+        "W + Λ_b B Λ_d A, vectors b (0.1 at first) and d (0) over one frozen random pair", papers=(PAPERS["vera"],)
     ),
 }

@@ -114,9 +114,14 @@ class DoRA(LoRA):
 class VeRA(Adapters):
     """Train vectors b and d of W + Λ_b B Λ_d A for each matrix, over one frozen pair A, B drawn from the run's seed."""
 
-    def __init__(self, rank: int = 4, initial: float = 0.1, placement: str = "paper") -> None:
+    def __init__(self, rank: int = 4, b: float = 0.1, d: float = 0.0, placement: str = "paper") -> None:
         super().__init__(rank, placement)
-        self.initial = _factor("initial", initial)
+        if (b == 0) == (d == 0) or not math.isfinite(b + d):
+            raise fomo.FomoError(
+                f"trainable.b={b}, trainable.d={d}: one starts at 0, the other at another finite number."
+            )
+        self.b = b
+        self.d = d
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Draw the shared pair at the largest shape, from the run's seed: no task changes it, and no file keeps it."""
@@ -128,5 +133,5 @@ class VeRA(Adapters):
         self._pair = (A.to(found[0].value), B.to(found[0].value))
 
     def update(self, matrix: Matrix, task: fomo.Task) -> nn.Module:
-        """A new update of ``matrix``: slices of the shared pair, d at ``initial``, b zero."""
-        return Shared(matrix, *self._pair, self.initial)
+        """A new update of ``matrix``: slices of the shared pair, one of b and d zero."""
+        return Shared(matrix, *self._pair, self.b, self.d)

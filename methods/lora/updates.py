@@ -1,11 +1,12 @@
 """Updates of a frozen weight W [blocks·m, n], ``blocks`` maps of m outputs and n inputs stacked along the rows.
 
-- LoRA (Hu et al. 2022, arXiv 2106.09685, eq. 3): W + s·B A, A [blocks, r, n] Kaiming uniform, B [blocks, m, r] zero.
+- LoRA (Hu et al. 2022, arXiv 2106.09685, eq. 3): W + s·B A, A [blocks, r, n] Kaiming uniform with a = √r as in
+  the code of Roth et al. 2024 (arXiv 2408.14471), ±√(6/((1 + r)·n)), B [blocks, m, r] zero.
 - DoRA (Liu et al. 2024, arXiv 2402.09353, eq. 5 and section 4.3): magnitude · V / ‖V‖, V = W + s·B A, the norm
   taken per output row and held constant in the gradient; magnitude [blocks·m] starts at ‖W‖.
 - VeRA (Kopiczko et al. 2024, arXiv 2310.11454, eq. 2): W + Λ_b B Λ_d A; A [r, N] and B [M, r] are frozen, random and
-  shared by all weights, each of which takes the first n columns of A and m rows of B; d [blocks, r] starts at 0.1
-  and b [blocks, m] at zero.
+  shared by all weights, each of which takes the first n columns of A and m rows of B; b [blocks, m] starts at 0.1
+  and d [blocks, r] at zero, as in the code of Roth et al.; in the paper it is the other way round.
 
 What differs: the product is added to the weight, not to the activations (equal without dropout), so that an update is
 a parametrization; DoRA leaves a row of zeros at zero where the papers' formula divides 0 by 0.
@@ -53,8 +54,7 @@ class LowRank(Update):
     def __init__(self, matrix: Matrix, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__(matrix)
         rows, columns = matrix.shape
-        # Kaiming uniform with a = √5, as in the LoRA code
-        drawn = uniform((matrix.blocks, rank, columns), 1 / math.sqrt(columns), generator)
+        drawn = uniform((matrix.blocks, rank, columns), math.sqrt(6 / ((1 + rank) * columns)), generator)
         self.A = nn.Parameter(drawn.to(matrix.stacked))
         self.B = nn.Parameter(matrix.stacked.new_zeros(matrix.blocks, rows, rank))
         self.scale = scale
@@ -92,19 +92,20 @@ class Shared(Update):
         matrix: what is adapted, and whose device and type the update has.
         A: the frozen matrix [r, N] that all updates share, of which this one takes the first n columns.
         B: the frozen matrix [M, r] that all updates share, of which this one takes the first m rows.
-        initial: what every entry of d starts at; b starts at zero.
+        b: what every entry of the vector b starts at.
+        d: what every entry of the vector d starts at; one of the two is 0.
     """
 
     A: Tensor
     B: Tensor
 
-    def __init__(self, matrix: Matrix, A: Tensor, B: Tensor, initial: float) -> None:
+    def __init__(self, matrix: Matrix, A: Tensor, B: Tensor, b: float, d: float) -> None:
         super().__init__(matrix)
         rows, columns = matrix.shape
         self.register_buffer("A", A[:, :columns], persistent=False)
         self.register_buffer("B", B[:rows], persistent=False)
-        self.d = nn.Parameter(matrix.stacked.new_full((matrix.blocks, A.shape[0]), initial))
-        self.b = nn.Parameter(matrix.stacked.new_zeros(matrix.blocks, rows))
+        self.d = nn.Parameter(matrix.stacked.new_full((matrix.blocks, A.shape[0]), d))
+        self.b = nn.Parameter(matrix.stacked.new_full((matrix.blocks, rows), b))
 
     def adapted(self, weight: Tensor) -> Tensor:
         """``W + Λ_b B Λ_d A`` [blocks·m, n]."""

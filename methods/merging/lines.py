@@ -2,9 +2,8 @@
 
 Layer numbers are read from parameter names, for each tower on its own (whatever stands before the first numbered
 block is the tower's name): blocks are ``resblocks.i``, ``blocks.i``, ``layer.i`` and the like, and in networks of
-stages ``layer3.2`` or ``stages.2.blocks.3``, counted in order. What comes before the blocks (first convolutions,
-patch, class, token and position embeddings and the norm after them) counts as the first layer; everything else
-outside of the blocks (last norms, projections, pooling, temperature) as the last.
+stages ``layer3.2`` or ``stages.2.blocks.3``, counted in order. Everything outside of the blocks takes α, as in the
+authors' code: embeddings and first convolutions, and last norms, projections, pooling and the temperature too.
 """
 
 import re
@@ -15,11 +14,10 @@ from fomo import FomoError
 BLOCK = re.compile(
     r"^(?P<tower>.*?)\b(?:resblocks|blocks|layers?|stages?)\.?(?P<outer>\d+)(?:\.(?:(?:blocks|layers)\.)?(?P<inner>\d+))?"
 )
-STEM = re.compile(r"^(?!.*attn_?pool).*(embed|\bcls|\bstem|\bln_pre|\bnorm_pre|^visual\.(conv|bn)\d)")
 
 
 def positions(names: Iterable[str]) -> dict[str, float]:
-    """The position (ℓ−1)/(L−1) of every name: 0 for a tower's first layer, 1 for its last.
+    """The position (ℓ−1)/(L−1) of every name: 0 for a tower's first block, 1 for its last, 0 outside of blocks.
 
     Raises:
         FomoError: no name has a layer number.
@@ -32,13 +30,9 @@ def positions(names: Iterable[str]) -> dict[str, float]:
         )
     towers = {tower for tower, _ in blocks.values()}
     order = {each: sorted({depth for tower, depth in blocks.values() if tower == each}) for each in towers}
-    placed = {}
-    for name in names:
-        if name in blocks:
-            tower, depth = blocks[name]
-            placed[name] = order[tower].index(depth) / max(1, len(order[tower]) - 1)
-        else:
-            placed[name] = 0.0 if STEM.search(name) else 1.0
+    placed = dict.fromkeys(names, 0.0)
+    for name, (tower, depth) in blocks.items():
+        placed[name] = order[tower].index(depth) / max(1, len(order[tower]) - 1)
     return placed
 
 

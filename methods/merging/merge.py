@@ -20,13 +20,15 @@ from fomo import FomoError, Weights, rng
 from methods.merging import rules
 from methods.merging.lines import factors
 from methods.merging.reading import Model, check_finite, dtype_of, floating, parts, read, shape_of
-from methods.merging.techniques import Technique, check_density, check_factors, technique_of, with_options
+from methods.merging.techniques import Technique, check_density, check_factors, check_scope, technique_of, with_options
 from methods.merging.thresholds import magnitudes
 
 SAMPLED = 64
 """One row in so many is looked at to guess a threshold, from a tensor's middle on."""
-EVERYTHING = (0.0, float("inf"))
-"""The smallest and the largest magnitude that is kept where nothing is trimmed."""
+Cut = tuple[float, float]
+"""The smallest and the largest magnitude that is kept of a model's task vector."""
+EVERYTHING: Cut = (0.0, float("inf"))
+"""The cut where nothing is trimmed."""
 Keys = tuple[int | str, ...]
 """What the random draws for a model are folded from."""
 
@@ -39,6 +41,7 @@ def merge(
     base: Model | None = None,
     *,
     density: float = 1.0,
+    scope: str = "tower",
     scale: float = 1.0,
     lines: Sequence[float] | None = None,
     keys: Sequence[Keys] | None = None,
@@ -53,6 +56,7 @@ def merge(
         weights: the weight wᵢ of each model; equal ones that sum to 1 by default.
         base: θ₀, for techniques on task vectors.
         density: share of the entries of each task vector that is kept, for techniques that trim.
+        scope: a key of :data:`SCOPES`, what that is the share of.
         scale: factor of the merged task vector.
         lines: LiNeS' (α, β), a factor by layer of the merged task vector on top of ``scale``.
         keys: what the random draws for each model are folded from, a tensor's name being added; by default
@@ -68,14 +72,16 @@ def merge(
         raise FomoError("there is no model to merge: give one at least.")
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)
     _check(technique, models, weights, base, density, scale, lines)
-    job = _MergeJob(row, list(models), weights, base, density, list(keys or [("merge", i) for i in range(len(models))]))
+    check_scope(scope, row)
+    keys = list(keys or [("merge", i) for i in range(len(models))])
+    job = _MergeJob(row, list(models), weights, base, density, scope, keys)
     names = floating(models[0])
     scales = factors(names, lines[0], lines[1]) if lines else {}
     cuts = job.cuts(names)
     merged: Weights = {} if out is None else out
     for name in models[0]:
         if name in names:
-            merged[name] = job.tensor(name, cuts, scale * scales.get(name, 1.0), merged.get(name))
+            merged[name] = job.tensor(name, cuts[name], scale * scales.get(name, 1.0), merged.get(name))
         else:
             merged[name] = models[-1][name].clone()
     return merged
@@ -90,18 +96,25 @@ class _MergeJob:
     weights: list[float]
     base: Model | None
     density: float
+    scope: str
     keys: list[Keys]
 
-    def cuts(self, names: Sequence[str]) -> list[tuple[float, float]]:
-        """The smallest and the largest magnitude that is kept, by model."""
+    def cuts(self, names: Sequence[str]) -> dict[str, list[Cut]]:
+        """What is kept, by model, of every tensor; tensors that are trimmed together have the same cuts."""
         if self.row.trim != "magnitude" or (self.density == 1 and not self.row.outliers):
-            return [EVERYTHING] * len(self.models)
+            return dict.fromkeys(names, [EVERYTHING] * len(self.models))
+        found: dict[str, list[Cut]] = {}
+        for together in trimmed_together(names, self.scope):
+            found |= dict.fromkeys(together, self._cuts_of(together))
+        return found
+
+    def _cuts_of(self, names: Sequence[str]) -> list[Cut]:
         size = self._size(names)
         left_out = int(Decimal(str(self.row.outliers)) * size)
-        lowest = min(left_out + max(1, int(Decimal(str(self.density)) * size)), size)
+        lowest = max(left_out + 1, int(Decimal(str(self.density)) * size))
         return [self._cut(model, names, left_out, lowest) for model in self.models]
 
-    def _cut(self, model: Model, names: Sequence[str], left_out: int, lowest: int) -> tuple[float, float]:
+    def _cut(self, model: Model, names: Sequence[str], left_out: int, lowest: int) -> Cut:
         def vector() -> Iterator[Tensor]:
             for name in names:
                 for part in self._parts(name):
@@ -120,12 +133,12 @@ class _MergeJob:
     def _size(self, names: Sequence[str]) -> int:
         return sum(math.prod(shape_of(self.models[0], name)) for name in names)
 
-    def tensor(self, name: str, cuts: Sequence[tuple[float, float]], scale: float, out: Tensor | None) -> Tensor:
+    def tensor(self, name: str, cuts: Sequence[Cut], scale: float, out: Tensor | None) -> Tensor:
         """The merged tensor ``name``.
 
         Args:
             name: of the tensor in every model.
-            cuts: the smallest and the largest magnitude that is kept, by model.
+            cuts: what is kept of each model's task vector.
             scale: factor of the merged task vector.
             out: the tensor to write to; a new one if ``None``.
         """
@@ -165,7 +178,7 @@ class _MergeJob:
         return value
 
     def _trimmed(
-        self, name: str, part: slice, cuts: Sequence[tuple[float, float]], draws: Sequence[np.random.Generator]
+        self, name: str, part: slice, cuts: Sequence[Cut], draws: Sequence[np.random.Generator]
     ) -> Iterator[Tensor]:
         for index, (model, (low, high)) in enumerate(zip(self.models, cuts, strict=True)):
             # what a cut was looked for in is checked already
@@ -173,6 +186,15 @@ class _MergeJob:
             if self.row.trim == "chance":
                 value = value * rules.kept(draws[index], value, self.density) / self.density
             yield between(value, low, high)
+
+
+def trimmed_together(names: Sequence[str], scope: str) -> list[list[str]]:
+    """The tensors that share a threshold: those of the image tower (``visual.…``) and all others, or all of them."""
+    if scope == "model":
+        return [list(names)]
+    image = [name for name in names if name.startswith("visual.")]
+    others = [name for name in names if not name.startswith("visual.")]
+    return [each for each in (image, others) if each]
 
 
 def between(vector: Tensor, low: float, high: float) -> Tensor:
@@ -196,10 +218,10 @@ def _check(
         raise FomoError(f"merging.technique={technique} works on task vectors: it needs the base model.")
     if len(weights) != len(models):
         raise FomoError(f"{len(weights)} weights for {len(models)} models to merge: give one for each.")
-    if row.convex and not (math.isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
+    if not (math.isclose(sum(weights), 1, abs_tol=1e-6) and min(weights) >= 0):
         raise FomoError(
-            f"weights of a merge: {' + '.join(map(str, weights))} = {sum(weights):g}, "
-            f"but with {technique} they must be 0 or more and sum to 1."
+            f"weights of a merge: {' + '.join(map(str, weights))} = {sum(weights):g}: they must be 0 or more and sum "
+            "to 1."
         )
     check_factors(technique, scale, lines)
     check_density(density, row)

@@ -66,11 +66,11 @@ def norm(vector: Tensor) -> float:
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
-def weighted_sum(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
-    """Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): Σ wᵢ τᵢ."""
-    merged = next(vectors) * weights[0]
-    for vector, weight in zip(vectors, weights[1:], strict=True):
-        merged.add_(vector, alpha=weight)
+def summed(vectors: Iterator[Tensor], weights: Sequence[float], draws: Draws, out: Tensor) -> Tensor:
+    """Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089): Σ τᵢ, which ``scale`` multiplies."""
+    merged = next(vectors).clone()
+    for vector in vectors:
+        merged.add_(vector)
     return merged
 
 

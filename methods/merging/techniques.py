@@ -1,9 +1,11 @@
 """Merging techniques: rows of data over the one streaming implementation of ``merge.py``.
 
-Trimming: ``density`` is the share kept of the whole flattened task vector, ⌊density·n⌋ entries and at least one, those
-of equal magnitude kept with them. TIES keeps the largest (Yadav et al. 2023, arXiv 2306.01708, which trims per model
-too); DARE (Yu et al. 2024, arXiv 2311.03099) keeps at random and divides by ``density``; Breadcrumbs (Davari and
-Belilovsky 2024, arXiv 2312.06795, there per layer) first leaves out the largest ``outliers``. No rescaling but DARE's.
+Trimming: ``density`` is the share kept of a flattened task vector, ⌊density·n⌋ entries and at least one, those of equal
+magnitude kept with them; n counts a tower, as in the code of Roth et al. 2024 (arXiv 2408.14471), or the model
+(:data:`SCOPES`). TIES keeps the largest (Yadav et al. 2023, arXiv 2306.01708, over the model); Breadcrumbs (Davari and
+Belilovsky 2024, arXiv 2312.06795, there per layer) leaves out the largest ``outliers`` of those. DARE (Yu et al. 2024,
+arXiv 2311.03099) keeps each entry by chance and divides by ``density``, whatever the others are: it has no scope. No
+other technique looks at more than an entry (MagMax) or a tensor (SLERP, Model Stock). No rescaling but DARE's.
 """
 
 import inspect
@@ -19,6 +21,11 @@ from methods.papers import PAPERS, Papers
 
 ARGUMENTS = ("values", "weights", "draws", "out")
 """What every rule is called with; what more it takes are settings of its own."""
+SCOPES = {
+    "tower": "the image tower (`visual.…`) and all else, the temperature too, each by itself",
+    "model": "both towers together",
+}
+"""What a task vector is trimmed over, in words."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,11 @@ class Technique:
         papers: the papers that it comes from.
         vectors: the rule sees task vectors θ − θ₀, and the merged one is added to θ₀; else it sees weights.
         whole: it sees each tensor as a whole; else in slices.
-        convex: the weights of the models must be 0 or more and sum to 1.
-        weighted: these weights have an influence.
+        weighted: the models' weights, each 0 or more, 1 together, have an influence.
         draws: it, or its trimming, is random.
         carries: an entry of a model that is not finite leaves one in the result, so that looking there is enough.
         trim: which entries are set to 0 beforehand: the smallest by ``magnitude``, some by ``chance``, or none.
-        outliers: the share of the entries, the largest ones, that ``magnitude`` sets to 0 too.
+        outliers: the share of all entries, the largest ones, that ``magnitude`` sets to 0 too.
     """
 
     rule: rules.Rule
@@ -44,7 +50,6 @@ class Technique:
     papers: Papers = ()
     vectors: bool = True
     whole: bool = False
-    convex: bool = True
     weighted: bool = True
     draws: bool = False
     carries: bool = False
@@ -62,10 +67,10 @@ TECHNIQUES = {
         whole=True,
     ),
     "task_arithmetic": Technique(
-        rules.weighted_sum,
-        "θ₀ + Σ wᵢτᵢ: with these weights and `scale` 1, interpolation",
+        rules.summed,
+        "θ₀ + `scale`·Σ τᵢ, unweighted: the sum and not the mean, which is interpolation",
         (PAPERS["task_arithmetic"],),
-        convex=False,
+        weighted=False,
         carries=True,
     ),
     "ties": Technique(
@@ -84,7 +89,7 @@ TECHNIQUES = {
     ),
     "breadcrumbs_ties": Technique(
         rules.elect,
-        "TIES, the largest hundredth left out before",
+        "TIES, the largest hundredth of all entries left out of those kept",
         (PAPERS["breadcrumbs"], PAPERS["ties"]),
         trim="magnitude",
         outliers=0.01,
@@ -165,9 +170,18 @@ def _is_pair(lines: object) -> bool:
 
 
 def check_density(density: float, row: Technique) -> None:
-    """Refuse a density that is no share, or that leaves no room for the outliers of the technique."""
-    if not 0 < density <= 1 - row.outliers:
+    """Refuse a density that is no share, or that keeps no more than the outliers, which the technique leaves out."""
+    if not row.outliers < density <= 1:
         raise fomo.FomoError(
-            f"merging.density={density}: allowed are above 0 to {1 - row.outliers:g}, "
-            "a share of the task vector's entries."
+            f"merging.density={density}: allowed are above {row.outliers:g} to 1, a share of the task vector's entries."
+        )
+
+
+def check_scope(scope: str, row: Technique) -> None:
+    """Refuse an unknown scope, and one of the model for a technique that finds no threshold."""
+    if scope not in SCOPES:
+        raise fomo.unknown("value of merging.scope", scope, SCOPES)
+    if scope != "tower" and row.trim != "magnitude":
+        raise fomo.FomoError(
+            f"merging.scope={scope} has no meaning for a technique that trims by no threshold. Leave it at tower."
         )

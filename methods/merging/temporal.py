@@ -1,7 +1,7 @@
 """Temporal merging: merging after each task (Dziadzio et al. 2024, arXiv 2412.06712), as three axes.
 
 They are what the next task starts from (:data:`INITS`), what is evaluated (:data:`DEPLOYS`) and the technique
-(``techniques.py``). Presets: EMA-merge (merged, running; Stojanovski et al. 2022, arXiv 2205.06640), ZS-merge
+(``techniques.py``). Presets: EMA-merge (merged, running; Stojanovski et al. 2022, arXiv 2211.03186), ZS-merge
 (zero_shot, running), FT-merge (latest, with_base), offline merge (zero_shot, all). Merging sees folded weights; where
 training does not start from the latest, adapters are folded and start anew.
 
@@ -21,7 +21,7 @@ import fomo
 from methods.merging.lines import positions
 from methods.merging.merge import Keys, merge
 from methods.merging.reading import Model, Stored, store
-from methods.merging.techniques import check_density, check_factors, technique_of, with_options
+from methods.merging.techniques import check_density, check_factors, check_scope, technique_of, with_options
 
 INITS = {
     "zero_shot": "θ₀",
@@ -37,9 +37,9 @@ DEPLOYS = {
 }
 """What is evaluated after task t, as a formula."""
 DENSITY = 0.3
-"""Share of a task vector that trimming techniques keep by default."""
+"""Share of a task vector that trimming techniques keep by default, as in the code of Roth et al. 2024."""
 OFFLINE_DENSITY = 0.8
-"""The default with ``deploy="all"``."""
+"""The default with ``deploy="all"``, as there."""
 
 
 class TemporalMerge(fomo.Method):
@@ -52,6 +52,7 @@ class TemporalMerge(fomo.Method):
         weight: share of the OLD model (m_{t−1}, or θ₀) in a merge of two, 0 to 1.
         density: share of a task vector's entries that trimming techniques keep; ``None`` is 0.3, with
             ``deploy="all"`` 0.8.
+        scope: what that is the share of: ``tower`` or ``model``.
         scale: factor of the merged task vector.
         lines: LiNeS' (α, β), a factor by layer on top of ``scale``; ``None`` leaves it out.
         options: settings of the technique's rule, for one of a plug-in that has some.
@@ -69,6 +70,7 @@ class TemporalMerge(fomo.Method):
         technique: str = "interpolate",
         weight: float = 0.5,
         density: float | None = None,
+        scope: str = "tower",
         scale: float = 1.0,
         lines: Sequence[float] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -78,6 +80,7 @@ class TemporalMerge(fomo.Method):
         self.technique = technique
         self.restarts_adapters = init != "latest"
         self.weight = weight
+        self.scope = scope
         self.scale = scale
         self.lines = lines
         self.options = options
@@ -98,7 +101,7 @@ class TemporalMerge(fomo.Method):
         if self.init == "merged" and self.deploy == "latest":
             raise fomo.FomoError("merging.init=merged: merging.deploy=latest merges nothing. Take deploy=running.")
         without = f"has no meaning for merging.technique={self.technique}"
-        given = {"density": density is not None, "scale": self.scale != 1}
+        given = {"density": density is not None, "scope": self.scope != "tower", "scale": self.scale != 1}
         for key, idle in (given | {"lines": bool(self.lines), "options": bool(self.options)}).items():
             if idle and self.deploy == "latest":
                 raise fomo.FomoError(f"merging.{key}: merging.deploy=latest merges nothing. Leave it out.")
@@ -107,6 +110,7 @@ class TemporalMerge(fomo.Method):
         if self.weight != 0.5 and (not row.weighted or self.deploy in ("all", "latest")):
             reason = without if not row.weighted else f"has no meaning for merging.deploy={self.deploy}"
             raise fomo.FomoError(f"merging.weight={self.weight} {reason}. Leave it at 0.5.")
+        check_scope(self.scope, row)
         if row.trim:
             check_density(self.density, row)
 
@@ -157,6 +161,7 @@ class TemporalMerge(fomo.Method):
                 weights,
                 self._base or None,
                 density=self.density,
+                scope=self.scope,
                 scale=self.scale,
                 lines=self.lines,
                 keys=keys,

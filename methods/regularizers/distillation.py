@@ -29,7 +29,7 @@ def frozen_copy(network: nn.Module) -> nn.Module:
 
 def similarities(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Logits [b, b], images by texts, of unit features [b, d] each and ``scale`` []."""
-    return scale * images @ texts.T
+    return scale * (images @ texts.T)
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
@@ -54,7 +54,7 @@ class Distillation(fomo.Method):
     teacher_texts = False
     """Whether P has the base model's texts and scale too, so that the images alone are held."""
 
-    def __init__(self, strength: float = 0.1, temperature: float = 2.0) -> None:
+    def __init__(self, strength: float = 1.0, temperature: float = 2.0) -> None:
         at_least("strength", strength, 0)
         above_zero("temperature", temperature)
         self.strength = strength

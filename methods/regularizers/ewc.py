@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import fomo
-from methods.regularizers.quadratic import Quadratic, at_least, trained
+from methods.regularizers.quadratic import Quadratic, at_least, beside, on_host, trained
 
 
 def fisher(
@@ -65,7 +65,7 @@ class EWC(Quadratic):
     """
 
     def __init__(
-        self, strength: float = 100.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
+        self, strength: float = 1.0, decay: float = 1.0, num_samples: int = 50_000, batch_size: int = 512
     ) -> None:
         at_least("strength", strength, 0)
         at_least("num_samples", num_samples, 2)
@@ -81,6 +81,6 @@ class EWC(Quadratic):
         """Take F_t on the task's new data: F ← γF + F_t, θ* ← θ."""
         importance = fisher(network, task.update_batches(self.batch_size, self.num_samples), task.autocast)
         for name, before in self.kept["importance"].items():
-            importance[name].add_(before, alpha=self.decay)
-        self.kept["importance"] = importance
+            importance[name].add_(beside(before, importance[name]), alpha=self.decay)
+        self.kept["importance"] = on_host(importance)
         self.anchor(network)

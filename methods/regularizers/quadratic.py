@@ -7,8 +7,11 @@ merge has folded the adapter and a new one has started; that combination is refu
 import math
 import weakref
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 import fomo
 from methods.lora import Adapters
@@ -38,6 +41,17 @@ def copies(network: nn.Module) -> fomo.Weights:
     return {name: parameter.detach().clone() for name, parameter in trained(network).items()}
 
 
+def on_host(tensors: Mapping[str, Tensor]) -> fomo.Weights:
+    """Copies in the host's memory, where tables lie between their uses, as in the code of Roth et al. 2024."""
+    with fomo.host_memory():
+        return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
+
+
+def beside(value: Tensor, parameter: Tensor) -> Tensor:
+    """A copy of what the host keeps for a parameter, on its device, in parts where it is parted."""
+    return fomo.part_of(value, parameter).to(parameter.device, copy=True)
+
+
 def quadratic(parameters: Mapping[str, Tensor], anchor: fomo.Weights, importance: fomo.Weights | None = None) -> Tensor:
     """Σ Ω (θ − θ*)², a tensor without dimensions.
 
@@ -46,12 +60,31 @@ def quadratic(parameters: Mapping[str, Tensor], anchor: fomo.Weights, importance
         anchor: θ* by name; the sum goes over these names.
         importance: Ω by name, each in the shape of its parameter; ``None`` is 1 everywhere.
     """
-    terms = []
-    for name, value in anchor.items():
-        parameter = parameters[name]
-        squared = (parameter - fomo.part_of(value, parameter)).square()
-        terms.append((squared if importance is None else fomo.part_of(importance[name], parameter) * squared).sum())
-    return fomo.total(terms)
+    found: Tensor = _Quadratic.apply(anchor, importance, *(parameters[name] for name in anchor))
+    return found
+
+
+class _Quadratic(torch.autograd.Function):
+    """One parameter after the other, so that of the tables one tensor at a time is on the device; its gradient
+    2Ω(θ − θ*) is worked out on the way, once. It has no derivative of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: fomo.Weights, importance: fomo.Weights | None, *parameters: Tensor) -> Tensor:
+        terms = []
+        ctx.gradients = []
+        for name, parameter in zip(anchor, parameters, strict=True):
+            moved = parameter.detach() - beside(anchor[name], parameter)
+            weighted = moved if importance is None else beside(importance[name], parameter).mul_(moved)
+            terms.append((weighted * moved).sum())
+            ctx.gradients.append(weighted.mul_(2))
+        return fomo.total(terms)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = ctx.gradients
+        ctx.gradients = None
+        return None, None, *(each.mul_(gradient) for each in gradients)
 
 
 def at_least(key: str, value: float, smallest: float) -> None:
@@ -68,6 +101,9 @@ def above_zero(key: str, value: float) -> None:
 
 class Kept(fomo.Method):
     """A part that keeps tensors by parameter, in the named tables ``kept``; all of them are its state."""
+
+    on_host: tuple[str, ...] = ()
+    """The tables that lie in the host's memory."""
 
     def __init__(self, *tables: str) -> None:
         self.kept: dict[str, fomo.Weights] = {table: {} for table in tables}
@@ -88,12 +124,15 @@ class Kept(fomo.Method):
         return {f"{table}/{name}": v for table, values in self.kept.items() for name, v in values.items()}
 
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-        """Replace the tables by those of ``state``, copied to the network's device."""
+        """Replace the tables by those of ``state``, copied to where they lie: the network's device, or the host."""
         device = next(network.parameters()).device
         self.kept = {table: {} for table in self.kept}
         for key, value in state.items():
             table, name = key.split("/", 1)
-            self.kept[table][name] = value.detach().to(device, copy=True)
+            if table in self.on_host:
+                self.kept[table] |= on_host({name: value})
+            else:
+                self.kept[table][name] = value.detach().to(device, copy=True)
 
 
 class Quadratic(Kept):
@@ -103,6 +142,7 @@ class Quadratic(Kept):
     """
 
     parted_weights = True
+    on_host = ("anchor", "importance", "start")
 
     def __init__(self, factor: float, *tables: str) -> None:
         super().__init__("anchor", *tables)
@@ -111,7 +151,7 @@ class Quadratic(Kept):
 
     def anchor(self, network: nn.Module) -> None:
         """Set θ* to the network's weights."""
-        self.kept["anchor"] = copies(network)
+        self.kept["anchor"] = on_host(trained(network))
         self._anchored = {name: weakref.ref(parameter) for name, parameter in trained(network).items()}
 
     def beside(self, parts: Sequence[fomo.Method]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import fomo
-from methods.regularizers.quadratic import Quadratic, above_zero, at_least, copies, trained
+from methods.regularizers.quadratic import Quadratic, above_zero, at_least, beside, on_host, trained
 
 CLIP_EPSILON = 1e-6
 """What torch adds to the norm that it clips by."""
@@ -48,7 +48,7 @@ def importance_of(path: fomo.Weights, start: fomo.Weights, end: fomo.Weights, da
 class SI(Quadratic):
     """Hold parameters in proportion to what their moves did for the loss so far. ``strength`` is c, ``damping`` ξ."""
 
-    def __init__(self, strength: float = 10.0, damping: float = 1e-3) -> None:
+    def __init__(self, strength: float = 0.5, damping: float = 1.0) -> None:
         at_least("strength", strength, 0)
         above_zero("damping", damping)
         super().__init__(strength, "importance", "path", "start")
@@ -61,8 +61,9 @@ class SI(Quadratic):
         """Set ω to 0 and keep the weights that the task starts from."""
         super().begin_task(network, task)
         self._max_norm = task.max_grad_norm
-        self.kept["start"] = copies(network)
-        self.kept["path"] = {name: torch.zeros_like(value) for name, value in self.kept["start"].items()}
+        parameters = trained(network)
+        self.kept["start"] = on_host(parameters)
+        self.kept["path"] = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
 
     def after_backward(self, network: nn.Module) -> None:
         """Copy the gradients, which an optimizer may change, and the weights that the step starts from."""
@@ -84,9 +85,11 @@ class SI(Quadratic):
         """Add the task's importance, Ω ← Ω + ω / (Δ² + ξ), and set θ* ← θ."""
         self.anchor(network)
         self.make_whole("path", network)
-        added = importance_of(self.kept["path"], self.kept["start"], self.kept["anchor"], self.damping)
+        end = {name: p.detach() for name, p in trained(network).items()}
+        start = {name: beside(value, end[name]) for name, value in self.kept["start"].items()}
+        added = importance_of(self.kept["path"], start, end, self.damping)
         for name, before in self.kept["importance"].items():
-            added[name].add_(before)
-        self.kept["importance"] = added
+            added[name].add_(beside(before, added[name]))
+        self.kept["importance"] = on_host(added)
         self.kept["path"] = {}
         self.kept["start"] = {}

@@ -1,5 +1,6 @@
 """LoRA, DoRA and VeRA against explicit matrices and against peft."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_update_equals_explicit_matrices_of_each_block(kind: str, blocks: int, t
     weight = stacked.T.contiguous() if transposed else stacked
     matrix = matrix_of(weight, blocks, transposed)
     if kind == "vera":
-        update: Any = Shared(matrix, *shared_pair(2, 9, 7, drawn()), 0.1)
+        update: Any = Shared(matrix, *shared_pair(2, 9, 7, drawn()), 0.1, 0.0)
     else:
         update = (LowRank if kind == "lora" else Decomposed)(matrix, 2, 0.5, drawn())
     assert torch.equal(update(weight), weight)
@@ -110,7 +111,7 @@ def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> No
     linear, x = nn.Linear(7, 5), torch.randn(4, 7)
     if kind == "vera":
         model, layer = of_peft(peft.VeraConfig(r=3, target_modules=["0"]), linear)
-        update: Any = Shared(Matrix("", linear, "weight"), layer.vera_A["default"], layer.vera_B["default"], 0.1)
+        update: Any = Shared(Matrix("", linear, "weight"), layer.vera_A["default"], layer.vera_B["default"], 0.1, 0.0)
         pairs = [(update.d, layer.vera_lambda_d["default"]), (update.b, layer.vera_lambda_b["default"])]
     else:
         config = peft.LoraConfig(r=3, lora_alpha=6, target_modules=["0"], use_dora=kind == "dora")
@@ -243,12 +244,27 @@ def test_impossible_ranks_are_refused_before_training(method: str, rank: int) ->
 
 
 @pytest.mark.parametrize("value", ["0", "nan", "inf", "-inf"])
-@pytest.mark.parametrize(
-    "key", ["method=lora trainable.scale", "method=dora trainable.scale", "method=vera trainable.initial"]
-)
-def test_factors_with_which_nothing_trains_are_refused(key: str, value: str) -> None:
-    with pytest.raises(fomo.FomoError, match=r"trainable\.(scale|initial)=.*allowed are finite numbers but 0"):
-        tiny.prepared(*f"{key}={value}".split())
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_factors_with_which_nothing_trains_are_refused(method: str, value: str) -> None:
+    with pytest.raises(fomo.FomoError, match=r"trainable\.scale=.*allowed are finite numbers but 0"):
+        tiny.prepared(f"method={method}", f"trainable.scale={value}")
+
+
+@pytest.mark.parametrize(("b", "d"), [(0, 0), (0.1, 0.1), ("nan", 0), (0, "inf")])
+def test_vera_starts_at_the_base_model_and_can_leave_it(b: object, d: object) -> None:
+    with pytest.raises(fomo.FomoError, match=r"trainable\.b=.*one starts at 0, the other at another"):
+        tiny.prepared("method=vera", f"trainable.b={b}", f"trainable.d={d}")
+
+
+@pytest.mark.parametrize("rank", [1, 4, 64])
+def test_a_of_lora_is_kaiming_uniform_with_a_of_the_root_of_the_rank(rank: int) -> None:
+    """±√(6/((1 + r)·n)): at rank 64 and n = 96 ±0.031, where a = √5 would give ±0.102."""
+    found = LowRank(matrix_of(torch.zeros(128, 96)), rank, 1.0, drawn()).A.detach()
+    expected = torch.empty(4096, 96)
+    nn.init.kaiming_uniform_(expected, a=math.sqrt(rank))
+    bound = math.sqrt(6 / ((1 + rank) * 96))
+    assert float(expected.abs().max()) == pytest.approx(bound, rel=1e-3)
+    assert bound * 0.9 < float(found.abs().max()) <= bound
 
 
 def test_unknown_placement_is_refused_with_the_nearest() -> None:

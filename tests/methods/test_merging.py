@@ -92,6 +92,20 @@ def test_weight_is_the_share_of_the_old_model(weight: float) -> None:
         torch.testing.assert_close(merged, weight * base["0.weight"] + (1 - weight) * trained["0.weight"])
 
 
+def test_task_arithmetic_in_a_running_merge_is_the_sum_of_all_task_vectors() -> None:
+    """With ``init=zero_shot`` and scale 1 it is θ₀ + Σ τ; with scale ½ the older ones count half as much each time."""
+    for scale, share in ((1.0, [1, 1, 1]), (0.5, [0.125, 0.25, 0.5])):
+        network = small()
+        base = on_host(network)
+        method = TemporalMerge("zero_shot", "running", "task_arithmetic", scale=scale)
+        method.begin_run(network, 0)
+        expected = base["0.weight"].clone()
+        for number in (1, 2, 3):
+            expected += share[number - 1] * (train(network, number)["0.weight"] - base["0.weight"])
+            method.end_task(network, fomo.Task(number, 3, 1, seed=0))
+        torch.testing.assert_close(held(network, method)["0.weight"], expected)
+
+
 def test_adapters_are_folded_where_training_starts_from_elsewhere() -> None:
     prepared = tiny.prepared("method=lora_ema", "model=pocket_vit")
     network, methods = prepared.model.network, prepared.methods
@@ -187,6 +201,8 @@ def test_the_cost_of_ema_merge_can_be_counted_without_values() -> None:
         (["merging.technique=ties", "merging.density=0"], r"merging\.density=0"),
         (["merging.technique=ties", "merging.density=1.5"], r"merging\.density=1\.5"),
         (["merging.technique=ties", "merging.density=much"], "merging"),
+        (["merging.scope=model"], r"merging\.scope=model has no meaning"),
+        (["merging.technique=task_arithmetic", "merging.weight=0.3"], r"merging\.weight=0\.3 has no meaning"),
         (["merging.lines=[0.5,0.5]"], r"merging\.lines has no meaning"),
         (["merging.technique=ties", "merging.lines=[0.5]"], "two numbers"),
         (["merging.deploy=latest"], "merges nothing"),

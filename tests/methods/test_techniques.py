@@ -25,6 +25,7 @@ from tests import plugin
 
 VECTORS = [name for name, row in TECHNIQUES.items() if row.vectors]
 TRIMMED = [name for name, row in TECHNIQUES.items() if row.trim]
+BY_THRESHOLD = [name for name, row in TECHNIQUES.items() if row.trim == "magnitude"]
 
 
 def state_of(name: str) -> Weights:
@@ -66,14 +67,14 @@ def rank_of(share: float, size: int) -> int:
 
 
 def trimmed(technique: str, vector: np.ndarray, density: float, draws: np.ndarray) -> np.ndarray:
-    """The task vector after the trimming, by sorting everything at once."""
+    """The task vector, of a tower or the model, after the trimming, by sorting everything at once."""
     row = TECHNIQUES[technique]
     if row.trim == "chance":
         return np.where(draws < np.float32(density), vector / np.float32(density), 0).astype(np.float32)
     if row.trim == "magnitude":
         order = np.sort(np.abs(vector))[::-1]
-        out = rank_of(row.outliers, len(order)) if row.outliers else 0
-        low, high = order[out + rank_of(density, len(order)) - 1], order[out]
+        out = math.floor(round(row.outliers * len(order), 6))
+        low, high = order[max(rank_of(density, len(order)), out + 1) - 1], order[out]
         return np.where((np.abs(vector) >= low) & (np.abs(vector) <= high), vector, 0)
     return vector
 
@@ -114,7 +115,9 @@ def oracle_slerp(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return merged
 
 
-def oracle(technique: str, base: Weights, models: list[Weights], weights: Sequence[float], density: float) -> Weights:
+def oracle(
+    technique: str, base: Weights, models: list[Weights], weights: Sequence[float], density: float, scope: str = "tower"
+) -> Weights:
     """Every technique once more, over stacked float64 vectors."""
     names = [name for name, value in base.items() if value.is_floating_point()]
     sizes = np.cumsum([base[name].numel() for name in names])[:-1]
@@ -122,13 +125,17 @@ def oracle(technique: str, base: Weights, models: list[Weights], weights: Sequen
     draws = [np.concatenate([fomo.rng.generator("merge", i, name).random(base[name].numel(), dtype=np.float32)
              for name in names]) for i in range(len(models))]  # fmt: skip
     values = np.stack([flat(model, names) for model in models])
-    vectors = np.stack([trimmed(technique, v - origin, density, d) for v, d in zip(values, draws, strict=True)])
+    sees = np.concatenate([np.full(base[name].numel(), name.startswith("visual.")) for name in names])
+    vectors = values - origin
+    for tower in [sees, ~sees] if scope == "tower" else [np.ones_like(sees)]:
+        for vector, draw in zip(vectors, draws, strict=True):
+            vector[tower] = trimmed(technique, vector[tower], density, draw[tower])
     wide, vectors = values.astype(np.float64), vectors.astype(np.float64)
     result: np.ndarray
     if technique == "interpolate":
         result = (share[:, None] * wide).sum(0)
     elif technique == "task_arithmetic":
-        result = origin + (share[:, None] * vectors).sum(0)
+        result = origin + vectors.sum(0)
     elif technique.endswith("ties"):
         result = origin + oracle_ties(vectors, share)
     elif technique == "magmax":
@@ -171,11 +178,45 @@ def test_a_technique_equals_numpy(technique: str, count: int, base: Weights, dev
 
 
 @pytest.mark.parametrize("technique", TRIMMED)
-@pytest.mark.parametrize("density", [1e-9, 0.05, 0.8, 0.99])
-def test_trimming_at_other_densities(technique: str, density: float, base: Weights) -> None:
+@pytest.mark.parametrize("more", [1e-9, 0.05, 0.8, 0.99])
+def test_trimming_at_other_densities(technique: str, more: float, base: Weights) -> None:
+    density = TECHNIQUES[technique].outliers + more
     models = experts(base, 2)
     merged = merge(technique, models, None, base, density=density)
     assert_close(merged, oracle(technique, base, models, [0.5, 0.5], density))
+
+
+@pytest.mark.parametrize("technique", BY_THRESHOLD)
+def test_one_threshold_over_the_model_is_another_merge(technique: str, base: Weights) -> None:
+    models = experts(base, 2)
+    for model in models:  # a tower that moves less has less of its own above a common threshold
+        model |= {n: (v + base[n]) / 2 for n, v in model.items() if v.is_floating_point() and n.startswith("visual.")}
+    merged = merge(technique, models, None, base, density=0.3, scope="model")
+    assert_close(merged, oracle(technique, base, models, [0.5, 0.5], 0.3, scope="model"))
+    apart = merge(technique, models, None, base, density=0.3)
+    assert any(not torch.equal(value, merged[name]) for name, value in apart.items())
+
+
+@pytest.mark.parametrize(
+    ("technique", "scope", "seen", "read"),
+    [  # 10 entries of a tower each, magnitudes 1 to 10 and 11 to 20; 0.3: 3 of each, or 6 of all, the largest
+        ("ties", "tower", [8.0, 9, 10], [18.0, 19, 20]),
+        ("ties", "model", [], [15.0, 16, 17, 18, 19, 20]),
+        ("breadcrumbs_ties", "tower", [8.0, 9, 10], [18.0, 19, 20]),  # a hundredth of 10 is none
+    ],
+)
+def test_a_tower_keeps_its_own_share(technique: str, scope: str, seen: list[float], read: list[float]) -> None:
+    start = {name: torch.zeros(10) for name in ("visual.proj", "text_projection")}
+    model = {"visual.proj": torch.arange(1.0, 11), "text_projection": torch.arange(11.0, 21)}
+    merged = merge(technique, [model], None, start, density=0.3, scope=scope)
+    assert [value for value in merged["visual.proj"].tolist() if value] == seen
+    assert [value for value in merged["text_projection"].tolist() if value] == read
+
+
+def test_breadcrumbs_keeps_the_density_without_the_largest_hundredth() -> None:
+    model = {"w": torch.arange(1.0, 201)}  # 0.3 of 200 are 141 to 200, the largest 2 of all are left out
+    merged = merge("breadcrumbs_ties", [model], None, {"w": torch.zeros(200)}, density=0.3)
+    assert merged["w"].tolist() == [float(v) if 141 <= v <= 198 else 0.0 for v in range(1, 201)]
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
@@ -197,9 +238,8 @@ def test_models_from_files_in_small_pieces_give_the_same_bits(
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_merging_a_model_with_itself_gives_it(technique: str, base: Weights) -> None:
     (model,) = experts(base, 1)
-    merged = merge(technique, [model] * 4, None, base) if technique != "breadcrumbs_ties" else None
-    if merged is None:  # it leaves out the largest hundredth: what is left of it is the model's
-        merged = merge(technique, [model] * 4, None, base, density=0.99)
+    merged = merge(technique, [model] * 4, None, base, scale=0.25 if technique == "task_arithmetic" else 1.0)
+    if technique == "breadcrumbs_ties":  # it leaves out the largest hundredth: what is left of it is the model's
         assert all(torch.isclose(v, model[n]).logical_or(v == base[n]).all() for n, v in merged.items() if v.ndim)
         return
     for name, value in model.items():
@@ -207,7 +247,7 @@ def test_merging_a_model_with_itself_gives_it(technique: str, base: Weights) -> 
         torch.testing.assert_close(merged[name], value, rtol=0, atol=0 if exact else 3e-6, msg=name)
 
 
-@pytest.mark.parametrize("technique", ["interpolate", "slerp", "task_arithmetic", "ties", "random"])
+@pytest.mark.parametrize("technique", ["interpolate", "slerp", "ties", "random"])
 @pytest.mark.parametrize(("weights", "winner"), [([1.0, 0.0], 0), ([0.0, 1.0], 1)])
 def test_a_model_with_all_the_weight_is_the_merge(
     technique: str, weights: list[float], winner: int, base: Weights
@@ -248,7 +288,8 @@ def vectors_of(values: Sequence[float]) -> list[Weights]:
         ("ties", [5.0, 6.0, -9.0], [1 / 3, 1 / 3, 1 / 3], 5.5),
         ("magmax", [1.0, -3.0], [0.5, 0.5], -3.0),
         ("magmax", [2.0, -2.0], [0.5, 0.5], 2.0),
-        ("task_arithmetic", [1.0, 2.0], [0.5, 2.0], 4.5),
+        ("task_arithmetic", [1.0, 2.0], [0.5, 0.5], 3.0),  # the sum, where interpolation is 1.5
+        ("task_arithmetic", [1.0, -3.0, 4.0], [0.2, 0.2, 0.6], 2.0),
         ("model_stock", [1.0, 3.0], [0.5, 0.5], 2.0),  # cos = 1, t = 1
         ("model_stock", [1.0, -3.0], [0.5, 0.5], 0.0),  # cos = −1
         ("model_stock", [0.0, 3.0], [0.5, 0.5], 3.0),  # θ₀ has no direction
@@ -272,7 +313,7 @@ def test_an_exact_draw_moves_nothing_however_many_models_it_has(technique: str, 
         models = [{"w": torch.full((200,), 2.0) + tau} for tau in each]
         merged = merge(technique, models, None, {"w": torch.full((200,), 2.0)}, density=0.99)["w"]
         assert technique == "dare_ties" or torch.equal(merged, torch.full((200,), 2.0))
-        whole = merge(technique.replace("breadcrumbs_", ""), models, None, {"w": torch.full((200,), 2.0)})["w"]
+        whole = merge(technique, models, None, {"w": torch.full((200,), 2.0)})["w"]
         assert torch.equal(whole, torch.full((200,), 2.0))
 
 
@@ -364,17 +405,25 @@ def test_layer_numbers_of_both_towers() -> None:
     for name, expected in (
         ("visual.conv1.weight", 0), ("visual.positional_embedding", 0), ("visual.ln_pre.weight", 0),
         ("visual.transformer.resblocks.0.ln_1.weight", 0), ("visual.transformer.resblocks.1.mlp.c_fc.bias", 1 / 3),
-        ("visual.transformer.resblocks.3.attn.in_proj_weight", 1), ("visual.ln_post.bias", 1), ("visual.proj", 1),
-        ("token_embedding.weight", 0), ("transformer.resblocks.0.ln_1.bias", 0), ("ln_final.weight", 1),
-        ("transformer.resblocks.1.ln_1.bias", 1), ("text_projection", 1), ("logit_scale", 1),
+        ("visual.transformer.resblocks.3.attn.in_proj_weight", 1), ("visual.ln_post.bias", 0), ("visual.proj", 0),
+        ("token_embedding.weight", 0), ("transformer.resblocks.0.ln_1.bias", 0), ("ln_final.weight", 0),
+        ("transformer.resblocks.1.ln_1.bias", 1), ("text_projection", 0), ("logit_scale", 0),
     ):  # fmt: skip
         assert place[name] == pytest.approx(expected), name
     place = positions(state_of("pocket"))  # four stages of one block
     assert place["visual.layer1.0.conv1.weight"] == 0 and place["visual.layer4.0.bn3.running_var"] == 1
     assert place["visual.layer3.0.downsample.1.weight"] == pytest.approx(2 / 3)
-    assert place["visual.bn2.weight"] == 0 and place["visual.attnpool.positional_embedding"] == 1
+    assert place["visual.bn2.weight"] == 0 and place["visual.attnpool.positional_embedding"] == 0
     stages = positions(["v.trunk.stages.0.blocks.0.w", "v.trunk.stages.1.downsample.w", "v.trunk.stages.1.blocks.0.w"])
     assert list(stages.values()) == [0, 0.5, 1]
+
+
+def test_lines_takes_alpha_outside_of_blocks() -> None:
+    names = ("conv1.w", "blocks.0.w", "blocks.1.w", "blocks.2.w", "proj", "logit_scale")
+    start = {name: torch.full((1,), 8.0) for name in names}
+    moved = {name: torch.full((1,), 18.0) for name in names}
+    merged = merge("task_arithmetic", [moved], None, start, lines=(0.2, 0.6))
+    assert [merged[name].item() for name in names] == pytest.approx([10, 10, 13, 16, 10, 10])
 
 
 @pytest.mark.parametrize("technique", VECTORS)
@@ -439,7 +488,9 @@ def test_models_that_do_not_fit_together_are_refused() -> None:
         ("interpolate", {"weights": [1.0]}, "1 weights for 2 models"),
         ("ties", {"density": 0.0}, r"density=0\.0.*above 0"),
         ("ties", {"density": 1.1}, "above 0 to 1"),
-        ("breadcrumbs_ties", {"density": 1.0}, r"above 0 to 0\.99"),
+        ("breadcrumbs_ties", {"density": 0.01}, r"above 0\.01 to 1"),
+        ("ties", {"scope": "towers"}, "Did you mean 'tower'"),
+        ("dare_ties", {"scope": "model"}, "scope=model has no meaning"),
         ("ties", {"density": float("nan")}, "density=nan"),
         ("interpolate", {"lines": (0.5, 0.5)}, r"merging\.lines has no meaning for .*interpolate"),
         ("slerp", {"scale": 0.5}, r"merging\.scale has no meaning"),

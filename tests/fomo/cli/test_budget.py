@@ -44,6 +44,20 @@ def test_the_stream_of_somebody_else_is_budgeted(capsys: pytest.CaptureFixture[s
     assert 0 < extra[0] < extra[1]
 
 
+def test_a_method_that_goes_through_the_new_data_says_which_it_was_planned_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["budget", "method=ewc,finetune", "num_tasks=6"])
+    shown = capsys.readouterr().out
+    assert "ewc: goes through the new data of each task" in shown and "those of stream=pocket" in shown
+    assert "finetune: goes through" not in shown
+    main(["budget", "--json", "method=ewc,finetune", "num_tasks=6"])
+    ewc, finetune = json.loads(capsys.readouterr().out)
+    assert ewc["assumed_stream"] == "pocket" and ewc["assumed_update_samples"] > 0
+    assert f"{ewc['assumed_update_samples']:,} samples" in shown
+    assert finetune["assumed_stream"] is None and finetune["assumed_update_samples"] is None
+
+
 def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) -> None:
     main(["budget", "method=lora"])
     shown = capsys.readouterr().out

@@ -43,7 +43,7 @@ def test_a_method_is_told_with_its_parts_their_settings_and_papers(capsys: pytes
         "method=ewc\n",
         "made of trainable=full, regularizer=ewc",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
-        "regularizer.strength=100.0    λ",
+        "regularizer.strength=1.0    λ",
         "regularizer.batch_size=${batch_size}",
         "trainable=full\n",
     ):

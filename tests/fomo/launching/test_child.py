@@ -64,10 +64,12 @@ def test_a_log_that_is_gone_is_no_further_failure(tmp_path: Path) -> None:
 WAITS = """
 import os, pathlib, signal, sys, time
 def told(number, frame):
-    pathlib.Path({place!r}, "told").write_text(signal.Signals(number).name)
+    pathlib.Path({place!r}, "told").touch()
     sys.exit(75)
 signal.signal(signal.SIGTERM, told)
-pathlib.Path({place!r}, "ready").write_text(str(signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN))
+said = pathlib.Path({place!r}, "said")
+said.write_text(str(signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN))
+said.rename(said.with_name("ready"))
 time.sleep(60)
 """
 PARENT = """

@@ -94,6 +94,7 @@ def test_another_schema_is_refused(tmp_path: Path, content: Any) -> None:
         {"evaluations": [{"task": 0}]},
         {"evaluations": [{"scores": {}}]},
         {"evaluations": [{"task": 0, "scores": []}]},
+        *({"evaluations": [{**WHOLE[0], "subset": share}]} for share in (None, "half", 0, 1.5, True)),
     ],
     ids=str,
 )

@@ -98,6 +98,7 @@ OTHERS = [
     ("regularizer=[ewc,si]", "regularizer.ewc.num_samples=60"),
     ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket_vit"),
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
+    ("evaluation.subset=protocol",),
     ("method=frozen",),
 ]
 

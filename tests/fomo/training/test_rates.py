@@ -21,7 +21,7 @@ SOURCE = '''
 import torch
 
 
-def layered(parameters, lr, decay, factor=0.1, kind="SGD", noted=[]):
+def layered(parameters, lr, factor=0.1, kind="SGD", noted=[]):
     """The image tower at a rate of its own; ``noted`` takes in the rates of every step."""
     image = [p for name, p in parameters if name.startswith("visual.")]
     others = [p for name, p in parameters if not name.startswith("visual.")]
@@ -30,7 +30,7 @@ def layered(parameters, lr, decay, factor=0.1, kind="SGD", noted=[]):
     return optimizer
 
 
-def forgotten(parameters, lr, decay):
+def forgotten(parameters, lr):
     return None
 '''
 ONE_TASK = ("num_tasks=1", "schedule=cosine", *tiny.COUNTED, "budget.total_mafs=15")

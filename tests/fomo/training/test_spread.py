@@ -63,7 +63,7 @@ def test_in_single_precision_several_processes_end_where_one_does_to_rounding(tm
 
     With smooth activations: where one is at the kink of a ReLU, rounding decides to which side its gradient goes.
     """
-    compared = kit("model=pocket_vit optimizer=sgd optimizer.lr=0.1", tmp_path)
+    compared = kit("model=pocket_vit optimizer=sgd optimizer.lr=0.01", tmp_path)
     here = compared.world()
     base = weights.folded(here.model.network)
     alone = compared._together(here)
