@@ -6,15 +6,14 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Column, Table
 
-from fomo.cli.screen import screen
+from fomo.cli.screen import fitting, screen
 from fomo.errors import FomoError
-from fomo.report.board import CAPTION, TrackTable, comma_separated, latex, markdown, outside, tables
+from fomo.report.board import CAPTION, above, comma_separated, latex, markdown, outside, tables
 from fomo.report.leaderboard import Board, leaderboard
 from fomo.results.folders import run_folders
 from fomo.results.measures import registry
-from fomo.system.text import escape, printable
+from fomo.system.text import printable
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 EPILOG = """examples:
@@ -64,10 +63,10 @@ def as_json(board: Board) -> str:
 def show(board: Board, console: Console) -> None:
     """A table per track, then what was refused and why, and notes."""
     for track in tables(board):
-        _say(console, f"{track.title}\n(track: {track.hashes})")
-        if track.shared:
-            _say(console, f"all with: {track.shared}")
-        console.print(_table(track))
+        for line in (track.title, *above(track)[:-1]):
+            _say(console, line)
+        for table in fitting(track.heads, track.rows, ("method",), console.width):
+            console.print(table)
         for line in track.below:
             _say(console, line)
         console.print()
@@ -79,22 +78,3 @@ def show(board: Board, console: Console) -> None:
 
 def _say(console: Console, text: str) -> None:
     console.print(printable(text), highlight=False, markup=False)
-
-
-def _table(track: TrackTable) -> Table:
-    """Numbers are never cut: where it is narrow, names are folded."""
-    words = ("method", "caveats")
-    columns = [
-        Column(escape(head), overflow="fold", min_width=8)
-        if head in words
-        else Column(escape(head), justify="right", no_wrap=True, min_width=_width(track, number))
-        for number, head in enumerate(track.heads)
-    ]
-    table = Table(*columns)
-    for row in track.rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _width(track: TrackTable, number: int) -> int:
-    return max(len(row[number]) for row in (track.heads, *track.rows))

@@ -75,6 +75,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "schedules": f"schedule={name}",
         "datasets": f"stream.adaptation=[{name}]",
         "orderings": f"stream.ordering={name}",
+        "metrics": f"--metrics={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
 

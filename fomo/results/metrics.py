@@ -84,7 +84,8 @@ def forgetting(scores: Scores) -> float:
 
 def transfer(scores: Scores) -> float:
     """1/(T−1) Σ_{j>1} 1/(j−1) Σ_{1≤t<j} R[t][j]: tasks before their own update (Zheng et al. 2023, ZSCL, arXiv
-    2303.06628). A mean by task first, then over tasks; the base model, t = 0, is not in it."""
+    2303.06628). A mean by task first, then over tasks; the base model, t = 0, is not in it. So compute it the authors
+    (``mtil/results.ipynb`` of Thunderbeee/ZSCL), whose tables a test repeats."""
     matrix = _of_several(scores)
     return _mean(_mean(row[j - 1] for row in matrix[1:j]) for j in range(2, len(matrix)))
 
