@@ -12,7 +12,7 @@ from fomo.errors import FomoError
 from fomo.report.board import CAPTION, above, comma_separated, latex, markdown, outside, tables
 from fomo.report.leaderboard import Board, leaderboard
 from fomo.results.folders import run_folders
-from fomo.results.measures import registry
+from fomo.results.measures import names_in
 from fomo.system.text import printable
 
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Print the table. A folder that holds run folders stands for all of them."""
     options = parser().parse_args(arguments)
-    board = leaderboard(run_folders(options.folders), metric_names(options.metrics))
+    board = leaderboard(run_folders(options.folders), names_in(options.metrics))
     if options.format == "terminal":
         show(board, screen())
     else:
@@ -47,11 +47,6 @@ def main(arguments: list[str]) -> None:
     if not board.entries:
         reasons = dict.fromkeys(board.refused.values()) or ["there is no run folder"]
         raise FomoError(f"nothing to rank: {'; '.join(reasons)}")
-
-
-def metric_names(given: str | None) -> list[str]:
-    """The names in a list with commas; ``all`` are all, none is none."""
-    return list(registry()) if given == "all" else [] if given is None else given.split(",")
 
 
 def as_json(board: Board) -> str:

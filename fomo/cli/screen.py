@@ -1,6 +1,9 @@
-"""How wide what is printed may be."""
+"""What is printed on standard output: how wide it may be, tables that fit, JSON."""
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -15,6 +18,16 @@ def screen() -> Console:
     """Standard output, 160 characters wide where no terminal says how wide it is."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
+
+
+def print_json(content: Any) -> None:
+    """Print JSON alone; where the output has not every sign, the others are escaped, as JSON has it.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print(json.dumps(content, indent=1, ensure_ascii=not is_unicode, allow_nan=False))
 
 
 def is_wide(console: Console) -> bool:

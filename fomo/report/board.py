@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
+from fomo.report.labels import in_all, shared_settings, without
 from fomo.report.leaderboard import MAIN, Board, BoardEntry
 from fomo.results.statistics import Interval
 from fomo.system.text import one_line, printable, spreadsheet
@@ -15,8 +16,6 @@ from fomo.system.text import one_line, printable, spreadsheet
 HASHES = re.compile(r"(setting|datasets|data|base) [0-9a-f]{6}")
 UNITS = {"total_mafs": "MAFs (GFLOPs)", "total_gflops": "GFLOPs", "wall_seconds": "seconds of wall clock"}
 """Units of budgets that are called otherwise in words."""
-SETTING = re.compile(r"[\w.]+=[^\s\[\](){}]+")
-"""A word of a label that names one setting."""
 FRONT = "*"
 CAPTION = (
     "Mean ± 95 % interval over seeds (Student's t) in percent; of one seed there is none (–). "
@@ -61,10 +60,10 @@ def tables(board: Board) -> Iterator[TrackTable]:
 def _table(track: str, entries: Sequence[BoardEntry]) -> TrackTable:
     """What all entries have alike stands above the table: seeds, caveats, settings that all labels name."""
     extra = list(dict.fromkeys(name for entry in entries for name in entry.metrics if name not in MAIN))
-    settings = _shared([_settings(entry.label) for entry in entries]) if len(entries) > 1 else []
-    caveats = _shared([entry.caveats for entry in entries])
-    seeds = _shared([[_seeds(entry)] for entry in entries])
-    labels = [_label(entry.label, settings) for entry in entries]
+    settings = shared_settings([entry.label for entry in entries])
+    caveats = in_all([entry.caveats for entry in entries])
+    seeds = in_all([[_seeds(entry)] for entry in entries])
+    labels = [without(entry.label, settings) for entry in entries]
     heads = ("rank", "method", *([] if seeds else ["seeds"]), "KA", "ZS", "GM", *extra, "front")
     rows = []
     for entry, label in zip(entries, labels, strict=True):
@@ -104,19 +103,6 @@ def in_words(track: str) -> tuple[str, str]:
 def _in_words(part: str) -> str:
     part = re.sub(r"^ordering (\w+)$", r"\1 order", part)
     return re.sub(r"^scores (\S+)$", r"score version \1", part)
-
-
-def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
-    """What is in every list, in the order of the first."""
-    return [each for each in lists[0] if all(each in other for other in lists)]
-
-
-def _settings(label: str) -> list[str]:
-    return list(filter(SETTING.fullmatch, label.split(" ")))
-
-
-def _label(label: str, shared: Sequence[str]) -> str:
-    return " ".join(word for word in label.split(" ") if word not in shared) or "(no other setting)"
 
 
 def cell(value: Interval | None) -> str:
@@ -159,7 +145,7 @@ def markdown(board: Board) -> str:
     for table in tables(board):
         lines += [f"## {_markdown(table.title)}", "", _markdown(" ".join(above(table))), ""]
         lines += [
-            _line(table.heads),
+            _line(map(_markdown, table.heads)),
             _line(["---" if each == "method" else "--:" for each in table.heads]),
         ]
         lines += [_line(map(_markdown, row)) for row in table.rows]

@@ -111,6 +111,11 @@ def registry() -> dict[str, Metric | EntryPoint]:
     return found
 
 
+def names_in(given: str | None) -> list[str]:
+    """The names in a list with commas; ``all`` are all, none is none."""
+    return list(registry()) if given == "all" else [] if given is None else given.split(",")
+
+
 def chosen(names: Iterable[str] | None = None) -> list[Metric]:
     """The metrics of these names, or all, guests imported.
 

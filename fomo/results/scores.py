@@ -15,6 +15,7 @@ from fomo.results.layout import SCORES
 from fomo.system.checks import is_count, is_number, is_strings
 from fomo.system.reading import read_json
 from fomo.system.writing import write_json
+from fomo.version import FIRST_SCORE_VERSION, SCORE_VERSION
 
 SCHEMA = "fomo.scores/1"
 SHAPE = {"stream": dict, "split": str, "marks": list, "num_tasks": int, "datasets": dict, "evaluations": list}
@@ -94,7 +95,8 @@ class Scores:
 
     ``split`` is the split that was scored; ``caveats`` say what keeps the result from being compared freely;
     ``evaluations`` are in order, the first before any update; where they are of a subset, ``in_full`` has those of the
-    first and of the last model on all samples; ``not_finite`` lists the steps that had no effect.
+    first and of the last model on all samples; ``not_finite`` lists the steps that had no effect; ``score_version`` is
+    the same in all scores that may be compared.
     """
 
     folder: Path
@@ -106,6 +108,7 @@ class Scores:
     evaluations: tuple[Evaluation, ...] = ()
     in_full: tuple[Evaluation, ...] = ()
     not_finite: tuple[Mapping[str, int], ...] = field(default=())
+    score_version: str = SCORE_VERSION
 
     @property
     def finished(self) -> bool:
@@ -201,6 +204,7 @@ def read_scores(run: Path) -> Scores:
         evaluations=tuple(map(Evaluation.read, content["evaluations"])),
         in_full=tuple(map(Evaluation.read, content.get("in_full", ()))),
         not_finite=tuple(content.get("not_finite", ())),
+        score_version=content.get("score_version", FIRST_SCORE_VERSION),
     )
 
 
@@ -218,6 +222,8 @@ def _check(path: Path, content: Any) -> None:
         if type(content[key]) is not kind:
             raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
     about = content["stream"]
+    if not is_strings([content.get("score_version", "")]):
+        raise FomoError(f"{path}: score_version holds {content['score_version']!r}, no string.")
     if not is_strings([about.get("name"), about.get("sha256", ""), about.get("data_sha256", "")]):
         raise FomoError(f"{path}: the stream has no name, or a hash that is no string.")
     if not is_strings(content["marks"]):
