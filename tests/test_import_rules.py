@@ -38,9 +38,11 @@ FILES = sorted(path for package in ("fomo", "methods", "streams") for path in (T
 BARE = (
     "fomo",
     "fomo.report.board",
+    "fomo.report.export",
     "fomo.report.leaderboard",
     "fomo.report.page",
     "fomo.report.study",
+    "fomo.report.summary",
     "fomo.report.tables",
     "fomo.results.measures",
     "fomo.results.record",

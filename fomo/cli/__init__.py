@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
     "leaderboard": "rank run folders",
+    "export": "all scores of run folders as one tidy table",
     "budget": "what methods cost and the steps they get, without a GPU",
     "report": "one HTML page for a run folder",
     "stream": "order concepts, look at a stream, check it",
