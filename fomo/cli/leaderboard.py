@@ -1,13 +1,13 @@
 """``fomo leaderboard``: rank finished runs by GM, mean over seeds, and say which of them differ."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from fomo.cli.screen import fitting, screen
+from fomo.cli.screen import fitting, print_json, screen
 from fomo.errors import FomoError
 from fomo.report.board import CAPTION, above, comma_separated, latex, markdown, outside, tables
 from fomo.report.leaderboard import Board, leaderboard
@@ -40,8 +40,10 @@ def main(arguments: list[str]) -> None:
     board = leaderboard(run_folders(options.folders), names_in(options.metrics))
     if options.format == "terminal":
         show(board, screen())
+    elif options.format == "json":
+        print_json(as_json(board))
     else:
-        print({"json": as_json, "markdown": markdown, "latex": latex, "csv": comma_separated}[options.format](board))
+        print({"markdown": markdown, "latex": latex, "csv": comma_separated}[options.format](board))
     if options.format == "csv":  # which has no place for it
         print(*outside(board), sep="\n", end="\n" if outside(board) else "", file=sys.stderr)
     if not board.entries:
@@ -49,10 +51,9 @@ def main(arguments: list[str]) -> None:
         raise FomoError(f"nothing to rank: {'; '.join(reasons)}")
 
 
-def as_json(board: Board) -> str:
+def as_json(board: Board) -> dict[str, Any]:
     """Entries, reasons and notes."""
-    entries = [entry.to_json() for entry in board.entries]
-    return json.dumps({"entries": entries, "refused": board.refused, "notes": board.notes}, indent=1)
+    return {"entries": [entry.to_json() for entry in board.entries], "refused": board.refused, "notes": board.notes}
 
 
 def show(board: Board, console: Console) -> None:

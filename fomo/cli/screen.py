@@ -30,6 +30,11 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=1, ensure_ascii=not is_unicode, allow_nan=False))
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["examples:", *(f"  {line}" for line in lines)])
+
+
 def is_wide(console: Console) -> bool:
     """Whether there is room for more than the most important columns, as in 110 characters."""
     return console.width >= 110

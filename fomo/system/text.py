@@ -1,6 +1,7 @@
 """Strings of others on a screen and in tables: names, labels and reasons may hold what steers a terminal, reads as
 markup, or is a formula to a spreadsheet."""
 
+import codecs
 import unicodedata
 from typing import Any
 
@@ -23,6 +24,27 @@ def escape(text: object) -> str:
     return markup.escape(printable(text))
 
 
+SIGNS = {
+    **{"±": "+-", "√": "sqrt", "·": "*", "×": "x", "–": "-", "−": "-", "→": "->", "…": "...", "Δ": "d"},
+    **{"≤": "<=", "≥": ">=", "’": "'", "✓": "+", "✗": "x", "\N{NO-BREAK SPACE}": " "},
+}
+"""Signs of ours where the output has not every sign."""
+PLAIN = "fomo.plain"
+"""The error handler by which names stay told apart there: letters are escaped, other signs replaced."""
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
+
+
+def _in_ascii(sign: str) -> str:
+    is_of_names = unicodedata.category(sign)[0] in "LMN"
+    return SIGNS.get(sign) or (sign.encode("unicode_escape").decode() if is_of_names else "?")
+
+
+codecs.register_error(PLAIN, _plain)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
 
