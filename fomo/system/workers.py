@@ -66,12 +66,23 @@ def runner(num_workers: int) -> Iterator[Run]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Start workers in the block: what asks a run to stop waits until they ignore it (:func:`end_with_parent`)."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    """Start workers in the block: what asks a run to stop waits until they ignore it (:func:`end_with_parent`).
+
+    Workers inherit that these signals are blocked in this thread. Another thread may be given one nevertheless, whose
+    handler Python calls in the main thread: there it is noted, and heard at the end of the block.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    heard: list[int] = []
+    listens = threading.current_thread() is threading.main_thread()
+    handlers = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in STOPPING if listens}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for each in heard:
+            signal.raise_signal(each)
 
 
 def _result(job: "Future[Any]") -> Any:

@@ -1,11 +1,16 @@
 """Worker processes end with the process that started them."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
-from fomo.system.workers import report_unless_left
+from fomo.system.workers import STOPPING, report_unless_left, shielded
 
 ERROR = """
 from fomo.system.feed import Feed
@@ -101,3 +106,42 @@ def test_a_parent_that_ends_while_it_asks_a_worker_is_no_error(capsys: pytest.Ca
     assert capsys.readouterr().err == ""
     report_unless_left(ValueError, ValueError("a fault"), None)
     assert "ValueError: a fault" in capsys.readouterr().err
+
+
+@pytest.fixture
+def other() -> Iterator[int]:
+    """A thread that does nothing."""
+    ends = threading.Event()
+    thread = threading.Thread(target=ends.wait)
+    thread.start()
+    assert thread.ident is not None
+    yield thread.ident
+    ends.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("number", STOPPING)
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_a_signal_waits_for_the_start_of_workers_whichever_thread_it_is_given_to(
+    number: signal.Signals, error: type[Exception] | None, other: int
+) -> None:
+    heard: list[int] = []
+    arrived, noted = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(noted, False)
+    before = signal.signal(number, lambda given, frame: heard.append(given))
+    signal.set_wakeup_fd(noted)
+    try:
+        with pytest.raises(error) if error else nullcontext(), shielded():
+            signal.pthread_kill(other, number)
+            os.read(arrived, 1)  # the thread has it
+            for _ in range(1000):  # in which the handler would be called
+                assert not heard
+            if error:
+                raise error
+        assert heard == [number]
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(number, before)
+        os.close(arrived)
+        os.close(noted)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
