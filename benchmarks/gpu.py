@@ -79,7 +79,7 @@ def batch_of(config: Config, network: nn.Module, image_size: int) -> Batch:
     context: int = network.context_length  # type: ignore[assignment]
     tokens = torch.zeros(rows, context, dtype=torch.long)
     tokens[:, :WORDS] = torch.randint(1, 900, (rows, WORDS))
-    tokens[:, WORDS - 1] = 49407
+    tokens[:, WORDS - 1] = network.vocab_size - 1  # type: ignore[operator]
     images = torch.randn(rows, 3, image_size, image_size)
     num_tokens = fast.shortest(network, tokens)
     device = config.runtime.device

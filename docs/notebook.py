@@ -13,6 +13,7 @@ SMALL = [
     "batch_size=24",
     "budget=steps",
     "budget.steps=3",
+    "evaluation.subset=none",
 ]
 runs = [fomo.run([*SMALL, f"seed={seed}"]) for seed in (0, 1)]
 print([f"{run.label}, seed {run.config['seed']}: GM {run.final.gm:.1f}" for run in runs])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fomo import rng
 from fomo.config.plugins import Plugin, described, named
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset, Samples
@@ -71,19 +70,18 @@ def open_at(name: str, folder: Path | None) -> Dataset:
 
 
 def with_few(dataset: Dataset, test_images: int | None) -> Dataset:
-    """A dataset with at most ``test_images`` test samples, drawn at random and the same in every run; ``None``: all."""
-    if test_images is None or dataset.card.num_samples.get("test", 0) <= test_images:
+    """A dataset with at most ``test_images`` test samples, every k-th of all; ``None``: all."""
+    num_samples = dataset.card.num_samples.get("test", 0)
+    if test_images is None or num_samples <= test_images:
         return dataset
-    card = replace(dataset.card, num_samples={**dataset.card.num_samples, "test": test_images})
-    return Dataset(card, partial(_split_of_few, dataset, test_images))
+    rows = range(0, num_samples, -(-num_samples // test_images))
+    card = replace(dataset.card, num_samples={**dataset.card.num_samples, "test": len(rows)})
+    return Dataset(card, partial(_split_of_few, dataset, rows))
 
 
-def _split_of_few(dataset: Dataset, test_images: int, split: str) -> Samples:
+def _split_of_few(dataset: Dataset, rows: range, split: str) -> Samples:
     samples = dataset.split(split)
-    if split != "test":
-        return samples
-    rows = rng.generator("test images", dataset.name).permutation(len(samples))[:test_images]
-    return Joined((SplitPart(samples, np.sort(rows)),))
+    return Joined((SplitPart(samples, rows),)) if split == "test" else samples
 
 
 def _plugged(plugin: Plugin) -> Dataset:

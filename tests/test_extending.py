@@ -15,6 +15,7 @@ from fomo.results.layout import WEIGHTS
 from fomo.running.run import execute, prepare
 from fomo.stream.definition import Concept
 from tests import tiny
+from tests.fomo.results.test_metrics import MATRIX, scored
 from tests.plugin import TEMPLATE_CODE, install_template, seen
 
 TOP = Path(__file__).parents[1]
@@ -62,6 +63,10 @@ def test_the_ordering_takes_datasets_in_turn() -> None:
     concepts = [Concept(dataset, name) for dataset, name in ("a1", "a2", "a3", "b1", "c1", "c2")]
     ordered = attribute("interleaved", "interleaved")(concepts, 0, None)  # type: ignore[operator]
     assert [f"{each.dataset}{each.name}" for each in ordered] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+def test_the_metric_is_the_lowest_of_the_last_row() -> None:
+    assert attribute("worst", "worst_task")(scored()) == min(MATRIX[-1])  # type: ignore[operator]
 
 
 def test_all_that_is_named_takes_part_in_one_run(installed: None, device: str, tmp_path: Path) -> None:

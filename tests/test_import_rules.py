@@ -37,10 +37,14 @@ ROW = {place: number for number, row in enumerate(ORDER) for place in row}
 FILES = sorted(path for package in ("fomo", "methods", "streams") for path in (TOP / package).rglob("*.py"))
 BARE = (
     "fomo",
+    "fomo.report.board",
+    "fomo.report.export",
     "fomo.report.leaderboard",
     "fomo.report.page",
     "fomo.report.study",
+    "fomo.report.summary",
     "fomo.report.tables",
+    "fomo.results.measures",
     "fomo.results.record",
     "fomo.results.run",
 )

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import io
 import os
+import select
 import shlex
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import NoReturn
 from fomo.errors import FomoError, RankLost, Stopped, WorkerHung, check_choice
 from fomo.system.imports import many_imports
 from fomo.system.signals import INTERRUPTED
-from fomo.system.text import first_line, printable
+from fomo.system.text import PLAIN, first_line, printable
 from fomo.system.torchrun import are_several, number
 from fomo.system.torchrun import command as started_by
 from fomo.system.workers import end_now
@@ -25,6 +26,7 @@ COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
     "leaderboard": "rank run folders",
+    "export": "all scores of run folders as one tidy table",
     "budget": "what methods cost and the steps they get, without a GPU",
     "report": "one HTML page for a run folder",
     "stream": "order concepts, look at a stream, check it",
@@ -51,8 +53,29 @@ def entry() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and leave the process: status 0 only when the work was done."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run a command and leave the process: status 0 only when the work was done, 1 where nobody reads its output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it cannot show is no reason to lose the rest
+        sys.stdout.reconfigure(errors=PLAIN)
+    try:
+        try:
+            _main(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not (_is_unread(1) or _is_unread(2)):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its end
+        sys.exit(1)
+
+
+def _is_unread(descriptor: int) -> bool:
+    """Whether an output is a pipe whose reader has gone, as ``head`` goes."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         sys.exit(0 if arguments else USAGE_ERROR)
@@ -63,8 +86,6 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ frames where another rank has gone
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it cannot show is no reason to lose the rest
-        sys.stdout.reconfigure(errors="replace")
     try:
         command(arguments[0], arguments[1:])
     except FomoError as error:

@@ -4,7 +4,6 @@ Where ``runtime.device`` is a GPU, the peak of a few real steps is measured too,
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +13,7 @@ from rich.progress import track
 
 from fomo.cli.budget_lines import Layout, Row, footer, header, layout, line
 from fomo.cli.budget_scale import add_options, machines_of, table
+from fomo.cli.screen import print_json
 from fomo.config.compose import compose, sweep
 from fomo.system.imports import many_imports
 
@@ -21,10 +21,10 @@ EPILOG = """Status 0: every row is whole. 1: one could not be counted or measure
 and the others are there. runtime.device=cpu measures nothing.
 
 examples:
-  fomo budget                                                    the default run
-  fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora one row for each
-  fomo budget model=ViT-B-16 batch_size=512 budget=mafs --json   for programs
-  fomo budget --devices 8 --device h100                          estimates for eight of them"""
+  fomo budget                                                      the default run
+  fomo budget model=ViT-B-16 batch_size=512 method=finetune,lora   one row for each
+  fomo budget model=ViT-B-16 batch_size=512 budget=mafs --json     for programs
+  fomo budget --devices 8 --device h100                            estimates for eight of them"""
 
 
 def main(arguments: list[str]) -> None:
@@ -58,7 +58,7 @@ class AsJson:
 
     def end(self, found: list[Row]) -> None:
         """Print the list."""
-        print(json.dumps(found, indent=1), flush=True)
+        print_json(found)
 
 
 class AsLines:

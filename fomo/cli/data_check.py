@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from fomo.cli.data_import import progress_bar
+from fomo.cli.screen import examples
 from fomo.data.card import SPLITS, read_card
 from fomo.errors import FomoError, check_allowed
 from fomo.system.text import escape, printable
@@ -19,12 +20,24 @@ EXTENSIONS = (".png", ".jpg", ".webp")
 
 def add_commands(commands: Any) -> None:
     """Add both parsers."""
-    verify = commands.add_parser("verify", help="check imported datasets", description="Check imported datasets.")
+    verify = commands.add_parser(
+        "verify",
+        help="check imported datasets",
+        description="Check imported datasets.",
+        epilog=examples("fomo data verify data", "fomo data verify data/birds --no-decode"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verify.add_argument("path", type=Path, metavar="PATH", help="a dataset's folder, or the root of several")
     verify.add_argument("--no-decode", action="store_true", help="leave the samples unread: files and index alone")
     verify.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
     verify.set_defaults(act=verify_data)
-    preview = commands.add_parser("preview", help="images with their texts", description="Draw a grid of samples.")
+    preview = commands.add_parser(
+        "preview",
+        help="images with their texts",
+        description="Draw a grid of samples.",
+        epilog=examples("fomo data preview pocket_flags --out flags.png"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     preview.add_argument("names", nargs="+", metavar="DATASET", help="names, as `fomo data list` shows them")
     preview.add_argument("--out", type=Path, required=True, metavar="FILE", help="the image; of several, FILE-NAME")
     preview.add_argument("--root", type=Path, default=Path("data"), help="where imported datasets lie (default: data)")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fomo.cli.screen import examples
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.errors import FomoError
 from fomo.system.text import escape, printable
@@ -18,6 +19,14 @@ from fomo.system.workers import num_cores
 if TYPE_CHECKING:
     from fomo.data.importing.gathered import ImportOptions
     from fomo.data.importing.job import ImportSource
+
+EXAMPLES = {
+    "folder": "fomo data import folder photos --name birds --out data",
+    "table": "fomo data import table birds.csv --columns file=path class=species --name birds --out data",
+    "pairs": "fomo data import pairs photos --name birds --out data",
+    "webdataset": "fomo data import webdataset wds_pets --name pets --out data",
+    "fomo-in-flux": "fomo data import fomo-in-flux fomo_data --info fomo_info --name DTD --out data",
+}
 
 
 def add_commands(kinds: Any) -> None:
@@ -54,7 +63,13 @@ def add_commands(kinds: Any) -> None:
 
 
 def _kind(kinds: Any, name: str, about: str, path: str, several: str | None = None) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=f"Bring in {about}.")
+    parser: argparse.ArgumentParser = kinds.add_parser(
+        name,
+        help=about,
+        description=f"Bring in {about}.",
+        epilog=examples(EXAMPLES[name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("path", type=Path, metavar="PATH", help=path, nargs=several)
     parser.add_argument("--name", required=True, help="the dataset's name")
     parser.add_argument("--out", type=Path, required=True, metavar="ROOT", help="the dataset becomes ROOT/NAME")

@@ -1,13 +1,12 @@
 """``fomo data list``: the datasets of the benchmark and your own, with what is present here."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
-from fomo.cli.screen import is_wide, screen
+from fomo.cli.screen import is_wide, print_json, screen
 from fomo.data.card import KINDS, ROLES, SPLITS, DatasetCard
 from fomo.system.text import escape
 
@@ -33,7 +32,7 @@ def show(options: argparse.Namespace) -> None:
     known = everything(options.root)
     rows = [row for row in known if options.role in (None, row["role"]) and options.kind in (None, row["kind"])]
     if options.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print_json(rows)
         return
     console = screen()
     console.print(_table(rows, is_wide(console)))

@@ -1,7 +1,6 @@
 """``fomo doctor``: is the machine fit for a long job? Versions, threads, memory, disk, GPU, bits, loading, network."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fomo.cli.screen import screen
+from fomo.cli.screen import print_json, screen
 from fomo.doctor.facts import MachineFacts
 from fomo.doctor.machine import versions
 from fomo.doctor.packages import packages
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> None:
         with offline():
             facts, verdicts = examined(options.overrides, options.seconds)
     if options.json:
-        print(json.dumps(document(facts, verdicts), indent=1, ensure_ascii=False, allow_nan=False))
+        print_json(document(facts, verdicts))
     else:
         show(screen(), facts, verdicts)
     if worst(verdicts) is Level.RED:

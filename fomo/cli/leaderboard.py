@@ -1,59 +1,76 @@
-"""``fomo leaderboard``: rank finished runs by GM, mean over seeds."""
+"""``fomo leaderboard``: rank finished runs by GM, mean over seeds, and say which of them differ."""
 
 import argparse
-import json
-from itertools import groupby
+import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
+from fomo.cli.screen import fitting, print_json, screen
 from fomo.errors import FomoError
-from fomo.report.leaderboard import Board, BoardEntry, leaderboard
-from fomo.system.text import escape, printable
+from fomo.report.board import CAPTION, above, comma_separated, latex, markdown, outside, tables
+from fomo.report.leaderboard import Board, leaderboard
+from fomo.results.folders import run_folders
+from fomo.results.measures import names_in
+from fomo.system.text import printable
+
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+EPILOG = """examples:
+  fomo leaderboard runs                               every finished run below runs, a table per track
+  fomo leaderboard runs --metrics forgetting,last     more columns; `fomo score --help` lists the metrics
+  fomo leaderboard runs --format latex > board.tex    or markdown, csv, json"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
+        "fomo leaderboard", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of them")
+    made.add_argument("--metrics", metavar="NAME,…", help="further metrics to show, or all")
+    made.add_argument("--format", choices=FORMATS, default="terminal", help="how to print it (default: terminal)")
+    made.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    return made
 
 
 def main(arguments: list[str]) -> None:
     """Print the table. A folder that holds run folders stands for all of them."""
-    parser = argparse.ArgumentParser("fomo leaderboard", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of them")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args(arguments)
-    board = leaderboard([run for folder in options.folders for run in expand(folder)])
-    if options.json:
-        entries = [entry.to_json() for entry in board.entries]
-        print(json.dumps({"entries": entries, "refused": board.refused, "notes": board.notes}, indent=1))
+    options = parser().parse_args(arguments)
+    board = leaderboard(run_folders(options.folders), names_in(options.metrics))
+    if options.format == "terminal":
+        show(board, screen())
+    elif options.format == "json":
+        print_json(as_json(board))
     else:
-        show(board, Console())
+        print({"markdown": markdown, "latex": latex, "csv": comma_separated}[options.format](board))
+    if options.format == "csv":  # which has no place for it
+        print(*outside(board), sep="\n", end="\n" if outside(board) else "", file=sys.stderr)
     if not board.entries:
         reasons = dict.fromkeys(board.refused.values()) or ["there is no run folder"]
         raise FomoError(f"nothing to rank: {'; '.join(reasons)}")
 
 
-def expand(folder: Path) -> list[Path]:
-    """The folder itself if it is a run, else the runs in it."""
-    if not folder.is_dir():
-        raise FomoError(f"'{folder}' is not a folder: give run folders, or a folder of them.")
-    below = (path.parent for path in folder.glob("**/config.yaml"))
-    return [folder] if (folder / "config.yaml").is_file() else sorted(below)
+def as_json(board: Board) -> dict[str, Any]:
+    """Entries, reasons and notes."""
+    return {"entries": [entry.to_json() for entry in board.entries], "refused": board.refused, "notes": board.notes}
 
 
 def show(board: Board, console: Console) -> None:
     """A table per track, then what was refused and why, and notes."""
-    for track, entries in groupby(board.entries, key=lambda entry: entry.track):
-        rank, *numbers = (Column(name, justify="right") for name in ("rank", "seeds", "KA", "ZS", "GM"))
-        caption = "means over seeds, in percent; GM = √(KA·ZS)"
-        table = Table(rank, "method", *numbers, "caveats", title=escape(track), caption=caption)
-        for entry in entries:
-            table.add_row(*row(entry))
-        console.print(table)
-    said = [f"not ranked: {reason}" for reason in dict.fromkeys(board.refused.values())]
-    for line in [*said, *(f"note: {note}" for note in board.notes)]:
-        console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
+    for track in tables(board):
+        for line in (track.title, *above(track)[:-1]):
+            _say(console, line)
+        for table in fitting(track.heads, track.rows, ("method",), console.width):
+            console.print(table)
+        for line in track.below:
+            _say(console, line)
+        console.print()
+    if board.entries:
+        _say(console, CAPTION)
+    for line in outside(board):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def row(entry: BoardEntry) -> list[str]:
-    """The cells of an entry."""
-    spread = f" ± {entry.gm_deviation:.1f}" if entry.gm_deviation is not None else ""
-    numbers = [f"{entry.ka:.1f}", f"{entry.zs:.1f}", f"{entry.gm:.1f}{spread}"]
-    return [str(entry.rank), escape(entry.label), str(len(entry.seeds)), *numbers, escape(", ".join(entry.caveats))]
+def _say(console: Console, text: str) -> None:
+    console.print(printable(text), highlight=False, markup=False)

@@ -1,35 +1,46 @@
 """``fomo methods``: what is installed: presets of ``method=``, the parts that they are made of, plug-ins; or one."""
 
 import argparse
-import json
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from fomo.cli.methods_about import GROUPS, about, lines, of_preset
+from fomo.cli.screen import print_json
 from fomo.config.compose import builtin_groups
 from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
 from fomo.system.text import escape
 
+EPILOG = """examples:
+  fomo methods                     everything
+  fomo methods lora                a preset, its parts and their settings
+  fomo methods schedule=cosine     a part; also a technique, a plug-in or MODULE:CLASS
+  fomo methods --json              for programs"""
+
 
 def main(arguments: list[str]) -> None:
     """Print three tables, or what is to be known of one name; or JSON."""
-    parser = argparse.ArgumentParser("fomo methods", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "fomo methods", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
     if options.name is not None:
         pages = about(options.name)
         told = [page.to_json() for page in pages]
-        print(json.dumps(told, indent=1, ensure_ascii=False) if options.json else "\n".join(lines(pages)).rstrip())
+        if options.json:
+            print_json(told)
+        else:
+            print("\n".join(lines(pages)).rstrip())
         return
     made = presets()
     options_of = parts()
     plugged = plugins()
     if options.json:
-        print(json.dumps({"presets": made, "parts": options_of, "plugins": plugged}, indent=1, ensure_ascii=False))
+        print_json({"presets": made, "parts": options_of, "plugins": plugged})
         return
     console = Console(highlight=False)
     console.print(_table("presets: method=NAME", made), _table("parts: GROUP=NAME", _lines(options_of)))
@@ -75,6 +86,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "schedules": f"schedule={name}",
         "datasets": f"stream.adaptation=[{name}]",
         "orderings": f"stream.ordering={name}",
+        "metrics": f"--metrics={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
 

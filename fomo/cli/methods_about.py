@@ -12,6 +12,7 @@ from fomo.cli.check import find, is_target
 from fomo.config.compose import builtin_groups, config_dir, untuned
 from fomo.config.plugins import PARTS, check_method, defaults_of, installed
 from fomo.errors import unknown
+from fomo.results.measures import Metric
 from fomo.system.reading import read_yaml
 from fomo.system.text import printable
 
@@ -22,6 +23,7 @@ USES = {
     "schedules": "schedule",
     "datasets": "stream.adaptation",
     "orderings": "stream.ordering",
+    "metrics": "--metrics",
 }
 SETTING = re.compile(r"((?:^#[^\n]*\n)*)^(\w+):", re.MULTILINE)
 
@@ -176,6 +178,8 @@ def _settings(key: str, found: Any, skip: int) -> tuple[Setting, ...]:
 
 def _doc(found: Any) -> str:
     """What a class or function of others says of itself, its paper too; of a row that they filled in, its words."""
+    if isinstance(found, Metric):
+        return found.about
     if hasattr(found, "formula"):
         return "; ".join(filter(None, [found.formula, *map(str, found.papers)]))
     own = found.__doc__ if not inspect.isclass(found) or "__doc__" in vars(found) else None

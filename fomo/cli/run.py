@@ -29,7 +29,7 @@ EPILOG = """examples:
   fomo run method=ema_merge trainable=lora       a preset with one part changed
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
   fomo run -m seed=0,1,2,3 launcher=processes    the runs of a sweep at the same time; or submitit (Slurm), ray
-  fomo run experiment=study/methods              a study: a sweep that ends with a table and a figure
+  fomo run experiment=study/methods method=frozen,finetune   a study: a sweep that ends with a table and a figure
   fomo run run.dir=out resume=again              anew, beside what is there: in out.again-2
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
 

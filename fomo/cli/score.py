@@ -1,53 +1,111 @@
-"""``fomo score``: KA, ZS and GM per task and at the end, from ``scores.json`` alone."""
+"""``fomo score``: KA, ZS and GM of runs and what they changed, and other metrics, from ``scores.json`` alone."""
 
 import argparse
-import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from fomo.cli.screen import fitting, print_json, screen
 from fomo.errors import FomoError
-from fomo.results.scores import Point, Scores, read_scores
-from fomo.system.text import escape
+from fomo.report.summary import CHANGES, FINISHED, MAIN, WRONG, ScoredRun, groups, scored_runs, summary
+from fomo.results.folders import run_folders
+from fomo.results.layout import SCORES
+from fomo.results.measures import Metric, chosen, names_in, registry
+from fomo.results.scores import Scores
+from fomo.system.text import escape, printable
+
+EXAMPLES = """examples:
+  fomo score runs                                a table of all runs below runs, finished or not
+  fomo score runs/a runs/b --path                and KA, ZS and GM after each update
+  fomo score runs --metrics forgetting,last      more columns; all: every one of the metrics below
+  fomo score runs --json                         for programs"""
+CAPTION = "In percent; Δ: against the base model, zero-shot, in points. GM = √(KA·ZS)."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
+        "fomo score",
+        description=__doc__,
+        epilog=f"{EXAMPLES}\n\nmetrics:\n{listed()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of them")
+    made.add_argument("--metrics", metavar="NAME,…", help="further metrics to show, or all")
+    made.add_argument("--path", action="store_true", help="show KA, ZS and GM after each update too")
+    made.add_argument("--json", action="store_true", help="print JSON alone")
+    return made
+
+
+def listed() -> str:
+    """Every metric, a line each; of a package's it is said whose it is, and nothing is imported."""
+    return "\n".join(f"  {name:<18} {printable(_about(metric))}" for name, metric in registry().items())
+
+
+def _about(metric: Metric | EntryPoint) -> str:
+    if isinstance(metric, EntryPoint):
+        return f"of {metric.dist.name if metric.dist else 'an unknown package'}: `fomo methods {metric.name}`"
+    return f"{metric.about}, in {'percent' if metric.unit == '%' else metric.unit}"
 
 
 def main(arguments: list[str]) -> None:
-    """Print a table per run, or one JSON list. Status ≠ 0 if a run is not finished."""
-    parser = argparse.ArgumentParser("fomo score", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args(arguments)
-    runs = [read_scores(folder) for folder in options.folders]
+    """Print a table of the runs, or one JSON list. Status ≠ 0 if a run is not finished, or cannot be read."""
+    options = parser().parse_args(arguments)
+    further = names_in(options.metrics)
+    metrics = chosen([*MAIN.values(), *CHANGES.values(), *further])
+    runs = scored_runs([run for folder in options.folders for run in _runs(folder)], metrics)
     if options.json:
-        print(json.dumps([as_json(run) for run in runs], indent=1))
+        print_json([run.to_json() for run in runs])
     else:
-        Console().print(*map(table, runs))
-    unfinished = [run for run in runs if not run.finished]
-    if unfinished:
-        raise FomoError("; ".join(f"{run.folder} is not finished" for run in unfinished))
+        show(runs, further, options.path, screen())
+    if wrong := [_wrong(run) for run in runs if run.status != FINISHED]:
+        raise FomoError("; ".join(wrong))
 
 
-def as_json(run: Scores) -> dict[str, Any]:
-    """Path of the scores, the final ones ``null`` where the run is not finished."""
-    points = [_plain(point) for point in run.points]
-    about = {"run": str(run.folder), "finished": run.finished, "marks": list(run.caveats), "split": run.split}
-    return about | {"tasks": points, "final": _plain(run.final) if run.finished else None}
+def _runs(folder: Path) -> list[Path]:
+    found = [folder] if (folder / SCORES).is_file() else run_folders([folder])
+    if not found:
+        raise FomoError(f"{folder}: it holds no scores.json, and no run folders. Is it a run folder?")
+    return found
 
 
-def _plain(point: Point) -> dict[str, Any]:
-    return asdict(point) | {"gm": point.gm}
+def _wrong(run: ScoredRun) -> str:
+    return run.problem if run.status == WRONG else f"{run.folder} is not finished: {run.problem}"
 
 
-def table(run: Scores) -> Table:
-    """One row per update."""
-    caveats = f" ({', '.join(run.caveats)})" if run.caveats else ""
-    columns = (Column(name, justify="right") for name in ("update", "KA", "ZS", "GM"))
-    result = Table(*columns, title=escape(f"{run.folder}{caveats}"))
-    named = [("base" if point.task == 0 else str(point.task), point) for point in run.points]
-    in_full = [(f"{'base' if each.task == 0 else each.task}, in full", run.point(each)) for each in run.in_full]
-    for name, point in [*named, *in_full]:
-        result.add_row(name, *(f"{value:.2f}" for value in (point.ka, point.zs, point.gm)))
+def show(runs: Sequence[ScoredRun], further: Sequence[str], path: bool, console: Console) -> None:
+    """A table for every group of runs that may be compared, what is wrong with some below it, then each path."""
+    for title, of_group in groups(runs):
+        table = summary(of_group, further)
+        _say(console, title)
+        if table.shared:
+            _say(console, f"All with {table.shared}.")
+        for part in fitting(table.heads, table.rows, table.words, console.width):
+            console.print(part)
+        for run in of_group:
+            if run.problem:
+                _say(console, f"{run.name}: {run.problem}")
+        console.print()
+    _say(console, CAPTION)
+    for run in runs if path else ():
+        if run.scores is not None:
+            console.print(path_table(run.name, run.scores))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(printable(text), highlight=False, markup=False)
+
+
+def path_table(name: str, scores: Scores) -> Table:
+    """One row per update, and the first and the last model in full where the others are of a subset."""
+    caveats = f" ({', '.join(scores.caveats)})" if scores.caveats else ""
+    columns = (Column(head, justify="right") for head in ("update", "KA", "ZS", "GM"))
+    result = Table(*columns, title=escape(f"{name}{caveats}"))
+    named = [("base" if point.task == 0 else str(point.task), point) for point in scores.points]
+    in_full = [(f"{'base' if each.task == 0 else each.task}, in full", scores.point(each)) for each in scores.in_full]
+    for update, point in [*named, *in_full]:
+        result.add_row(update, *(f"{value:.2f}" for value in (point.ka, point.zs, point.gm)))
     return result

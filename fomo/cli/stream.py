@@ -1,7 +1,6 @@
 """``fomo stream``: order concepts into a stream file, look at a stream, check that it is sound."""
 
 import argparse
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from fomo.cli.screen import is_wide, screen
+from fomo.cli.screen import examples, is_wide, print_json, screen
 from fomo.cli.stream_facts import FactFinder
 from fomo.cli.stream_tables import dataset_table, print_hashes, print_report, task_table
 from fomo.config.compose import compose
@@ -25,9 +24,14 @@ EPILOG = """examples:
   fomo stream build stream=images stream.adaptation=[NAME] ordering=frequency --captions captions.txt --out rare.json
   fomo stream show similar.json num_tasks=6 --plot domains.png
   fomo stream verify similar.json --perceptual
-  fomo run stream=file stream.path=similar.json num_tasks=6
+  fomo run stream=file stream.path=similar.json num_tasks=6 batch_size=128 budget=steps budget.steps=360
 
 Overrides are those of `fomo run`; a file stands for stream=file stream.path=FILE, ordering= for stream.ordering=."""
+EXAMPLES = {
+    "build": "fomo stream build ordering=similarity --out similar.json",
+    "show": "fomo stream show similar.json num_tasks=6 --plot domains.png",
+    "verify": "fomo stream verify similar.json --perceptual",
+}
 PER_CLASS = 50
 RADIUS = 4
 LARGEST_RADIUS = 16
@@ -44,7 +48,13 @@ def main(arguments: list[str]) -> None:
         ("show", "tasks, datasets, counts and hashes", show),
         ("verify", "every concept available? nothing held out trained on?", verify),
     ):
-        command = commands.add_parser(name, help=about, description=about)
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=about,
+            epilog=examples(EXAMPLES[name]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.add_argument(
             "overrides", nargs="*", metavar="FILE | KEY=VALUE", help="a stream file; values as Hydra reads"
         )
@@ -131,7 +141,7 @@ def show(options: argparse.Namespace) -> None:
     if options.plot is not None:
         plot_domains(shown, options.plot)
     if options.json:
-        print(json.dumps(shown.to_json(), indent=1, ensure_ascii=False))
+        print_json(shown.to_json())
         return
     console = screen()
     console.print(task_table(shown, is_wide(console)), dataset_table(shown))
@@ -164,7 +174,7 @@ def verify(options: argparse.Namespace) -> None:
 
         report = examine(plan, radius if options.perceptual else None, moved, alike, num_cut)
     if options.json:
-        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        print_json(report.to_json())
     else:
         print_report(plan.name, report, console)
     refuse_unsound(report)

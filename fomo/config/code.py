@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fomo.config.plugins import installed
+from fomo.config.plugins import OF_RUNS, installed
 from fomo.config.scripts import SCRIPT, script_parts
 from fomo.config.targets import OWN_PACKAGES
 from fomo.errors import FomoError
@@ -27,7 +27,7 @@ def code_hashes(values: Mapping[str, Any]) -> dict[str, str]:
     """
     strings = {text.removeprefix("reverse_") for text in _strings(values)}
     targets = {target for node in _nodes(values) for target in [str(node.get("_target_", ""))] if target}
-    targets |= {plugin.target for plugin in installed() if plugin.name in strings}
+    targets |= {plugin.target for plugin in installed() if plugin.kind in OF_RUNS and plugin.name in strings}
     return {target: code_sha256(target) for target in sorted(targets) if target.split(".")[0] not in OWN_PACKAGES}
 
 

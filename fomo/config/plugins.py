@@ -8,6 +8,7 @@ group                  the entry point is                           used as
 ``fomo.schedules``     a function of a ``fomo.Position``            ``schedule=NAME``
 ``fomo.datasets``      a function that returns a dataset           in lists of datasets
 ``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
+``fomo.metrics``       a function of a run's ``Scores``             ``--metrics NAME``, as of ``fomo score``
 =====================  ===========================================  ==================================================
 
 Metadata is read once; a plug-in's code is imported when it is named. Its name must not be one that is built in.
@@ -25,8 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_choice, close_to
+from fomo.results import measures
 
-KINDS = ("methods", "merges", "schedules", "datasets", "orderings")
+KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "metrics")
+OF_RUNS = KINDS[:-1]
+"""Those that a configuration names; metrics are computed from results, whatever the run was."""
 PARTS = ("trainable", "regularizer", "merging")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""
@@ -54,11 +58,13 @@ class Plugin:
         return f"plug-in fomo.{self.kind} '{self.name}' of {self.package}"
 
     def load(self) -> Any:
-        """Import it.
+        """Import it; a metric becomes a :class:`fomo.results.measures.Metric`.
 
         Raises:
             FomoError: it cannot be imported, or is not what its group asks for.
         """
+        if self.kind == "metrics":
+            return measures.chosen([self.name])[0]
         try:
             found = self.entry.load()
         except Exception as error:  # whatever its module raises
@@ -131,7 +137,7 @@ def named(kind: str, builtin: Iterable[str] = ()) -> dict[str, Plugin]:
 
 def trusted(target: str) -> bool:
     """Whether an installed entry point names exactly this."""
-    return any(plugin.target == target for plugin in installed())
+    return any(plugin.target == target for plugin in installed() if plugin.kind in OF_RUNS)
 
 
 def check_method(found: Any, origin: str) -> None:

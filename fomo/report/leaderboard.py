@@ -1,9 +1,11 @@
-"""A first leaderboard: finished runs, grouped over seeds, ranked by GM."""
+"""The leaderboard: finished runs, grouped over seeds, ranked by GM, with what their seeds can tell."""
 
 import hashlib
+import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +14,17 @@ from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import ranked, read_config, sha256_without_seed
 from fomo.results.layout import CARD
 from fomo.results.ledger import read_ledger
+from fomo.results.measures import GuestFailed, Metric, chosen, measured
 from fomo.results.scores import Point, Scores, read_scores
+from fomo.results.statistics import Comparison, Interval, compare, interval
 from fomo.system.digest import json_digest
 
 NEAREST = "rounded to nearest"
 """The caveat of a budget whose last step may overspend by half."""
 CONTENTS = ("name", "root", "path", "pool", "pool_size", "adaptation", "retention")
 """Keys of the stream that say where the data is, or which: the track has that by its contents, wherever it lies."""
+MAIN = ("ka", "zs", "gm")
+"""The metrics that every entry has."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,10 @@ class BoardEntry:
     """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
     ``track`` names what may be compared (:func:`track`, and the budget). Ranks count within it; equal GMs share one.
-    ``folders`` are the runs behind the means, in the order of ``seeds``.
+    ``folders`` are the runs behind the means, in the order of ``seeds``. ``metrics`` are 95 % intervals over seeds, of
+    :data:`MAIN` and of what else was asked for. ``on_front``: no entry of the track has as much of KA and ZS and more
+    of one. ``against_next`` compares its GM with that of the next entry of the track, on common seeds; the last one has
+    none.
     """
 
     label: str
@@ -41,11 +50,15 @@ class BoardEntry:
     gm_deviation: float | None
     folders: tuple[str, ...]
     caveats: tuple[str, ...]
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    on_front: bool = False
+    against_next: Comparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         values = asdict(self)
-        return values | {"marks": values.pop("caveats")}
+        told = self.against_next and {**values["against_next"], "differs": self.against_next.differs}
+        return values | {"marks": values.pop("caveats"), "against_next": told}
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,12 @@ class _Run(NamedTuple):
     folder: Path
 
 
-def leaderboard(folders: Sequence[Path]) -> Board:
-    """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason."""
+def leaderboard(folders: Sequence[Path], metrics: Sequence[str] = ()) -> Board:
+    """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason.
+
+    ``metrics`` names what the entries are to have beside :data:`MAIN`.
+    """
+    wanted = chosen([*MAIN, *metrics])
     groups: dict[tuple[str, str, str], list[_Run]] = {}
     refused: dict[str, str] = {}
     notes: list[str] = []
@@ -82,9 +99,12 @@ def leaderboard(folders: Sequence[Path]) -> Board:
         key = (f"{track(scores, card, values)}, {budget}", sha256_without_seed(values), code)
         groups.setdefault(key, []).append(_Run(values["seed"], values, scores, folder))
     counted = {key: _one_of_each_seed(runs, refused, notes) for key, runs in groups.items()}
-    entries = _told_apart({key: _entry(key[0], runs) for key, runs in counted.items() if runs}, counted)
+    made = {key: _entry(key[0], runs, wanted, notes) for key, runs in counted.items() if runs}
+    entries = _told_apart(made, counted)
     best_first = sorted(entries, key=lambda entry: (entry.track, -entry.gm, entry.label, entry.folders))
-    return Board(tuple(_with_ranks(best_first)), dict(sorted(refused.items())), tuple(sorted(notes)))
+    by_folder = {str(run.folder): run for runs in counted.values() for run in runs}
+    ranked_entries = _compared(list(_with_ranks(best_first)), by_folder)
+    return Board(tuple(ranked_entries), dict(sorted(refused.items())), tuple(sorted(set(notes))))
 
 
 def _one_of_each_seed(runs: Sequence[_Run], refused: dict[str, str], notes: list[str]) -> list[_Run]:
@@ -106,9 +126,40 @@ def _one_of_each_seed(runs: Sequence[_Run], refused: dict[str, str], notes: list
 
 def _with_ranks(entries: Sequence[BoardEntry]) -> Iterator[BoardEntry]:
     """Entries, best first, with their rank in their track: one more than how many are better, so equals share it."""
-    for entry in entries:
-        better = sum(other.track == entry.track and other.gm > entry.gm for other in entries)
-        yield replace(entry, rank=better + 1)
+    for _, of_track in groupby(entries, key=lambda entry: entry.track):
+        rank = 0
+        before = math.inf
+        front = _front(same := list(of_track))
+        for number, entry in enumerate(same, start=1):
+            rank = number if entry.gm < before else rank
+            before = entry.gm
+            yield replace(entry, rank=rank, on_front=(entry.ka, entry.zs) in front)
+
+
+def _front(entries: Sequence[BoardEntry]) -> set[tuple[float, float]]:
+    """The pairs of KA and ZS to which no other is equal in one and better in the other, or better in both."""
+    front: set[tuple[float, float]] = set()
+    best = -math.inf
+    for ka, zs in sorted({(entry.ka, entry.zs) for entry in entries}, reverse=True):
+        if zs > best:
+            front.add((ka, zs))
+            best = zs
+    return front
+
+
+def _compared(entries: Sequence[BoardEntry], runs: Mapping[str, _Run]) -> Iterator[BoardEntry]:
+    """Entries, each with what the seeds that it shares with the next one of its track tell of the two."""
+    for entry, after in zip_longest(entries, entries[1:]):
+        if after is None or after.track != entry.track:
+            yield entry
+        else:
+            yield replace(entry, against_next=compare(*(_gm_by_seed(each, runs) for each in (entry, after))))
+
+
+def _gm_by_seed(entry: BoardEntry, runs: Mapping[str, _Run]) -> dict[Hashable, float]:
+    """The GM of each run by seed and stream: runs of one seed on different streams are no pair."""
+    of_entry = [runs[folder] for folder in entry.folders]
+    return {(run.seed, run.scores.stream.sha256): run.scores.final.gm for run in of_entry}
 
 
 Key = tuple[str, str, str]
@@ -195,7 +246,7 @@ def _budget(folder: Path) -> str:
     return f"{ledger.unit} {ledger.total:,.9g}"
 
 
-def _entry(name: str, runs: Sequence[_Run]) -> BoardEntry:
+def _entry(name: str, runs: Sequence[_Run], metrics: Sequence[Metric], notes: list[str]) -> BoardEntry:
     points: list[Point] = [run.scores.final for run in runs]
     ka, ka_deviation = _mean_and_deviation([point.ka for point in points])
     zs, zs_deviation = _mean_and_deviation([point.zs for point in points])
@@ -213,7 +264,19 @@ def _entry(name: str, runs: Sequence[_Run]) -> BoardEntry:
         gm_deviation=gm_deviation,
         folders=tuple(str(run.folder) for run in runs),
         caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.scores.caveats)),
+        metrics=_intervals([measured(run.scores, metrics) for run in runs], notes),
     )
+
+
+def _intervals(values: Sequence[Mapping[str, float | FomoError]], notes: list[str]) -> dict[str, Interval]:
+    """The interval of every metric that all runs have a number of; what a guest's metric failed by is noted."""
+    notes += [str(each) for of_run in values for each in of_run.values() if isinstance(each, GuestFailed)]
+    found = {}
+    for name in values[0]:
+        there = [value for of_run in values if not isinstance(value := of_run[name], FomoError)]
+        if len(there) == len(values):
+            found[name] = interval(there)
+    return found
 
 
 def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

@@ -152,7 +152,12 @@ class Scores:
         return self.point(self.ends[1])
 
     def _mean(self, evaluation: Evaluation, role: str) -> float:
-        values = [evaluation.scores[name] for name, about in self.datasets.items() if about.role == role]
+        names = [name for name, about in self.datasets.items() if about.role == role]
+        values = [evaluation.scores.get(name, math.nan) for name in names]
+        for name, value in zip(names, values, strict=True):
+            if not math.isfinite(value):
+                where = f"task {evaluation.task} has no score of '{name}'"
+                raise NotFinished(f"{self.folder / SCORES}: not finished: {where} ({value}).")
         return math.fsum(values) / len(values)
 
     def to_json(self) -> dict[str, Any]:

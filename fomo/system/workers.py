@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NothingYet
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
@@ -133,7 +133,8 @@ def end_now(status: int, message: str) -> NoReturn:
     """End the process at once: its children are killed, and one that is stuck in the kernel is not waited for."""
     for child in active_children():
         child.kill()
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
     show_cursor = "\033[?25h\n" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
     if message:
         os.write(2, f"{show_cursor}{message}\n".encode())

@@ -23,9 +23,11 @@ from fomo.errors import FomoError
 from fomo.report.compute import compute_line
 from fomo.report.leaderboard import leaderboard
 from fomo.report.page import page
+from fomo.report.summary import scored_runs
 from fomo.report.tables import result_table
 from fomo.results.card import read_card as read_run_card
 from fomo.results.ledger import read_ledger
+from fomo.results.measures import METRICS
 from fomo.results.scores import read_scores
 from fomo.results.stages import read_stages
 from fomo.results.stream import read_stream
@@ -97,7 +99,7 @@ def test_scores(root: Path, data: bytes) -> None:
     put(root / "scores.json", data)
     scores = survives(root, lambda: read_scores(root))
     if scores is not None:
-        json.dumps(score_command.as_json(scores), allow_nan=False)
+        json.dumps([run.to_json() for run in scored_runs([root], METRICS)], allow_nan=False)
         assert all(0 <= value <= 100 + 1e-9 for point in scores.points for value in (point.ka, point.zs, point.gm))
 
 
@@ -191,7 +193,8 @@ def show_all(folder: Path) -> None:
     scores, console = read_scores(folder), Console(file=io.StringIO(), width=200)
     html = page(folder, scores, "", read_run_card(folder))
     assert "<script" not in html and "<img" not in html.split("base64,", 1)[1]
-    console.print(score_command.table(scores), result_table(folder))
+    console.print(score_command.path_table("name", scores), result_table(folder))
+    score_command.show(scored_runs([folder], METRICS), [], True, console)
     without_control(console)
 
 

@@ -61,13 +61,15 @@ def test_plug_ins_of_every_kind_have_a_page(template: None) -> None:
     assert [(each.key, each.default) for each in about("pull")[0].settings] == [("regularizer.strength", 0.01)]
     assert "‖θ − θ₀‖²" in about("pull")[0].about
     assert [(each.key, each.default) for each in about("schedule=linear")[0].settings] == [("schedule.warmup", 0.1)]
-    uses = [about(name)[0].use for name in ("pull", "agree", "swatches", "interleaved")]
+    uses = [about(name)[0].use for name in ("pull", "agree", "swatches", "interleaved", "worst_task")]
     assert uses == [
         "regularizer=pull",
         "merging.technique=agree",
         "stream.adaptation=[swatches]",
         "stream.ordering=interleaved",
+        "--metrics=worst_task",
     ]
+    assert "min_j R[T][j]" in about("worst_task")[0].about
 
 
 @pytest.mark.parametrize("name", ["lying_here:Pull", "lying_here.Pull"])

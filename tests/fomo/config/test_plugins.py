@@ -12,7 +12,9 @@ import pytest
 
 import fomo
 from fomo.cli import main
+from fomo.cli.methods import plugins as listed
 from fomo.config import plugins
+from fomo.config.code import code_hashes
 from fomo.config.compose import compose, groups
 from fomo.config.factory import build
 from fomo.config.schema import resolve
@@ -267,6 +269,20 @@ def test_methods_lists_what_is_installed(site: Path, capsys: pytest.CaptureFixtu
     assert "ewc" in printed and "someone" in printed
 
 
+def test_metrics_are_listed_and_are_no_part_of_a_run(site: Path) -> None:
+    install(site, "measuring", "def finetune(scores): return 1.0\nnumber = 3", {"metrics.random": "finetune"})
+    install(site, "failing", "number = 3", {"metrics.number": "number", "metrics.ka": "number"})
+    plugins.installed.cache_clear()
+    assert "measuring.finetune" not in code_hashes({"ordering": "random"}) and not plugins.trusted("measuring.finetune")
+    rows = {row["name"]: row for row in listed() if row["kind"] == "metrics"}
+    assert all("'ka' of failing 1.2: the name is built in" in row["problem"] for row in rows.values())
+    (site / "failing-1.2.dist-info" / "entry_points.txt").write_text("[fomo.metrics]\nnumber = failing:number\n")
+    plugins.installed.cache_clear()
+    rows = {row["name"]: row for row in listed() if row["kind"] == "metrics"}
+    assert rows["random"]["use"] == "--metrics=random" and not rows["random"]["problem"]
+    assert "of type int, not a function" in rows["number"]["problem"]
+
+
 @pytest.fixture(scope="module")
 def installed_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template, installed by pip into a folder."""
@@ -287,7 +303,7 @@ def test_the_template_is_installed_listed_checked_and_run(installed_template: Pa
         return done.stdout
 
     listed = json.loads(fomo_command("methods", "--json"))["plugins"]
-    assert {row["name"] for row in listed} == {"pull", "agree", "linear", "swatches", "interleaved"}
+    assert {row["name"] for row in listed} == {"pull", "agree", "linear", "swatches", "interleaved", "worst_task"}
     assert {(row["package"], row["problem"]) for row in listed} == {("fomo-template 0.1.0", "")}
     assert " ok  precision" in fomo_command("check", "pull", "trainable=lnfit")
     fomo_command("run", "method=pull", "regularizer.strength=0.5", "run.dir=run", *tiny.TINY)

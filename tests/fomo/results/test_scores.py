@@ -140,7 +140,7 @@ def test_the_command_shows_an_unfinished_run_and_fails(tmp_path: Path, capsys: p
     half, whole = json.loads(captured.out)
     assert half["final"] is None and whole["final"]["gm"] == 36
     assert "[half] is not finished" in captured.err and "whole" not in captured.err
-    assert status("score", str(folders[0])) == 2
+    assert status("score", str(folders[0]), "--path") == 2
     captured = capsys.readouterr()
     assert "25.25" in captured.out and "[half" in captured.out.replace("\n", "")
 

@@ -1,0 +1,158 @@
+"""What is computed from ``scores.json``: pure functions of a run's ``Scores``, in percent or in points of it.
+
+T is the number of updates. KA_t, ZS_t and GM_t are those after t of them, 0 is the base model. R[t][j], an entry of the
+accuracy matrix, is the accuracy after t updates on the test samples of the concepts of task j; t is from 0, j from 1.
+
+A function raises ``NotFinished`` where an evaluation or a score is missing or NaN, and :class:`NotDefined` where the
+run has no such number: it never returns one for what is not there.
+"""
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+
+from fomo.errors import FomoError
+from fomo.results.scores import NotFinished, Point, Scores
+
+
+class NotDefined(FomoError):
+    """The run is finished, and its stream has no such number."""
+
+
+def ka(scores: Scores) -> float:
+    """KA_T: mean over the adaptation datasets after the last update (Roth et al. 2024, arXiv 2408.14471)."""
+    return scores.final.ka
+
+
+def zs(scores: Scores) -> float:
+    """ZS_T: mean over the held-out datasets after the last update (Roth et al. 2024, arXiv 2408.14471)."""
+    return scores.final.zs
+
+
+def gm(scores: Scores) -> float:
+    """GM_T = √(KA_T · ZS_T) (Roth et al. 2024, arXiv 2408.14471)."""
+    return scores.final.gm
+
+
+def ka_change(scores: Scores) -> float:
+    """KA_T − KA_0: against zero-shot, the base model; in points."""
+    return scores.final.ka - scores.points[0].ka
+
+
+def zs_change(scores: Scores) -> float:
+    """ZS_T − ZS_0: against zero-shot, the base model; in points."""
+    return scores.final.zs - scores.points[0].zs
+
+
+def gm_change(scores: Scores) -> float:
+    """GM_T − GM_0: against zero-shot, the base model; in points."""
+    return scores.final.gm - scores.points[0].gm
+
+
+def ka_area(scores: Scores) -> float:
+    """1/T Σ_{t=1..T} (KA_{t−1} + KA_t)/2: the area under the path by trapezoids, over its width, so in percent."""
+    return _area([point.ka for point in _path(scores)])
+
+
+def zs_area(scores: Scores) -> float:
+    """1/T Σ_{t=1..T} (ZS_{t−1} + ZS_t)/2: the area under the path by trapezoids, over its width, so in percent."""
+    return _area([point.zs for point in _path(scores)])
+
+
+def backward_transfer(scores: Scores) -> float:
+    """1/(T−1) Σ_{j<T} (R[T][j] − R[j][j]), in points: what later updates did to a task (Lopez-Paz & Ranzato 2017, arXiv
+    1706.08840)."""
+    matrix = _of_several(scores)
+    last = len(matrix) - 1
+    return _mean(matrix[last][j - 1] - matrix[j][j - 1] for j in range(1, last))
+
+
+def forward_transfer(scores: Scores) -> float:
+    """1/(T−1) Σ_{j>1} (R[j−1][j] − R[0][j]), in points: what earlier updates did for a task before its own (Lopez-Paz &
+    Ranzato 2017, arXiv 1706.08840). Their b_j is that of random weights; R[0][j] is that of the base model."""
+    matrix = _of_several(scores)
+    return _mean(matrix[j - 1][j - 1] - matrix[0][j - 1] for j in range(2, len(matrix)))
+
+
+def forgetting(scores: Scores) -> float:
+    """1/(T−1) Σ_{j<T} (max_{1≤t<T} R[t][j] − R[T][j]), in points: how far each task fell from its best (Chaudhry et al.
+    2018, arXiv 1801.10112). Below 0 where the last update raised all of them."""
+    matrix = _of_several(scores)
+    last = len(matrix) - 1
+    return _mean(max(row[j - 1] for row in matrix[1:last]) - matrix[last][j - 1] for j in range(1, last))
+
+
+def transfer(scores: Scores) -> float:
+    """1/(T−1) Σ_{j>1} 1/(j−1) Σ_{1≤t<j} R[t][j]: tasks before their own update (Zheng et al. 2023, ZSCL, arXiv
+    2303.06628). A mean by task first, then over tasks; the base model, t = 0, is not in it. So compute it the authors
+    (``mtil/results.ipynb`` of Thunderbeee/ZSCL), whose tables a test repeats."""
+    matrix = _of_several(scores)
+    return _mean(_mean(row[j - 1] for row in matrix[1:j]) for j in range(2, len(matrix)))
+
+
+def average(scores: Scores) -> float:
+    """1/T² Σ_{t≥1} Σ_j R[t][j]: all tasks after every update (Zheng et al. 2023, ZSCL, arXiv 2303.06628)."""
+    return _mean(map(_mean, accuracy_matrix(scores)[1:]))
+
+
+def last(scores: Scores) -> float:
+    """1/T Σ_j R[T][j]: all tasks after the last update (Zheng et al. 2023, ZSCL, arXiv 2303.06628); ACC of Lopez-Paz &
+    Ranzato 2017, arXiv 1706.08840."""
+    return _mean(accuracy_matrix(scores)[-1])
+
+
+def incremental(scores: Scores) -> float:
+    """1/T Σ_{t≥1} S_t, S_t = 1/t Σ_{j≤t} R[t][j]: mean over updates of the accuracy on concepts seen so far, every task
+    counting alike (average incremental accuracy, Rebuffi et al. 2017, iCaRL, arXiv 1611.07725)."""
+    return _mean(seen_path(scores))
+
+
+def accuracy_matrix(scores: Scores) -> list[list[float]]:
+    """R, T + 1 rows of T accuracies in percent: ``R[t][j - 1]`` of task j after t updates (Lopez-Paz & Ranzato 2017).
+
+    Raises:
+        NotFinished: an evaluation is missing, or lacks the score of a task that others have.
+        NotDefined: a task has no test samples of its concepts.
+    """
+    _path(scores)
+    for task in range(1, scores.num_tasks + 1):
+        if not any(task in evaluation.tasks for evaluation in scores.evaluations):
+            raise NotDefined(f"{scores.folder}: no test sample is of the concepts of task {task}.")
+    return [[_of_task(scores, row, j) for j in range(1, scores.num_tasks + 1)] for row in range(scores.num_tasks + 1)]
+
+
+def seen_path(scores: Scores) -> list[float]:
+    """S_t = 1/t Σ_{j≤t} R[t][j] for t = 1 … T: the accuracy on concepts seen so far after every update, in percent."""
+    return [_mean(row[:t]) for t, row in enumerate(accuracy_matrix(scores)) if t]
+
+
+def _of_task(scores: Scores, row: int, task: int) -> float:
+    value = scores.evaluations[row].tasks.get(task, math.nan)
+    if not math.isfinite(value):
+        raise NotFinished(f"{scores.folder}: not finished: after {row} updates task {task} has no score ({value}).")
+    return value
+
+
+def _of_several(scores: Scores) -> list[list[float]]:
+    """The accuracy matrix of a run of more than one task."""
+    matrix = accuracy_matrix(scores)
+    if scores.num_tasks < 2:
+        raise NotDefined(f"{scores.folder}: a stream of one task has nothing to transfer or to forget.")
+    return matrix
+
+
+def _path(scores: Scores) -> list[Point]:
+    """KA, ZS and GM after every update of a finished run."""
+    _ = scores.final
+    return scores.points
+
+
+def _area(values: list[float]) -> float:
+    return _mean((before + after) / 2 for before, after in pairwise(values))
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    if not listed:
+        raise NotDefined("a stream without updates has no such number.")
+    return math.fsum(listed) / len(listed)
