@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fomo import rng
 from fomo.config.plugins import Plugin, described, named
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset, Samples
@@ -70,16 +71,16 @@ def open_at(name: str, folder: Path | None) -> Dataset:
 
 
 def with_few(dataset: Dataset, test_images: int | None) -> Dataset:
-    """A dataset with at most ``test_images`` test samples, every k-th of all; ``None``: all."""
+    """A dataset with at most ``test_images`` test samples, drawn at random, in every run the same."""
     num_samples = dataset.card.num_samples.get("test", 0)
     if test_images is None or num_samples <= test_images:
         return dataset
-    rows = range(0, num_samples, -(-num_samples // test_images))
-    card = replace(dataset.card, num_samples={**dataset.card.num_samples, "test": len(rows)})
+    card = replace(dataset.card, num_samples={**dataset.card.num_samples, "test": test_images})
+    rows = np.sort(rng.generator("test images", dataset.name).permutation(num_samples)[:test_images])
     return Dataset(card, partial(_split_of_few, dataset, rows))
 
 
-def _split_of_few(dataset: Dataset, rows: range, split: str) -> Samples:
+def _split_of_few(dataset: Dataset, rows: np.ndarray, split: str) -> Samples:
     samples = dataset.split(split)
     return Joined((SplitPart(samples, rows),)) if split == "test" else samples
 

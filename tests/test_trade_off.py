@@ -1,6 +1,6 @@
 """The benchmark is worth running: replay keeps what plain fine-tuning forgets, and both learn.
 
-Fewer steps on smaller batches than the full figures of docs/results.md have; wide margins.
+Four datasets in sixty steps, on a part of the test images; wide margins.
 """
 
 from pathlib import Path
@@ -11,11 +11,20 @@ from fomo.results.scores import Point, read_scores
 from fomo.running.run import execute, prepare
 from tests.tiny import Silent
 
-SHORT = ("num_tasks=4", "budget=steps", "budget.steps=120", "batch_size=48", "runtime.device=cpu")
+SHORT = (
+    "stream.adaptation=[pocket_charts,pocket_aerial,pocket_solids,pocket_curves]",
+    "stream.test_images=100",
+    "evaluation.subset=none",
+    "num_tasks=2",
+    "budget=steps",
+    "budget.steps=60",
+    "batch_size=64",
+    "runtime.device=cpu",
+)
 
 
 def ends(folder: Path, *overrides: str) -> tuple[Point, Point]:
-    """KA and ZS of the base model and of the last one of a short run on the whole pocket stream."""
+    """KA and ZS of the base model and of the last one of a short run."""
     execute(prepare(resolve(compose([*SHORT, *overrides]))), folder, Silent())
     scores = read_scores(folder)
     return scores.points[0], scores.final
@@ -26,6 +35,6 @@ def test_replay_keeps_what_plain_fine_tuning_forgets_and_both_learn(tmp_path: Pa
     _, update_only = ends(tmp_path / "update_only", "experiment=update_only")
     # the base model knows more of what is to be kept than of what is to be learned
     assert frozen.zs >= 50 and frozen.ka <= 45
-    assert thirds.zs - update_only.zs >= 15
-    assert thirds.ka - frozen.ka >= 15
-    assert update_only.ka > frozen.ka
+    assert thirds.zs - update_only.zs >= 5
+    assert thirds.ka - frozen.ka >= 20
+    assert update_only.ka - frozen.ka >= 10

@@ -14,9 +14,9 @@ from fomo.data.drawn import Source
 from fomo.data.samples import Dataset, Samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitPart:
-    """Some rows of one split."""
+    """Some rows of one split. Arrays have no single truth: parts are equal if they are the same."""
 
     samples: Samples
     rows: np.ndarray | range

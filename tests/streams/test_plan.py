@@ -45,14 +45,13 @@ def test_one_dataset_per_task_in_a_named_stream(tmp_path: Path) -> None:
     assert all(len({concept.dataset for concept in task}) == 1 for task in made.tasks)
 
 
-def test_few_test_images_are_the_same_ones_of_every_class_in_every_run_and_other_data(tmp_path: Path) -> None:
+def test_few_test_images_are_the_same_ones_of_all_in_every_run_and_other_data(tmp_path: Path) -> None:
     whole, few, again = (built(tmp_path, test_images=limit) for limit in (None, 50, 50))
     for name, dataset in few.datasets.items():
         samples = dataset.split("test")
-        assert 45 <= len(samples) == dataset.card.num_samples["test"] <= 50
-        assert set(samples.targets) == set(range(len(dataset.card.classes)))
+        assert len(samples) == dataset.card.num_samples["test"] == 50
         first, second = (each.datasets[name].split("test").targets for each in (few, again))
-        assert list(first) == list(second)
+        assert list(first) == list(second) and len(set(first)) > 4
         everything = whole.datasets[name].split("test")
         pixels = {everything.image(index).tobytes() for index in range(len(everything))}
         assert all(samples.image(index).tobytes() in pixels for index in range(len(samples)))
