@@ -17,8 +17,8 @@ from fomo.system.runtime import Runtime
 CPU = Runtime("cpu")
 
 
-def flipping(function: Callable[..., Tensor], at: int) -> Callable[..., Tensor]:
-    """The function, which flips the lowest bit of one number at its ``at``-th call, counted from 1."""
+def flipping(function: Callable[..., Tensor], at: int, bit: int = 0) -> Callable[..., Tensor]:
+    """The function, which flips a bit of one number, 0 the lowest, at its ``at``-th call, counted from 1."""
     calls = 0
 
     def corrupt(*arguments: Any, **settings: Any) -> Tensor:
@@ -26,7 +26,7 @@ def flipping(function: Callable[..., Tensor], at: int) -> Callable[..., Tensor]:
         calls += 1
         result = function(*arguments, **settings)
         if calls == at:
-            result.detach().flatten()[:1].view(torch.int32).bitwise_xor_(1)
+            result.detach().flatten()[:1].view(torch.int32).bitwise_xor_(1 << bit)
         return result
 
     return corrupt
@@ -53,7 +53,7 @@ def test_a_bit_that_is_flipped_once_in_a_product_is_found(at: int, monkeypatch: 
 
 
 def test_a_bit_that_is_flipped_once_in_a_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.functional, "layer_norm", flipping(torch.nn.functional.layer_norm, 40))
+    monkeypatch.setattr(torch.nn.functional, "layer_norm", flipping(torch.nn.functional.layer_norm, 40, bit=20))
     product, step = repeated_work(CPU, 0.01)
     assert step.differing >= 1 and not product.differing and judged((product, step)).level is Level.RED
 

@@ -244,12 +244,14 @@ def test_an_error_in_what_is_made_ahead_waits_for_its_turn(num_workers: int, tmp
 def test_a_worker_that_dies_between_two_calls_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def dies_once(key: int) -> int:
         if key == 5:
+            until((tmp_path / "all of the first have come").exists)
             once(tmp_path / "died", die)
         return key * key
 
     feed = Feed(dies_once, runtime(2), "batch {}".format)
     feed.announce(range(12))
     assert list(feed(range(4))) == [0, 1, 4, 9]
+    (tmp_path / "all of the first have come").touch()
     until((tmp_path / "died").exists)
     assert caplog.messages == []
     assert list(feed(range(4, 8))) == [16, 25, 36, 49] and list(feed(range(8, 12))) == [64, 81, 100, 121]
