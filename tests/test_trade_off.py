@@ -27,7 +27,7 @@ def ends(folder: Path, *overrides: str) -> tuple[Point, Point]:
     """KA and ZS of the base model and of the last one of a short run."""
     execute(prepare(resolve(compose([*SHORT, *overrides]))), folder, Silent())
     scores = read_scores(folder)
-    return scores.points[0], scores.final
+    return scores.start, scores.final
 
 
 def test_replay_keeps_what_plain_fine_tuning_forgets_and_both_learn(tmp_path: Path) -> None:

@@ -36,17 +36,17 @@ def gm(scores: Scores) -> float:
 
 def ka_change(scores: Scores) -> float:
     """KA_T − KA_0: against zero-shot, the base model; in points."""
-    return scores.final.ka - scores.points[0].ka
+    return scores.final.ka - scores.start.ka
 
 
 def zs_change(scores: Scores) -> float:
     """ZS_T − ZS_0: against zero-shot, the base model; in points."""
-    return scores.final.zs - scores.points[0].zs
+    return scores.final.zs - scores.start.zs
 
 
 def gm_change(scores: Scores) -> float:
     """GM_T − GM_0: against zero-shot, the base model; in points."""
-    return scores.final.gm - scores.points[0].gm
+    return scores.final.gm - scores.start.gm
 
 
 def ka_area(scores: Scores) -> float:

@@ -143,6 +143,15 @@ class Scores:
         return ends[0], ends[-1]
 
     @property
+    def start(self) -> Point:
+        """Zero-shot: the base model on all samples, as :attr:`final` is.
+
+        Raises:
+            NotFinished: evaluations are missing.
+        """
+        return self.point(self.ends[0])
+
+    @property
     def final(self) -> Point:
         """The result, on all samples.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,14 @@ def test_a_model_that_stays_transfers_and_forgets_nothing(run: Scores) -> None:
         assert metric.of(run) == pytest.approx(0, abs=1e-9)
     assert metrics.ka_area(run) == pytest.approx(metrics.ka(run))
     assert metrics.average(run) == pytest.approx(metrics.last(run))
+
+
+def test_what_changed_is_of_the_same_samples_where_the_path_is_on_a_subset() -> None:
+    """The ends in full are KA 12 and 55, ZS 88 and 64; on the subset 10 and 60, 90 and 60."""
+    on_subset = tuple(replace(each, subset=0.3) for each in scored().evaluations)
+    in_full = (Evaluation(0, {"new": 12.0, "old": 88.0}, {}, {}), Evaluation(3, {"new": 55.0, "old": 64.0}, {}, {}))
+    scores = replace(scored(), evaluations=on_subset, in_full=in_full)
+    assert (metrics.ka(scores), metrics.zs(scores)) == (55, 64)
+    assert (metrics.ka_change(scores), metrics.zs_change(scores)) == (55 - 12, 64 - 88)
+    assert metrics.gm_change(scores) == pytest.approx(math.sqrt(55 * 64) - math.sqrt(12 * 88))
+    assert metrics.ka_area(scores) == BY_HAND["ka_area"] and metrics.last(scores) == BY_HAND["last"]
