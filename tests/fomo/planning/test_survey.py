@@ -106,12 +106,13 @@ def test_an_interrupt_leaves_whole_json_of_the_rows_that_are_there(
 
 INTERRUPTED = """
 if __name__ == "__main__":
-    import sys
+    import signal, sys
     from pathlib import Path
     from fomo.cli import budget, main
     from fomo.planning import survey
     from tests import measures
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     jobs = measures.jobs(Path(sys.argv[1]), "first", "endless", "last")
     survey.resolve = lambda values: None
     survey.num_cores = lambda: 1

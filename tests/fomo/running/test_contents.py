@@ -269,7 +269,8 @@ def test_our_own_parts_have_no_hash_of_their_own() -> None:
 def test_plug_ins_that_only_a_stream_file_or_a_reversed_ordering_names_have_a_hash(
     pull: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugged = [SimpleNamespace(name=name, target="pull_of_mine.Pull") for name in ("pocket_solids", "mine")]
+    kinds = {"pocket_solids": "datasets", "mine": "orderings"}
+    plugged = [SimpleNamespace(kind=kind, name=name, target="pull_of_mine.Pull") for name, kind in kinds.items()]
     monkeypatch.setattr("fomo.config.code.installed", lambda: plugged[:1])
     file = put(tmp_path / "stream.json", json.dumps(["pocket_solids+++cube", "pocket_solids+++dome"]))
     made = resolve(compose(["stream=file", f"stream.path={file}", *tiny.TINY[1:]]))
