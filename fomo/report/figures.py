@@ -19,7 +19,7 @@ def figure(scores: Scores) -> str:
     with figures() as Figure:
         drawing = Figure(figsize=(10, 4), layout="constrained")
         left, right = drawing.subplots(1, 2)
-        _plot_path(left, scores.points)
+        _plot_path(left, scores.points, path_title(scores))
         _plot_plane(right, scores.points)
         return base64.b64encode(png(drawing)).decode()
 
@@ -50,12 +50,17 @@ def png(drawing: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def _plot_path(axes: Any, points: list[Point]) -> None:
+def path_title(scores: Scores) -> str:
+    """What the path is of: its end is not quite the result where it is on a subset."""
+    return "per update, on a part of the test images" if scores.in_full else "per update"
+
+
+def _plot_path(axes: Any, points: list[Point], title: str) -> None:
     tasks = [point.task for point in points]
     axes.plot(tasks, [p.ka for p in points], "o-", color="#c2410c", label="KA: knowledge accumulation")
     axes.plot(tasks, [p.zs for p in points], "s-", color="#1d4ed8", label="ZS: zero-shot retention")
     axes.plot(tasks, [p.gm for p in points], "--", color="gray", label="GM")
-    axes.set(xlabel="update", ylabel="accuracy [%]", ylim=(0, 100), xticks=tasks, title="per update")
+    axes.set(xlabel="update", ylabel="accuracy [%]", ylim=(0, 100), xticks=tasks, title=title)
     axes.grid(alpha=0.3)
     axes.legend()
 

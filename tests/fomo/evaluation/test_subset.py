@@ -10,6 +10,7 @@ import pytest
 from fomo import rng
 from fomo.errors import FomoError
 from fomo.evaluation.subset import rows_of, size_of
+from fomo.report.figures import path_title
 from fomo.report.leaderboard import track
 from fomo.results.card import RunCard
 from fomo.results.scores import NotFinished, read_scores
@@ -85,6 +86,7 @@ def test_the_path_is_on_the_subset_and_the_result_on_everything(whole: Path, par
     assert Heard.said == [(each.task, each.ka, each.zs) for each in shown] and part.final != part.points[2]
     assert part.evaluations[1].num_samples["pocket_counting"] == 60
     assert all(each.subset < 1 for each in part.evaluations) and all(each.subset == 1 for each in part.in_full)
+    assert (path_title(part), path_title(full)) == ("per update, on a part of the test images", "per update")
     assert full.in_full == () and "in_full" not in (whole / "scores.json").read_text()
 
 
