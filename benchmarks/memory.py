@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from fomo.config.compose import builtin_groups, compose, sweep
+from fomo.config.compose import builtin_groups, compose
+from fomo.config.sweeping import sweep
 from fomo.planning.survey import Row, measures_of, survey
 
 BAR = 0.05

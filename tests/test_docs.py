@@ -17,8 +17,9 @@ from torch.distributed.run import get_args_parser
 
 from fomo.cli import COMMANDS, main
 from fomo.config import factory
-from fomo.config.compose import compose, sweep
+from fomo.config.compose import compose
 from fomo.config.launching import split
+from fomo.config.sweeping import sweep
 from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, picture, put
 from tests.fomo.tars import tar

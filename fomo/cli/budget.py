@@ -14,7 +14,8 @@ from rich.progress import track
 from fomo.cli.budget_lines import Layout, Row, footer, header, layout, line
 from fomo.cli.budget_scale import add_options, machines_of, table
 from fomo.cli.screen import print_json
-from fomo.config.compose import compose, sweep
+from fomo.config.compose import compose
+from fomo.config.sweeping import sweep
 from fomo.system.imports import many_imports
 
 EPILOG = """Status 0: every row is whole. 1: one could not be counted or measured (out of memory, say); it says why,

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fomo.cli.progress import ProgressBars, ProgressLines
-from fomo.config.compose import compose, study, sweep
+from fomo.config.compose import compose
 from fomo.config.launching import split
+from fomo.config.sweeping import study, sweep
 from fomo.errors import FomoError
 from fomo.system.imports import many_imports
 from fomo.system.signals import Stop
@@ -57,9 +58,17 @@ def main(arguments: list[str]) -> None:
         jobs = sweep(overrides) if several else [overrides]
         folders = run_jobs(jobs, options.config, options.show, launcher, stop)
     if name and folders:
-        from fomo.report.study import write_study
+        print(write(folders, Path("runs") / name))
 
-        print(write_study(folders, Path("runs") / name))
+
+def write(folders: Sequence[Path], base: Path) -> Path:
+    """Write what a study's runs show: results, or what was chosen on the validation split; give the place."""
+    from fomo.report.study import write_study
+    from fomo.report.tuning import write_tuning
+    from fomo.results.scores import read_scores
+
+    on_test = read_scores(folders[0]).split == "test"
+    return write_study(folders, base) if on_test else write_tuning(folders, base)
 
 
 def _ranks() -> AbstractContextManager[object]:

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fomo.config import plugins, several
-from fomo.config.overrides import jobs, names_of, read, refuse_several, values_of
+from fomo.config.overrides import read, refuse_several, values_of
 from fomo.data.sources import is_inside
-from fomo.errors import FomoError, check_allowed, nearest, unknown
+from fomo.errors import FomoError, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
@@ -46,7 +46,7 @@ def config_dir() -> Path:
 def register_models(parsed: Sequence[Override]) -> None:
     """An open_clip model that an override names, or a place of one, becomes an option of the group ``model``."""
     store = ConfigStore.instance()
-    chosen = {name for each in parsed if each.key_or_group == "model" for name in _chosen(each)}
+    chosen = {name for each in parsed if each.key_or_group == "model" for name in options_in(each)}
     for name in chosen.intersection(open_clip_names()).union(filter(brings_weights, chosen)):
         folder, _, last = f"model/{name}".rpartition("/")  # Hydra seeks an option with slashes in folders
         node = {"_target_": OPEN_CLIP, **open_clip_option(name)}
@@ -59,7 +59,7 @@ def register_plugins(parsed: Sequence[Override]) -> None:
     A method is an option of the group that its class declares, and ``method=NAME`` is full fine-tuning with it.
     """
     store = ConfigStore.instance()
-    for group, name in [(each.key_or_group, name) for each in parsed for name in _chosen(each)]:
+    for group, name in [(each.key_or_group, name) for each in parsed for name in options_in(each)]:
         kind = "schedules" if group == "schedule" else "methods" if group in ("method", *plugins.PARTS) else ""
         plugin = plugins.named(kind).get(name)
         if plugin is None:
@@ -113,19 +113,20 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed = [read(override, known) for override in overrides]
     for override in parsed:
         options = known.get(override.key_or_group, [])
-        for value in _chosen(override):
+        for value in options_in(override):
             if options and value not in options and not (options is known["model"] and brings_weights(value)):
                 raise unknown(f"option of {override.key_or_group}", value, options)
     return parsed
 
 
-def _chosen(override: Override) -> list[str]:
+def options_in(override: Override) -> list[str]:
+    """The options of a group that an override names: one, those of a sweep, or those of a list."""
     if not override.is_sweep_override():
         return several.names_in(override) or [str(override.value())]
     values = values_of(override)
     if override.key_or_group not in several.GROUPS:
         return values
-    return [name for value in values for name in _chosen(read(f"{override.key_or_group}={value}", {}))]
+    return [name for value in values for name in options_in(read(f"{override.key_or_group}={value}", {}))]
 
 
 def is_launcher(override: Override) -> bool:
@@ -138,32 +139,9 @@ def _refuse_launcher(parsed: Sequence[Override]) -> None:
         raise FomoError(f"'{each.input_line}': a launcher starts the runs of a sweep: fomo run -m … {each.input_line}")
 
 
-def study(overrides: Sequence[str]) -> str:
-    """The chosen experiment, if it is a study: a sweep by itself, with a table and a figure at its end; else empty."""
-    chosen = [name for each in parse(overrides) if each.key_or_group == "experiment" for name in _chosen(each)]
-    return next((name for name in chosen if name.startswith(STUDY)), "")
-
-
-def sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """The jobs of a sweep: every combination of the listed values, as overrides; a study lists values of its own.
-
-    ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
-    """
-    parsed = parse(overrides)
-    if name := study(overrides):
-        params = read_yaml(config_dir() / "experiment" / f"{name}.yaml")["hydra"]["sweeper"]["params"]
-        given = {each.key_or_group for each in parsed}
-        parsed = parse([f"{key}={values}" for key, values in params.items() if key not in given]) + parsed
-    folders = [each for each in parsed if each.key_or_group == "run.dir"]
-    refuse_several(folders)
-    swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
-    found = jobs([each for each in parsed if each.key_or_group != "run.dir"])
-    place = folders[-1].value() if folders else None
-    if place is None:
-        return found
-    check_allowed(place != "", "run.dir=", "a folder, and null")
-    quoted = str(place).replace("'", "\\'")
-    return [[*job, f"run.dir='{quoted}/{name}'"] for job, name in zip(found, names_of(found, swept), strict=True)]
+def is_study(override: Override) -> bool:
+    """Whether it chooses a study: a list of runs, and nothing in any of them."""
+    return override.key_or_group == "experiment" and any(name.startswith(STUDY) for name in options_in(override))
 
 
 def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any]:
@@ -182,7 +160,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
         name = "config"
         register_models(parsed)
         register_plugins(parsed)
-        overrides = list(map(several.registered, parsed))
+        overrides = [several.registered(each) for each in parsed if not is_study(each)]
     else:
         _refuse_options(file, parsed, known)
         name = _register_stored(file, overrides)
@@ -197,7 +175,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
 
 def _is_ours(parsed: Sequence[Override], known: Mapping[str, Sequence[str]]) -> bool:
     """Whether the overrides lead to the same values each time: they choose files of ours, and look up nothing."""
-    chosen = {(each.key_or_group, name) for each in parsed if each.key_or_group in known for name in _chosen(each)}
+    chosen = {(each.key_or_group, name) for each in parsed if each.key_or_group in known for name in options_in(each)}
     return chosen <= {*_options()} and not any("${" in str(each.input_line) for each in parsed)
 
 

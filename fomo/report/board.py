@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -145,16 +145,17 @@ def markdown(board: Board) -> str:
     for table in tables(board):
         lines += [f"## {_markdown(table.title)}", "", _markdown(" ".join(above(table))), ""]
         lines += [
-            _line(map(_markdown, table.heads)),
-            _line(["---" if each == "method" else "--:" for each in table.heads]),
+            markdown_row(table.heads),
+            markdown_row(["---" if each == "method" else "--:" for each in table.heads]),
         ]
-        lines += [_line(map(_markdown, row)) for row in table.rows]
+        lines += map(markdown_row, table.rows)
         lines += ["", *(f"- {_markdown(each)}" for each in table.below), ""]
     return "\n".join([*lines, *(f"- {_markdown(each)}" for each in outside(board))]).rstrip()
 
 
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
+def markdown_row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown; what would be read as Markdown in a cell stays text."""
+    return f"| {' | '.join(map(_markdown, cells))} |"
 
 
 def _markdown(text: str) -> str:

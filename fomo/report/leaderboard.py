@@ -77,10 +77,11 @@ class _Run(NamedTuple):
     folder: Path
 
 
-def leaderboard(folders: Sequence[Path], metrics: Sequence[str] = ()) -> Board:
-    """Read, check and rank. A run that is not finished, or scored on validation data, is refused with the reason.
+def leaderboard(folders: Sequence[Path], metrics: Sequence[str] = (), split: str = "test") -> Board:
+    """Read, check and rank. A run that is not finished, or scored on another split, is refused with the reason.
 
-    ``metrics`` names what the entries are to have beside :data:`MAIN`.
+    ``metrics`` names what the entries are to have beside :data:`MAIN`. On another ``split`` than the test split
+    settings are compared, and no results.
     """
     wanted = chosen([*MAIN, *metrics])
     groups: dict[tuple[str, str, str], list[_Run]] = {}
@@ -88,7 +89,7 @@ def leaderboard(folders: Sequence[Path], metrics: Sequence[str] = ()) -> Board:
     notes: list[str] = []
     for folder in {each.resolve(): each for each in sorted(folders, reverse=True)}.values():
         try:
-            scores = _ranked(folder)
+            scores = _ranked(folder, split)
             card = read_card(folder)
             budget = _budget(folder)
             values = read_config(folder)
@@ -226,9 +227,9 @@ def _precision(runtime: Mapping[str, Any]) -> list[str]:
     return [precision if planned in ("auto", precision) else f"{precision} planned as {planned}"]
 
 
-def _ranked(folder: Path) -> Scores:
+def _ranked(folder: Path, split: str) -> Scores:
     scores = read_scores(folder)
-    if scores.split != "test":
+    if scores.split != split:
         raise FomoError(f"{folder}: scored on the {scores.split} split: never ranked.")
     scores.final  # noqa: B018  raises when the run is not finished
     if not (folder / CARD).is_file():

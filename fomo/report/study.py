@@ -1,107 +1,133 @@
-"""A study: what many methods reached at the same budget, as a table and on the KA–ZS plane."""
+"""A study: what methods reached, a table and a panel of the KA–ZS plane for every track; each against fine-tuning."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from statistics import fmean
 
 from fomo.errors import FomoError
-from fomo.report.figures import figures, png
-from fomo.report.leaderboard import BoardEntry, leaderboard
-from fomo.results.config_file import read_config
+from fomo.report.board import cell, in_words, markdown_row, neighbours
+from fomo.report.labels import shared_settings, without
+from fomo.report.leaderboard import MAIN, Board, BoardEntry, leaderboard
+from fomo.report.plane import plane
 from fomo.results.ledger import read_ledger
+from fomo.results.scores import Point, Scores, read_scores
+from fomo.results.statistics import Comparison, compare, sampling_error
 from fomo.system.writing import write_bytes, write_text
 
-FAMILIES = {
-    "merging": ("#15803d", "temporal merging"),
-    "regularizer": ("#c2410c", "regulariser"),
-    "optimizer": ("#7e22ce", "optimizer"),
-    "trainable": ("#1d4ed8", "part of the weights"),
-    "": ("#111827", "full fine-tuning"),
-}
-"""The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
+ROLES = {"ka": "adaptation", "zs": "retention"}
+REFERENCE = "finetune"
+"""The method that all others of a track are compared with."""
+ABOUT = (
+    "Mean ± half of the 95 % interval over seeds (Student's t), in percent; GM = √(KA·ZS). Another choice of test "
+    "images would move KA by {ka:.1f} and ZS by {zs:.1f} (one standard error), all rows alike."
+)
+PAIRED = (
+    "Against `{method}`, run by run of the same seed: differences in points ± half of their 95 % interval. †: the "
+    "interval leaves out 0. Of twenty such intervals of methods that do not differ one does so too."
+)
 
 
 def write_study(folders: Sequence[Path], base: Path) -> Path:
-    """Write ``base.md``, a table ranked by GM, and ``base.png``, which it shows; give the place of the table.
+    """Write ``base.md``, the tables, and ``base.png``, the figure that it shows; give the place of the tables.
 
     Raises:
-        FomoError: a run is not fit for a leaderboard, they are of several tracks and cannot be compared, or the figure
-            cannot be drawn; the table is written then.
+        FomoError: a run is not fit for a leaderboard, or the figure cannot be drawn; nothing is written then.
     """
-    board = leaderboard(folders)
-    if board.refused:
-        raise FomoError(f"the study lacks a run. {'; '.join(dict.fromkeys(board.refused.values()))}")
-    tracks = sorted({entry.track for entry in board.entries})
-    if len(tracks) > 1:
-        raise FomoError(f"the runs of a study must be of one track, these are of {len(tracks)}: {'; '.join(tracks)}.")
+    board = whole(leaderboard(folders))
+    figure = plane(board.entries)
     base.parent.mkdir(parents=True, exist_ok=True)
-    write_text(base.with_suffix(".md"), page(board.entries, base.name))
-    write_bytes(base.with_suffix(".png"), plane(board.entries))
+    write_bytes(base.with_suffix(".png"), figure)
+    write_text(base.with_suffix(".md"), page(board, base.name))
     return base.with_suffix(".md")
 
 
-def page(entries: Sequence[BoardEntry], name: str) -> str:
-    """Figure and table in Markdown, best first; steps are those that the first run took."""
-    lines = ["| rank | method | steps | KA | ZS | GM |", "|--:|---|--:|--:|--:|--:|"]
-    for entry in entries:
-        cells = (
-            str(entry.rank),
-            entry.label.replace("|", "\\|"),
-            f"{read_ledger(Path(entry.folders[0])).charged.steps:,}",
-            *map(" ± ".join, _points(entry)),
+def whole(board: Board) -> Board:
+    """The board of a study's runs.
+
+    Raises:
+        FomoError: a run is not on it.
+    """
+    if board.refused:
+        raise FomoError(f"the study lacks a run. {'; '.join(dict.fromkeys(board.refused.values()))}")
+    return board
+
+
+def page(board: Board, name: str) -> str:
+    """Figure and tables in Markdown, a section for every track, best first."""
+    lines = [f"![KA–ZS plane]({name}.png)", ""]
+    for track, entries in groupby(board.entries, key=lambda entry: entry.track):
+        lines += _section(track, list(entries))
+    return "\n".join(lines)
+
+
+def _section(track: str, entries: Sequence[BoardEntry]) -> Iterator[str]:
+    title, hashes = in_words(track)
+    settings = shared_settings([entry.label for entry in entries])
+    labels = [without(entry.label, settings) for entry in entries]
+    runs = [[read_scores(Path(folder)) for folder in entry.folders] for entry in entries]
+    errors = {of: fmean(_error(scores, role) for each in runs for scores in each) for of, role in ROLES.items()}
+    shared = f" All with {' '.join(settings)}." if settings else ""
+    yield from (f"## {title}", "", f"{ABOUT.format(**errors)}{shared} Track: {hashes}.", "")
+    yield from _table(("rank", "method", "settings", "seeds", "steps", "KA", "ZS", "GM"), map(_row, entries, labels))
+    yield from ("", *(f"- {line}" for line in neighbours(entries, labels)), "")
+    reference = next((number for number, label in enumerate(labels) if in_two(label)[0] == REFERENCE), None)
+    if reference is not None:
+        yield from _against(reference, labels, [_by_seed(*each) for each in zip(entries, runs, strict=True)])
+
+
+def in_two(label: str) -> tuple[str, str]:
+    """A label as the method's name, which is its first word, and the settings."""
+    method, _, settings = label.partition(" ")
+    return method, settings
+
+
+def _table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    aligned = ["---" if head in ("method", "settings") else "--:" for head in heads]
+    yield from map(markdown_row, (heads, aligned, *rows))
+
+
+def _row(entry: BoardEntry, label: str) -> Sequence[str]:
+    steps = read_ledger(Path(entry.folders[0])).charged.steps
+    scores = [cell(entry.metrics[name]) for name in MAIN]
+    seeds = str(len(entry.seeds))
+    return (str(entry.rank), *in_two(label), seeds, f"{steps:,}", *scores)
+
+
+def _error(scores: Scores, role: str) -> float:
+    """The standard error of a run's final KA or ZS from the choice of test images, in points."""
+    last = scores.ends[1]
+    names = [name for name, about in scores.datasets.items() if about.role == role]
+    return sampling_error([last.scores[name] for name in names], [scores.datasets[name].num_samples for name in names])
+
+
+Points = Mapping[Hashable, Point]
+
+
+def _by_seed(entry: BoardEntry, runs: Sequence[Scores]) -> Points:
+    """The result of each run by seed and stream: runs of one seed on different streams are no pair."""
+    return {(seed, scores.stream.sha256): scores.final for seed, scores in zip(entry.seeds, runs, strict=True)}
+
+
+def _against(reference: int, labels: Sequence[str], points: Sequence[Points]) -> Iterator[str]:
+    """The table of all others minus the entry of that number."""
+    yield from (PAIRED.format(method=labels[reference]), "")
+    others = [number for number in range(len(labels)) if number != reference]
+    rows = ((*in_two(labels[number]), *_differences(points[number], points[reference])) for number in others)
+    yield from _table(("method", "settings", "seeds", "ΔKA", "ΔZS", "ΔGM"), rows)
+    yield ""
+
+
+def _differences(own: Points, theirs: Points) -> Iterator[str]:
+    yield str(len(own.keys() & theirs.keys()))
+    for metric in ("ka", "zs", "gm"):
+        yield _difference(
+            compare(*({key: getattr(point, metric) for key, point in of.items()} for of in (own, theirs)))
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    seeds = ", ".join(map(str, entries[0].seeds))
-    about = f"{entries[0].track}. Mean ± sample standard deviation over seeds {seeds}, in percent; GM = √(KA·ZS)."
-    return "\n".join([f"![KA–ZS plane]({name}.png)", "", about, "", *lines, ""])
 
 
-def _points(entry: BoardEntry) -> list[list[str]]:
-    pairs = ((entry.ka, entry.ka_deviation), (entry.zs, entry.zs_deviation), (entry.gm, entry.gm_deviation))
-    return [[f"{value:.1f}" for value in pair if value is not None] for pair in pairs]
-
-
-def family(values: dict[str, Any]) -> str:
-    """The group that tells a configuration from full fine-tuning with AdamW, a key of :data:`FAMILIES`."""
-    for group in ("merging", "regularizer"):
-        if values[group]["_target_"] != "fomo.Method":
-            return group
-    if values["optimizer"]["_target_"] != "methods.optimizers.adamw":
-        return "optimizer"
-    return "" if values["trainable"].get("what") == "full" else "trainable"
-
-
-def plane(entries: Sequence[BoardEntry]) -> bytes:
-    """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
-    with figures() as Figure:
-        drawing = Figure(figsize=(10, 6.5), layout="constrained")
-        axes: Any = drawing.subplots()
-        for entry in entries:
-            _draw_entry(axes, entry)
-        axes.margins(x=0.1)
-        _draw_gm(axes)
-        axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
-        axes.set_title("KA–ZS plane: up and right is better; grey: equal GM", fontsize="medium")
-        once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(once.values(), once.keys(), loc="lower left", fontsize="small")
-        return png(drawing)
-
-
-def _draw_entry(axes: Any, entry: BoardEntry) -> None:
-    color, name = FAMILIES[family(read_config(Path(entry.folders[0])))]
-    at = (entry.ka, entry.zs)
-    look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
-    axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
-    offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
-    axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
-
-
-def _draw_gm(axes: Any) -> None:
-    """Lines of equal geometric mean over what the points take up."""
-    limits = (axes.get_xlim(), axes.get_ylim())
-    ka, zs = np.meshgrid(*(np.linspace(max(low, 0), high, 200) for low, high in limits))
-    lines = axes.contour(ka, zs, np.sqrt(ka * zs), levels=range(10, 100, 10), colors="0.8", linewidths=1, zorder=0)
-    axes.clabel(lines, fontsize="small")
-    axes.set(xlim=limits[0], ylim=limits[1])
+def _difference(found: Comparison) -> str:
+    if found.difference is None:
+        return "–"
+    spread = "–" if found.difference.half_width is None else f"{found.difference.half_width:.1f}"
+    return f"{found.difference.mean:+.1f} ± {spread}{' †' if found.differs else ''}"

@@ -62,6 +62,16 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, t_quantile(num - 1) * statistics.stdev(values) / math.sqrt(num), num)
 
 
+def sampling_error(shares: Sequence[float], nums: Sequence[int]) -> float:
+    """√(Σ p(1 − p)/n)/D: the standard error of a mean of D accuracies from which test images there are, in percent.
+
+    ``shares`` are the accuracies in percent, ``nums`` the test images of each. Seeds do not show it: all are scored on
+    the same images. In retrieval p is the recall, and n the images.
+    """
+    variances = [share * (100 - share) / num for share, num in zip(shares, nums, strict=True)]
+    return math.sqrt(math.fsum(variances)) / len(variances)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One entry minus another over the ``difference.num`` seeds that both have; no ``difference`` without such seeds.

@@ -84,7 +84,9 @@ def run_folder(
     **scores: Any,
 ) -> Path:
     """A run folder as a finished run leaves it, without weights."""
-    config = {"seed": seed, "optimizer": {"lr": lr}, "runtime": {"device": "cpu", "num_workers": 0}, "label": label}
+    config: dict[str, Any] = {"seed": seed, "runtime": {"device": "cpu", "num_workers": 0}, "label": label}
+    config |= {"optimizer": {"_target_": "methods.optimizers.adamw", "lr": lr}, "trainable": {"what": "full"}}
+    config |= {"merging": {"_target_": "fomo.Method"}, "regularizer": {"_target_": "fomo.Method"}}
     config["stream"] = {} if stream_seed is None else {"seed": stream_seed}
     put(folder / "config.yaml", yaml.safe_dump(config))
     written = put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))

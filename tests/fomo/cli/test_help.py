@@ -9,8 +9,9 @@ from importlib import import_module
 import pytest
 
 from fomo.cli import COMMANDS
-from fomo.config.compose import compose, sweep
+from fomo.config.compose import compose
 from fomo.config.launching import split
+from fomo.config.sweeping import sweep
 from streams.prepare import RECIPES
 
 OWN = argparse.ArgumentParser.parse_known_args

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fomo.config.compose import builtin_groups, compose, config_dir, groups, label, sweep
+from fomo.config.compose import builtin_groups, compose, config_dir, groups, label
 from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, Resolved, resolve
+from fomo.config.sweeping import sweep
 from fomo.errors import FomoError
 from fomo.results import config_file
 from fomo.results.config_file import comparable, differences, read_config, sha256_without_seed

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fomo.config.compose import compose, parse, sweep
+from fomo.config.compose import compose, parse
 from fomo.config.schema import RunConfig, resolve
+from fomo.config.sweeping import sweep
 from fomo.errors import FomoError
 from tests.fomo.helpers import put
 

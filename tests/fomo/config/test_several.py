@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from fomo.config import factory
-from fomo.config.compose import compose, sweep
+from fomo.config.compose import compose
 from fomo.config.schema import Resolved, resolve
 from fomo.config.several import with_one_more
+from fomo.config.sweeping import sweep
 from fomo.errors import FomoError
 from fomo.results.layout import EVENTS
 from tests import tiny

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fomo.cli import main
-from fomo.config.compose import sweep
+from fomo.config.sweeping import sweep
 from fomo.errors import FomoError
 from fomo.launching import serial
 from fomo.launching.serial import Serial

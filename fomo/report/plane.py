@@ -1,0 +1,78 @@
+"""The KA–ZS plane of a study: a mark with its 95 % intervals for every method, a panel for every track."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fomo.report.board import in_words
+from fomo.report.figures import figures, png
+from fomo.report.leaderboard import BoardEntry
+from fomo.results.config_file import read_config
+
+FAMILIES = {
+    "merging": ("#15803d", "temporal merging"),
+    "regularizer": ("#c2410c", "regulariser"),
+    "optimizer": ("#7e22ce", "optimizer"),
+    "trainable": ("#1d4ed8", "part of the weights"),
+    "": ("#111827", "full fine-tuning"),
+}
+"""The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
+MARKS = "osD^vP*X<>hd"
+"""Marks within a family, one after the other."""
+
+
+def family(values: dict[str, Any]) -> str:
+    """The group that tells a configuration from full fine-tuning with AdamW, a key of :data:`FAMILIES`."""
+    for group in ("merging", "regularizer"):
+        if values[group]["_target_"] != "fomo.Method":
+            return group
+    if values["optimizer"]["_target_"] != "methods.optimizers.adamw":
+        return "optimizer"
+    return "" if values["trainable"].get("what") == "full" else "trainable"
+
+
+def plane(entries: Sequence[BoardEntry]) -> bytes:
+    """A PNG: entries by KA and ZS, coloured by family, named beside the panel in the order of their ranks."""
+    tracks = [list(of_track) for _, of_track in groupby(entries, key=lambda entry: entry.track)]
+    height = max(5.0, 1.5 + 0.22 * max(map(len, tracks)))
+    with figures() as Figure:
+        drawing = Figure(figsize=(9.5, height * len(tracks)), layout="constrained")
+        for axes, of_track in zip(drawing.subplots(len(tracks), squeeze=False)[:, 0], tracks, strict=True):
+            _draw_panel(axes, of_track)
+        return png(drawing)
+
+
+def _draw_panel(axes: Any, entries: Sequence[BoardEntry]) -> None:
+    seen: dict[str, int] = {}
+    for entry in entries:
+        group = family(read_config(Path(entry.folders[0])))
+        seen[group] = seen.get(group, -1) + 1
+        _draw_entry(axes, entry, FAMILIES[group][0], MARKS[seen[group] % len(MARKS)])
+    axes.margins(0.08)
+    _draw_gm(axes)
+    axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
+    axes.set_title(f"{in_words(entries[0].track)[0]}\nup and right is better; grey: equal GM", fontsize="small")
+    marks = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small", title="by GM", frameon=False)
+    axes.add_artist(marks)
+    colours = [axes.plot([], [], "s", color=FAMILIES[group][0], label=FAMILIES[group][1])[0] for group in seen]
+    axes.legend(handles=colours, loc="lower left", fontsize="small")
+
+
+def _draw_entry(axes: Any, entry: BoardEntry, color: str, mark: str) -> None:
+    """A mark, crossed by its intervals where there are any, with its rank beside it."""
+    spread = {axis: entry.metrics[name].half_width for axis, name in (("xerr", "ka"), ("yerr", "zs"))}
+    look = {"fmt": mark, "ms": 6, "lw": 1, "capsize": 2, "color": color, "label": f"{entry.rank}  {entry.label}"}
+    axes.errorbar(entry.ka, entry.zs, **spread, **look)
+    axes.annotate(str(entry.rank), (entry.ka, entry.zs), xytext=(5, 5), textcoords="offset points", fontsize="x-small")
+
+
+def _draw_gm(axes: Any) -> None:
+    """Lines of equal geometric mean over what the points take up."""
+    limits = (axes.get_xlim(), axes.get_ylim())
+    ka, zs = np.meshgrid(*(np.linspace(max(low, 0), high, 200) for low, high in limits))
+    lines = axes.contour(ka, zs, np.sqrt(ka * zs), levels=range(2, 100, 2), colors="0.85", linewidths=1, zorder=0)
+    axes.clabel(lines, fontsize="x-small")
+    axes.set(xlim=limits[0], ylim=limits[1])
