@@ -13,7 +13,7 @@ from fomo.report.leaderboard import MAIN, Board, BoardEntry
 from fomo.results.statistics import Interval
 from fomo.system.text import one_line, printable, spreadsheet
 
-HASHES = re.compile(r"(setting|datasets|data|base) [0-9a-f]{6}")
+HASHES = re.compile(r"(setting|datasets|data|measured|base) [0-9a-f]{6}")
 UNITS = {"total_mafs": "MAFs (GFLOPs)", "total_gflops": "GFLOPs", "wall_seconds": "seconds of wall clock"}
 """Units of budgets that are called otherwise in words."""
 FRONT = "*"

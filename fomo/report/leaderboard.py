@@ -200,6 +200,7 @@ def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
     parts = [scores.stream.name, f"scores {scores.score_version}", f"{scores.num_tasks} updates"]
     parts += [*_setting(card, values.get("stream", {})), f"datasets {names}"]
     parts += [f"data {scores.stream.data_sha256[:6]}"] if scores.stream.data_sha256 else []
+    parts += [f"measured {scores.stream.measured_sha256[:6]}"] if scores.stream.measured_sha256 else []
     parts += [f"base {card.base_sha256[:6]}"] if card.base_sha256 else []
     parts += _precision(values["runtime"])
     evaluation = values.get("evaluation", {})

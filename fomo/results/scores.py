@@ -18,6 +18,8 @@ from fomo.system.writing import write_json
 from fomo.version import FIRST_SCORE_VERSION, SCORE_VERSION
 
 SCHEMA = "fomo.scores/1"
+HASHES = ("sha256", "data_sha256", "measured_sha256")
+"""Of a stream, in the order of :class:`ScoredStream`."""
 SHAPE = {"stream": dict, "split": str, "marks": list, "num_tasks": int, "datasets": dict, "evaluations": list}
 
 
@@ -41,11 +43,15 @@ class Point:
 
 @dataclass(frozen=True)
 class ScoredStream:
-    """The stream's name, the SHA-256 of its definition and of its data; empty in a file that lacks one."""
+    """The stream's name, and SHA-256 of its definition, of its data and of what is measured on it.
+
+    ``measured_sha256`` is of prompts, class names, splits and metrics. A hash is empty in a file that lacks it.
+    """
 
     name: str
     sha256: str = ""
     data_sha256: str = ""
+    measured_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ def read_scores(run: Path) -> Scores:
     about = content["stream"]
     return Scores(
         folder=run,
-        stream=ScoredStream(about["name"], about.get("sha256", ""), about.get("data_sha256", "")),
+        stream=ScoredStream(about["name"], *(about.get(key, "") for key in HASHES)),
         split=content["split"],
         caveats=tuple(content["marks"]),
         num_tasks=content["num_tasks"],
@@ -234,7 +240,7 @@ def _check(path: Path, content: Any) -> None:
     about = content["stream"]
     if not is_strings([content.get("score_version", "")]):
         raise FomoError(f"{path}: score_version holds {content['score_version']!r}, no string.")
-    if not is_strings([about.get("name"), about.get("sha256", ""), about.get("data_sha256", "")]):
+    if not is_strings([about.get("name"), *(about.get(key, "") for key in HASHES)]):
         raise FomoError(f"{path}: the stream has no name, or a hash that is no string.")
     if not is_strings(content["marks"]):
         raise FomoError(f"{path}: marks are no list of strings.")

@@ -104,5 +104,5 @@ def _no_scores(prepared: Prepared, folder: Path) -> Scores:
         )
         for name, dataset in stream.datasets.items()
     }
-    about = ScoredStream(stream.name, **prepared.stream_hashes)
+    about = ScoredStream(stream.name, **prepared.stream_hashes, measured_sha256=prepared.measured_sha256)
     return Scores(folder, about, split, prepared.caveats, len(stream.tasks), datasets)

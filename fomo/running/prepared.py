@@ -9,6 +9,7 @@ from torch import nn
 from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
+from fomo.evaluation.measured import measured_sha256
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
@@ -75,6 +76,11 @@ class Prepared:
     def stream_hashes(self) -> dict[str, str]:
         """SHA-256 of the stream's definition, and of its data."""
         return {"sha256": self.contents["stream"], "data_sha256": self.contents["data"]}
+
+    @cached_property
+    def measured_sha256(self) -> str:
+        """SHA-256 of what the scores measure."""
+        return measured_sha256(self.stream, self.resolved.config.evaluation)
 
     @property
     def identity(self) -> dict[str, Any]:
