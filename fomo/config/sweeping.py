@@ -24,10 +24,16 @@ class Study:
 
     @classmethod
     def read(cls, name: str) -> "Study":
-        """The study ``study/NAME``; in its file methods of the same settings share a key, with commas between them."""
+        """The study ``study/NAME``.
+
+        In its file methods of the same settings share a key, with commas between them; ``settings: study/OTHER`` are
+        those of another study.
+        """
         node = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
-        settings = {method: each for methods, each in node["settings"].items() for method in methods.split(",")}
-        return cls(node["params"], settings)
+        settings = node.get("settings", {})
+        if isinstance(settings, str):
+            return cls(node["params"], cls.read(settings).settings)
+        return cls(node["params"], {method: each for key, each in settings.items() for method in key.split(",")})
 
     def of_method(self, method: str) -> list[list[str]]:
         """The further overrides of each run of a method; of one without settings there is one run, with none."""

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from fomo.report.board import in_words
 from fomo.report.figures import figures, png
+from fomo.report.labels import shared_settings, without
 from fomo.report.leaderboard import BoardEntry
 from fomo.results.config_file import read_config
 
@@ -47,26 +49,39 @@ def plane(entries: Sequence[BoardEntry]) -> bytes:
 
 def _draw_panel(axes: Any, entries: Sequence[BoardEntry]) -> None:
     seen: dict[str, int] = {}
+    settings = shared_settings([entry.label for entry in entries])
+    marks = []
     for entry in entries:
         group = family(read_config(Path(entry.folders[0])))
         seen[group] = seen.get(group, -1) + 1
-        _draw_entry(axes, entry, FAMILIES[group][0], MARKS[seen[group] % len(MARKS)])
+        label = f"{entry.rank}  {without(entry.label, settings)}"
+        marks += _draw_entry(axes, entry, label, FAMILIES[group][0], MARKS[seen[group] % len(MARKS)])
     axes.margins(0.08)
     _draw_gm(axes)
     axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
-    axes.set_title(f"{in_words(entries[0].track)[0]}\nup and right is better; grey: equal GM", fontsize="small")
-    marks = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize="small", title="by GM", frameon=False)
-    axes.add_artist(marks)
+    axes.set_title(
+        f"{fill(in_words(entries[0].track)[0], 90)}\nup and right is better; grey: equal GM", fontsize="small"
+    )
     colours = [axes.plot([], [], "s", color=FAMILIES[group][0], label=FAMILIES[group][1])[0] for group in seen]
-    axes.legend(handles=colours, loc="lower left", fontsize="small")
+    axes.add_artist(axes.legend(handles=colours, loc="lower left", fontsize="small"))
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
+    axes.legend(handles=marks, title="by GM", fontsize="small", **beside)
 
 
-def _draw_entry(axes: Any, entry: BoardEntry, color: str, mark: str) -> None:
-    """A mark, crossed by its intervals where there are any, with its rank beside it."""
+def _draw_entry(axes: Any, entry: BoardEntry, label: str, color: str, mark: str) -> list[Any]:
+    """A mark, crossed by its intervals where there are any, with its rank beside it; what the legend shows.
+
+    Args:
+        axes: Where to draw.
+        entry: What is shown.
+        label: What the legend calls it.
+        color: Of the mark and the intervals.
+        mark: Its form, a sign of matplotlib's.
+    """
     spread = {axis: entry.metrics[name].half_width for axis, name in (("xerr", "ka"), ("yerr", "zs"))}
-    look = {"fmt": mark, "ms": 6, "lw": 1, "capsize": 2, "color": color, "label": f"{entry.rank}  {entry.label}"}
-    axes.errorbar(entry.ka, entry.zs, **spread, **look)
+    look = {"fmt": mark, "ms": 6, "lw": 1, "capsize": 2, "color": color, "label": label}
     axes.annotate(str(entry.rank), (entry.ka, entry.zs), xytext=(5, 5), textcoords="offset points", fontsize="x-small")
+    return [axes.errorbar(entry.ka, entry.zs, **spread, **look)]
 
 
 def _draw_gm(axes: Any) -> None:
