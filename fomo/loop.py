@@ -19,7 +19,7 @@ from fomo.system.stages import Stages
 from fomo.training.finite import check_weights
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import StepAt, StopRun
-from fomo.training.rates import set_rate
+from fomo.training.rates import set_rate, tell_pools
 from fomo.training.step import Learner, seed_layers
 
 LearningRate = Callable[[int, int, int], float]
@@ -210,6 +210,7 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     at = StepAt(task.number, step, ledger.applied(task.number, step))
     rate = experiment.learning_rate(task.number, step, task.num_steps)
     set_rate(optimizer, rate)
+    tell_pools(optimizer, batch.whole, experiment.batches.shares(task.number))
     seed_layers(experiment.seed, task.number, step)
     experiment.nonfinite.before_step(at, learner, optimizer)
     meter = ledger.meter(task.number, step, batch)

@@ -15,6 +15,8 @@ from torch import nn
 
 import fomo
 from methods.galore import GaLore, is_projected
+from methods.layer_rates import factors
+from methods.mt_adamw import MTAdamW
 
 DECAYED = ("all", "matrices")
 SPARED = (
@@ -33,8 +35,8 @@ more dimensions."""
 WAYS_OUT = {
     **dict.fromkeys(
         ("layer_decay", "layer_decay_min_scale", "layer_decay_no_opt_scale", "param_group_fn"),
-        "timm reads it from a model alone, and an optimizer gets parameters here. For rates by layer give "
-        "optimizer._target_ a function of yours that returns groups, each with an `lr` or `lr_scale` of its own",
+        "timm reads it from a model alone, and an optimizer gets parameters here. Rates by layer are "
+        "optimizer.layer_decay, rates by tower optimizer.lr_scale",
     ),
     **dict.fromkeys(
         ("filter_bias_and_bn", "weight_decay_exclude_1d", "no_weight_decay", "no_weight_decay_list"),
@@ -49,6 +51,8 @@ WAYS_OUT = {
     "opt": "the optimizer's name is optimizer.name",
 }
 """Why an option that timm's own factory knows is none of an optimizer's, and what to do instead."""
+SCALE = "lr_scale"
+"""The key of a group's factor of the rate, as timm calls it."""
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 """The parameters to be trained, each with its name in the network."""
 
@@ -58,8 +62,24 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not any(part in name for part in SPARED)
 
 
-def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list[dict[str, Any]]:
+def groups(
+    parameters: NamedParameters,
+    weight_decay: float,
+    decay: str,
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
+) -> list[dict[str, Any]]:
     """The optimizer's groups: parameters that ``weight_decay`` reaches, and those that it spares; none is empty.
+
+    Parameters that learn at a factor of the rate (``methods/layer_rates.py``) have groups of their own, which say it as
+    ``lr_scale``.
+
+    Args:
+        parameters: what is trained, by name.
+        weight_decay: strength of weight decay.
+        decay: what weight decay reaches, a word in :data:`DECAYED`.
+        lr_scale: factors of the rate by tower.
+        layer_decay: factor of the rate from a layer to the one below it.
 
     Raises:
         FomoError: ``decay`` is not in :data:`DECAYED`, or ``weight_decay`` is negative or not finite.
@@ -68,11 +88,15 @@ def groups(parameters: NamedParameters, weight_decay: float, decay: str) -> list
         raise fomo.unknown("value of optimizer.decay", decay, DECAYED)
     if not 0 <= weight_decay < math.inf:  # torch checks it for the whole optimizer, not for groups
         raise fomo.FomoError(f"optimizer.weight_decay={weight_decay}: allowed are finite numbers from 0.")
-    named = list(parameters)
-    decayed = [p for name, p in named if decay == "all" or decays(name, p)]
-    others = [p for name, p in named if decay != "all" and not decays(name, p)]
-    both = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in both if group["params"]]
+    named = dict(parameters)
+    scales = factors(named, lr_scale, layer_decay)
+    kinds = {name: (decay != "all" and not decays(name, p), scales[name]) for name, p in named.items()}
+    found = []
+    for spared, scale in sorted(dict.fromkeys(kinds.values()), key=lambda kind: kind[0]):
+        members = [p for name, p in named.items() if kinds[name] == (spared, scale)]
+        own_scale = {} if scale == 1 else {SCALE: scale}
+        found.append({"params": members, "weight_decay": 0.0 if spared else weight_decay, **own_scale})
+    return found
 
 
 def check_moments(betas: object, eps: float) -> None:
@@ -91,6 +115,8 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     decay: str = "all",
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) in torch's fused implementation.
 
@@ -101,11 +127,12 @@ def adamw(
         betas: decay of the first and of the second moment, 0 to below 1.
         eps: ε, added to the root of the second moment.
         decay: what weight decay reaches, a word in :data:`DECAYED`.
+        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
+        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
     """
     check_moments(betas, eps)
-    return torch.optim.AdamW(
-        groups(parameters, weight_decay, decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True
-    )
+    grouped = groups(parameters, weight_decay, decay, lr_scale, layer_decay)
+    return torch.optim.AdamW(grouped, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
 def galore(
@@ -118,6 +145,8 @@ def galore(
     rank: int = 8,
     update_proj_gap: int = 200,
     scale: float = 2.0,
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Adam in low-rank subspaces of the gradient: GaLore (``methods/galore.py``).
 
@@ -131,6 +160,8 @@ def galore(
         rank: r, dimensions of a matrix's subspace.
         update_proj_gap: steps from one singular value decomposition of the gradient to the next.
         scale: α, factor of the steps that are made in a subspace.
+        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
+        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
 
     Raises:
         FomoError: a setting out of range, or no matrix whose smaller side is above the rank: it would be AdamW.
@@ -147,7 +178,7 @@ def galore(
             f"optimizer.rank={rank}: of what is trained, no matrix has a smaller side above {rank}, so that nothing "
             f"would be projected. Lower it, train whole matrices (trainable=full), or take optimizer=adamw."
         )
-    decayed = groups(parameters, weight_decay, decay)
+    decayed = groups(parameters, weight_decay, decay, lr_scale, layer_decay)
     return GaLore(
         decayed,
         lr=lr,
@@ -159,6 +190,35 @@ def galore(
     )
 
 
+def mt_adamw(
+    parameters: NamedParameters,
+    lr: float,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    decay: str = "all",
+    weights: Mapping[str, float] | None = None,
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
+) -> torch.optim.Optimizer:
+    """AdamW on normalised gradients of one pool a step, balanced over the pools: MT-AdamW (``methods/mt_adamw.py``).
+
+    Args:
+        parameters: what is trained, by name.
+        lr: learning rate η.
+        weight_decay: decoupled decay λ: each step multiplies by 1 − η·λ.
+        betas: decay of the first and of the second moment, 0 to below 1.
+        eps: ε, added to the root of the second moment.
+        decay: what weight decay reaches, a word in :data:`DECAYED`.
+        weights: ω of each pool: ``pretraining``, ``update``, ``buffer``; 1 where none is given.
+        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
+        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
+    """
+    check_moments(betas, eps)
+    grouped = groups(parameters, weight_decay, decay, lr_scale, layer_decay)
+    return MTAdamW(grouped, lr=lr, betas=(betas[0], betas[1]), eps=eps, weights=weights)
+
+
 def from_timm(
     parameters: NamedParameters,
     name: str,
@@ -166,6 +226,8 @@ def from_timm(
     weight_decay: float,
     decay: str = "all",
     options: Mapping[str, Any] | None = None,
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """The optimizer that ``timm.optim`` has under ``name``.
 
@@ -176,6 +238,8 @@ def from_timm(
         weight_decay: strength of weight decay, as the optimizer applies it.
         decay: what weight decay reaches, a word in :data:`DECAYED`.
         options: settings of the optimizer's own, such as ``momentum``.
+        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
+        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
 
     Raises:
         FomoError: an unknown name or option, an optimizer that needs second derivatives or a package that is not there.
@@ -187,7 +251,7 @@ def from_timm(
     options = dict(options or {})
     if about.second_order:
         raise fomo.FomoError(f"optimizer.name={name}: it needs second derivatives, which the loop does not give.")
-    decayed = groups(parameters, weight_decay, decay)
+    decayed = groups(parameters, weight_decay, decay, lr_scale, layer_decay)
     try:
         _check_options(name, options)
         return timm.optim.create_optimizer_v2(decayed, opt=name, lr=lr, filter_bias_and_bn=False, **options)

@@ -139,8 +139,8 @@ def power(
     """Power (Shen et al. 2024, arXiv 2408.13359): min(η, β·a·n^b), β samples a step, n samples seen in the whole run.
 
     Each task warms up to the law's value at the warm-up's end and cools down over c steps, by an equal factor each, to
-    η_min. Differs from the paper in that samples are counted, not tokens. The paper's a = 4.6 never binds at CLIP's
-    small peaks.
+    η_min. Differs from the paper in that samples are counted, not tokens: with texts of L tokens their a is a·L^b. The
+    paper's a = 4.6 never binds at CLIP's small peaks.
 
     Args:
         at: the step's position in the run.
@@ -150,19 +150,25 @@ def power(
         b: exponent of the law, -10 to 0.
 
     Raises:
-        FomoError: a setting out of range, a task shorter than warm-up and cool-down, batches of several sizes.
+        FomoError: a setting out of range, a task shorter than warm-up and cool-down, a rate that the size of the batch
+            multiplies once more.
     """
     w, c = warm_and_cool(at.num_steps, warmup, cooldown)
     check_warm("power", w)
-    if at.ramped:
-        raise fomo.FomoError("schedule=power counts samples in batches of one size: take another one with batch_ramp.")
+    if at.rescaled:
+        raise fomo.FomoError("schedule=power has the batch's size in it: with it give batch_scaling.rule=none.")
     if (a is not None and not a > 0) or not -10 <= b <= 0:
         raise fomo.FomoError(f"schedule.a={a}, schedule.b={b}: a is above 0 or null, b is -10 to 0.")
+    count = at.seen or (lambda steps: steps * at.batch_size)
+    start = at.start if at.seen else at.task * at.num_steps
 
     def law(step: int) -> float:
-        seen = (at.task * at.num_steps + step + 1) * at.batch_size
-        free = at.peak * (seen / (w * at.batch_size)) ** b if a is None else at.batch_size * a * seen**b
-        return min(at.peak, free)
+        seen = count(start + step + 1)
+        size = seen - count(start + step)
+        if a is not None:
+            return min(at.peak, size * a * seen**b)
+        first = count(w) - count(w - 1)
+        return min(at.peak, at.peak * (seen / count(w)) ** b * (size / first))
 
     if at.step < w:
         return law(w - 1) * (at.step + 1) / w

@@ -130,6 +130,11 @@ def make_optimizer(config: Config) -> MakeOptimizer:
                 f"optimizer._target_ = {config.optimizer['_target_']} returned a {type(optimizer).__name__}: expected "
                 "is a torch.optim.Optimizer over the parameters that it is given."
             )
+        if getattr(optimizer, "only_unmixed", False) and config.mixture.batches != "unmixed":
+            raise FomoError(
+                f"optimizer: {type(optimizer).__name__} takes batches of one pool each, and mixture.batches="
+                f"{config.mixture.batches}. Add mixture.batches=unmixed, or take optimizer=adamw."
+            )
         return with_scales(optimizer, rate)
 
     return made
@@ -220,8 +225,11 @@ def learning_rate(config: Config, rate: Callable[[Position], float], steps: Sequ
     before = [0, *accumulate(steps)]
 
     def of_step(task: int, step: int, num_steps: int) -> float:
-        size = config.sizes.of(before[task - 1] + step)
-        at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, ramped=bool(config.sizes.ramp))
+        start = before[task - 1]
+        size = config.sizes.of(start + step)
+        ramp: dict[str, Any] = {"ramped": True, "start": start, "seen": config.sizes.seen} if config.sizes.ramp else {}
+        rescaled = config.batch_scaling.rule != "none"
+        at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, rescaled=rescaled, **ramp)
         return config.batch_scaling.factor(size, config.batch_size) * rate(at)
 
     for task, num_steps in enumerate(steps, start=1):

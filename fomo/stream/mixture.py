@@ -177,6 +177,13 @@ class Mixture:
         of_task = self._before[task - 1]
         return _difference(of_task[-1], of_task[0])
 
+    def shares(self, task: int) -> tuple[float, float, float]:
+        """Of the samples of a task, those of P, D and B: λ, and in the first task what it becomes without a buffer."""
+        parts = [Fraction(str(weight)) for weight in self.weights.values]
+        p, d, b = (part / sum(parts) for part in parts)
+        p, d, b = first_task_shares((p, d, b)) if task == 1 else (p, d, b)
+        return float(p), float(d), float(b)
+
     def counts(self, task: int, step: int) -> Counts:
         """Samples of P, D and B in a batch."""
         number, before = self._place(task, step)

@@ -106,6 +106,10 @@ class Batches:
         """Counts by reason of what could not be used so far."""
         return counted(self.skipped)
 
+    def shares(self, task: int) -> tuple[float, float, float]:
+        """Of the samples of a task's batches, those of P, D and B."""
+        return self._maker.mixture.shares(task)
+
     def num_update_samples(self, task: int) -> int:
         """|D_t|."""
         return self._maker.pools.update_sizes[task - 1]

@@ -1,6 +1,10 @@
-"""Learning rates by group: what the schedule gives is multiplied, in each group, by what the group was made with."""
+"""What an optimizer is told before a step: the rate of each group, and the pools of the batch.
+
+What the schedule gives is multiplied, in each group, by what the group was made with.
+"""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -35,3 +39,15 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of every group: ``rate`` times the group's factor. The peak times 1 is the peak, bit for bit."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get(SCALE, 1.0)
+
+
+def tell_pools(optimizer: torch.optim.Optimizer, counts: Sequence[int], shares: Sequence[float]) -> None:
+    """Tell an optimizer that asks for it, by a method ``see(counts, shares)``, which pools the next step is of.
+
+    Args:
+        optimizer: the task's.
+        counts: rows of P, D and B in the batch, of all processes together.
+        shares: of the samples of the task's batches, those of P, D and B.
+    """
+    if hasattr(optimizer, "see"):
+        optimizer.see(counts, shares)

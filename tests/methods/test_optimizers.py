@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 import fomo
+from fomo.config import factory
 from fomo.running.run import execute
+from fomo.training.rates import set_rate
 from methods.galore import GaLore, is_projected, projector
 from methods.optimizers import adamw, decays, from_timm, galore
 from tests import tiny
@@ -73,6 +75,25 @@ def test_decay_matrices_spares_the_tables_and_tokens_of_other_libraries() -> Non
         assert not decays(name, matrix), name
     for name in ("visual.trunk.patch_embed.proj.weight", "visual.trunk.blocks.0.attn.qkv.weight", "text.proj.weight"):
         assert decays(name, matrix), name
+
+
+@pytest.mark.parametrize("option", ["lamb", "lars"])
+def test_the_defaults_of_layerwise_optimizers_move_a_matrix(option: str) -> None:
+    """By 1e-4 to 1e-2 of its norm in a step at the peak: at AdamW's rate off the pocket it would be 1e-5 and 1e-8."""
+    prepared = tiny.prepared(f"optimizer={option}")
+    config = prepared.resolved.config
+    named = dict(prepared.model.network.named_parameters())
+    optimizer = factory.make_optimizer(config)(list(named.items()))
+    set_rate(optimizer, config.optimizer["lr"])
+    before = {name: p.detach().clone() for name, p in named.items()}
+    generator = torch.Generator().manual_seed(0)
+    for parameter in named.values():
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
+    optimizer.step()
+    for name, parameter in named.items():
+        if decays(name, parameter):
+            share = float((parameter - before[name]).norm() / before[name].norm())
+            assert 1e-4 <= share <= 1e-2, (name, share)
 
 
 @pytest.mark.parametrize("trainable", ["lnfit", "bitfit", "lora"])
@@ -223,7 +244,7 @@ def test_an_optimizer_of_the_group_trains(name: str, tmp_path: Path) -> None:
         (["optimizer=timm", "optimizer.name=lion", "+optimizer.options.eps=1e-6"], "lion has no eps"),
         (
             ["optimizer=timm", "+optimizer.options.layer_decay=0.1"],
-            r"layer_decay=0.1: .*from a model alone.*`lr_scale`",
+            r"layer_decay=0.1: .*from a model alone.*are optimizer\.layer_decay",
         ),
         (
             ["optimizer=timm", "+optimizer.options.fallback_list=[a]"],

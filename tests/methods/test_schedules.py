@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import fomo
 from fomo import Position
+from fomo.stream.batch_sizes import BatchSizes
 from methods.meta_schedules import autoregressive, continued, dynamic, independent, recovered
 from methods.schedules import between, constant, cosine, decaying, power, rsqrt, steps_of, wsd
 from tests import tiny
@@ -204,6 +205,34 @@ def test_warm_up_and_cool_down_must_fit_into_the_task(schedule: Callable[..., fl
 def test_a_decay_from_the_warm_up_needs_one(schedule: Callable[..., float]) -> None:
     with pytest.raises(fomo.FomoError, match="above 0"):
         schedule(at(0, 10), warmup=0.0)
+
+
+@pytest.mark.parametrize("a", [None, 0.004])
+def test_power_follows_its_law_across_a_ramp(a: float | None) -> None:
+    """20 steps a task, batches of 32, from the sixth of task 2 on of 64: n and β are those of the run, by hand."""
+    sizes = BatchSizes(32, ((25 * 32, 64),))
+
+    def rate(task: int, step: int) -> float:
+        size = sizes.of(20 * task + step)
+        return power(Position(task, step, 20, PEAK, FLOOR, size, True, 20 * task, sizes.seen), a=a)
+
+    def law(size: int, seen: int) -> float:
+        first = PEAK * (seen / (2 * 32)) ** -0.51 * size / 32
+        return min(PEAK, first if a is None else a * size * seen**-0.51)
+
+    assert rate(0, 7) == pytest.approx(law(32, 8 * 32))
+    assert rate(1, 4) == pytest.approx(law(32, 25 * 32))
+    assert rate(1, 5) == pytest.approx(law(64, 25 * 32 + 64))
+    assert rate(1, 9) == pytest.approx(law(64, 25 * 32 + 5 * 64))
+    assert rate(2, 0) == pytest.approx(law(64, 25 * 32 + 17 * 64) / 2)  # warm-up: half of the law at its end
+    assert rate(2, 3) == pytest.approx(law(64, 25 * 32 + 19 * 64))
+
+
+def test_power_of_a_ramp_that_changes_nothing_is_power() -> None:
+    sizes = BatchSizes(32)
+    for task, step in ((0, 0), (0, 9), (2, 1), (2, 17), (2, 19)):
+        ramped = Position(task, step, 20, PEAK, FLOOR, 32, True, 20 * task, sizes.seen)
+        assert power(ramped) == power(at(step, 20, task))
 
 
 @pytest.mark.parametrize("options", [{"a": 0.0}, {"a": -1.0}, {"b": 0.5}, {"b": float("nan")}])

@@ -113,7 +113,7 @@ def test_a_size_that_the_run_does_not_reach_is_refused() -> None:
         (["batch_scaling.rule=liner"], "rule 'liner'. Did you mean 'linear'"),
         (["batch_scaling.reference=0"], "batch_scaling.reference=0"),
         (["batch_scaling.refrence=9"], "Did you mean 'batch_scaling.reference'"),
-        (["schedule=power", "budget.steps=20", "batch_ramp=[[60,40]]"], "power counts samples in batches of one size"),
+        (["schedule=power", "budget.steps=20", "batch_scaling.rule=sqrt"], "power has the batch's size in it"),
     ],
 )
 def test_nonsense_is_refused_before_training(settings: list[str], text: str) -> None:
