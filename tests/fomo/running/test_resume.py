@@ -106,8 +106,11 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("overrides", OTHERS, ids="-".join)
-def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], device: str, tmp_path: Path) -> None:
-    """Experts in files, importances, folded adapters, known costs, no optimizer."""
+def test_so_it_is_with_state_of_every_kind(
+    overrides: tuple[str, ...], device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experts in files, importances, folded adapters, known costs, a path on half of the test images, no optimizer."""
+    monkeypatch.setattr("fomo.evaluation.subset.SMALLEST", 20)
     overrides = (*overrides, f"runtime.device={device}")
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert cut_run(tmp_path / "run", [6, 3, 3], *overrides, OFTEN) >= 2
