@@ -39,6 +39,7 @@ from fomo.model.shipped import pocket
 from fomo.system.runtime import Runtime
 from streams.pocket.datasets import open_pocket
 from tests.streams.helpers import shards
+from tests.waiting import PATIENCE_SECONDS
 
 SIZES = {"mine": 50, "seeking": 21}
 LABELS = ("cat", "dog", "owl")
@@ -208,7 +209,7 @@ def test_the_images_of_the_next_set_are_read_while_those_of_one_are_computed(
     monkeypatch.setattr(Stored, "read", seen)
     pieces = stream(datasets).pieces()
     found = [next(pieces)[1]]
-    assert both.wait(60)
+    assert both.wait(PATIENCE_SECONDS)
     found += [images for _, images in pieces]
     assert hashlib.sha256(torch.cat(found).numpy()).hexdigest() == whole
 
@@ -225,7 +226,7 @@ def test_an_evaluation_that_is_left_leaves_no_thread_and_no_file(
     pieces.close()
     for thread in threading.enumerate():
         if thread.name == "read ahead":
-            thread.join(60)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
     assert files(folder) == before and not list(folder.glob(".*.partial"))
 
@@ -359,7 +360,7 @@ def in_another(work: Callable[..., None], *arguments: Any) -> multiprocessing.pr
 def decode_all(datasets: dict[str, Dataset], decoded: list[int], start: Any, results: Any) -> None:
     another_process()
     decoded.clear()
-    start.wait(60)
+    start.wait(PATIENCE_SECONDS)
     results.put((digest(datasets), len(decoded)))
 
 
@@ -371,9 +372,9 @@ def test_two_processes_at_once_decode_every_image_once_and_both_are_right(
     results = context.Queue()
     start = context.Barrier(2)
     processes = [in_another(decode_all, datasets, decoded, start, results) for _ in range(2)]
-    found = [results.get(timeout=60) for _ in processes]
+    found = [results.get(timeout=PATIENCE_SECONDS) for _ in processes]
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_SECONDS)
     whole = digest(datasets)
     assert [each for each, _ in found] == [whole, whole]
     assert sum(count for _, count in found) == sum(SIZES.values()) and len(files(folder)) == 2
@@ -394,10 +395,10 @@ def half_done(datasets: dict[str, Dataset], folder: Path) -> Iterator[multiproce
     """A process that holds a file which it has written in part."""
     begun = multiprocessing.get_context("fork").Event()
     process = in_another(decode_some, datasets, begun)
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE_SECONDS)
     yield process
     process.kill()
-    process.join(60)
+    process.join(PATIENCE_SECONDS)
 
 
 def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(
@@ -405,7 +406,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(
 ) -> None:
     assert half_done.pid is not None
     os.kill(half_done.pid, signal.SIGKILL)
-    half_done.join(60)
+    half_done.join(PATIENCE_SECONDS)
     assert files(folder) == [] and len(list(folder.glob(".*.partial"))) == 1
     first = digest(datasets)
     assert len(decoded) == sum(SIZES.values())
@@ -426,7 +427,7 @@ def test_a_process_that_hangs_is_not_waited_for_for_ever(
     assert "mine: another process is decoding its images" in caplog.text
     assert "has written nothing for 0.3 s; its images are decoded here and not kept" in caplog.text
     half_done.kill()
-    half_done.join(60)
+    half_done.join(PATIENCE_SECONDS)
     assert digest(datasets) == first and len(files(folder)) == 2
 
 
@@ -509,7 +510,9 @@ def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
     before = signal.signal(signal.SIGALRM, stop)
     main = threading.main_thread().ident
     assert main is not None
-    threading.Thread(target=lambda: begun.wait(60) and signal.pthread_kill(main, signal.SIGALRM), daemon=True).start()
+    threading.Thread(
+        target=lambda: begun.wait(PATIENCE_SECONDS) and signal.pthread_kill(main, signal.SIGALRM), daemon=True
+    ).start()
     try:
         with pytest.raises(Stopped):
             digest(datasets)
@@ -535,7 +538,7 @@ def test_an_interrupt_between_a_split_and_its_images_leaves_no_file(
     assert not list(folder.glob(".*.partial"))
     for thread in threading.enumerate():
         if thread.name == "read ahead":
-            thread.join(60)  # it ends what it is at
+            thread.join(PATIENCE_SECONDS)  # it ends what it is at
 
 
 def test_the_benchmark_runs_at_a_tiny_size(
