@@ -22,7 +22,7 @@ TINY = (
     "batch_size=24",
     "budget=steps",
     "budget.steps=6",
-    "stream.test_images=200",
+    "stream.test_images=40",
     "evaluation.subset=none",
     "runtime.device=cpu",
 )

@@ -242,14 +242,13 @@ class Feed(Generic[Key, Made]):
 
         It runs in a thread of its own, since a worker that hangs can leave the main thread in a read without an end.
         """
-        limit = self._runtime.worker_timeout
         seen = self._board.text
         since = time.monotonic()
-        while not over.wait(min(SLICE, limit / 4)):
+        while not over.wait(min(SLICE, self._runtime.worker_timeout / 4)):
             if self._board.text != seen:
                 seen = self._board.text
                 since = time.monotonic()
-            elif time.monotonic() - since >= limit:
+            elif time.monotonic() - since >= self._runtime.worker_timeout:
                 hung.set()
                 kill(self._workers)
                 return

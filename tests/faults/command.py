@@ -3,26 +3,47 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests import tiny
+from tests.waiting import until
+
+HANGS_SECONDS = 0.5
+"""What a worker may be silent for under :func:`patience`, once it hangs."""
+IMPATIENT = """
+from pathlib import Path
+from fomo.cli import entry
+from fomo.system.runtime import Runtime
+from tests.faults.command import patience
+Runtime.worker_timeout = patience(Path({mark!r}))
+entry()
+"""
 
 
-def fomo_run(folder: Path, *overrides: str, **environment: str) -> "subprocess.Popen[str]":
-    """Started in a group of its own, as by a shell."""
-    command = [sys.executable, "-m", "fomo", "run", *tiny.TINY, f"run.dir={folder}", *overrides]
+def patience(mark: Path) -> property:
+    """A ``worker_timeout`` for :class:`Runtime` that is without an end until ``mark`` says that a worker hangs.
+
+    How long workers take to start, and to come to where they hang, does not matter then.
+    """
+    return property(lambda runtime: HANGS_SECONDS if mark.exists() else 1e6, lambda runtime, seconds: None)
+
+
+def fomo_run(folder: Path, *overrides: str, mark: Path | None = None, **environment: str) -> "subprocess.Popen[str]":
+    """Started in a group of its own, as by a shell; with a ``mark``, workers may be silent until that is there."""
+    program = ["-m", "fomo"] if mark is None else ["-c", IMPATIENT.format(mark=str(mark))]
+    command = [sys.executable, *program, "run", *tiny.TINY, f"run.dir={folder}", *overrides]
     pipe, variables = subprocess.PIPE, os.environ | environment
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=variables)
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     """Until it holds; the process must not end before."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()
-        time.sleep(0.01)
+    try:
+        until(condition, still=lambda: process.poll() is None)
+    except AssertionError as error:
+        process.kill()
+        raise AssertionError(f"{error}: {process.communicate()}") from None
 
 
 def wait_for_steps(folder: Path, process: "subprocess.Popen[str]") -> None:
@@ -39,10 +60,7 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
 
 def wait_until_gone(pids: list[int]) -> None:
     """Until none of these is alive: who is killed is gone a moment later."""
-    end = time.monotonic() + 60
-    while alive(pids):
-        assert time.monotonic() < end, alive(pids)
-        time.sleep(0.01)
+    until(lambda: not alive(pids))
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -18,7 +18,7 @@ from torch.distributed import TCPStore
 
 GRACE = 240
 """Seconds after which a process that does not end is a finding."""
-SOON = 60
+SOON = 120
 """Seconds after which ranks that have lost one are to have ended."""
 ENDINGS = (0, 2, 75, -signal.SIGTERM)
 """How they do: with nothing left to do, with an error, or asked to, the last before anything listens to it."""

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests import tiny
 from tests.faults.campaign import Campaign, in_order
 from tests.faults.compare import differences, different_files
 from tests.faults.jobs import IMPORTS, RUN, Job, jobs
-from tests.faults.process import OTHERWISE, PHASES, Fork, _marked, phases_of
+from tests.faults.process import ENDINGS, OTHERWISE, PHASES, SOON, Fork, Ranks, _marked, phases_of
 from tests.fomo.helpers import put
 
 
@@ -35,6 +34,7 @@ def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
 
 PLANTED = '''
 import os
+import signal
 from methods.trainable import Trainable
 import torch
 
@@ -47,6 +47,8 @@ class Forgetful(Trainable):
 
     def after_step(self, network):
         self.steps += 1
+        if os.environ.get("KILLED") == str(self.steps):
+            os.kill(os.getpid(), signal.SIGKILL)
         with torch.no_grad():
             network.logit_scale.add_(1e-4 * self.steps)
 '''
@@ -71,7 +73,7 @@ def planted(folder: Path, monkeypatch: pytest.MonkeyPatch, steps: int, every: in
 
 def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = Campaign(tmp_path / "runs", seed=0)
-    job = planted(tmp_path, monkeypatch, 120, 10)
+    job = planted(tmp_path, monkeypatch, 60, 5)
     for _ in range(8):
         if campaign.trial(job, 2):
             break
@@ -79,15 +81,13 @@ def test_a_planted_loss_of_state_is_caught(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_planted_loss_of_state_is_caught_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second is killed once four steps are saved."""
+    """The second is killed in its fifth step."""
     campaign = Campaign(tmp_path / "runs", seed=0, processes=2)
-    job, place = planted(tmp_path, monkeypatch, 40, 1), tmp_path / "runs" / "killed"
+    job, place = planted(tmp_path, monkeypatch, 12, 1), tmp_path / "runs" / "killed"
     whole, _ = campaign._unbroken(job)
-    process = campaign._start(place, job)
-    while not (place / "checkpoint" / "000005").exists():
-        assert not process.ended()
-        time.sleep(0.001)
-    process.kill(1)
+    killed = Ranks(job.arguments(place), place, job.environment(place), each={1: {"KILLED": "5"}})
+    first, second = killed.statuses(SOON)
+    assert first in ENDINGS and second == -signal.SIGKILL, killed.log.read_text()
     campaign._ended(place, job)
     assert {"checkpoint/final.safetensors", "events.jsonl"} <= set(job.differences(whole, place))
 

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fomo.results.scores import read_scores
+from tests import tiny
 
 FILE = Path(__file__).parent / "tiny.json"
 CASES = ("method=finetune", "method=locked_text", "method=lora_ema model=pocket", "method=ema_merge seed=0")
+
+
+def run(folder: Path, case: str) -> dict[str, Any]:
+    """The numbers of a case, run in ``folder``, with enough test images that scores are no coarse steps."""
+    return measured(tiny.run(folder, "stream.test_images=200", *case.split()))
 
 
 def measured(run: Path) -> dict[str, Any]:

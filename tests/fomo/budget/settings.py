@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fomo.budget.cost import Cost
@@ -12,7 +12,8 @@ from fomo.config.schema import Config, resolve
 from fomo.method import Method
 from fomo.model.clip import ClipModel
 from fomo.planning.planner import stream_shape
-from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
+from fomo.planning.rehearsal import StreamShape, rehearse
+from fomo.planning.rehearsal import full_fine_tuning as reference
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 
@@ -31,10 +32,6 @@ class Case:
     def rehearse(self) -> Cost:
         """What it costs."""
         return rehearse(self.make_learner, self.shape, self.mixed)
-
-    def full_fine_tuning(self) -> Cost:
-        """What the reference costs."""
-        return full_fine_tuning(self.make_learner, self.shape, self.mixed)
 
     def having(self, **changes: Any) -> "Case":
         """The same with another learner."""
@@ -68,5 +65,17 @@ def setting(*overrides: str, num_samples: Sequence[int] = (60,)) -> Case:
 
 
 def cost(*overrides: str, num_samples: Sequence[int] = (60,)) -> Cost:
-    """What those overrides cost, by a rehearsal on a model without weights."""
+    """What those overrides cost, by a rehearsal on a model without weights: one for all that ask."""
+    return _cost(overrides, tuple(num_samples))
+
+
+@cache
+def _cost(overrides: tuple[str, ...], num_samples: tuple[int, ...]) -> Cost:
     return setting(*overrides, num_samples=num_samples).rehearse()
+
+
+@cache
+def full_fine_tuning(*overrides: str) -> Cost:
+    """What the reference costs under those overrides: one rehearsal for all that ask."""
+    case = setting(*overrides)
+    return reference(case.make_learner, case.shape, case.mixed)

@@ -74,7 +74,7 @@ PUBLISHED_FULL = 46.5917
 
 
 def test_published_memory() -> None:
-    full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
+    full = settings.full_fine_tuning(*settings.PUBLISHED).peak_bytes
     assert full == settings.cost(*settings.PUBLISHED).peak_bytes, "the reference is the preset finetune"
     assert full / GIB == pytest.approx(PUBLISHED_FULL, rel=0.1)
 
@@ -94,5 +94,5 @@ def test_checkpointing_trades_memory_for_flops() -> None:
 )
 def test_the_pocket_models_multipliers_are_near_the_published(method: str, published: float) -> None:
     sizes = ("model=pocket", "batch_size=512")
-    full = settings.setting(*sizes).full_fine_tuning().peak_bytes
+    full = settings.full_fine_tuning(*sizes).peak_bytes
     assert settings.cost(*sizes, f"method={method}").peak_bytes / full == pytest.approx(published, abs=0.11)

@@ -41,7 +41,7 @@ def test_published_rows_and_how_far_from_their_memory_ours_is(method: str) -> No
     step = found.tasks[-1].ordinary
     assert step is not None
     assert counted(step) / 1e9 == pytest.approx(row.gflops, abs=1e-4)
-    full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
+    full = settings.full_fine_tuning(*settings.PUBLISHED).peak_bytes
     assert row.memory / PUBLISHED_FULL == pytest.approx(row.multiplier, abs=2e-4)
     assert found.peak_bytes / full == pytest.approx(row.multiplier, rel=row.near)
     as_printed = Memory(round(row.multiplier * 10_000), 10_000)
@@ -52,5 +52,5 @@ def test_published_rows_and_how_far_from_their_memory_ours_is(method: str) -> No
 def test_the_memory_of_ewc_from_its_second_task_on() -> None:
     """Its published FLOPs charge the Fisher pass at every step, which is charged here once a task, as it is done."""
     found = settings.cost(*settings.PUBLISHED, "method=ewc", num_samples=[60_000] * 3)
-    full = settings.setting(*settings.PUBLISHED).full_fine_tuning().peak_bytes
+    full = settings.full_fine_tuning(*settings.PUBLISHED).peak_bytes
     assert found.peak_bytes / full == pytest.approx(1.0132, rel=0.05)

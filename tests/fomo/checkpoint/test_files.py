@@ -16,6 +16,7 @@ from fomo.checkpoint import writer
 from fomo.checkpoint.files import STATE, TENSORS, Damaged, Packed, latest, numbered, read, snapshot, write
 from fomo.checkpoint.writer import CheckpointConfig, CheckpointWriter
 from fomo.errors import FomoError
+from tests.waiting import PATIENCE_SECONDS
 
 IDENTITY = {"config": {"seed": 0}}
 
@@ -138,7 +139,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     opened = threading.Event()
 
     def slow(path: Path, packed: Packed, identity: Any) -> None:
-        opened.wait(60)
+        opened.wait(PATIENCE_SECONDS)
         write(path, packed, identity)
 
     monkeypatch.setattr(writer, "write", slow)

@@ -46,8 +46,9 @@ def test_the_stream_of_somebody_else_is_budgeted(capsys: pytest.CaptureFixture[s
 
 
 def test_a_method_that_goes_through_the_new_data_says_which_it_was_planned_with(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fomo.planning.survey.num_cores", lambda: 1)  # no process of its own for a row
     main(["budget", "method=ewc,finetune", "num_tasks=6"])
     shown = capsys.readouterr().out
     assert "ewc: goes through the new data of each task" in shown and "those of stream=pocket" in shown

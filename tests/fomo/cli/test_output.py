@@ -13,6 +13,7 @@ import pytest
 from fomo.cli import main
 from fomo.system.text import PLAIN
 from tests.fomo.helpers import evaluation, run_folder
+from tests.waiting import PATIENCE_SECONDS
 
 TOP = Path(__file__).parents[3]
 NUM_COMMANDS = 14
@@ -61,7 +62,7 @@ def test_a_reader_that_goes_ends_a_command_without_a_word(number: int, runs: Pat
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     said = process.stderr.read().decode()
-    status = process.wait(120)
+    status = process.wait(PATIENCE_SECONDS)
     assert said == "" and status in ((0, 1) if "--help" in words else (1,)), words
 
 
@@ -69,7 +70,7 @@ def test_an_error_that_nobody_reads_ends_a_command_too(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "fomo", "score", str(tmp_path / "absent")]
-    done = subprocess.run(command, stdout=write, stderr=write, cwd=TOP, timeout=120, check=False)
+    done = subprocess.run(command, stdout=write, stderr=write, cwd=TOP, timeout=PATIENCE_SECONDS, check=False)
     os.close(write)
     assert done.returncode != 0
 
@@ -108,7 +109,7 @@ def test_an_output_of_ascii_gets_everything_in_ascii(
 def test_a_process_whose_locale_has_no_unicode_ends_well(runs: Path) -> None:
     for environment in ({"PYTHONIOENCODING": "ascii"}, {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}):
         process = started(["leaderboard", str(runs)], **environment)
-        out, said = process.communicate(timeout=120)
+        out, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0 and not said and out
 
 

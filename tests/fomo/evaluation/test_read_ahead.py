@@ -7,6 +7,7 @@ import pytest
 
 from fomo.errors import FomoError
 from fomo.evaluation.read_ahead import ReadAhead
+from tests.waiting import PATIENCE_SECONDS
 
 
 def of(items: Iterator[int], most: int = 3) -> ReadAhead[int]:
@@ -45,11 +46,11 @@ def test_no_more_is_made_than_there_is_room_for_and_the_thread_ends_with_its_use
 
     generator = items()
     ahead = of(generator)
-    assert next(ahead) == 0 and third.wait(60)  # one is taken, so that there is room for one more
+    assert next(ahead) == 0 and third.wait(PATIENCE_SECONDS)  # one is taken, so that there is room for one more
     ahead.close()
     for thread in threading.enumerate():
         if thread.name == "read ahead":
             thread.join(60)
     assert made == [0, 1, 2, 3]
     del generator, ahead
-    assert ended.wait(60)
+    assert ended.wait(PATIENCE_SECONDS)

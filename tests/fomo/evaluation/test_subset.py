@@ -52,9 +52,9 @@ def test_samples_without_a_class_come_in_by_chance_alone() -> None:
 
 @pytest.fixture(scope="module")
 def small_rule() -> "pytest.MonkeyPatch":
-    """The tiny experiment's splits have a hundred samples: take 60 of them at least."""
+    """The tiny experiment's splits have 40 samples: take 20 of them at least."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("fomo.evaluation.subset.SMALLEST", 60)
+    patch.setattr("fomo.evaluation.subset.SMALLEST", 20)
     yield patch  # type: ignore[misc]
     patch.undo()
 
@@ -84,7 +84,7 @@ def test_the_path_is_on_the_subset_and_the_result_on_everything(whole: Path, par
     assert part.in_full == (full.evaluations[0], full.evaluations[2]) and part.final == full.final
     shown = [*part.points[:2], part.final]  # what is said at the end is the result
     assert Heard.said == [(each.task, each.ka, each.zs) for each in shown] and part.final != part.points[2]
-    assert part.evaluations[1].num_samples["pocket_counting"] == 60
+    assert part.evaluations[1].num_samples["pocket_counting"] == 20
     assert all(each.subset < 1 for each in part.evaluations) and all(each.subset == 1 for each in part.in_full)
     assert (path_title(part), path_title(full)) == ("per update, on a part of the test images", "per update")
     assert full.in_full == () and "in_full" not in (whole / "scores.json").read_text()

@@ -38,7 +38,7 @@ def sbatch(file: str) -> None:
 def begin(task: int | None) -> None:
     """Start a task as a job of its own, whose state is in a file."""
     name = NUMBER if task is None else f"{NUMBER}_{task}"
-    (HOME / name).write_text("RUNNING")
+    put(HOME / name, "RUNNING")
     number = NUMBER if task is None else f"{1000 + task}"
     ids = {"SLURM_JOB_ID": number, "SLURM_PROCID": "0", "SLURM_NTASKS": "1", "FAKE_JOB": name}
     if task is not None:
@@ -47,7 +47,14 @@ def begin(task: int | None) -> None:
         job = subprocess.Popen(
             ["sh", str(HOME / "submitted.sh")], env=os.environ | ids, stdout=log, stderr=log, start_new_session=True
         )
-    (HOME / f"{name}.pid").write_text(str(job.pid))
+    put(HOME / f"{name}.pid", str(job.pid))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file that others read at any moment."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.rename(path)
 
 
 def srun(*arguments: str) -> None:
@@ -79,7 +86,7 @@ def alive(group: int) -> bool:
 
 def scancel(name: str) -> None:
     """SIGTERM to every process of the job."""
-    (HOME / name).write_text("CANCELLED by 0")
+    put(HOME / name, "CANCELLED by 0")
     os.killpg(int((HOME / f"{name}.pid").read_text()), signal.SIGTERM)
 
 

@@ -4,23 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from fomo.launching import child
+from tests.waiting import until
 
 
 def work(log: Path, code: str, **environment: str) -> child.Work:
     return child.Work((sys.executable, "-c", code), log, environment)
-
-
-def wait_until(path: Path) -> None:
-    end = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < end, path
-        time.sleep(0.01)
 
 
 def test_what_it_prints_is_in_its_log_after_what_was_there(tmp_path: Path) -> None:
@@ -70,7 +63,7 @@ signal.signal(signal.SIGTERM, told)
 said = pathlib.Path({place!r}, "said")
 said.write_text(str(signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN))
 said.rename(said.with_name("ready"))
-time.sleep(60)
+time.sleep(600)
 """
 PARENT = """
 import pathlib, sys
@@ -83,18 +76,18 @@ run_to_end(Work((sys.executable, "-c", {code!r}), pathlib.Path({place!r}, "run.l
 def test_it_is_asked_to_stop_when_its_launcher_is_killed(tmp_path: Path) -> None:
     code = WAITS.format(place=str(tmp_path))
     parent = subprocess.Popen([sys.executable, "-c", PARENT.format(code=code, place=str(tmp_path))])
-    wait_until(tmp_path / "ready")
+    until((tmp_path / "ready").exists)
     assert not (tmp_path / "told").exists()
     parent.kill()
     parent.wait()
-    wait_until(tmp_path / "told")
+    until((tmp_path / "told").exists)
 
 
 def test_it_is_stopped_from_within_a_handler_and_ignores_what_submitit_is_told_by(tmp_path: Path) -> None:
     process = child.start(work(tmp_path / "run.log", WAITS.format(place=str(tmp_path))))
     before = signal.signal(signal.SIGUSR1, lambda number, frame: child.stop_and_wait(process))
     try:
-        wait_until(tmp_path / "ready")
+        until((tmp_path / "ready").exists)
         os.kill(process.pid, signal.SIGUSR2)
         signal.raise_signal(signal.SIGUSR1)
     finally:

@@ -19,7 +19,7 @@ def told(number, frame):
     sys.exit(75)
 signal.signal(signal.SIGTERM, told)
 (place / "ready").write_text("")
-time.sleep(60)
+time.sleep(600)
 """
 CODES = (
     "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['CUDA_VISIBLE_DEVICES'], os.getcwd(), sep='|')",

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from fomo.system.signals import Stop
 from tests import tiny
 from tests.fomo.launching import fake_slurm
 from tests.fomo.launching.stand_in import Listener, script
+from tests.waiting import until
 
 pytest.importorskip("submitit")
 GOES_ON = """
@@ -34,7 +34,7 @@ signal.signal(signal.SIGTERM, told)
 if (place / "saved").exists():
     sys.exit(0)
 (place / "ready").write_text("")
-time.sleep(60)
+time.sleep(600)
 """
 """A run that saves when it is asked to stop, and is done when it is started again."""
 
@@ -98,10 +98,7 @@ def test_asked_to_stop_it_has_the_runs_save(tmp_path: Path) -> None:
     with Stop().listening() as stop, pytest.raises(Stopped) as stopped:
         Submitit(cluster="local").launch([job], stop, heard)
     assert stopped.value.status == 75
-    end = time.monotonic() + 30
-    while not (tmp_path / "saved").exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until((tmp_path / "saved").exists)
 
 
 def test_an_array_asks_slurm_for_what_was_set(slurm: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ SAVES = """
 import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(75))
 pathlib.Path(FILE).write_text("")
-time.sleep(60)
+time.sleep(600)
 """
 HOLDS = """
 from pathlib import Path

@@ -25,6 +25,7 @@ from tests import measures
 from tests.faults.command import wait_for
 from tests.fomo.budget import settings
 from tests.fomo.helpers import status
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_an_interrupt_ends_at_once_and_leaves_rows_and_no_process(tmp_path: Path
     before = [command.stdout.readline() for _ in range(4)]  # the row is there while the second is measured
     wait_for(lambda: "endless" in (tmp_path / "log").read_text(), command)
     os.killpg(command.pid, signal.SIGINT)  # as a terminal sends it: to the command and to all that it has started
-    rest, errors = command.communicate(timeout=100)
+    rest, errors = command.communicate(timeout=PATIENCE_SECONDS)
     assert before[3].split()[:2] == ["first", "1"] and "endless" not in rest and "last" not in rest
     assert command.returncode == 130 and errors == "interrupted\n"
     assert not Path("/proc", (tmp_path / "log").read_text().split()[-1]).exists()

@@ -20,6 +20,7 @@ from fomo.running import known
 from fomo.version import __version__
 from tests import tiny
 from tests.fomo.helpers import status
+from tests.waiting import PATIENCE_SECONDS
 
 SHORT = ("num_tasks=1", "budget.steps=2", "stream.adaptation=[pocket_flags]")
 REASON = "matplotlib cannot draw here (ModuleNotFoundError: import of matplotlib"
@@ -101,5 +102,5 @@ def test_a_doctor_in_a_source_tree_knows_python_alone(source_tree: None) -> None
 def test_a_screen_that_lacks_signs_shows_the_rest() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "fomo", "methods"]
-    shown = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    shown = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE_SECONDS)
     assert shown.returncode == 0 and "finetune" in shown.stdout, shown.stderr

@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from fomo.testing.processes import _free_port as free_port
 from fomo.testing.processes import on_ranks
 from tests import tiny
 from tests.faults.compare import differences, events
-from tests.faults.process import Ranks, left_behind
+from tests.faults.process import PHASES, Ranks, left_behind
 from tests.flawed import FLAWED, install
 from tests.fomo.helpers import encoded, imported, picture
 from tests.fomo.tars import tar
@@ -252,12 +251,21 @@ def test_what_is_left_out_is_counted_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", ["start", "evaluation"])
-def test_a_signal_outside_of_a_step_ends_who_hears_it_and_then_the_others(phase: str, tmp_path: Path) -> None:
+def test_a_signal_outside_of_a_step_ends_who_hears_it_and_then_the_others(
+    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process hears it as the phase begins."""
+
+    def heard(function: Callable[..., Any], marks: Any, number: int) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if PHASES[number][2] == phase and os.environ["RANK"] == "1":
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return function(*arguments, **named)
+
+        return call
+
+    monkeypatch.setattr("tests.faults.process._marked", heard)
     made = Ranks(["run", *tiny.TINY, f"run.dir={tmp_path / 'run'}"], tmp_path / "run", {})
-    while phase not in made.forks[1].phases():
-        assert not made.forks[1].looked(), made.log.read_text()
-        time.sleep(0.001)
-    os.kill(made.forks[1].group, signal.SIGUSR1)
     assert made.statuses() == [75, 75]
     printed = made.log.read_text()
     assert printed.count("stopped by SIGUSR1: nothing more was to be saved. The same command goes on.\n") == 1

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -32,9 +31,11 @@ from fomo.version import SCORE_VERSION
 from tests import tiny
 from tests.faults.command import fomo_run, wait_for
 from tests.faults.compare import differences, events, left_out
+from tests.flawed import FLAWED, install
 from tests.fomo import tars
 from tests.fomo.data.test_tar_samples import Content
 from tests.fomo.helpers import encoded, picture, put, status
+from tests.waiting import PATIENCE_SECONDS
 
 OFTEN = "checkpoint.every_steps=1"
 
@@ -106,8 +107,11 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("overrides", OTHERS, ids="-".join)
-def test_so_it_is_with_state_of_every_kind(overrides: tuple[str, ...], device: str, tmp_path: Path) -> None:
-    """Experts in files, importances, folded adapters, known costs, no optimizer."""
+def test_so_it_is_with_state_of_every_kind(
+    overrides: tuple[str, ...], device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experts in files, importances, folded adapters, known costs, a path on half of the test images, no optimizer."""
+    monkeypatch.setattr("fomo.evaluation.subset.SMALLEST", 20)
     overrides = (*overrides, f"runtime.device={device}")
     whole = tiny.run(tmp_path / "whole", *overrides)
     assert cut_run(tmp_path / "run", [6, 3, 3], *overrides, OFTEN) >= 2
@@ -272,7 +276,7 @@ def test_a_signal_saves_says_so_and_the_same_command_goes_on(
     process, file = fomo_run(folder, *overrides), folder / "events.jsonl"
     wait_for(lambda: file.exists() and file.read_text().count('"step"') >= 2, process)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == status, errors
     assert f"stopped by {number.name}: saved in {folder}" in errors and "task 1 after" in errors
     assert "The same command goes on.\n  fomo run " in errors and "Traceback" not in errors
@@ -301,25 +305,26 @@ def test_a_second_process_on_a_folder_is_refused(tmp_path: Path) -> None:
     first = fomo_run(folder, "budget.steps=4000")
     wait_for(lambda: (folder / "events.jsonl").exists(), first)
     second = fomo_run(folder, "budget.steps=4000")
-    _, errors = second.communicate(timeout=120)
+    _, errors = second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 2 and f"in use by process {first.pid} on " in errors
     first.kill()
     first.communicate()
     check_free(folder)  # the lock is gone with its holder
 
 
-def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(device: str, tmp_path: Path) -> None:
-    """SIGSTOP, as schedulers and laptops do it; its folder is not free meanwhile."""
-    overrides, folder = ("budget.steps=12", f"runtime.device={device}", OFTEN), tmp_path / "run"
-    process = fomo_run(folder, *overrides)
-    wait_for(lambda: bool(numbered(folder / CHECKPOINTS)), process)
-    for _ in range(3):
-        os.killpg(process.pid, signal.SIGSTOP)
-        with pytest.raises(FomoError, match="in use by process"):
-            check_free(folder)
-        os.killpg(process.pid, signal.SIGCONT)
-        time.sleep(0.2)
-    _, errors = process.communicate(timeout=120)
+def test_a_run_that_is_held_and_let_go_is_the_run_that_was_not(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP, as schedulers and laptops do it; its folder is not free meanwhile. In its fifth step it stops itself."""
+    install(tmp_path / "part", monkeypatch)
+    overrides, folder = (*FLAWED, f"runtime.device={device}", OFTEN), tmp_path / "run"
+    process = fomo_run(folder, *overrides, FLAW="SIGSTOP -1 5")
+    assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1]), process.communicate()
+    assert numbered(folder / CHECKPOINTS)
+    with pytest.raises(FomoError, match="in use by process"):
+        check_free(folder)
+    os.killpg(process.pid, signal.SIGCONT)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
     assert differences(tiny.run(tmp_path / "whole", *overrides), folder) == []
 
@@ -354,7 +359,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole(whole: P
     folder, limit = tmp_path / "run", 8 * 2**20
     code = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); from fomo.cli import main; main()"
     command = [sys.executable, "-c", code, "run", *tiny.TINY, OFTEN, f"run.dir={folder}"]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert process.returncode == 2, process.stderr
     assert "could not be written" in process.stderr and f"{folder}/checkpoint/000001 is whole" in process.stderr
     assert [path.name for path in (folder / CHECKPOINTS).iterdir()] == ["000001"]

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import active_children
+from multiprocessing import Value, active_children
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,8 @@ from fomo.errors import FomoError, WorkerDied, WorkerHung
 from fomo.system.feed import Feed
 from fomo.system.posts import post
 from fomo.system.runtime import Runtime
-from tests.faults.command import children, wait_for, wait_until_gone
+from tests.faults.command import children, patience, wait_for, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def runtime(num_workers: int, worker_timeout: float = 100) -> Runtime:
@@ -106,39 +108,66 @@ def test_a_second_death_at_the_same_place_is_reported() -> None:
         list(Feed(deadly, runtime(1), "batch {}".format)(range(4)))
 
 
-def hang(key: int) -> int:
-    if key == 3:
-        post("sample 7 of 'mine'")
-        time.sleep(1000)
-    return key
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a worker leaves before it hangs, and is waited for."""
+    monkeypatch.setattr(Runtime, "worker_timeout", patience(tmp_path / "hangs"), raising=False)
+    return tmp_path / "hangs"
 
 
-def test_a_worker_that_hangs_is_reported_with_what_it_was_reading() -> None:
-    expected = r"batch 3: nothing came .* for 2 s.* worker \d \(process \d+\) at sample 7 of 'mine'.*worker_timeout"
+def hanging(mark: Path) -> Callable[[int], int]:
+    """Work that never ends for the fourth key."""
+
+    def hang(key: int) -> int:
+        if key == 3:
+            post("sample 7 of 'mine'")
+            mark.touch()
+            time.sleep(1000)
+        return key
+
+    return hang
+
+
+def test_a_worker_that_hangs_is_reported_with_what_it_was_reading(mark: Path) -> None:
+    expected = r"batch 3: nothing came .* for 0\.5 s.* worker \d \(process \d+\) at sample 7 of 'mine'.*worker_timeout"
+    made = Feed(hanging(mark), runtime(2), "batch {}".format)(range(9))
+    assert [next(made) for _ in range(3)] == [0, 1, 2]
+    until(mark.exists)
     with pytest.raises(WorkerHung, match=expected):
-        list(Feed(hang, runtime(2, 2), "batch {}".format)(range(9)))
+        next(made)
 
 
-def test_one_that_is_stopped_is_reported_too() -> None:
+def test_one_that_is_stopped_is_reported_too(mark: Path) -> None:
     """With all its threads: what it has made already cannot be fetched any more."""
 
     def stopped(key: int) -> int:
         if key == 3:
+            mark.touch()
             os.kill(os.getpid(), signal.SIGSTOP)
         return key
 
     with pytest.raises(WorkerHung, match="nothing came"):  # in its feeder thread, batch 2 may be stopped too
-        list(Feed(stopped, runtime(1, 2), "batch {}".format)(range(9)))
+        list(Feed(stopped, runtime(1), "batch {}".format)(range(9)))
 
 
-def test_slow_is_not_hung() -> None:
+def test_slow_is_not_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that the worker moves on by less than it may be silent, once its parent has seen its line."""
+    looks, seconds = Value("i", 0), Value("d", 0.0)
+
+    def clock() -> float:
+        looks.value += 1
+        return seconds.value
+
     def slow(key: int) -> int:
         for number in range(6):
             post(f"file {number}")
-            time.sleep(0.5)
+            before = looks.value
+            until(lambda: looks.value >= before + 2)  # noqa: B023 - called here
+            seconds.value += 0.15
         return key
 
-    assert list(Feed(slow, runtime(1, 1.5))(range(1))) == [0]
+    monkeypatch.setattr("fomo.system.feed.time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
+    assert list(Feed(slow, runtime(1, 0.2))(range(1))) == [0]
 
 
 ORPHANS = """
@@ -157,13 +186,13 @@ def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
     wait_for(lambda: len(children(process)) == 2, process)
     workers = children(process)
     process.kill()  # they are still on their way to their first line
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_SECONDS)
     wait_until_gone(workers)
 
 
-def test_a_pass_that_is_left_ends_its_workers() -> None:
+def test_a_pass_that_is_left_ends_its_workers(tmp_path: Path) -> None:
     before = own_children()
-    made = Feed(hang, runtime(2))(range(9))
+    made = Feed(hanging(tmp_path / "hangs"), runtime(2))(range(9))
     assert next(made) == 0 and own_children() > before
     made.close()  # type: ignore[attr-defined]  # a generator
     assert own_children() == before
@@ -182,13 +211,6 @@ def noting(folder: Path) -> Callable[[int], int]:
 
 def made(folder: Path) -> list[int]:
     return sorted(int(path.name.split("-")[0]) for path in folder.iterdir())
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_what_is_announced_is_made_once_by_the_same_workers_and_no_more_than_is_bounded(tmp_path: Path) -> None:
@@ -282,5 +304,5 @@ raise KeyError("a defect of the program")
 
 
 def test_workers_are_ended_before_torch_waits_for_them_at_the_end_of_the_process() -> None:
-    process = subprocess.run([sys.executable, "-c", LEFT], text=True, capture_output=True, timeout=100)
+    process = subprocess.run([sys.executable, "-c", LEFT], text=True, capture_output=True, timeout=PATIENCE_SECONDS)
     assert process.stdout.split() == ["ended", "ended"] and "a defect of the program" in process.stderr

@@ -8,8 +8,9 @@ import pytest
 from torch.distributed import PrefixStore, Store, TCPStore
 
 from fomo.system.joining import of_this_attempt
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=PATIENCE_SECONDS)
 
 
 @pytest.fixture

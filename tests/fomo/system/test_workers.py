@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import pytest
 
 from fomo.system.workers import STOPPING, report_unless_left, shielded
+from tests.waiting import PATIENCE_SECONDS
 
 ERROR = """
 from fomo.system.feed import Feed
@@ -26,7 +27,7 @@ next(Feed(broken, Runtime("cpu", num_workers=2))(range(8)))
 
 
 def test_an_error_of_a_loader_worker_ends_the_process() -> None:
-    ended = subprocess.run([sys.executable, "-c", ERROR], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run([sys.executable, "-c", ERROR], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert ended.returncode == 1 and "ValueError: broken" in ended.stderr
     assert "killed" not in ended.stderr
 
@@ -57,7 +58,7 @@ raise ENDING
 def test_workers_have_ended_before_torch_waits_for_them(ending: str) -> None:
     """With 14 workers and a GPU, a run that an error had ended stayed for more than a minute."""
     script = PINNED.replace("ENDING", ending)
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert ended.returncode == 1 and ended.stdout == "-9\n" * 2
 
 
@@ -76,7 +77,7 @@ fomo.cli.entry()
 
 def test_a_fault_of_the_program_ends_it_at_once_with_its_trace() -> None:
     command = [sys.executable, "-c", FAULT, "run"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert ended.returncode == 1 and ended.stderr.startswith("Traceback")
     assert ended.stderr.endswith("ZeroDivisionError: a fault of the program\n")
 
@@ -94,7 +95,7 @@ with Stop().listening() as stop, stop.postponed():
 
 
 def test_a_second_interrupt_waits_for_nothing() -> None:
-    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert ended.returncode == 130 and ended.stdout == "the step goes on\n"
     assert ended.stderr.strip() == "interrupted twice: ended without waiting. The same command goes on."
 

@@ -33,7 +33,7 @@ SGD = ("optimizer=sgd", "optimizer.lr=0.01")
 CLOSE = 1e-8
 """Share of an update that sums in another order may move a tensor by, in double precision."""
 METHODS = {
-    "ewc": ("method=ewc", "runtime.grad_checkpointing=true", *SGD),
+    "ewc": ("method=ewc", "regularizer.num_samples=24", "runtime.grad_checkpointing=true", *SGD),
     "si": ("method=si", "runtime.micro_batch=2", *SGD),
     "zscl": ("method=zscl", "max_grad_norm=0.01", "max_logit_scale=2", *SGD),
     "lwf": ("method=lwf", "runtime.micro_batch=1", "trainable=locked_image", *SGD),

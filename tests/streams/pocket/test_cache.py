@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from fomo.errors import FomoError
 from streams.pocket import cache
 from streams.pocket.cache import POOL, DrawingRequest, draw_missing, open_array
 from tests.fomo.helpers import put
+from tests.waiting import PATIENCE_SECONDS, until
 
 WANTED = (
     DrawingRequest("pocket_flags", "test", 1100),
@@ -75,15 +75,10 @@ def test_a_drawing_that_is_killed_leaves_no_process_and_goes_on(tmp_path: Path, 
     script = put(tmp_path / "script.py", DRAW)
     environment = os.environ | {"PYTHONPATH": str(Path(cache.__file__).parents[2])}
     process = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
-    end = time.monotonic() + 120
-    while not WANTED[0].folder.exists():
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.01)
+    until(WANTED[0].folder.exists, still=lambda: process.poll() is None)
     process.kill()
     process.wait()
-    while time.monotonic() < end and group_lives(process.pid):
-        time.sleep(0.05)
-    assert not group_lives(process.pid)
+    until(lambda: not group_lives(process.pid))
     left = put(own_cache / cache.cache_root().name / f".{WANTED[2].folder.name}.partial" / "images.npy", "half of it")
     assert draw_missing(WANTED[::2], num_workers=0) == 1 and not left.exists()
     assert not list(cache.cache_root().glob(".*.partial*"))
@@ -124,5 +119,6 @@ def test_a_script_without_a_guard_fails_instead_of_hanging(tmp_path: Path, own_c
     script = tmp_path / "script.py"
     script.write_text("from streams.pocket import datasets\ndatasets.draw_ahead([('pocket_flags', 'train')], 1000)\n")
     environment = os.environ | {"FOMO_CACHE": str(own_cache), "PYTHONPATH": str(Path(cache.__file__).parents[2])}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode != 0 and "__name__ == '__main__'" in done.stderr
