@@ -215,6 +215,23 @@ class RunView:
         return sorted(((phase, seconds / whole) for phase, seconds in totals.items()), key=lambda each: -each[1])
 
     @property
+    def machine(self) -> str:
+        """Where the run was, as far as its card says."""
+        card = self.card
+        if card is None or not card.device:
+            return ""
+        known = card.versions if isinstance(card.versions, Mapping) else {}
+        versions = ", ".join(f"{name} {version}" for name, version in known.items())
+        counts = f"threads: {card.num_threads}, processes: {card.num_processes}"
+        return f"{card.device}, {counts}, memory at most {card.peak_memory_gib} GiB; {versions}"
+
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """Data that could not be used: how much, by reason."""
+        found = self.card.left_out if self.card else {}
+        return dict(found) if isinstance(found, Mapping) else {}
+
+    @property
     def seconds_left(self) -> float | None:
         """What is left at the pace so far; ``None`` before the first update, and of a run that is finished."""
         done = [row for row in self.tasks if 0 < row.task <= self.num_updates]

@@ -215,6 +215,16 @@ def test_the_page_tells_where_the_time_went(tmp_path: Path) -> None:
     assert "–" in page_of(with_stages(tmp_path, [STAGE | {"mfu": None}])).text
 
 
+def test_the_page_says_where_the_run_was_and_what_was_left_out(tmp_path: Path) -> None:
+    folder = with_stages(tmp_path, [STAGE])
+    card = json.loads((folder / "card.json").read_text())
+    about = {"device": "NVIDIA <H200>", "num_processes": 8, "peak_memory_gib": 1.5, "versions": {"torch": "2.14.1"}}
+    put(folder / "card.json", json.dumps(card | about | {"left_out": {"no <caption>": 3}}))
+    text = page_of(folder).text
+    assert "NVIDIA <H200>, threads: 0, processes: 8, memory at most 1.5 GiB; torch 2.14.1." in text
+    assert "Left out, as it could not be used: no <caption> 3." in text
+
+
 @pytest.mark.parametrize(
     "stages",
     [
