@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 WIDTH = 440
 HEIGHT = 300
-LEFT = 52
+LEFT = 58
 RIGHT = 16
 TOP = 14
 BOTTOM = 44

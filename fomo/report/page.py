@@ -110,6 +110,7 @@ def page(
         "paths": paths(views),
         "curves": curves(views),
         "pools": POOLS,
+        "domains": list(dict.fromkeys(row.domain for view in views for row in view.domains)),
         "datasets": list(dict.fromkeys(name for view in views for name in view.scores.datasets)),
         "streams": list({view.scores.stream.sha256 or id(view): view for view in reversed(views)}.values())[::-1],
     }

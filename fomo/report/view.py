@@ -142,6 +142,13 @@ class RunView:
         return compute_line(self.ledger) if self.ledger else ""
 
     @property
+    def charged(self) -> dict[str, float]:
+        """The share of each phase in what was charged so far."""
+        phases = self.ledger.phases if self.ledger else {}
+        whole = sum(phases.values())
+        return {phase: flops / whole for phase, flops in phases.items()} if whole else {}
+
+    @property
     def planned_steps(self) -> dict[int, int]:
         """The steps that the budget affords each task, as far as the ledger says."""
         tasks = self.ledger.tasks if self.ledger else {}
@@ -198,13 +205,18 @@ class RunView:
         """Forgetting by domain."""
         return by_domain(self.scores)
 
+    @property
+    def falls(self) -> dict[str, float]:
+        """How far each domain fell, in points."""
+        return {row.domain: row.fall for row in self.domains}
+
     @cached_property
     def stages(self) -> list[StageRates]:
         """Where the time went, by stretch of one batch size."""
         return read_stages(self.card.compute) if self.card else []
 
     @property
-    def phases(self) -> list[tuple[str, float]]:
+    def phases(self) -> dict[str, float]:
         """The share of the run's time that each phase took, the slowest first."""
         totals: dict[str, float] = {}
         for stage in self.stages:
@@ -212,7 +224,8 @@ class RunView:
                 seconds = share * (stage.training_seconds + stage.evaluation_seconds)
                 totals[phase] = totals.get(phase, 0.0) + seconds
         whole = sum(totals.values()) or 1.0
-        return sorted(((phase, seconds / whole) for phase, seconds in totals.items()), key=lambda each: -each[1])
+        slowest = sorted(totals, key=lambda phase: -totals[phase])
+        return {phase: totals[phase] / whole for phase in slowest}
 
     @property
     def machine(self) -> str:

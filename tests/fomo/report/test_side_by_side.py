@@ -1,5 +1,6 @@
 """Several runs on one page; runs that go on; pages as a browser shows them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,12 @@ def test_several_runs_share_one_plane_and_are_told_apart(together: Path) -> None
     text = text_of(together)
     assert "3 runs side by side" in text and "1 · going on" in text and "3 · whole" in text and NASTY in text
     assert "1 · going on: 3 of 20 updates scored, 30 of 200 steps taken." in text
+    shares = html.split("What each run was charged, by phase, in percent.", 2)[2].split("</table>", 1)[0]
+    assert re.findall(r"<td>([\d.]+)</td>", shares) == ["32.3", "64.5", "3.2"] * 3 and shares.count('role="img"') == 3
     assert "seed1000" in text, "the setting of each run, and by default"
     assert html.count("<h3>Task 20:") == 1, "one stream is shown once"
+    falls = html.split('aria-label="forgetting by domain of each run"', 1)[1].split("</table>", 1)[0]
+    assert re.findall("<bdi>(birds|maps|sketches)</bdi>", falls) and falls.count('class="down"') == 3 * 3
 
 
 def test_a_run_that_cannot_be_shown_is_named_and_the_others_are_shown(
