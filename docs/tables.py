@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 import fomo
+from fomo.config.compose import compose
 from fomo.data.samples import Dataset
 from fomo.stream.definition import Concept
 from methods.lora import ADAPTERS
@@ -27,6 +28,7 @@ from methods.trainable import TRAINED
 
 TOP = Path(__file__).parents[1]
 PAGES = (TOP / "README.md", TOP / "docs" / "methods.md", TOP / "docs" / "extending.md")
+DEFAULTS = TOP / "fomo" / "report" / "defaults.yaml"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -159,10 +161,16 @@ def filled(page: str) -> str:
     return MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
 
 
+def defaults() -> str:
+    """What a plain ``fomo run`` composes, for the report, which is made without Hydra."""
+    return yaml.safe_dump(compose([]), sort_keys=False, allow_unicode=True)
+
+
 def main() -> None:
-    """Write the pages."""
+    """Write the pages, and the defaults that a report compares a run with."""
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+    DEFAULTS.write_text(defaults(), encoding="utf-8")
 
 
 if __name__ == "__main__":

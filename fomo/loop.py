@@ -14,6 +14,7 @@ from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.results.record import Record
+from fomo.stream.pools import POOLS
 from fomo.system.memory_fault import during
 from fomo.system.stages import Stages
 from fomo.training.finite import check_weights
@@ -81,6 +82,7 @@ class Experiment:
         nonfinite: What becomes of a step that is not finite.
         checkpointer: Keeps the state on the way.
         stages: Times all of it.
+        show: Shows how far the run is, after each evaluation but the last.
     """
 
     seed: int
@@ -93,6 +95,7 @@ class Experiment:
     nonfinite: StopRun = field(default_factory=StopRun)
     checkpointer: Checkpointer = field(default_factory=Checkpointer)
     stages: Stages = field(default_factory=Stages)
+    show: Callable[[], None] = lambda: None
 
     def charged_in(self, task: int) -> int:
         """FLOPs of a task so far."""
@@ -107,6 +110,7 @@ def run(experiment: Experiment) -> None:
     if checkpointer.start is None:
         experiment.evaluate(0)
         checkpointer.save(RunProgress(0))
+        experiment.show()
     for task in tasks(experiment):
         optimizer, step = begin(experiment, task)
         with checkpointer.whole_steps():
@@ -121,6 +125,8 @@ def run(experiment: Experiment) -> None:
             experiment.record.logged("deployed", task.number, experiment.learner.logged())
         experiment.stages.end_task(experiment.charged_in(task.number))
         checkpointer.save(RunProgress(task.number))
+        if task.number < task.num_tasks:
+            experiment.show()
 
 
 def tasks(experiment: Experiment) -> Iterator[Task]:
@@ -219,6 +225,7 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
     experiment.stages.step(task.number, batch.num_rows, experiment.charged_in(task.number))
     measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": batch.num_rows}
-    experiment.record.step(task.number, step, {**measured, **result.logged}, lost.to_json())
+    counted = dict(zip(POOLS, batch.whole, strict=True))
+    experiment.record.step(task.number, step, {**measured, **counted, **result.logged}, lost.to_json())
     if result.fault:
         experiment.nonfinite.recover(at, result, learner, optimizer)

@@ -28,7 +28,7 @@ COMMANDS = {
     "leaderboard": "rank run folders",
     "export": "all scores of run folders as one tidy table",
     "budget": "what methods cost and the steps they get, without a GPU",
-    "report": "one HTML page for a run folder",
+    "report": "one HTML page for a run, or for several side by side",
     "stream": "order concepts, look at a stream, check it",
     "data": "list, import, verify and preview datasets",
     "pretrain": "reproduce a pocket base model",

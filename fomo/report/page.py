@@ -1,81 +1,117 @@
-"""One HTML page for a run."""
+"""One HTML page for a run, or for several side by side: it needs no other file, no network and no script."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fomo.errors import FomoError
-from fomo.report.compute import compute_line
-from fomo.report.figures import figure
-from fomo.results.card import RunCard, read_card
-from fomo.results.config_file import read_config
-from fomo.results.layout import CARD, CONFIG, LEDGER, REPORT, STREAM, refuse_odd_files
-from fomo.results.ledger import read_ledger
-from fomo.results.scores import Scores, read_scores
-from fomo.results.stages import read_stages
-from fomo.results.stream import read_stream
-from fomo.system.reading import read_text
+from fomo.report import words
+from fomo.report.history import POOLS
+from fomo.report.run_charts import curves, paths
+from fomo.report.settings import changed, facts
+from fomo.report.summary import CHANGES, MAIN, ScoredRun, groups, scored_runs
+from fomo.report.view import RunView, read_view
+from fomo.results.card import RunCard
+from fomo.results.layout import REPORT
+from fomo.results.measures import chosen
 from fomo.system.writing import write_text
 
-
-def write_report(run: Path, card: RunCard | None = None) -> Path:
-    """Write ``report.html``, which needs no other file and no network. Every name in it is escaped.
-
-    ``card`` is that of a run which has not written it yet.
-
-    Raises:
-        FomoError: the run has no score yet.
-    """
-    refuse_odd_files(run)
-    scores = read_scores(run)
-    if not scores.points:
-        raise FomoError(f"{run}: nothing to report yet: no evaluation is written.")
-    card = card or (read_card(run) if (run / CARD).is_file() else None)
-    write_text(run / REPORT, page(run, scores, figure(scores), card))
-    return run / REPORT
+RELOAD_SECONDS = 60
+"""After which the page of a run that goes on is loaded again."""
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(loader=PackageLoader("fomo.report"), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("report.html")
-
-
-def page(run: Path, scores: Scores, drawing: str, card: RunCard | None) -> str:
-    """The HTML text.
+def write_report(run: Path, card: RunCard | None = None, out: Path | None = None) -> Path:
+    """Write the page of a run, to ``report.html`` in its folder if to no other file; where it is.
 
     Args:
         run: The folder.
-        scores: Of the run.
-        drawing: A PNG as base64.
-        card: Of a finished run.
+        card: Of a run that has not written it yet.
+        out: Where to write.
 
     Raises:
-        FomoError: the run lacks a file that every run writes, or has a broken one.
+        FomoError: nothing is scored yet, the run lacks a file that every run writes or has a broken one, or the page
+            cannot be written.
     """
-    ledger = read_ledger(run) if (run / LEDGER).is_file() else None
-    values = read_config(run)
-    if not (run / STREAM).is_file():
-        raise FomoError(f"{run / STREAM} is missing: every run writes it when it starts.")
-    return _template().render(
-        scores=scores,
-        label=values.get("label", ""),
-        seed=values["seed"],
-        config=read_text(run / CONFIG),
-        ledger=ledger,
-        compute=compute_line(ledger) if ledger else "",
-        tasks=read_stream(run).tasks,
-        rows=_rows(scores),
-        figure=drawing,
-        stages=read_stages(card.compute) if card else [],
+    view = read_view(run, card=card)
+    path = out or run / REPORT
+    _write(path, page([view], reload=not view.finished and out is None))
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise FomoError(f"{path} is a folder: give the name of a file, as in {path / 'runs.html'}.")
+    if not path.parent.is_dir():
+        raise FomoError(f"{path}: there is no folder '{path.parent}'. Make it, or write elsewhere.")
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise FomoError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def write_side_by_side(runs: Sequence[Path], out: Path) -> list[str]:
+    """Write a page of several runs to ``out``; what keeps some of them from being shown, a line each.
+
+    Raises:
+        FomoError: none can be shown; nothing is written then.
+    """
+    rows = scored_runs(runs, chosen([*MAIN.values(), *CHANGES.values()]))
+    views: list[RunView] = []
+    problems: list[str] = []
+    shown: list[ScoredRun] = []
+    for row in rows:
+        try:
+            views.append(read_view(row.folder, row.name, len(views)))
+            shown.append(row)
+        except FomoError as error:
+            problems.append(str(error))
+    if not views:
+        raise FomoError(f"nothing to report: {'; '.join(problems)}")
+    titles = [title for title, _ in groups(shown)]
+    _write(out, page(views, problems, titles if len(titles) > 1 else []))
+    return problems
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("fomo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    made.filters |= {name: getattr(words, name) for name in words.FILTERS}
+    return made
 
 
-def _rows(scores: Scores) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "role": about.role, "num_samples": about.num_samples}
-        | {"path": [evaluation.scores[name] for evaluation in scores.evaluations]}
-        for name, about in scores.datasets.items()
-    ]
+def page(
+    views: Sequence[RunView], problems: Sequence[str] = (), apart: Sequence[str] = (), reload: bool = False
+) -> str:
+    """The HTML text.
+
+    Args:
+        views: The runs.
+        problems: Why others are not shown.
+        apart: What the runs are of, where they may not be compared.
+        reload: Whether the page is written anew while the run goes on.
+    """
+    context: dict[str, Any] = {
+        "views": views,
+        "single": views[0] if len(views) == 1 else None,
+        "problems": problems,
+        "apart": apart,
+        "reload": RELOAD_SECONDS if reload else 0,
+        "facts": facts(views[0].config),
+        "settings": changed([view.config for view in views]),
+        "paths": paths(views),
+        "curves": curves(views),
+        "pools": POOLS,
+        "domains": list(dict.fromkeys(row.domain for view in views for row in view.domains)),
+        "datasets": list(dict.fromkeys(name for view in views for name in view.scores.datasets)),
+        "streams": list({view.scores.stream.sha256 or id(view): view for view in reversed(views)}.values())[::-1],
+    }
+    return _environment().get_template("report.html").render(context)

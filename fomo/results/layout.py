@@ -9,13 +9,15 @@ from fomo.errors import FomoError
 CONFIG = "config.yaml"
 """The resolved configuration, written first: it says whose folder it is."""
 STREAM = "stream.json"
+THUMBNAILS = "thumbnails.json"
+"""A few images of the stream, small, for the report."""
 SCORES = "scores.json"
 LEDGER = "ledger.json"
 EVENTS = "events.jsonl"
 REPORT = "report.html"
 CARD = "card.json"
 """Written last: where it lies, the run is finished."""
-FILES = (CONFIG, STREAM, SCORES, LEDGER, EVENTS, REPORT, CARD)
+FILES = (CONFIG, STREAM, THUMBNAILS, SCORES, LEDGER, EVENTS, REPORT, CARD)
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
 """What was scored after the last update, as the weights of the configured model."""

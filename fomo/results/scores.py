@@ -56,12 +56,21 @@ class ScoredStream:
 
 @dataclass(frozen=True)
 class ScoredDataset:
-    """What a score is of: ``role`` is adaptation or retention, ``metric`` accuracy or recall@5."""
+    """What a score is of: ``role`` is adaptation or retention, ``metric`` accuracy or recall@5.
+
+    ``domain`` holds one word or several, with commas; empty where nobody has said it.
+    """
 
     role: str
     kind: str
     metric: str
     num_samples: int
+    domain: str = ""
+
+    @property
+    def domains(self) -> list[str]:
+        """The words of its domain."""
+        return [word.strip() for word in self.domain.split(",") if word.strip()]
 
 
 @dataclass(frozen=True)
@@ -226,7 +235,8 @@ def read_scores(run: Path) -> Scores:
 
 def _dataset(about: Mapping[str, Any]) -> ScoredDataset:
     metric = about.get("metric", "accuracy")
-    return ScoredDataset(about["role"], about.get("kind", "classification"), metric, about["num_samples"])
+    kind = about.get("kind", "classification")
+    return ScoredDataset(about["role"], kind, metric, about["num_samples"], about.get("domain", ""))
 
 
 def _check(path: Path, content: Any) -> None:
@@ -268,6 +278,8 @@ def _check_dataset(path: Path, name: str, about: Any) -> None:
         raise FomoError(f"{path}: dataset '{name}' has no role.")
     if not is_count(about.get("num_samples")) or not is_strings([about.get("metric", ""), about.get("kind", "")]):
         raise FomoError(f"{path}: dataset '{name}' has no number of samples, or a metric or kind that is no string.")
+    if not isinstance(about.get("domain", ""), str):
+        raise FomoError(f"{path}: dataset '{name}' has a domain that is no string.")
 
 
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:

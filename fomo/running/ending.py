@@ -16,6 +16,7 @@ from fomo.model.stored import write_form
 from fomo.report.page import write_report
 from fomo.results.card import RunCard
 from fomo.results.layout import BAD_BATCH, NETWORK, WEIGHTS
+from fomo.results.ledger import LedgerFile
 from fomo.running.card import run_card
 from fomo.running.deployment import Deployment
 from fomo.running.extras import save_kept_inside
@@ -25,7 +26,7 @@ from fomo.running.prepared import Prepared
 from fomo.running.resume import DiskCheckpointer
 from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
-from fomo.system.ranks import World, from_first, lost
+from fomo.system.ranks import World, from_first, is_first, lost
 from fomo.system.writing import file_beside
 
 _log = logging.getLogger(__name__)
@@ -84,11 +85,23 @@ def finish(prepared: Prepared, folder: Path, live: Live, deployment: Deployment,
     card.write(folder)
 
 
-def _try_report(folder: Path, card: RunCard) -> None:
-    """Write the report. It shows what the other files hold: where it cannot be drawn, the run is finished without."""
+def show(folder: Path, live: Live) -> None:
+    """Let whoever watches a run see how far it is: its ledger so far, and the report."""
+    with live.usage.paused():
+        if is_first():
+            _try_report(folder, ledger=live.ledger.to_file())
+
+
+def _try_report(folder: Path, card: RunCard | None = None, ledger: LedgerFile | None = None) -> None:
+    """Write the report, and before it the ``ledger`` of a run that goes on.
+
+    They show what others hold: where they cannot be written, the run goes on, or is finished, without.
+    """
     try:
+        if ledger:
+            ledger.write(folder)
         write_report(folder, card)
-    except Exception as error:  # matplotlib, its fonts and settings, templates: whatever the machine lacks
+    except Exception as error:  # a full disk, a template, a file of the folder that is none of ours
         said = error if isinstance(error, FomoError) else described(error)
         _log.warning("no report could be written, `fomo report %s` does it later: %s", folder, said)
 

@@ -19,6 +19,7 @@ from fomo.results.layout import CARD, CHECKPOINTS, CONFIG, EVENTS, FILES, WORK, 
 from fomo.results.stream import StreamFile
 from fomo.running.prepared import Prepared
 from fomo.running.resume import refuse_other
+from fomo.running.thumbnails import keep_thumbnails
 from fomo.system.lock import LOCK, locked
 from fomo.system.ranks import from_first, is_first, together, world
 from fomo.system.writing import scratch_of, write_text
@@ -186,6 +187,7 @@ def _entered(prepared: Prepared, folder: Path) -> Checkpoint | None:
         start(folder, prepared.resolved)
     stream = prepared.stream.definition()
     StreamFile(stream["name"], stream["tasks"], stream["retention"], **prepared.stream_hashes).write(folder)
+    keep_thumbnails(prepared.stream, prepared.resolved.config.evaluation.split, folder)
     return found
 
 

@@ -101,6 +101,7 @@ def _no_scores(prepared: Prepared, folder: Path) -> Scores:
             kind=dataset.card.kind,
             metric=dataset.card.metric,
             num_samples=dataset.card.num_samples[split],
+            domain=dataset.card.domain,
         )
         for name, dataset in stream.datasets.items()
     }

@@ -3,6 +3,7 @@
 import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from fomo.planning.planner import plan_run
 from fomo.results.layout import CHECKPOINTS
 from fomo.running.contents import base_sha256, check_unchanged
 from fomo.running.deployment import Deployment
-from fomo.running.ending import explained, finish
+from fomo.running.ending import explained, finish, show
 from fomo.running.folder import FolderState, check_resumable, enter, holding, run_folder, state_of
 from fomo.running.live import Progress, begin
 from fomo.running.prepared import Prepared
@@ -189,6 +190,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         nonfinite=live.nonfinite,
         checkpointer=checkpointer,
         stages=live.usage.stages,
+        show=partial(show, folder, live),
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))

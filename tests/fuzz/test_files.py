@@ -20,17 +20,22 @@ from fomo.data.card import DatasetCard, read_card
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sequential import list_shards
 from fomo.errors import FomoError
+from fomo.report.charts import Line, chart
 from fomo.report.compute import compute_line
+from fomo.report.history import curve, history
 from fomo.report.leaderboard import leaderboard
 from fomo.report.page import page
 from fomo.report.summary import scored_runs
 from fomo.report.tables import result_table
+from fomo.report.view import read_view
 from fomo.results.card import read_card as read_run_card
+from fomo.results.events import read_events
 from fomo.results.ledger import read_ledger
 from fomo.results.measures import METRICS
 from fomo.results.scores import read_scores
 from fomo.results.stages import read_stages
 from fomo.results.stream import read_stream
+from fomo.results.thumbnails import read_thumbnails
 from fomo.stream.definition import Concept
 from fomo.system.digest import file_digest
 from streams.orderings.captions import occurrences
@@ -133,6 +138,28 @@ def test_stored_streams(root: Path, data: bytes) -> None:
 
 
 @PARSER
+@given(data=json_bytes({"images": [{"task": 1, "dataset": "mine", "label": "cat", "jpeg": "/9j/4AAQ"}]}))
+@with_bombs
+def test_thumbnails(root: Path, data: bytes) -> None:
+    put(root / "thumbnails.json", data)
+    images = survives(root, lambda: read_thumbnails(root))
+    assert images is None or all(each.jpeg.isascii() and '"' not in each.jpeg for each in images)
+
+
+@PARSER
+@given(data=json_bytes({"event": "step", "task": 1, "step": 0, "loss": 1.5, "lr": 0.1, "update": 3, "time": 1.0}))
+@with_bombs
+def test_events(root: Path, data: bytes) -> None:
+    """Two lines of the same, so that there is a time between them; whatever they hold, it can be drawn."""
+    line = data.replace(b"\n", b" ")
+    put(root / "events.jsonl", line + b"\n" + line + b"\n")
+    course = survives(root, lambda: history(read_events(root)))
+    if course is not None:
+        points = curve(course.steps, [step.loss for step in course.steps], {}, 10)
+        assert "nan" not in chart([Line("loss", points)], "loss", "x", "y")
+
+
+@PARSER
 @given(data=json_bytes({"a.tar": 3, "b.tar": 0}))
 @with_bombs
 def test_sizes_of_shards(root: Path, data: bytes) -> None:
@@ -191,8 +218,8 @@ def without_control(console: Console) -> str:
 def show_all(folder: Path) -> None:
     """Every table and page that is made of a run folder."""
     scores, console = read_scores(folder), Console(file=io.StringIO(), width=200)
-    html = page(folder, scores, "", read_run_card(folder))
-    assert "<script" not in html and "<img" not in html.split("base64,", 1)[1]
+    html = page([read_view(folder)])
+    assert "<script" not in html and "<img" not in html
     console.print(score_command.path_table("name", scores), result_table(folder))
     score_command.show(scored_runs([folder], METRICS), [], True, console)
     without_control(console)

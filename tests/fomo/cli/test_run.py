@@ -32,7 +32,7 @@ def test_a_run_ends_with_a_table_and_the_place_of_the_report(capsys: pytest.Capt
     shown = capsys.readouterr().out
     for word in ("pocket_flags", "before", "after", "KA", "ZS", "GM", "report: out/report.html", "not budgeted"):
         assert word in " ".join(shown.split())
-    assert Path("out/report.html").read_text().count("<img") == 1
+    assert Path("out/report.html").read_text().count("<img") > 10
 
 
 def test_a_finished_folder_shows_its_table_again_without_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,17 +4,18 @@ import base64
 import io
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from rich.console import Console
 
 from fomo.errors import FomoError
 from fomo.report.page import write_report
 from fomo.report.tables import result_table
-from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
+from fomo.results.thumbnails import Thumbnail, write_thumbnails
+from tests.fomo.helpers import DATASETS, encoded, error_of, evaluation, picture, put, run_folder, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))
 NASTY = "<script>alert(\"x\")</script> & 'quotes'"
@@ -27,12 +28,14 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.metas: list[str | None] = []
         self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+        self.metas += [value for name, value in attrs if tag == "meta" and name in ("name", "http-equiv")]
         assert not [name for name, _ in attrs if name.startswith("on")]
 
     def handle_data(self, data: str) -> None:
@@ -48,7 +51,7 @@ def test_the_page_shows_the_scores_the_ledger_and_the_configuration(tmp_path: Pa
     text = " ".join(page_of(folder).text.split())
     for words in ("made_up", "seed 17", "2 of 2 updates", "not budgeted", "36.0", "30.5", "new_a", "retention"):
         assert words in text
-    assert "6 of 7 steps, 99.5 of 100 MAFs" in text and "pretraining 30, update 12" in text and "optimizer" in text
+    assert "6 of 7 steps, 99.5 of 100 MAFs" in text and "pretraining 30 (71.4 %), update 12" in text
     assert "not finished" not in text
 
 
@@ -61,19 +64,34 @@ def test_the_table_names_the_metrics(tmp_path: Path) -> None:
     assert str(result_table(folder).caption).startswith("zero-shot top-1 accuracy or recall@5 in percent")
 
 
-def test_the_figure_is_a_png_inside_of_the_page(tmp_path: Path) -> None:
-    (source,) = page_of(run_folder(tmp_path, *WHOLE)).links
-    kind, data = source.split(",", 1)
-    assert kind == "data:image/png;base64"
-    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
-    image.load()
-    assert image.format == "PNG" and min(image.size) > 300 and len(image.getcolors(10**7) or []) > 10
+def test_the_paths_are_drawn_where_the_scores_are(tmp_path: Path) -> None:
+    """Of the plane, KA 15, 25.25, 36 lie on an axis from 15 to 40, ZS on one from 35 to 65."""
+    text = write_report(run_folder(tmp_path, *WHOLE)).read_text(encoding="utf-8")
+    path, plane = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert path.count("<circle") == 9 and 'aria-label="KA, ZS and GM per update"' in path
+    assert re.findall(r'<circle cx="(.*?)"', plane) == ["58.0", "208.1", "365.4"]
+    assert "base" in plane and "update 2" in plane
+
+
+def test_images_of_the_stream_are_inside_of_the_page(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, *WHOLE)
+    assert "No images" in page_of(folder).text
+    jpeg = base64.b64encode(encoded(picture(1), "JPEG")).decode()
+    images = [Thumbnail(1, "new_a", "x", jpeg), Thumbnail(2, "new_b", NASTY, jpeg), Thumbnail(0, "old", "", jpeg)]
+    write_thumbnails(folder, images)
+    page = page_of(folder)
+    assert (
+        page.links.count(f"data:image/jpeg;base64,{jpeg}") == 3 and NASTY in page.text and "No images" not in page.text
+    )
+    put(folder / "thumbnails.json", json.dumps({"images": [asdict(images[0]) | {"jpeg": '/9j/"onerror="'}]}))
+    with pytest.raises(FomoError, match=r"thumbnails\.json: not the thumbnails of a run"):
+        write_report(folder)
 
 
 def test_the_page_needs_no_other_file_and_no_network(tmp_path: Path) -> None:
     page = page_of(run_folder(tmp_path, *WHOLE))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert all(link.startswith("data:") for link in page.links)
+    assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
     assert not re.search(r"https?://|@import|url\(", text)
 
@@ -97,8 +115,11 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 def test_the_page_of_an_unfinished_run_says_so(tmp_path: Path) -> None:
     for number in (1, 2):
-        text = " ".join(page_of(run_folder(tmp_path / str(number), *WHOLE[:number])).text.split())
-        assert f"{number - 1} of 2 updates" in text and "not finished" in text
+        page = page_of(run_folder(tmp_path / str(number), *WHOLE[:number]))
+        text = " ".join(page.text.split())
+        assert f"Unfinished. {number - 1} of 2 updates" in text and "not finished" in text
+        assert "refresh" in page.metas
+    assert "refresh" not in page_of(run_folder(tmp_path / "whole", *WHOLE)).metas
 
 
 def test_scores_of_a_task_without_samples_are_left_open(tmp_path: Path) -> None:
@@ -130,7 +151,11 @@ def test_the_command_prints_where_the_page_is(tmp_path: Path, capsys: pytest.Cap
     folder = run_folder(tmp_path, *WHOLE)
     assert status("report", str(folder)) == 0
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
-    assert "not finished" in error_of(capsys, "report", str(tmp_path / "nowhere"))
+    assert "is not a folder" in error_of(capsys, "report", str(tmp_path / "nowhere"))
+    for place, words in ((tmp_path, "is a folder"), (tmp_path / "no" / "page.html", "there is no folder")):
+        assert words in error_of(capsys, "report", str(folder), "--out", str(place))
+    assert status("report", str(folder), "--out", str(tmp_path / "page.html")) == 0
+    assert (tmp_path / "page.html").read_text() == (folder / "report.html").read_text()
 
 
 def shown(folder: Path) -> str:
@@ -182,12 +207,22 @@ def with_stages(folder: Path, stages: object) -> Path:
 
 def test_the_page_tells_where_the_time_went(tmp_path: Path) -> None:
     write_report(with_stages(tmp_path, [STAGE, STAGE | {"batch_size": 48, "tasks": [2, 2]}]))
-    text = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").replace("</td>", " ").split())
-    text = " ".join(text.replace("<td>", " ").split())
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = " ".join(re.sub(r"</?t[dh][^>]*>", " ", html).split())
     for words in ("24 1–2 6 57.6 2.5 31.0 42.0 12.5 87.5", "48 2 6", "a &lt;b&gt;table", "&lt;i&gt;forward"):
         assert words in text
-    assert "Where the time went" not in page_of(with_stages(tmp_path, [])).text
+    assert "nothing was trained" in page_of(with_stages(tmp_path, [])).text
     assert "–" in page_of(with_stages(tmp_path, [STAGE | {"mfu": None}])).text
+
+
+def test_the_page_says_where_the_run_was_and_what_was_left_out(tmp_path: Path) -> None:
+    folder = with_stages(tmp_path, [STAGE])
+    card = json.loads((folder / "card.json").read_text())
+    about = {"device": "NVIDIA <H200>", "num_processes": 8, "peak_memory_gib": 1.5, "versions": {"torch": "2.14.1"}}
+    put(folder / "card.json", json.dumps(card | about | {"left_out": {"no <caption>": 3}}))
+    text = page_of(folder).text
+    assert "NVIDIA <H200>, threads: 0, processes: 8, memory at most 1.5 GiB; torch 2.14.1." in text
+    assert "Left out, as it could not be used: no <caption> 3." in text
 
 
 @pytest.mark.parametrize(
