@@ -19,6 +19,8 @@ from hypothesis import settings
 from fomo.planning.rehearsal import start_engine
 from fomo.system.determinism import deterministic
 
+pytest_plugins = ("tests.browser",)
+
 # How long an example takes is a matter of the machine, not of the code under test.
 settings.register_profile("fomo", deadline=None)
 settings.load_profile("fomo")
