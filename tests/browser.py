@@ -7,6 +7,7 @@ of the two is missing, the tests that open a page are skipped with the reason.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -49,7 +50,24 @@ def browser() -> "Iterator[Browser]":
 def open_page(browser: "Browser") -> Iterator[OpenPage]:
     """A function that opens a file in a window of its own: ``open_page(path, width=390, dark=True)``.
 
-    After the test none of its pages may have logged an error or a warning, raised one, or asked for another address.
+    After the test none of its pages may have complained, as :func:`opening` says.
+    """
+    with opening(browser) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def open_page_once(browser: "Browser") -> Iterator[OpenPage]:
+    """The same for pages that all tests of a module share."""
+    with opening(browser) as opened:
+        yield opened
+
+
+@contextmanager
+def opening(browser: "Browser") -> Iterator[OpenPage]:
+    """A function that opens pages, which are closed at the end.
+
+    Then none of its pages may have logged an error or a warning, raised one, or asked for another address.
     Playwright's options of a context (``java_script_enabled=False``, ``reduced_motion="reduce"``) may follow.
     """
     complaints: list[str] = []
@@ -59,6 +77,7 @@ def open_page(browser: "Browser") -> Iterator[OpenPage]:
         scheme = "dark" if dark else "light"
         size = {"width": width, "height": height}
         context = browser.new_context(viewport=size, color_scheme=scheme, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
         watch(page, complaints)

@@ -30,6 +30,9 @@ def test_it_holds_code_groups_models_and_template_and_nothing_else(unpacked: Pat
         assert (unpacked / "fomo" / path.relative_to(TOP)).read_bytes() == path.read_bytes()
     for name in (
         "fomo/report/templates/report.html",
+        "fomo/report/templates/board.html",
+        "fomo/report/templates/board.css",
+        "fomo/report/templates/board.js",
         "fomo/model/bases/pocket/model.safetensors",
         "fomo/model/bases/pocket/card.json",
         "fomo/model/bases/merges.txt.gz",

@@ -7,20 +7,12 @@ from typing import Any
 import numpy as np
 
 from fomo.errors import FomoError
+from fomo.report.families import FAMILIES, family
 from fomo.report.figures import figures, png
 from fomo.report.leaderboard import BoardEntry, leaderboard
 from fomo.results.config_file import read_config
 from fomo.results.ledger import read_ledger
 from fomo.system.writing import write_bytes, write_text
-
-FAMILIES = {
-    "merging": ("#15803d", "temporal merging"),
-    "regularizer": ("#c2410c", "regulariser"),
-    "optimizer": ("#7e22ce", "optimizer"),
-    "trainable": ("#1d4ed8", "part of the weights"),
-    "": ("#111827", "full fine-tuning"),
-}
-"""The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
 
 
 def write_study(folders: Sequence[Path], base: Path) -> Path:
@@ -63,16 +55,6 @@ def _points(entry: BoardEntry) -> list[list[str]]:
     return [[f"{value:.1f}" for value in pair if value is not None] for pair in pairs]
 
 
-def family(values: dict[str, Any]) -> str:
-    """The group that tells a configuration from full fine-tuning with AdamW, a key of :data:`FAMILIES`."""
-    for group in ("merging", "regularizer"):
-        if values[group]["_target_"] != "fomo.Method":
-            return group
-    if values["optimizer"]["_target_"] != "methods.optimizers.adamw":
-        return "optimizer"
-    return "" if values["trainable"].get("what") == "full" else "trainable"
-
-
 def plane(entries: Sequence[BoardEntry]) -> bytes:
     """A PNG: a named point with error bars (one deviation) for every method, coloured by family."""
     with figures() as Figure:
@@ -90,12 +72,12 @@ def plane(entries: Sequence[BoardEntry]) -> bytes:
 
 
 def _draw_entry(axes: Any, entry: BoardEntry) -> None:
-    color, name = FAMILIES[family(read_config(Path(entry.folders[0])))]
+    own = FAMILIES[family(read_config(Path(entry.folders[0])))]
     at = (entry.ka, entry.zs)
-    look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": color, "label": name}
+    look = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2, "color": own.color, "label": own.name}
     axes.errorbar(*at, xerr=entry.ka_deviation, yerr=entry.zs_deviation, **look)
     offset = (4, -11 if entry.rank % 2 else 4)  # neighbours in rank may be so on the plane
-    axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=color)
+    axes.annotate(entry.label, at, xytext=offset, textcoords="offset points", fontsize="small", color=own.color)
 
 
 def _draw_gm(axes: Any) -> None:

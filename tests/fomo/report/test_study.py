@@ -10,8 +10,9 @@ from fomo.cli import main
 from fomo.config.compose import builtin_groups, compose, label, study, sweep
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
+from fomo.report.families import FAMILIES, family
 from fomo.report.leaderboard import leaderboard
-from fomo.report.study import FAMILIES, family, page, write_study
+from fomo.report.study import page, write_study
 from tests.fomo.helpers import error_of, evaluation, run_folder
 from tests.tiny import TINY
 
