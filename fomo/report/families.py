@@ -14,6 +14,7 @@ class Family(NamedTuple):
     symbol: str
 
 
+ADAMW = "methods.optimizers.adamw"
 FAMILIES = {
     "merging": Family("temporal merging", "#15803d", "#4ade80", "●", "circle"),
     "regularizer": Family("regulariser", "#c2410c", "#fb923c", "■", "square"),
@@ -32,6 +33,6 @@ def family(values: Mapping[str, Any]) -> str:
     for group in ("merging", "regularizer"):
         if group in values and values[group].get("_target_") != "fomo.Method":
             return group
-    if "optimizer" in values and values["optimizer"].get("_target_") != "methods.optimizers.adamw":
+    if values.get("optimizer", {}).get("_target_", ADAMW) != ADAMW:
         return "optimizer"
     return "trainable" if "trainable" in values and values["trainable"].get("what") != "full" else ""

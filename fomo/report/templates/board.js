@@ -215,7 +215,7 @@ const open = (section, number) => {
   const entry = section.entries[number];
   shownEntry = entry;
   const title = document.getElementById("entry-title");
-  title.replaceChildren(made("bdi", `${entry.rank}. ${section.labels[number]}`));
+  title.replaceChildren(`${entry.rank}. `, made("bdi", section.labels[number]));
   const facts = Object.keys(data.filters).map((name, kind) => [name, [entry.kinds[kind]]]);
   const means = ["KA", "ZS", "GM"].map((name, axis) => `${name} ${percent(entry.means[axis]).toFixed(2)}` + (entry.halves[axis] === null ? "" : ` ± ${percent(entry.halves[axis]).toFixed(2)}`));
   facts.push(["result [%]", [means.join(", ")]], ["runs", entry.runs.map(([name, seed]) => `seed ${seed}: ${name}`)]);

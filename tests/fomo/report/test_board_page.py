@@ -211,6 +211,15 @@ def test_dark_follows_the_system_and_the_button_and_print_is_light(file: Path, o
     assert not page.locator("#filters").is_visible() and first(page).locator("tbody tr").first.is_visible()
 
 
+def test_every_method_is_of_its_family(page: "Page") -> None:
+    families = first(page).locator("tbody td.family").all_text_contents()
+    shown = dict(zip(labels(page), [text.split(" ", 1)[1] for text in families], strict=True))
+    assert (
+        shown["merge"] == "temporal merging" and shown["ewc"] == "regulariser" and shown["tune"] == "full fine-tuning"
+    )
+    assert shown[HOSTILE] == "part of the weights" and shown[f"{TURNED} {EMOJI}"] == "optimizer"
+
+
 def test_names_stay_text(page: "Page") -> None:
     shown = labels(page)
     assert HOSTILE in shown and f"{TURNED} {EMOJI}" in shown
