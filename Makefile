@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install run test gpu fuzz lint format docs benchmarks clean
+.PHONY: install run test gpu fuzz lint format docs board benchmarks clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -39,6 +39,10 @@ format: $(READY)  ## let ruff write
 
 docs: $(READY)  ## write the tables of README.md and docs/methods.md from the rows in methods/
 	$(BIN)/python -m docs.tables
+
+board: $(READY)  ## the leaderboard's page, site/board.html, from the submissions in results/
+	mkdir -p site
+	$(BIN)/fomo leaderboard results --html site/board.html
 
 benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/loop_overhead.py

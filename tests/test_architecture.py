@@ -10,7 +10,7 @@ import pytest
 from tests.test_import_rules import ORDER
 
 TOP = Path(__file__).parents[1]
-PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "results/README.md", *sorted((TOP / "docs").glob("*.md"))]
 MAP = (TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`((?:fomo|methods|streams|conf|tests|docs|benchmarks)/[^\s`:]*)(?::([\w.]+))?`")
 DOTTED = re.compile(r"`((?:fomo|methods|streams)(?:\.\w+){2,})")
@@ -48,12 +48,12 @@ def place(path: str) -> str:
     return path.strip("/").removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_every_path_and_name_on_a_page_is_there(page: Path) -> None:
     assert faults(page.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_every_dotted_name_on_a_page_is_there(page: Path) -> None:
     for name in DOTTED.findall(page.read_text(encoding="utf-8")):
         resolve_name(name)

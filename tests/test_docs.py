@@ -21,14 +21,14 @@ from fomo.config.compose import compose
 from fomo.config.launching import split
 from fomo.config.sweeping import sweep
 from streams.prepare import RECIPES
-from tests.fomo.helpers import encoded, picture, put
+from tests.fomo.helpers import encoded, evaluation, picture, put, run_folder
 from tests.fomo.tars import tar
 from tests.plugin import TEMPLATE_CODE, install_template, seen
 from tests.streams.prepare.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
 TOP = Path(__file__).parents[1]
-PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "results/README.md", *sorted((TOP / "docs").glob("*.md"))]
 FLAGS = ("japan", "france", "germany", "italy", "poland", "ukraine")
 FILE = "stream=file"
 OWN = "stream=own"
@@ -55,7 +55,7 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_commands_exist(page: Path) -> None:
     for line in commands(page):
         words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z]+=\S*", word)]
@@ -147,6 +147,26 @@ def test_several_processes_run_as_printed(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, check=True, timeout=300, env={**os.environ, "PYTHONPATH": str(TOP)})
     cards = [json.loads(path.read_text()) for path in tmp_path.glob("two*/card.json")]
     assert [card["num_processes"] for card in cards] == [2] * len(here) and len(lines) > len(here) > 1
+
+
+def test_a_result_is_handed_in_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three made-up runs in ``runs``, line by line, as a stranger types them."""
+    monkeypatch.chdir(tmp_path)
+    steps = [evaluation(task, 30 + task, 20, 60) for task in range(3)]
+    for seed in range(3):
+        run = run_folder(tmp_path / "runs" / str(seed), *steps, seed=seed)
+        put(run / "checkpoint" / "final.safetensors", b"weights")
+    (tmp_path / "results").mkdir()
+    pages = (TOP / "docs" / "submit.md", TOP / "results" / "README.md")
+    lines = [line for page in pages for line in commands(page) if line.startswith(("fomo submit", "fomo leaderboard"))]
+    for line in lines:
+        main(shlex.split(line)[1:])
+    assert len(lines) == 6 and {path.name for path in tmp_path.rglob("*.fomo.zip")} == {
+        "mine.fomo.zip",
+        "weighty.fomo.zip",
+        "NAME.fomo.zip",
+    }
+    assert (tmp_path / "board.html").is_file()
 
 
 def test_sweeps_on_other_machines_are_read_as_printed() -> None:

@@ -38,15 +38,18 @@ FILES = sorted(path for package in ("fomo", "methods", "streams") for path in (T
 BARE = (
     "fomo",
     "fomo.report.board",
+    "fomo.report.board_page",
     "fomo.report.export",
     "fomo.report.leaderboard",
     "fomo.report.page",
     "fomo.report.study",
+    "fomo.report.submitted",
     "fomo.report.summary",
     "fomo.report.tables",
     "fomo.results.measures",
     "fomo.results.record",
     "fomo.results.run",
+    "fomo.results.submission",
 )
 
 

@@ -25,7 +25,8 @@ from fomo.version import __version__
 COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
-    "leaderboard": "rank run folders",
+    "leaderboard": "rank run folders and submissions; check submissions",
+    "submit": "pack finished runs into one file for a leaderboard",
     "export": "all scores of run folders as one tidy table",
     "budget": "what methods cost and the steps they get, without a GPU",
     "report": "one HTML page for a run, or for several side by side",

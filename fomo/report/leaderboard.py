@@ -1,4 +1,5 @@
-"""The leaderboard: finished runs, grouped over seeds, ranked by GM, with what their seeds can tell."""
+"""The leaderboard: finished runs, from folders and submissions, grouped over seeds, ranked by GM, with what their seeds
+can tell."""
 
 import hashlib
 import math
@@ -7,16 +8,19 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import ranked, read_config, sha256_without_seed
+from fomo.results.consistent import check_consistent, refuse_links
 from fomo.results.layout import CARD
-from fomo.results.ledger import read_ledger
+from fomo.results.ledger import LedgerFile, read_ledger
 from fomo.results.measures import GuestFailed, Metric, chosen, measured
 from fomo.results.scores import Point, Scores, read_scores
 from fomo.results.statistics import Comparison, Interval, compare, interval
+from fomo.results.stream import read_stream
+from fomo.results.submission import check_seed, opened
 from fomo.system.digest import json_digest
 
 NEAREST = "rounded to nearest"
@@ -32,10 +36,10 @@ class BoardEntry:
     """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
     ``track`` names what may be compared (:func:`track`, and the budget). Ranks count within it; equal GMs share one.
-    ``folders`` are the runs behind the means, in the order of ``seeds``. ``metrics`` are 95 % intervals over seeds, of
-    :data:`MAIN` and of what else was asked for. ``on_front``: no entry of the track has as much of KA and ZS and more
-    of one. ``against_next`` compares its GM with that of the next entry of the track, on common seeds; the last one has
-    none.
+    ``folders`` name the runs behind the means, in the order of ``seeds``: a folder, or a submission and a folder in it.
+    ``metrics`` are 95 % intervals over seeds, of :data:`MAIN` and of what else was asked for. ``on_front``: no entry of
+    the track has as much of KA and ZS and more of one. ``against_next`` compares its GM with that of the next entry of
+    the track, on common seeds; the last one has none.
     """
 
     label: str
@@ -62,67 +66,116 @@ class BoardEntry:
 
 
 @dataclass(frozen=True)
+class BoardRun:
+    """A run that may be ranked: what to call it, its settings and scores, and what it is ranked and grouped by.
+
+    ``budget`` is the compute that it was given, in words; ``code`` tells apart parts that are not ours; ``steps`` are
+    those that it took.
+    """
+
+    name: str
+    seed: int
+    values: Mapping[str, Any]
+    scores: Scores
+    budget: str
+    track: str
+    code: str
+    steps: int
+
+    @property
+    def key(self) -> "Key":
+        """Equal for the runs of one entry: track, settings without the seed, code."""
+        return self.track, sha256_without_seed(self.values), self.code
+
+
+@dataclass(frozen=True)
 class Board:
-    """Entries from best to worst; why other folders are not among them; what else there is to say, a line each."""
+    """Entries from best to worst; why other runs are not among them; what else there is to say, a line each.
+
+    ``runs`` are those behind the entries, by the name that entries give them.
+    """
 
     entries: tuple[BoardEntry, ...]
     refused: dict[str, str]
     notes: tuple[str, ...] = ()
+    runs: Mapping[str, BoardRun] = field(default_factory=dict)
 
 
-class _Run(NamedTuple):
-    seed: int
-    values: Mapping[str, Any]
-    scores: Scores
-    folder: Path
+Key = tuple[str, str, str]
 
 
-def leaderboard(folders: Sequence[Path], metrics: Sequence[str] = (), split: str = "test") -> Board:
-    """Read, check and rank. A run that is not finished, or scored on another split, is refused with the reason.
+def leaderboard(places: Sequence[Path], metrics: Sequence[str] = (), split: str = "test") -> Board:
+    """Read, check and rank run folders and submissions. What may not be ranked is refused with the reason.
 
     ``metrics`` names what the entries are to have beside :data:`MAIN`. On another ``split`` than the test split
     settings are compared, and no results.
     """
     wanted = chosen([*MAIN, *metrics])
-    groups: dict[tuple[str, str, str], list[_Run]] = {}
+    groups: dict[Key, list[BoardRun]] = {}
     refused: dict[str, str] = {}
     notes: list[str] = []
-    for folder in {each.resolve(): each for each in sorted(folders, reverse=True)}.values():
-        try:
-            scores = _ranked(folder, split)
-            card = read_card(folder)
-            budget = _budget(folder)
-            values = read_config(folder)
-        except FomoError as error:
-            refused[str(folder)] = str(error)
-            continue
-        code = json_digest(card.code)[:6] if card.code else ""
-        key = (f"{track(scores, card, values)}, {budget}", sha256_without_seed(values), code)
-        groups.setdefault(key, []).append(_Run(values["seed"], values, scores, folder))
+    for place in {each.resolve(): each for each in sorted(places, reverse=True)}.values():
+        for run in _runs_in(place, split, refused):
+            groups.setdefault(run.key, []).append(run)
     counted = {key: _one_of_each_seed(runs, refused, notes) for key, runs in groups.items()}
     made = {key: _entry(key[0], runs, wanted, notes) for key, runs in counted.items() if runs}
     entries = _told_apart(made, counted)
     best_first = sorted(entries, key=lambda entry: (entry.track, -entry.gm, entry.label, entry.folders))
-    by_folder = {str(run.folder): run for runs in counted.values() for run in runs}
-    ranked_entries = _compared(list(_with_ranks(best_first)), by_folder)
-    return Board(tuple(ranked_entries), dict(sorted(refused.items())), tuple(sorted(set(notes))))
+    by_name = {run.name: run for runs in counted.values() for run in runs}
+    ranked_entries = _compared(list(_with_ranks(best_first)), by_name)
+    return Board(tuple(ranked_entries), dict(sorted(refused.items())), tuple(sorted(set(notes))), by_name)
 
 
-def _one_of_each_seed(runs: Sequence[_Run], refused: dict[str, str], notes: list[str]) -> list[_Run]:
+def _runs_in(place: Path, split: str, refused: dict[str, str]) -> Iterator[BoardRun]:
+    """The runs of a run folder or of a submission; why others may not be ranked is added to ``refused``."""
+    try:
+        with opened(place) as runs:
+            for name, folder in runs.items():
+                try:
+                    yield _read(folder, name, split)
+                except FomoError as error:
+                    refused[name] = str(error).replace(str(folder), name)
+    except FomoError as error:
+        refused[str(place)] = str(error)
+
+
+def _read(folder: Path, name: str, split: str) -> BoardRun:
+    """A run that was scored on a split, checked.
+
+    Raises:
+        FomoError: it may not be ranked.
+    """
+    refuse_links(folder)
+    scores = _finished(folder, split)
+    card = read_card(folder)
+    ledger = read_ledger(folder)
+    values = read_config(folder)
+    if name != str(folder):
+        check_seed(folder, values)
+    check_consistent(folder, scores, card, ledger, values, read_stream(folder))
+    budget = _budget(folder, ledger)
+    code = json_digest(card.code)[:6] if card.code else ""
+    own = f"{track(scores, card, values)}, {budget}"
+    return BoardRun(
+        name, values["seed"], values, replace(scores, folder=Path(name)), budget, own, code, ledger.charged.steps
+    )
+
+
+def _one_of_each_seed(runs: Sequence[BoardRun], refused: dict[str, str], notes: list[str]) -> list[BoardRun]:
     """A run for each seed: of equal ones the first by folder, of ones that differ none; both are said."""
-    by_seed: dict[int, list[_Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, str(run.folder))):
+    by_seed: dict[int, list[BoardRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.name)):
         by_seed.setdefault(run.seed, []).append(run)
     for seed, same in by_seed.items():
-        names = " and ".join(str(run.folder) for run in same)
+        names = " and ".join(run.name for run in same)
         scored = [(run.scores.evaluations, run.scores.in_full) for run in same]
         if any(each != scored[0] for each in scored):
             gms = " and ".join(f"{run.scores.final.gm:.9g}" for run in same)
             reason = f"seed {seed} more than once, with other scores (GM {gms}): {names}. None counts: keep one."
-            refused |= {str(run.folder): reason for run in same}
+            refused |= {run.name: reason for run in same}
         elif len(same) > 1:
             notes.append(f"seed {seed} more than once, with equal scores: {names}. The first counts, once.")
-    return [same[0] for same in by_seed.values() if str(same[0].folder) not in refused]
+    return [same[0] for same in by_seed.values() if same[0].name not in refused]
 
 
 def _with_ranks(entries: Sequence[BoardEntry]) -> Iterator[BoardEntry]:
@@ -148,7 +201,7 @@ def _front(entries: Sequence[BoardEntry]) -> set[tuple[float, float]]:
     return front
 
 
-def _compared(entries: Sequence[BoardEntry], runs: Mapping[str, _Run]) -> Iterator[BoardEntry]:
+def _compared(entries: Sequence[BoardEntry], runs: Mapping[str, BoardRun]) -> Iterator[BoardEntry]:
     """Entries, each with what the seeds that it shares with the next one of its track tell of the two."""
     for entry, after in zip_longest(entries, entries[1:]):
         if after is None or after.track != entry.track:
@@ -157,20 +210,20 @@ def _compared(entries: Sequence[BoardEntry], runs: Mapping[str, _Run]) -> Iterat
             yield replace(entry, against_next=compare(*(_gm_by_seed(each, runs) for each in (entry, after))))
 
 
-def _gm_by_seed(entry: BoardEntry, runs: Mapping[str, _Run]) -> dict[Hashable, float]:
+def _gm_by_seed(entry: BoardEntry, runs: Mapping[str, BoardRun]) -> dict[Hashable, float]:
     """The GM of each run by seed and stream: runs of one seed on different streams are no pair."""
     of_entry = [runs[folder] for folder in entry.folders]
     return {(run.seed, run.scores.stream.sha256): run.scores.final.gm for run in of_entry}
 
 
-Key = tuple[str, str, str]
-
-
-def _told_apart(entries: Mapping[Key, BoardEntry], runs: Mapping[Key, Sequence[_Run]]) -> Iterator[BoardEntry]:
+def _told_apart(entries: Mapping[Key, BoardEntry], runs: Mapping[Key, Sequence[BoardRun]]) -> Iterator[BoardEntry]:
     """The entries; to a label that others of the track have too, what tells them apart is added: settings, or code."""
     settings = {key: _flat(ranked(runs[key][0].values)) for key in entries}
+    by_label: dict[tuple[str, str], list[Key]] = {}
     for key, entry in entries.items():
-        alike = [other for other, each in entries.items() if (each.track, each.label) == (entry.track, entry.label)]
+        by_label.setdefault((entry.track, entry.label), []).append(key)
+    for key, entry in entries.items():
+        alike = by_label[entry.track, entry.label]
         added = [f"{name}={settings[key].get(name)}" for name in _differing([settings[other] for other in alike])]
         added += [f"code {key[2] or 'unknown'}"] if len({code for _, _, code in alike}) > 1 else []
         yield replace(entry, label=f"{entry.label} ({', '.join(added)})") if added else entry
@@ -206,7 +259,7 @@ def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
     evaluation = values.get("evaluation", {})
     parts += [f"prompts {evaluation['templates']}"] if evaluation.get("templates") else []
     subset = evaluation.get("subset", "none")
-    parts += [f"path on subset {subset}, seed {evaluation['subset_seed']}"] if subset != "none" else []
+    parts += [f"path on subset {subset}, seed {evaluation.get('subset_seed')}"] if subset != "none" else []
     return ", ".join(parts)
 
 
@@ -228,27 +281,25 @@ def _precision(runtime: Mapping[str, Any]) -> list[str]:
     return [precision if planned in ("auto", precision) else f"{precision} planned as {planned}"]
 
 
-def _ranked(folder: Path, split: str) -> Scores:
+def _finished(folder: Path, split: str) -> Scores:
     scores = read_scores(folder)
     if scores.split != split:
         raise FomoError(f"{folder}: scored on the {scores.split} split: never ranked.")
     scores.final  # noqa: B018  raises when the run is not finished
     if not (folder / CARD).is_file():
         raise FomoError(f"{folder}: not finished: it holds no card.json.")
-    read_card(folder).check_untouched(folder)
     return scores
 
 
-def _budget(folder: Path) -> str:
+def _budget(folder: Path, ledger: LedgerFile) -> str:
     """The compute that a run was given, in words; a run that spent more is refused."""
-    ledger = read_ledger(folder)
     charged = ledger.charged_units
     if charged is not None and charged > ledger.total and NEAREST not in ledger.caveats:
         raise FomoError(f"{folder}: the budget was overspent: {charged:.9g} of {ledger.total:.9g} {ledger.unit}.")
     return f"{ledger.unit} {ledger.total:,.9g}"
 
 
-def _entry(name: str, runs: Sequence[_Run], metrics: Sequence[Metric], notes: list[str]) -> BoardEntry:
+def _entry(name: str, runs: Sequence[BoardRun], metrics: Sequence[Metric], notes: list[str]) -> BoardEntry:
     points: list[Point] = [run.scores.final for run in runs]
     ka, ka_deviation = _mean_and_deviation([point.ka for point in points])
     zs, zs_deviation = _mean_and_deviation([point.zs for point in points])
@@ -264,7 +315,7 @@ def _entry(name: str, runs: Sequence[_Run], metrics: Sequence[Metric], notes: li
         ka_deviation=ka_deviation,
         zs_deviation=zs_deviation,
         gm_deviation=gm_deviation,
-        folders=tuple(str(run.folder) for run in runs),
+        folders=tuple(run.name for run in runs),
         caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.scores.caveats)),
         metrics=_intervals([measured(run.scores, metrics) for run in runs], notes),
     )

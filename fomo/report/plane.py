@@ -1,68 +1,49 @@
 """The KA–ZS plane of a study: a mark with its 95 % intervals for every method, a panel for every track."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from fomo.report.board import in_words
+from fomo.report.families import FAMILIES, family
 from fomo.report.figures import figures, png
 from fomo.report.labels import shared_settings, without
-from fomo.report.leaderboard import BoardEntry
-from fomo.results.config_file import read_config
+from fomo.report.leaderboard import Board, BoardEntry, BoardRun
 
-FAMILIES = {
-    "merging": ("#15803d", "temporal merging"),
-    "regularizer": ("#c2410c", "regulariser"),
-    "optimizer": ("#7e22ce", "optimizer"),
-    "trainable": ("#1d4ed8", "part of the weights"),
-    "": ("#111827", "full fine-tuning"),
-}
-"""The part that tells a method from full fine-tuning, the first of these that does; its colour and its name."""
 MARKS = "osD^vP*X<>hd"
 """Marks within a family, one after the other."""
 
 
-def family(values: dict[str, Any]) -> str:
-    """The group that tells a configuration from full fine-tuning with AdamW, a key of :data:`FAMILIES`."""
-    for group in ("merging", "regularizer"):
-        if values[group]["_target_"] != "fomo.Method":
-            return group
-    if values["optimizer"]["_target_"] != "methods.optimizers.adamw":
-        return "optimizer"
-    return "" if values["trainable"].get("what") == "full" else "trainable"
-
-
-def plane(entries: Sequence[BoardEntry]) -> bytes:
+def plane(board: Board) -> bytes:
     """A PNG: entries by KA and ZS, coloured by family, named beside the panel in the order of their ranks."""
-    tracks = [list(of_track) for _, of_track in groupby(entries, key=lambda entry: entry.track)]
+    tracks = [list(of_track) for _, of_track in groupby(board.entries, key=lambda entry: entry.track)]
     height = max(5.0, 1.5 + 0.22 * max(map(len, tracks)))
     with figures() as Figure:
         drawing = Figure(figsize=(9.5, height * len(tracks)), layout="constrained")
         for axes, of_track in zip(drawing.subplots(len(tracks), squeeze=False)[:, 0], tracks, strict=True):
-            _draw_panel(axes, of_track)
+            _draw_panel(axes, of_track, board.runs)
         return png(drawing)
 
 
-def _draw_panel(axes: Any, entries: Sequence[BoardEntry]) -> None:
+def _draw_panel(axes: Any, entries: Sequence[BoardEntry], runs: Mapping[str, BoardRun]) -> None:
     seen: dict[str, int] = {}
     settings = shared_settings([entry.label for entry in entries])
     marks = []
     for entry in entries:
-        group = family(read_config(Path(entry.folders[0])))
+        group = family(runs[entry.folders[0]].values)
         seen[group] = seen.get(group, -1) + 1
         label = f"{entry.rank}  {without(entry.label, settings)}"
-        marks += _draw_entry(axes, entry, label, FAMILIES[group][0], MARKS[seen[group] % len(MARKS)])
+        marks += _draw_entry(axes, entry, label, FAMILIES[group].color, MARKS[seen[group] % len(MARKS)])
     axes.margins(0.08)
     _draw_gm(axes)
     axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
     axes.set_title(
         f"{fill(in_words(entries[0].track)[0], 90)}\nup and right is better; grey: equal GM", fontsize="small"
     )
-    colours = [axes.plot([], [], "s", color=FAMILIES[group][0], label=FAMILIES[group][1])[0] for group in seen]
+    colours = [axes.plot([], [], "s", color=FAMILIES[group].color, label=FAMILIES[group].name)[0] for group in seen]
     axes.add_artist(axes.legend(handles=colours, loc="lower left", fontsize="small"))
     beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
     axes.legend(handles=marks, title="by GM", fontsize="small", **beside)

@@ -8,10 +8,9 @@ from statistics import fmean
 from fomo.errors import FomoError
 from fomo.report.board import cell, in_words, markdown_row, neighbours
 from fomo.report.labels import shared_settings, without
-from fomo.report.leaderboard import MAIN, Board, BoardEntry, leaderboard
+from fomo.report.leaderboard import MAIN, Board, BoardEntry, BoardRun, leaderboard
 from fomo.report.plane import plane
-from fomo.results.ledger import read_ledger
-from fomo.results.scores import Point, Scores, read_scores
+from fomo.results.scores import Point, Scores
 from fomo.results.statistics import Comparison, compare, sampling_error
 from fomo.system.writing import write_bytes, write_text
 
@@ -35,7 +34,7 @@ def write_study(folders: Sequence[Path], base: Path) -> Path:
         FomoError: a run is not fit for a leaderboard, or the figure cannot be drawn; nothing is written then.
     """
     board = whole(leaderboard(folders))
-    figure = plane(board.entries)
+    figure = plane(board)
     base.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(base.with_suffix(".png"), figure)
     write_text(base.with_suffix(".md"), page(board, base.name))
@@ -57,23 +56,25 @@ def page(board: Board, name: str) -> str:
     """Figure and tables in Markdown, a section for every track, best first."""
     lines = [f"![KA–ZS plane]({name}.png)", ""]
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
-        lines += _section(track, list(entries))
+        lines += _section(track, list(entries), board.runs)
     return "\n".join(lines)
 
 
-def _section(track: str, entries: Sequence[BoardEntry]) -> Iterator[str]:
+def _section(track: str, entries: Sequence[BoardEntry], known: Mapping[str, BoardRun]) -> Iterator[str]:
     title, hashes = in_words(track)
     settings = shared_settings([entry.label for entry in entries])
     labels = [without(entry.label, settings) for entry in entries]
-    runs = [[read_scores(Path(folder)) for folder in entry.folders] for entry in entries]
-    errors = {of: fmean(_error(scores, role) for each in runs for scores in each) for of, role in ROLES.items()}
+    runs = [[known[name] for name in entry.folders] for entry in entries]
+    errors = {of: fmean(_error(run.scores, role) for each in runs for run in each) for of, role in ROLES.items()}
     shared = f" All with {' '.join(settings)}." if settings else ""
     yield from (f"## {title}", "", f"{ABOUT.format(**errors)}{shared} Track: {hashes}.", "")
-    yield from _table(("rank", "method", "settings", "seeds", "steps", "KA", "ZS", "GM"), map(_row, entries, labels))
+    yield from _table(
+        ("rank", "method", "settings", "seeds", "steps", "KA", "ZS", "GM"), map(_row, entries, labels, runs)
+    )
     yield from ("", *(f"- {line}" for line in neighbours(entries, labels)), "")
     reference = next((number for number, label in enumerate(labels) if in_two(label)[0] == REFERENCE), None)
     if reference is not None:
-        yield from _against(reference, labels, [_by_seed(*each) for each in zip(entries, runs, strict=True)])
+        yield from _against(reference, labels, list(map(_by_seed, runs)))
 
 
 def in_two(label: str) -> tuple[str, str]:
@@ -87,11 +88,10 @@ def _table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]
     yield from map(markdown_row, (heads, aligned, *rows))
 
 
-def _row(entry: BoardEntry, label: str) -> Sequence[str]:
-    steps = read_ledger(Path(entry.folders[0])).charged.steps
+def _row(entry: BoardEntry, label: str, runs: Sequence[BoardRun]) -> Sequence[str]:
     scores = [cell(entry.metrics[name]) for name in MAIN]
     seeds = str(len(entry.seeds))
-    return (str(entry.rank), *in_two(label), seeds, f"{steps:,}", *scores)
+    return (str(entry.rank), *in_two(label), seeds, f"{runs[0].steps:,}", *scores)
 
 
 def _error(scores: Scores, role: str) -> float:
@@ -104,9 +104,9 @@ def _error(scores: Scores, role: str) -> float:
 Points = Mapping[Hashable, Point]
 
 
-def _by_seed(entry: BoardEntry, runs: Sequence[Scores]) -> Points:
+def _by_seed(runs: Sequence[BoardRun]) -> Points:
     """The result of each run by seed and stream: runs of one seed on different streams are no pair."""
-    return {(seed, scores.stream.sha256): scores.final for seed, scores in zip(entry.seeds, runs, strict=True)}
+    return {(run.seed, run.scores.stream.sha256): run.scores.final for run in runs}
 
 
 def _against(reference: int, labels: Sequence[str], points: Sequence[Points]) -> Iterator[str]:
@@ -120,10 +120,9 @@ def _against(reference: int, labels: Sequence[str], points: Sequence[Points]) ->
 
 def _differences(own: Points, theirs: Points) -> Iterator[str]:
     yield str(len(own.keys() & theirs.keys()))
-    for metric in ("ka", "zs", "gm"):
-        yield _difference(
-            compare(*({key: getattr(point, metric) for key, point in of.items()} for of in (own, theirs)))
-        )
+    for metric in MAIN:
+        values = ({key: getattr(point, metric) for key, point in of.items()} for of in (own, theirs))
+        yield _difference(compare(*values))
 
 
 def _difference(found: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fomo.errors import FomoError
 from fomo.results.layout import CARD, LEDGER, SCORES
-from fomo.system.checks import is_number
+from fomo.system.checks import is_number, is_strings
 from fomo.system.digest import file_digest
 from fomo.system.reading import read_json
 from fomo.system.writing import write_json
@@ -83,7 +83,8 @@ def read_card(run: Path) -> RunCard:
     path = run / CARD
     values = read_json(path)
     hashes = isinstance(values, dict) and all(isinstance(values.get(f"{k}_sha256"), str) for k in ("scores", "ledger"))
-    if not hashes or not is_number(values.get("seconds")):
+    strings = hashes and is_strings([values.get(each.name, "") for each in fields(RunCard) if each.type is str])
+    if not strings or not is_number(values.get("seconds")):
         raise FomoError(f"{path}: not the card of a run.")
     known = {each.name for each in fields(RunCard)} - {"caveats"}
     marks = values.get("marks", [])

@@ -19,6 +19,8 @@ LATER: dict[str, dict[str, Any]] = {
     "runtime": {"compile": None, "deterministic": True},
 }
 """Keys of sections that older configurations lack, and the value that makes no other run."""
+SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "optimizer", "trainable")
+"""Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""
 
@@ -32,6 +34,7 @@ def read_config(run: Path) -> dict[str, Any]:
     path = run / CONFIG
     values = read_yaml(path)
     whole = isinstance(values, dict) and isinstance(values.get("runtime"), dict) and type(values.get("seed")) is int
+    whole = whole and all(isinstance(values.get(key, {}), dict) for key in SECTIONS)
     if not whole or not isinstance(values.get("label", ""), str):
         raise FomoError(f"{path}: not the configuration of a run.")
     return dict(values)

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 LEVEL = 0.95
 """The share of such intervals that hold the true mean."""
@@ -31,6 +32,7 @@ def t_probability(t: float, degrees: int) -> float:
     return 2 / math.pi * (angle + total) if odd else total
 
 
+@cache
 def t_quantile(degrees: int, level: float = LEVEL) -> float:
     """The t with P(|X| ≤ t) = ``level``, by bisection of its angle: 12.706, 4.303, 3.182, … at 95 %."""
     low = 0.0

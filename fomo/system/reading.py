@@ -10,6 +10,8 @@ import math
 import re
 import stat
 from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ MAX_BYTES = 16 * 2**20
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 100
 MAX_DIGITS = 100
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")
 
 
 class Unreadable(ValueError):
@@ -34,17 +36,30 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         FomoError: it is none, cannot be read, or is larger than ``max_bytes``.
     """
+    check_file(path, max_bytes)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FomoError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def check_file(path: Path, max_bytes: int) -> int:
+    """The size of a regular file in bytes.
+
+    Raises:
+        FomoError: it is none, cannot be looked at, or is larger than ``max_bytes``.
+    """
     try:
         about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise FomoError(f"{path}: cannot be read: it is not a file.")
-        if about.st_size > max_bytes:
-            raise FomoError(f"{path}: {about.st_size:,} bytes, allowed are {max_bytes:,}.")
-        return path.read_bytes()
     except OSError as error:
         raise FomoError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:  # a null byte in a name
         raise FomoError(f"{str(path)!a}: cannot be read ({error}).") from None
+    if not stat.S_ISREG(about.st_mode):
+        raise FomoError(f"{path}: cannot be read: it is not a file.")
+    if about.st_size > max_bytes:
+        raise FomoError(f"{path}: {about.st_size:,} bytes, allowed are {max_bytes:,}.")
+    return about.st_size
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
@@ -139,36 +154,6 @@ def _check_depth(value: Any) -> None:
     raise Unreadable(f"nested more than {MAX_DEPTH} deep")
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML: no aliases, no key twice, no numbers that take long to read."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """A node as yaml composes it; aliases and deep nesting are refused."""
-        if self.check_event(yaml.AliasEvent):
-            raise Unreadable("an alias (*name): write the value out")
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping as yaml constructs it; a key that stands twice is refused, where the last one would win."""
-        keys = [key.value for key, _ in node.value]
-        if len({str(key) for key in keys}) < len(keys):
-            raise Unreadable("a key stands twice")
-        return super().construct_mapping(node, deep)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """A scalar as yaml constructs it; long numbers are refused."""
-        if node.tag.endswith((":int", ":float")) and len(str(node.value)) > MAX_DIGITS:
-            raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
-        return super().construct_scalar(node)
-
-
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file: what :func:`read_json` could return as well, or NaN and infinities.
 
@@ -177,23 +162,89 @@ def read_yaml(path: Path) -> Any:
     """
     data = read_bytes(path, MAX_YAML_BYTES)
     try:
-        value = yaml.load(data.decode("utf-8-sig"), _Loader)
-        return parse_json(json.dumps(_plain(value), ensure_ascii=False).encode(), finite=False)
+        text = data.decode("utf-8-sig")
+        value = _Builder(yaml.parse(text, PARSER)).document()
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:
         # The constructors of dates and the like raise what they please.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FomoError(f"{path}: not YAML of plain values: {reason[:300]}") from None
 
 
-def _plain(value: Any) -> Any:
-    """``value``, if it is made of what JSON has."""
-    if isinstance(value, dict):
-        for key in value:
+PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""What makes events of text: libyaml, which is several times as fast, or Python where PyYAML came without it."""
+LONGEST_KEPT = 100
+"""Characters of a scalar that is kept for the next file, which is likely to hold it too."""
+
+
+class _Builder:
+    """Makes the value of YAML's events, one after the other, and refuses what has no place the moment it comes."""
+
+    def __init__(self, events: Iterator[yaml.Event]) -> None:
+        self._events = events
+
+    def document(self) -> Any:
+        """The value of the only document; ``None`` where there is none."""
+        next(self._events)
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        value = self._value(next(self._events), 0)
+        next(self._events)
+        if not isinstance(next(self._events), yaml.StreamEndEvent):
+            raise Unreadable("more than one document")
+        return value
+
+    def _value(self, event: yaml.Event, depth: int) -> Any:
+        if isinstance(event, yaml.ScalarEvent):
+            known = _known_scalar if len(event.value) <= LONGEST_KEPT else _scalar
+            return known(event.value, event.tag, event.implicit)
+        if not isinstance(event, yaml.CollectionStartEvent):
+            raise Unreadable("an alias (*name): write the value out")
+        if depth >= MAX_DEPTH:
+            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+        is_map = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in (None, "!", f"{CORE}map" if is_map else f"{CORE}seq"):
+            raise Unreadable(f"a value of type {event.tag}")
+        return self._map(depth + 1) if is_map else self._list(depth + 1)
+
+    def _list(self, depth: int) -> list[Any]:
+        values = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            values.append(self._value(event, depth))
+        return values
+
+    def _map(self, depth: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._value(event, depth)
             if not isinstance(key, str):
                 raise Unreadable(f"the key {key!a} is no string")
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
+            if key in values:
+                raise Unreadable(f"the key {key[:60]!a} stands twice")
+            values[key] = self._value(next(self._events), depth)
+        return values
+
+
+CORE = "tag:yaml.org,2002:"
+_RESOLVER = yaml.resolver.Resolver()
+
+
+def _scalar(text: str, tag: str | None, implicit: tuple[bool, bool]) -> Any:
+    """The value of a scalar by YAML 1.1, as PyYAML has it."""
+    if tag in (None, "!"):
+        tag = _RESOLVER.resolve(yaml.ScalarNode, text, implicit)
+    if tag == f"{CORE}str":
+        return text
+    if tag in (f"{CORE}int", f"{CORE}float") and len(text) > MAX_DIGITS:
+        raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
+    value = yaml.constructor.SafeConstructor().construct_object(yaml.ScalarNode(tag, text))
+    if type(value) is int and abs(value) >= 10**MAX_DIGITS:
+        raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise Unreadable(f"a value of type {type(value).__name__}")
+
+
+_known_scalar = lru_cache(4096)(_scalar)

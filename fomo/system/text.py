@@ -19,6 +19,15 @@ def _spelled(character: str) -> str:
     return character if shows else character.encode("unicode_escape").decode()
 
 
+def in_page(text: object) -> str:
+    """``text`` for a page, on one line: control characters and halves of surrogate pairs are spelled out.
+
+    Characters of format stay, as emoji have them: each name of a page stands in an element that holds its direction.
+    """
+    line = " ".join(str(text).split())
+    return "".join(each if unicodedata.category(each) not in ("Cc", "Cs") else _spelled(each) for each in line)
+
+
 def escape(text: object) -> str:
     """``text`` for a table or markup of rich: shown as it is, and without effect on the terminal."""
     return markup.escape(printable(text))

@@ -90,7 +90,8 @@ def run_folder(
     config["stream"] = {} if stream_seed is None else {"seed": stream_seed}
     put(folder / "config.yaml", yaml.safe_dump(config))
     written = put(folder / "scores.json", json.dumps(scores_content(*evaluations, **scores)))
-    put(folder / "stream.json", json.dumps({"tasks": [["new_a+++x"], ["new_b+++y"]]}))
+    tasks = [["new_a+++x"], ["new_b+++y"]][: scores.get("num_tasks", 2)]
+    put(folder / "stream.json", json.dumps({"tasks": tasks}))
     ledger = put(folder / "ledger.json", json.dumps(ledger_content(spent)))
     hashes = {f"{file.stem}_sha256": hashlib.sha256(file.read_bytes()).hexdigest() for file in (written, ledger)}
     put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 1.0, **hashes}))

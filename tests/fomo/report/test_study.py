@@ -13,8 +13,9 @@ from fomo.config.compose import builtin_groups, compose, label
 from fomo.config.schema import resolve
 from fomo.config.sweeping import Study, study, sweep
 from fomo.errors import FomoError
+from fomo.report.families import FAMILIES, family
 from fomo.report.leaderboard import leaderboard
-from fomo.report.plane import FAMILIES, family, plane
+from fomo.report.plane import plane
 from fomo.report.study import page, write_study
 from fomo.report.tuning import write_tuning
 from fomo.results.statistics import sampling_error
@@ -139,7 +140,7 @@ def test_runs_of_two_tracks_stand_in_two_tables_and_panels(tmp_path: Path) -> No
     assert text.count("\n## ") == 2 and len(rows(text)) == 2
     with (
         Image.open(table.with_suffix(".png")) as both,
-        Image.open(io.BytesIO(plane(leaderboard([short]).entries))) as one,
+        Image.open(io.BytesIO(plane(leaderboard([short])))) as one,
     ):
         assert both.width == one.width and both.height == 2 * one.height
 
