@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tarfile import TarInfo
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from fomo.data.card import PLAIN, DatasetCard
+from fomo.data.card import PLAIN, SHOWN, DatasetCard
 from fomo.data.importing.folder import folder_source
 from fomo.data.importing.job import LEFT_OUT_FILE, bring_in
 from fomo.data.importing.reference import MISSING, UNNAMED, reference_source
 from fomo.data.importing.reference_info import read_info
+from fomo.data.inspect.remarks import remarks
 from fomo.data.shards import ShardSamples, open_dataset
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, error_of, picture, put, status
@@ -123,6 +125,17 @@ def test_images_are_read_as_the_reference_reads_them_and_those_of_a_users_folder
         pixels = pixels_by_file(tmp_path / "out" / name)
         assert all(pixels[Path(path).name] == expected(data) for path, data in files.items())
         assert status("data", "verify", str(tmp_path / "out" / name), "--workers", "1") == 0
+
+
+def test_an_import_from_before_images_were_read_so_is_remarked_on(root: Path, info: Path, tmp_path: Path) -> None:
+    imported(root, info, tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out" / "PETS")
+    earlier = replace(dataset, card=replace(dataset.card, decoding=SHOWN))
+    for kind in ("classification", "retrieval"):
+        now, before = (remarks(replace(each, card=replace(each.card, kind=kind))) for each in (dataset, earlier))
+        assert [each for each in before if each not in now] == [
+            "images are turned upright and laid on white, which the reference does not: import the dataset anew"
+        ]
 
 
 def test_a_tar_gives_the_same_bytes_as_a_folder(root: Path, info: Path, tmp_path: Path) -> None:
