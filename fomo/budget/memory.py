@@ -3,7 +3,8 @@
 Mixed precision is that of CUDA: CPU autocast, with the one operation on which the two policies differ for a CLIP
 model, layer normalisation, taken in fp32. Workspaces inside kernels, the CUDA context and the allocator's cache are
 not seen. The published rows (Roth et al. 2024, ViT-B/16) are the driver's view, and no constant or factor leads from
-one to the other: docs/budget.md lists by how much the ratios to full fine-tuning differ, most for a locked image tower.
+one to the other: docs/budget.md lists by how much the ratios to full fine-tuning differ, most for a locked image tower,
+and what of it kernels of attention that keep scores would explain.
 """
 
 import copy

@@ -69,6 +69,7 @@ def _of_card(card: DatasetCard) -> dict[str, Any]:
         "metric": card.metric,
         "num_classes": len(card.classes),
         "num_samples": dict(card.num_samples),
+        "decoding": card.decoding,
     }
 
 

@@ -32,6 +32,13 @@ EXPECTED = {
 }
 """A shape in words."""
 ROLES = ("adaptation", "retention", "pool", "unassigned")
+SHOWN = "shown"
+PLAIN = "plain"
+DECODINGS = {
+    SHOWN: "upright as EXIF has it, transparency laid on white, more than 8 bits a pixel brought to 8",
+    PLAIN: "Pillow's convert('RGB') and nothing else, as the public reference reads its datasets",
+}
+"""How image files become RGB; cards from before there was a choice mean the first."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class DatasetCard:
     """The kinds of captions that some sample has."""
     hashes: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of every file, by name."""
+    decoding: str = SHOWN
+    """One of :data:`DECODINGS`."""
 
     def __post_init__(self) -> None:
         self._require(bool(self.name) and self.name.isprintable() and "+++" not in self.name, "name", self.name)
@@ -72,6 +81,7 @@ class DatasetCard:
         self._require(plain, "name (no slash, no space, no dot at the start)", self.name)
         self._require(self.kind in KINDS, f"kind (allowed: {', '.join(KINDS)})", self.kind)
         self._require(self.role in ROLES, f"role (allowed: {', '.join(ROLES)})", self.role)
+        self._require(self.decoding in DECODINGS, f"decoding (allowed: {', '.join(DECODINGS)})", self.decoding)
         twice = [name for name, count in Counter(self.classes).items() if count > 1]
         has_task = self.kind == "classification"
         self._require(bool(self.classes or not has_task) and not twice, "classes (distinct, not empty)", str(twice))
@@ -110,8 +120,9 @@ class DatasetCard:
         return numbered[1] if numbered and primer == f"{before}{numbered[1]}{after}" else name
 
     def to_json(self) -> dict[str, Any]:
-        """The card as plain values, with the name of the schema."""
-        return {"schema": SCHEMA} | json.loads(json.dumps(asdict(self)))
+        """The card as plain values, with the name of the schema; the usual ``decoding`` goes without saying."""
+        values = {"schema": SCHEMA} | json.loads(json.dumps(asdict(self)))
+        return {key: value for key, value in values.items() if (key, value) != ("decoding", SHOWN)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], origin: str) -> "DatasetCard":

@@ -8,6 +8,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
+from fomo.data.card import PLAIN, SHOWN
 from fomo.data.depth import UnknownRange, check_halved, check_signed, has_16_bits, is_deep, to_grey
 from fomo.data.metadata import Bare, without_metadata
 
@@ -36,18 +37,20 @@ class Decoded(NamedTuple):
     content: str
 
 
-def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The image as RGB, upright, transparency laid on white. Damage to anything but its pixels is passed over.
+def decode(data: bytes | IO[bytes], max_pixels: int = MAX_PIXELS, decoding: str = SHOWN) -> Image.Image:
+    """The image as RGB, as ``decoding``, one of :data:`fomo.data.card.DECODINGS`, has it.
+
+    As it is shown, it is upright and its transparency laid on white; damage to anything but its pixels is passed over.
 
     Raises:
-        BadImage: empty, broken, of another format, of unknown range (:mod:`fomo.data.depth`), or of more than
-            ``max_pixels`` (a decompression bomb).
+        BadImage: empty, broken, of another format, of unknown range (:mod:`fomo.data.depth`; never where it is read
+            plainly), or of more than ``max_pixels`` (a decompression bomb).
     """
-    return decode_fully(data if isinstance(data, bytes) else data.read(), max_pixels).image
+    return decode_fully(data if isinstance(data, bytes) else data.read(), max_pixels, decoding).image
 
 
-def decode_fully(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """What :func:`decode` returns, and a SHA-256 of the values in the file where they have more than 8 bits.
+def decode_fully(data: bytes, max_pixels: int = MAX_PIXELS, decoding: str = SHOWN) -> Decoded:
+    """What :func:`decode` returns, and a SHA-256 of what is in the file where that is not all shown in 8 bits.
 
     Raises:
         BadImage: as :func:`decode`.
@@ -56,7 +59,7 @@ def decode_fully(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
         # Pillow warns of large headers; the limit below is ours and comes before any pixel is read.
         warnings.simplefilter("ignore")
         try:
-            return _decoded(without_metadata(data), max_pixels)
+            return _plain(data, max_pixels) if decoding == PLAIN else _shown(without_metadata(data), max_pixels)
         except Image.DecompressionBombError:
             raise BadImage("too many pixels") from None
         except UnknownRange:
@@ -67,7 +70,14 @@ def decode_fully(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
             raise BadImage("broken") from error
 
 
-def _decoded(bare: Bare, max_pixels: int) -> Decoded:
+def _plain(data: bytes, max_pixels: int) -> Decoded:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(image.size, max_pixels)
+    image.load()
+    return Decoded(_converted(image), "")
+
+
+def _shown(bare: Bare, max_pixels: int) -> Decoded:
     image = Image.open(io.BytesIO(bare.data), formats=FORMATS)
     _check_size(image.size, max_pixels)
     halved = has_16_bits(image)
@@ -108,10 +118,14 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
-        # convert() would copy what is RGB already, at a twentieth of the cost of decoding it.
-        return image if image.mode == "RGB" else image.convert("RGB")
+        return _converted(image)
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    """``image.convert("RGB")``, which would copy what is RGB already, at a twentieth of the cost of decoding it."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def random_crop(

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fomo.data.card import DatasetCard, read_card
+from fomo.data.card import SHOWN, DatasetCard, read_card
 from fomo.data.images import BadImage, decode
 from fomo.data.samples import Dataset
 from fomo.data.shard_index import MEND, ShardRow, read_index
@@ -47,15 +47,17 @@ class ShardSamples:
       fetches both, and whoever trains on an image asks for its captions next.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, decoding: str = SHOWN) -> None:
         self.folder = folder
         self.name = name
+        self.decoding = decoding
+        """How images become RGB, as the dataset's card has it."""
         self._descriptors: dict[int, int] = {}
         self._json_of: int | None = None
         self._json = b""
 
-    def __reduce__(self) -> tuple[type["ShardSamples"], tuple[Path, str]]:
-        return ShardSamples, (self.folder, self.name)
+    def __reduce__(self) -> tuple[type["ShardSamples"], tuple[Path, str, str]]:
+        return ShardSamples, (self.folder, self.name, self.decoding)
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
@@ -85,7 +87,7 @@ class ShardSamples:
             FomoError: it cannot be read, or is damaged.
         """
         try:
-            return decode(self._image_file(index))
+            return decode(self._image_file(index), decoding=self.decoding)
         except BadImage as error:
             raise FomoError(f"{self._where(index)} cannot be used ({error}); {MEND}") from error
 
@@ -221,7 +223,7 @@ def open_dataset(folder: Path) -> Dataset:
 
 def _split(card: DatasetCard, folder: Path, name: str) -> ShardSamples:
     """A split whose index fits the card; any other is refused here, before a sample is asked for that is not there."""
-    samples = ShardSamples(folder, name)
+    samples = ShardSamples(folder, name, card.decoding)
     if len(samples) != card.num_samples[name] or max(samples.targets, default=-1) >= len(card.classes):
         raise FomoError(
             f"{folder}: index-{name}.npz is not that of dataset.json. `fomo data verify {folder}` says what is wrong."

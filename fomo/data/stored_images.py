@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from fomo.data.card import SHOWN
 from fomo.data.images import BadImage, decode_fully, format_if_still
 from fomo.data.sources import Unusable
 
@@ -36,10 +37,14 @@ def pixel_digest(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
-def read_image(data: bytes, size: int | None = None, digest: str | None = None) -> StoredImage:
+def read_image(data: bytes, size: int | None = None, digest: str | None = None, decoding: str = SHOWN) -> StoredImage:
     """Decode, hash, and encode anew where the shorter side is above ``size`` or the format is not one of the shards'.
 
-    Where the ``digest`` is known and nothing is to be changed, nothing is decoded.
+    Args:
+        data: the image file.
+        size: the shorter side in pixels that larger images are shrunk to; ``None`` keeps them.
+        digest: of its pixels where it is known: if nothing is to be changed, nothing is decoded.
+        decoding: one of :data:`fomo.data.card.DECODINGS`, how the stored file will be read too.
 
     Raises:
         Unusable: it is broken, empty, or of too many pixels.
@@ -48,7 +53,7 @@ def read_image(data: bytes, size: int | None = None, digest: str | None = None) 
     if digest is not None and size is None and kind in KEPT:
         return StoredImage(digest, KEPT[kind], data)
     try:
-        image, content = decode_fully(data)
+        image, content = decode_fully(data, decoding=decoding)
     except BadImage as error:
         raise Unusable(f"{error} image" if str(error) in ("broken", "empty") else str(error)) from None
     shown = _shrunk(image, size) if size is not None and min(image.size) > size else image

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fomo.data.card import SHOWN
 from fomo.data.joined import Joined
 from fomo.data.samples import ArraySamples, Dataset, Samples
 from fomo.data.sequential import Shards
@@ -75,9 +76,11 @@ def _arrays_sha256(samples: ArraySamples) -> str:
 
 @samples_sha256.register
 def _shards_sha256(samples: ShardSamples) -> str:
-    """The index, place and size of every image and JSON, and the shards that it points into."""
+    """The index, place and size of every image and JSON, the shards that it points into, and how images are read."""
     shards = [shard_path(samples.folder, samples.name, int(shard)) for shard in np.unique(samples.column("shard"))]
-    return json_digest([_of_arrays(*(samples.column(column) for column in COLUMNS)), files_sha256(shards)])
+    decoding = [] if samples.decoding == SHOWN else [samples.decoding]  # without it, as before there was a choice
+    columns = (samples.column(column) for column in COLUMNS)
+    return json_digest([_of_arrays(*columns), files_sha256(shards), *decoding])
 
 
 @samples_sha256.register

@@ -9,13 +9,15 @@
   and d [blocks, r] at zero, as in the code of Roth et al.; in the paper it is the other way round.
 
 What differs: the product is added to the weight, not to the activations (equal without dropout), so that an update is
-a parametrization; DoRA leaves a row of zeros at zero where the papers' formula divides 0 by 0.
+a parametrization; DoRA leaves a row of zeros at zero where the papers' formula divides 0 by 0. B A is multiplied again
+in DoRA's backward pass: as often as in the code of Roth et al., which does so twice in the forward pass.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from methods.lora.matrices import Matrix
 
@@ -61,7 +63,12 @@ class LowRank(Update):
 
     def adapted(self, weight: Tensor) -> Tensor:
         """``W + scale · B A`` [blocks·m, n]."""
-        return weight + self.scale * torch.bmm(self.B, self.A).view_as(weight)
+        return low_rank(weight, self.A, self.B, self.scale)
+
+
+def low_rank(weight: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
+    """``weight + scale · B A`` [blocks·m, n], A [blocks, r, n], B [blocks, m, r]."""
+    return weight + scale * torch.bmm(B, A).view_as(weight)
 
 
 class Decomposed(LowRank):
@@ -79,10 +86,21 @@ class Decomposed(LowRank):
         self.magnitude = nn.Parameter(torch.linalg.vector_norm(matrix.stacked, dim=1))
 
     def adapted(self, weight: Tensor) -> Tensor:
-        """``magnitude · V / ‖V‖`` [blocks·m, n], V being LoRA's weight."""
-        direction = super().adapted(weight)
-        norm = torch.linalg.vector_norm(direction.detach(), dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
-        return (self.magnitude / norm)[:, None] * direction
+        """``magnitude · V / ‖V‖`` [blocks·m, n], V being LoRA's weight.
+
+        The magnitude's gradient needs V: it is computed again in the backward pass, or V of every weight would be held
+        through the step.
+        """
+        given = (weight, self.A, self.B, self.magnitude, self.scale)
+        result: Tensor = checkpoint(decomposed, *given, use_reentrant=False, preserve_rng_state=False)
+        return result
+
+
+def decomposed(weight: Tensor, A: Tensor, B: Tensor, magnitude: Tensor, scale: float) -> Tensor:
+    """``magnitude · V / ‖V‖`` [blocks·m, n], V being :func:`low_rank`'s weight and ‖V‖ [blocks·m] a constant."""
+    direction = low_rank(weight, A, B, scale)
+    norm = torch.linalg.vector_norm(direction.detach(), dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
+    return (magnitude / norm)[:, None] * direction
 
 
 class Shared(Update):

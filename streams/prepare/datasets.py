@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo import rng
-from fomo.data.card import DatasetCard, distinct
+from fomo.data.card import PLAIN, DatasetCard, distinct
 from fomo.data.importing.entries import ArrayEntry, FileEntry
 from fomo.data.importing.found_image import examine
 from fomo.data.importing.job import (
@@ -71,7 +71,8 @@ def prepared(recipe: DatasetRecipe, declaration: Declaration, root: Path, size: 
     def seeded(run: Run, folder: Path, tick: Tick) -> ImportPlan:
         files = sorted(recipe.items(parts[""]))
         paths = (Path(file) for file, _ in files)
-        digests = resumed(examine, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
+        look = partial(examine, decoding=card.decoding)
+        digests = resumed(look, batched(paths, CHUNK), run, folder / NOTES / "examined", tick)
         return _seeded(card, files, list(chain.from_iterable(digests)), root)
 
     if recipe.splits:
@@ -135,7 +136,7 @@ def _card(recipe: DatasetRecipe, declaration: Declaration, classes: tuple[str, .
         parts = (f"{split} ({', '.join(f'{k}={v}' for k, v in its.items())})" for split, its in recipe.splits.items())
         rule = f"the dataset's own splits, as torchvision has them: {', '.join(parts)}"
     source = "; ".join(part for part in (f"torchvision {recipe.reader.__name__}", files, rule, recipe.note) if part)
-    card = DatasetCard(recipe.name, classes, recipe.templates, {}, source=source)
+    card = DatasetCard(recipe.name, classes, recipe.templates, {}, source=source, decoding=PLAIN)
     return replace(declaration.describe(card), role=card.role)
 
 

@@ -9,13 +9,14 @@ import peft
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 import fomo
 from fomo.model import weights
 from methods.lora import DoRA, LoRA, VeRA
 from methods.lora.matrices import Matrix, matrices
-from methods.lora.updates import Decomposed, LowRank, Shared, shared_pair
+from methods.lora.updates import Decomposed, LowRank, Shared, decomposed, shared_pair
 from tests import tiny
 from tests.fomo.budget import settings
 
@@ -132,6 +133,41 @@ def test_outputs_gradients_and_merged_weights_are_those_of_peft(kind: str) -> No
         assert ours.grad is not None and ours.grad.abs().sum() > 0
         torch.testing.assert_close(ours.grad.flatten(), theirs.grad.flatten(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(linear.weight, model.merge_and_unload()[0].weight, rtol=1e-4, atol=1e-5)
+
+
+def gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """The first gradients of a sum of squares, and those of their squares."""
+    first = torch.autograd.grad(out.float().square().sum(), inputs, create_graph=True)
+    second = torch.autograd.grad(sum(each.square().sum() for each in first), inputs)  # type: ignore[arg-type]
+    return [*first, *second]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_dora_computes_again_is_what_it_was_to_the_bit(mixed: bool) -> None:
+    """In mixed precision too, and with parameters that are no longer there when gradients are taken."""
+    weight = torch.randn(12, 5)
+    update = Decomposed(matrix_of(weight, 3), 2, 0.5, drawn())
+    given = {name: torch.randn_like(value).requires_grad_() for name, value in update.named_parameters()}
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        kept = decomposed(weight, given["A"], given["B"], given["magnitude"], 0.5)
+        again = functional_call(update, given, (weight,))
+    assert torch.equal(kept, again)
+    pairs = zip(gradients(kept, [*given.values()]), gradients(again, [*given.values()]), strict=True)
+    assert all(one.abs().sum() > 0 and torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_adapted_weight_is_held_for_the_gradients_of_its_parts(kind: str) -> None:
+    """Beside W itself, which is a parameter; the layer that uses the adapted weight holds it for its input's."""
+    weight = torch.randn(6, 5)
+    matrix = matrix_of(weight)
+    pair = shared_pair(2, 6, 5, drawn())
+    updates = {"lora": LowRank(matrix, 2, 0.5, drawn()), "dora": Decomposed(matrix, 2, 0.5, drawn())}
+    update = updates.get(kind) or Shared(matrix, *pair, 0.1, 0.0)
+    held: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: held.append(tensor) or tensor, lambda tensor: tensor):
+        update(weight)
+    assert all(tensor.shape != weight.shape or tensor.data_ptr() == weight.data_ptr() for tensor in held)
 
 
 def test_a_row_of_zeros_stays_a_number_in_dora() -> None:

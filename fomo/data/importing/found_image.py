@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fomo.data.card import SHOWN
 from fomo.data.importing.captions import captions_of, pair_captions
 from fomo.data.importing.job import RawSample
 from fomo.data.sources import Location, Unusable
@@ -77,14 +78,14 @@ def look(images: list[FoundImage]) -> list[list[str]]:
     ]
 
 
-def examine(paths: list[Path]) -> list[list[str]]:
+def examine(paths: list[Path], decoding: str = SHOWN) -> list[list[str]]:
     """Of each image the digests of its pixels and of its content and nothing, or nothing and why it cannot be used."""
-    return [_examine(path) for path in paths]
+    return [_examine(path, decoding) for path in paths]
 
 
-def _examine(path: Path) -> list[str]:
+def _examine(path: Path, decoding: str) -> list[str]:
     try:
-        image = read_image(Location(path).read())
+        image = read_image(Location(path).read(), decoding=decoding)
     except Unusable as reason:
         return ["", "", str(reason)]
     return [image.digest, image.content, ""]

@@ -177,8 +177,9 @@ def scratch_folder(out: Path, source: ImportSource) -> Iterator[Path]:
 def _write_split(plan: ImportPlan, split: str, size: int | None, folder: Path, run: Run, tick: Tick) -> SplitWriter:
     writer = SplitWriter(folder, split)
     tick(writer.num_consumed)
+    read = partial(_read_chunk, size=size, decoding=plan.card.decoding)
     entries = islice(plan.entries[split](run) if split in plan.entries else (), writer.num_consumed, None)
-    for result in chain.from_iterable(run(partial(_read_chunk, size=size), batched(entries, CHUNK))):
+    for result in chain.from_iterable(run(read, batched(entries, CHUNK))):
         if isinstance(result, LeftOut):
             writer.leave_out(result)
         else:
@@ -189,15 +190,17 @@ def _write_split(plan: ImportPlan, split: str, size: int | None, folder: Path, r
     return writer
 
 
-def _read_chunk(entries: list[Listed], size: int | None) -> list[tuple[StoredImage, dict[str, Any]] | LeftOut]:
+def _read_chunk(
+    entries: list[Listed], size: int | None, decoding: str
+) -> list[tuple[StoredImage, dict[str, Any]] | LeftOut]:
     """In a worker: read, check and encode. A sample is its image and what is stored beside it."""
-    return [entry if isinstance(entry, LeftOut) else _read(entry, size) for entry in entries]
+    return [entry if isinstance(entry, LeftOut) else _read(entry, size, decoding) for entry in entries]
 
 
-def _read(entry: Entry, size: int | None) -> tuple[StoredImage, dict[str, Any]] | LeftOut:
+def _read(entry: Entry, size: int | None, decoding: str) -> tuple[StoredImage, dict[str, Any]] | LeftOut:
     try:
         raw = entry.read()
-        image = read_image(raw.data, size, raw.digest)
+        image = read_image(raw.data, size, raw.digest, decoding)
     except Unusable as reason:
         return LeftOut(entry.path, str(reason))
     about = {"class": raw.class_name, "captions": raw.captions, "path": entry.path, "pixels": image.digest}

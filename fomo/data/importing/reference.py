@@ -1,7 +1,8 @@
 """``fomo data import fomo-in-flux``: the data of the public reference, as its JSON files describe it.
 
 Images lie in ``ROOT/NAME/<relative path>``, or in ``ROOT/NAME.tar`` whose members start with ``NAME/``. The splits,
-class order and texts are the reference's own, and every sample is kept, duplicates too: scores are comparable only so.
+class order and texts are the reference's own, images are read as it reads them (``decoding``), and every sample is
+kept, duplicates too: scores are comparable only so.
 """
 
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from fomo.data.card import DatasetCard
+from fomo.data.card import PLAIN, DatasetCard
 from fomo.data.importing.job import ImportPlan, ImportSource, Listed, RawSample, check_size, fingerprint
 from fomo.data.importing.reference_info import Described, Info, read_info
 from fomo.data.sources import LeftOut, Location, is_inside, tar_members
@@ -84,6 +85,7 @@ def _plan(info: Info, named: set[str], found: dict[str, Location], left_out: lis
         kind=info.kind,
         source=SOURCE,
         primers=info.primers if classification else {},
+        decoding=PLAIN,
     )
     entries = {split: partial(_entries, samples, found, not classification) for split, samples in info.splits.items()}
     return ImportPlan(card, entries, [*left_out, *(LeftOut(path, UNNAMED) for path in unnamed)], info.counts)

@@ -131,7 +131,8 @@ def webdataset_source(
         if splits in (GIVEN, IGNORE):
             return ImportPlan(card, by_split, counts=shards.counts)
         whole = [each for entries in by_split.values() for each in entries(run)]
-        looks = chain.from_iterable(resumed(_look, batched(whole, CHUNK), run, folder / NOTES / "examined", tick))
+        look = partial(_look, decoding=card.decoding)
+        looks = chain.from_iterable(resumed(look, batched(whole, CHUNK), run, folder / NOTES / "examined", tick))
         card = replace(card, source=f"{root.resolve().name}; split made here: {splits}")
         return ImportPlan(card, _split_anew(whole, list(map(tuple, looks)), splits), counts=shards.counts)
 
@@ -174,15 +175,15 @@ def _scan_with_splits(path: Path, layout: Layout) -> list[tuple[Listed, str]]:
     return [(each, said_split(row_in(where))) for each, where in zip(found, about, strict=True)]
 
 
-def _look(entries: list[Listed]) -> list[list[str | None]]:
+def _look(entries: list[Listed], decoding: str) -> list[list[str | None]]:
     """In a worker: class and digest of each sample; of one that cannot be used, which reading it says, neither."""
-    return [[None, ""] if isinstance(each, LeftOut) else _class_and_digest(each) for each in entries]
+    return [[None, ""] if isinstance(each, LeftOut) else _class_and_digest(each, decoding) for each in entries]
 
 
-def _class_and_digest(entry: Entry) -> list[str | None]:
+def _class_and_digest(entry: Entry, decoding: str) -> list[str | None]:
     try:
         raw = entry.read()
-        return [raw.class_name, read_image(raw.data).digest]
+        return [raw.class_name, read_image(raw.data, decoding=decoding).digest]
     except Unusable:
         return [None, ""]
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fomo.data.card import SPLITS, DatasetCard
+from fomo.data.card import PLAIN, SPLITS, DatasetCard
+from fomo.data.importing.reference import SOURCE
 from fomo.data.samples import Dataset
 from fomo.data.shards import ShardSamples
 
@@ -17,15 +18,16 @@ IDENTIFIER = re.compile(r"[a-z]{0,2}\d+|(class|label|category|id)[ _-]?\d+", re.
 
 
 def remarks(dataset: Dataset, learned: bool = True) -> list[str]:
-    """Sentences on a classification dataset, for people; none where all is as usual.
+    """Sentences on a dataset, for people; none where all is as usual. Most are on classification.
 
     ``learned``: it is to be trained on too, not only scored.
     """
     card = dataset.card
     if card.kind != "classification":
-        return []
+        return [*_of_decoding(card)]
     counts = {split: _per_class(dataset, split) for split in SPLITS}
-    return [*_of_splits(card, learned), *_of_classes(card, counts, learned), *_of_images(dataset)]
+    found = (_of_splits(card, learned), _of_classes(card, counts, learned), _of_images(dataset), _of_decoding(card))
+    return [each for part in found for each in part]
 
 
 def _per_class(dataset: Dataset, split: str) -> np.ndarray:
@@ -73,6 +75,12 @@ def _of_images(dataset: Dataset) -> Iterator[str]:
         num_known = int(np.isin(shards["test"].digests, shards["train"].digests).sum())
         if num_known:
             yield f"test images that are trained on, pixel for pixel: {num_known}"
+
+
+def _of_decoding(card: DatasetCard) -> Iterator[str]:
+    """Cards that an earlier version wrote say nothing of how images are read."""
+    if card.source == SOURCE and card.decoding != PLAIN:
+        yield "images are turned upright and laid on white, which the reference does not: import the dataset anew"
 
 
 def _named(names: list[str]) -> str:

@@ -43,12 +43,12 @@ class SplitCheck:
     @property
     def samples(self) -> ShardSamples:
         """The split, opened once per process."""
-        return _opened(self.folder, self.split)
+        return _opened(self.folder, self.split, self.card.decoding)
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, split: str) -> ShardSamples:
-    return ShardSamples(folder, split)
+def _opened(folder: Path, split: str, decoding: str) -> ShardSamples:
+    return ShardSamples(folder, split, decoding)
 
 
 def verify(folder: Path, run: Run, decode: bool = True, tick: Tick = lambda number: None) -> Iterator[Problem]:

@@ -76,12 +76,14 @@ def test_a_locked_text_tower_is_passed_once() -> None:
 def test_adapters_need_the_gradients_of_the_weights_they_are_added_to(method: str, rank: int) -> None:
     """In-projection and the MLP's last map: 6 + 8 of 24. B·A is [3d, r]·[r, d] and [d, r]·[r, 4d], three times.
 
+    DoRA's is computed again in the backward pass, so four times; the reference computes it twice in the forward pass.
+
     The first layer's in-projection passes no gradient on, since nothing before it is trained.
     """
     total = patches() + 3 * SIMILARITIES
     for width, layers, tokens in (IMAGE, TEXT):
         total += tower((width, layers, tokens), linear=24 + 24 + 14, attention=14, projection=2)
-        total += layers * 3 * 14 * rank * width**2 - 6 * BATCH * tokens * width**2
+        total += layers * (4 if method == "dora" else 3) * 14 * rank * width**2 - 6 * BATCH * tokens * width**2
     assert counted(step(f"method={method}", f"trainable.rank={rank}")) == total
 
 

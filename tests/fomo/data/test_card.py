@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fomo.data.card import DatasetCard, distinct, read_card
+from fomo.data.card import PLAIN, SHOWN, DatasetCard, distinct, read_card
 from fomo.errors import FomoError
 from tests.fomo.helpers import put
 
@@ -29,6 +29,15 @@ def test_a_card_comes_back_from_its_file(tmp_path: Path) -> None:
     path = put(tmp_path / "dataset.json", json.dumps(card.to_json()))
     assert read_card(path) == card
     assert card.to_json()["schema"] == "fomo.dataset/1"
+
+
+def test_a_card_from_before_images_could_be_read_plainly_means_as_they_are_shown(tmp_path: Path) -> None:
+    assert "decoding" not in stored() and DatasetCard.from_json(stored(), "here").decoding == SHOWN
+    plain = DatasetCard(**GOOD, decoding=PLAIN)
+    path = put(tmp_path / "dataset.json", json.dumps(plain.to_json()))
+    assert read_card(path) == plain
+    with pytest.raises(FomoError, match=r"bad decoding \(allowed: shown, plain\): 'upright'"):
+        DatasetCard.from_json(stored(decoding="upright"), "here")
 
 
 def test_what_is_not_known_is_empty() -> None:

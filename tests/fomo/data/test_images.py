@@ -11,10 +11,55 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fomo import rng
+from fomo.data.card import PLAIN
 from fomo.data.images import BadImage, crop_box, decode, random_crop
 from tests.fomo.helpers import encoded, picture
 
 RATIO = (3 / 4, 4 / 3)
+
+
+def with_orientation(image: Image.Image, kind: str, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, kind, exif=exif)
+
+
+def transparent(mode: str) -> Image.Image:
+    """A picture whose transparency goes from none to all, from left to right."""
+    image = picture(5).convert(mode)
+    image.putalpha(Image.fromarray(np.tile(np.linspace(255, 0, 8).astype(np.uint8), (6, 1))))
+    return image
+
+
+PALETTE = picture(6).quantize(16)
+DEEP = np.arange(0, 65_536, 1366, dtype=np.uint16).reshape(6, 8)
+FILES = {
+    "a picture": encoded(picture(0), "JPEG"),
+    "rotated by EXIF": with_orientation(picture(1), "JPEG", 6),
+    "mirrored by EXIF in PNG": with_orientation(picture(1), "PNG", 2),
+    "rotated in TIFF": with_orientation(picture(1), "TIFF", 6),
+    "RGBA": encoded(transparent("RGB")),
+    "RGBA in WebP": encoded(transparent("RGB"), "WEBP", lossless=True),
+    "grey with transparency": encoded(transparent("L")),
+    "a palette": encoded(PALETTE),
+    "a palette with a transparent entry": encoded(PALETTE, transparency=3),
+    "a palette with transparent entries": encoded(PALETTE, transparency=bytes(range(0, 255, 17))),
+    "a palette in GIF": encoded(PALETTE, "GIF", transparency=3),
+    "a transparent color": encoded(picture(7), transparency=tuple(picture(7).getpixel((2, 2)))),  # type: ignore[arg-type]
+    "CMYK": encoded(picture(8).convert("CMYK"), "JPEG"),
+    "CMYK in TIFF": encoded(picture(8).convert("CMYK"), "TIFF"),
+    "grey": encoded(picture(9).convert("L"), "JPEG"),
+    "black and white": encoded(picture(9).convert("1")),
+    "16 bits of grey": encoded(Image.fromarray(DEEP)),
+    "12 bits in 16": encoded(Image.fromarray(DEEP // 16)),
+    "16 bits of grey in TIFF": encoded(Image.fromarray(DEEP), "TIFF"),
+    "floats": encoded(Image.fromarray(DEEP.astype(np.float32) / 65_535), "TIFF"),
+}
+DIFFERENT = (
+    *("rotated by EXIF", "mirrored by EXIF in PNG", "RGBA", "RGBA in WebP", "grey with transparency"),
+    *("a palette with a transparent entry", "a palette with transparent entries", "a palette in GIF"),
+    *("a transparent color", "16 bits of grey", "floats"),
+)
 
 
 def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
@@ -98,6 +143,26 @@ def test_exif_rotation_is_undone() -> None:
     shown = decode(encoded(image, "JPEG", exif=exif))
     assert shown.size == (16, 32)
     assert min(pixel(shown, 8, 4)) > 240 and max(pixel(shown, 8, 28)) < 15
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_read_plainly_is_pillows_conversion_to_the_bit(name: str) -> None:
+    plain = decode(FILES[name], decoding=PLAIN)
+    expected = Image.open(io.BytesIO(FILES[name])).convert("RGB")
+    assert (plain.mode, plain.size) == ("RGB", expected.size) and plain.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_is_shown_is_something_else_where_there_is_a_difference(name: str) -> None:
+    assert decode(FILES[name]).tobytes() != decode(FILES[name], decoding=PLAIN).tobytes()
+
+
+def test_plainly_too_no_image_of_too_many_pixels_and_none_that_is_broken_is_read() -> None:
+    with pytest.raises(BadImage, match="too many pixels"):
+        decode(png_of_size(30_000, 30_000), decoding=PLAIN)
+    with pytest.raises(BadImage, match="broken"):
+        decode(encoded(picture(0))[:60], decoding=PLAIN)
 
 
 def test_an_animation_shows_its_first_frame() -> None:

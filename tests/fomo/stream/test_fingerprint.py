@@ -71,6 +71,7 @@ OTHER: dict[str, Callable[[Path], object]] = {
     "a test picture": lambda root: another(root, "new", NEW | {"test": [("emu", 5)]}),
     "a held-out picture": lambda root: another(root, "old", {"test": [("red", 7), ("blue", 88)]}),
     "a template": lambda root: rewritten(root, "old", templates=("the color {}",)),
+    "how images are read": lambda root: rewritten(root, "old", decoding="plain"),
     "a primer": lambda root: rewritten(root, "new", primers={"owl": "an owl at night"}),
 }
 
@@ -118,6 +119,13 @@ def test_arrays_are_pixels_targets_and_captions(tmp_path: Path) -> None:
     assert len({samples_sha256(samples) for samples in all_four}) == 4
     assert len({samples_sha256(ArraySamples(samples.folder, limit=2)) for samples in all_four}) == 1
     assert samples_sha256(all_four[0]) == samples_sha256(arrays(tmp_path / "again"))
+
+
+def test_a_pool_that_is_read_otherwise_is_another_one(tmp_path: Path) -> None:
+    root = made(tmp_path / "a")
+    before = data_hash(root, pool=True)
+    rewritten(root, "captions", decoding="plain")
+    assert data_hash(root, pool=True) != before and data_hash(root) == data_hash(made(tmp_path / "b"))
 
 
 def test_joined_samples_are_their_parts_and_their_rows(tmp_path: Path) -> None:

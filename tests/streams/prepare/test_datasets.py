@@ -6,14 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from fomo.data.card import PLAIN
 from fomo.data.importing.job import bring_in
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
 from streams import catalogue
 from streams.prepare import RECIPES, prepared
 from streams.prepare.datasets import num_test
-from tests.fomo.helpers import encoded, picture, put
+from tests.fomo.helpers import encoded, picture, put, status
 from tests.streams.prepare.made import Fabricate, Online, files_of, make, written
 from tests.streams.prepare.originals import at, pack, red
 
@@ -85,6 +87,21 @@ def test_equal_images_never_stand_on_two_sides(online: Online, site: Path, root:
     pixels = [pair[1] for pairs in written(out / "eurosat_seeded").values() for pair in pairs]
     assert len(pixels) == len(set(pixels)) == 5 and card.counts["exact duplicate"] == 11
     assert card.counts["class without any image"] == 1, "the first of two equal images stays: a forest"
+
+
+@pytest.mark.parametrize("name", ["EuroSAT", "OXFORDPETS"])
+def test_images_are_read_as_the_reference_reads_them(name: str, fabricate: Fabricate, root: Path, out: Path) -> None:
+    recipe, _ = fabricate(name)
+    make(name, recipe, root, out / "warm up")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+        path.write_bytes(encoded(picture(number, (24, 16)), "JPEG", exif=exif))
+    assert make(name, recipe, root, out).decoding == PLAIN
+    expected = {Image.open(path).convert("RGB").tobytes() for path in root.rglob("*.jpg")}
+    found = {pixels for pairs in written(out / recipe.name).values() for _, pixels in pairs}
+    assert found and found <= expected
+    assert status("data", "verify", str(out / recipe.name), "--workers", "1") == 0
 
 
 def test_own_splits_keep_equal_images(fabricate: Fabricate, root: Path, out: Path) -> None:

@@ -1,17 +1,23 @@
 """The reference's data: its splits, classes, prompts and captions, as folders and as tars."""
 
+import io
 import json
+import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tarfile import TarInfo
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
-from fomo.data.card import DatasetCard
+from fomo.data.card import PLAIN, SHOWN, DatasetCard
+from fomo.data.importing.folder import folder_source
 from fomo.data.importing.job import LEFT_OUT_FILE, bring_in
 from fomo.data.importing.reference import MISSING, UNNAMED, reference_source
 from fomo.data.importing.reference_info import read_info
+from fomo.data.inspect.remarks import remarks
 from fomo.data.shards import ShardSamples, open_dataset
 from fomo.errors import FomoError
 from tests.fomo.helpers import encoded, error_of, picture, put, status
@@ -57,6 +63,29 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def faded(number: int) -> Image.Image:
+    image = picture(number)
+    image.putalpha(100)
+    return image
+
+
+def plainly(data: bytes) -> bytes:
+    return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def as_shown(data: bytes) -> bytes:
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB").tobytes()
+
+
+def pixels_by_file(folder: Path) -> dict[str, bytes]:
+    """Pixels of all images by the name of their file, as a worker reads them."""
+    dataset = open_dataset(folder)
+    used = (dataset.split(split) for split, number in dataset.card.num_samples.items() if number)
+    splits = [pickle.loads(pickle.dumps(split)) for split in used]
+    return {Path(each.about(i)["path"]).name: each.image(i).tobytes() for each in splits for i in range(len(each))}
+
+
 def imported(root: Path, info: Path, out: Path, name: str = "PETS", **options: Any) -> DatasetCard:
     return bring_in(reference_source(root, info, name, **options), out)
 
@@ -80,6 +109,33 @@ def test_splits_classes_prompts_and_captions_are_the_references(root: Path, info
     assert samples.captions(2, "primer") == ["A photo of a tabby cat, a type of animal."]
     assert samples.about(3)["path"] == "pets/b/3.png" and samples.image(3).tobytes() == picture(3).tobytes()
     assert card.counts == {"class without any image": 1}
+
+
+def test_images_are_read_as_the_reference_reads_them_and_those_of_a_users_folder_as_they_are_shown(
+    root: Path, info: Path, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {"pets/a.v1/0.jpg": encoded(picture(0), "JPEG", exif=exif), "pets/b/9.png": encoded(faded(9))}
+    for path, data in files.items():
+        put(root / "PETS" / path, data)
+    assert imported(root, info, tmp_path / "out").decoding == PLAIN
+    bring_in(folder_source(root / "PETS" / "pets", "mine"), tmp_path / "out")
+    for name, expected in (("PETS", plainly), ("mine", as_shown)):
+        pixels = pixels_by_file(tmp_path / "out" / name)
+        assert all(pixels[Path(path).name] == expected(data) for path, data in files.items())
+        assert status("data", "verify", str(tmp_path / "out" / name), "--workers", "1") == 0
+
+
+def test_an_import_from_before_images_were_read_so_is_remarked_on(root: Path, info: Path, tmp_path: Path) -> None:
+    imported(root, info, tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out" / "PETS")
+    earlier = replace(dataset, card=replace(dataset.card, decoding=SHOWN))
+    for kind in ("classification", "retrieval"):
+        now, before = (remarks(replace(each, card=replace(each.card, kind=kind))) for each in (dataset, earlier))
+        assert [each for each in before if each not in now] == [
+            "images are turned upright and laid on white, which the reference does not: import the dataset anew"
+        ]
 
 
 def test_a_tar_gives_the_same_bytes_as_a_folder(root: Path, info: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What makes decoded images others."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from fomo.data.shards import open_dataset
+from fomo.data.card import PLAIN, read_card
+from fomo.data.shards import open_dataset, write_card
 from fomo.data.validation import with_validation
 from fomo.evaluation.image_key import image_key
 from fomo.model.preprocess import Preprocess
@@ -28,10 +30,15 @@ def test_what_changes_pixels_changes_the_key_and_nothing_else_does(root: Path, t
         key_of(mine, Preprocess(32, resize_mode="longest", fill_color=7)),
         key_of(shards(tmp_path / "anew", "mine", {"test": [(LABELS[each % 3], each + 100) for each in range(50)]})),
     ]
+    card = read_card(mine / "dataset.json")
+    write_card(mine, replace(card, decoding=PLAIN))
+    others.append(key_of(mine))
+    write_card(mine, card)
+    assert key_of(mine) == key
     shard = mine / "test-000000.tar"
     shard.write_bytes(shard.read_bytes())
     others.append(key_of(mine))
-    assert None not in others and len({key, *others}) == 7
+    assert None not in others and len({key, *others}) == 8
 
 
 def test_images_that_are_changed_in_place_are_seen(root: Path, tmp_path: Path) -> None:
