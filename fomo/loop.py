@@ -82,7 +82,7 @@ class Experiment:
         nonfinite: What becomes of a step that is not finite.
         checkpointer: Keeps the state on the way.
         stages: Times all of it.
-        show: Shows how far the run is, after each evaluation but the last.
+        show: Shows how far the run is: after the first evaluation, and after each task but the last.
     """
 
     seed: int

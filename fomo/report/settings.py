@@ -65,9 +65,9 @@ def changed(configs: Sequence[Mapping[str, Any]]) -> list[Setting]:
 
     A key that all of them lack, as those of an older version do, is none.
     """
-    plain = flat(comparable(defaults()))
-    each = [flat(comparable(config)) for config in configs]
-    keys = dict.fromkeys(key for values in each for key in values)
+    plain = flat(defaults())
+    each = list(map(flat, configs))
+    keys = dict.fromkeys(key for config in configs for key in flat(comparable(config)))
     found = [
         Setting(key.removesuffix(TARGET), shown(plain, key), tuple(shown(values, key) for values in each))
         for key in keys

@@ -1,11 +1,9 @@
 """What a page shows of a run, read from its folder and worked out; nothing of it is HTML yet."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ from fomo.errors import FomoError
 from fomo.report.compute import compute_line
 from fomo.report.domains import DomainRow, by_domain
 from fomo.report.history import POOLS, History, Step, curve, history
+from fomo.report.overview import StreamRow, held_out, stream_rows
 from fomo.report.words import duration, moment
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import read_config
@@ -49,15 +48,6 @@ class TaskRow(NamedTuple):
     seen: Mapping[str, int]
     training: float | None
     evaluation: float | None
-
-
-class StreamRow(NamedTuple):
-    """A task's concepts: how many, of which datasets, and the images of some."""
-
-    task: int
-    num_concepts: int
-    datasets: Mapping[str, int]
-    images: Sequence[Thumbnail]
 
 
 @dataclass(frozen=True)
@@ -263,31 +253,19 @@ class RunView:
             said.append(f"Its last sign of life here: {when}.")
         return " ".join(said)
 
-    @cached_property
+    @property
     def stream_rows(self) -> list[StreamRow]:
         """Every task of the stream."""
-        images = self.images or ()
-        return [
-            StreamRow(number, len(concepts), _counts(concepts), [each for each in images if each.task == number])
-            for number, concepts in enumerate(self.stream.tasks, start=1)
-        ]
+        return stream_rows(self.stream, self.images or ())
 
     @property
-    def held_out(self) -> list[tuple[str, list[Thumbnail]]]:
+    def held_out(self) -> dict[str, list[Thumbnail]]:
         """Every held-out dataset, with its images."""
-        images = [each for each in self.images or () if each.task == 0]
-        by_name = {name: list(group) for name, group in groupby(images, key=lambda each: each.dataset)}
-        roles = {name: about.role for name, about in self.scores.datasets.items()}
-        return [(name, by_name.get(name, [])) for name, role in roles.items() if role == "retention"]
+        return held_out(self.scores, self.images or ())
 
 
 def _name(task: int) -> str:
     return str(task) if task else "base"
-
-
-def _counts(concepts: Sequence[str]) -> dict[str, int]:
-    """The number of concepts of each dataset, the largest first."""
-    return dict(Counter(concept.partition("+++")[0] for concept in concepts).most_common())
 
 
 def read_view(run: Path, name: str = "", number: int = 0, card: RunCard | None = None) -> RunView:

@@ -41,6 +41,13 @@ def test_what_auto_meant_is_said_where_it_was_not_the_same() -> None:
     assert changed([one, other]) == [Setting("runtime.precision", "auto", ("fp32", "bf16"))]
 
 
+def test_a_later_key_is_shown_with_its_default_where_some_run_has_another_value() -> None:
+    one, other, old = plain(), plain(), plain()
+    one["runtime"]["deterministic"] = False
+    del old["runtime"]["deterministic"]
+    assert changed([one, other, old]) == [Setting("runtime.deterministic", "yes", ("no", "yes", "–"))]
+
+
 def test_values_are_short() -> None:
     found = plain(rewind_every=None)
     found["stream"]["adaptation"] = ["a", "b"]
