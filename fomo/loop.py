@@ -14,6 +14,7 @@ from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
 from fomo.method import Task
 from fomo.results.record import Record
+from fomo.stream.pools import POOLS
 from fomo.system.memory_fault import during
 from fomo.system.stages import Stages
 from fomo.training.finite import check_weights
@@ -218,6 +219,7 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
     experiment.stages.step(task.number, batch.num_rows, experiment.charged_in(task.number))
     measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": batch.num_rows}
-    experiment.record.step(task.number, step, {**measured, **result.logged}, lost.to_json())
+    counted = {**dict(zip(POOLS, batch.whole, strict=True)), **ledger.spent()}
+    experiment.record.step(task.number, step, {**measured, **counted, **result.logged}, lost.to_json())
     if result.fault:
         experiment.nonfinite.recover(at, result, learner, optimizer)

@@ -86,6 +86,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "schedules": f"schedule={name}",
         "datasets": f"stream.adaptation=[{name}]",
         "orderings": f"stream.ordering={name}",
+        "loggers": f"log={name}",
         "metrics": f"--metrics={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
@@ -93,7 +94,7 @@ def _use(kind: str, name: str, found: Any) -> str:
 
 def _taken(kind: str) -> list[str]:
     groups = builtin_groups()
-    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",)}
+    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",), "loggers": ("log",)}
     return [name for group in of_kind.get(kind, ()) for name in groups[group]]
 
 

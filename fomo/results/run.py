@@ -1,6 +1,6 @@
 """A run folder in Python: everything that it holds, read when it is asked for, and as data frames."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import read_config
+from fomo.results.events import read_events
 from fomo.results.layout import CARD, EVENTS, LEDGER, NETWORK, WEIGHTS, refuse_odd_files
 from fomo.results.ledger import LedgerFile, Spent, read_ledger
 from fomo.results.scores import NotFinished, Point, Scores, read_scores
 from fomo.results.stream import StreamFile, read_stream
-from fomo.system.reading import Unreadable, parse_json, read_text
 
 if TYPE_CHECKING:
     import pandas
 
-EVENT_BYTES = 2**30
 Row = dict[str, Any]
 
 
@@ -127,7 +126,7 @@ class Run:
 
     def step_frame(self) -> "pandas.DataFrame":
         """A row for every step: loss, gradient norm, learning rate, and what else the run wrote of it."""
-        steps = [each for each in self._events() if each.get("event") == "step"]
+        steps = [each for each in read_events(self._written(EVENTS)) if each.get("event") == "step"]
         return self._frame({key: value for key, value in each.items() if key != "event"} for each in steps)
 
     def ledger_frame(self) -> "pandas.DataFrame":
@@ -136,18 +135,6 @@ class Run:
             {"task": int(number), **_named("planned", of.planned), **_named("charged", of.charged), **of.phases}
             for number, of in self.ledger.tasks.items()
         )
-
-    def _events(self) -> Iterator[Row]:
-        """The whole lines of the events: of a run that goes on, the last one may be half written."""
-        path = self._written(EVENTS) / EVENTS
-        for number, line in enumerate(read_text(path, EVENT_BYTES).split("\n")[:-1], start=1):
-            try:
-                event = parse_json(line)
-            except Unreadable as error:
-                raise FomoError(f"{path}, line {number}: {error}.") from None
-            if not isinstance(event, dict):
-                raise FomoError(f"{path}, line {number}: no event of a run.")
-            yield event
 
     def _written(self, name: str | Path) -> Path:
         if not (self.folder / name).is_file():
