@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fomo.cli.methods_about import GROUPS, about, lines, of_preset
-from fomo.cli.screen import print_json
+from fomo.cli.screen import print_json, screen
 from fomo.config.compose import builtin_groups
 from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
@@ -20,21 +20,26 @@ EPILOG = """examples:
   fomo methods --json              for programs"""
 
 
-def main(arguments: list[str]) -> None:
-    """Print three tables, or what is to be known of one name; or JSON."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo methods", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args(arguments)
+    made.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
+    made.add_argument("--json", action="store_true", help="print JSON alone")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Print three tables, or what is to be known of one name; or JSON."""
+    options = parser().parse_args(arguments)
     if options.name is not None:
         pages = about(options.name)
         told = [page.to_json() for page in pages]
         if options.json:
             print_json(told)
         else:
-            print("\n".join(lines(pages)).rstrip())
+            print("\n".join(lines(pages, screen().width)).rstrip())
         return
     made = presets()
     options_of = parts()
