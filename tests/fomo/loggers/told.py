@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -66,6 +67,7 @@ def on_tensorboard(folder: Path) -> Told:
 
 def on_wandb(folder: Path) -> Told:
     """The rows in all offline folders of a W&B folder, in the order of their numbers."""
+    wandb.teardown()  # waits for the process that writes them
     rows = [row for file in sorted(folder.glob("offline-run-*/*.wandb")) for row in _rows(file)]
     found: Told = {}
     for row in rows:
