@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fomo.budget.memory import host_memory
     from fomo.config.plugins import named as plugins
     from fomo.config.targets import check_arguments
+    from fomo.loggers.logger import LoggedRun, Logger, Point
     from fomo.method import Method, PeriodicOptimizer, Task
     from fomo.model import weights
     from fomo.model.weights import Weights
@@ -31,8 +32,11 @@ __all__ = [
     "Batch",
     "Features",
     "FomoError",
+    "LoggedRun",
+    "Logger",
     "Method",
     "PeriodicOptimizer",
+    "Point",
     "Position",
     "Run",
     "Task",
@@ -59,8 +63,11 @@ __all__ = [
 _LAZY = {
     "Batch": "fomo.batch:Batch",
     "Features": "fomo.batch:Features",
+    "LoggedRun": "fomo.loggers.logger:LoggedRun",
+    "Logger": "fomo.loggers.logger:Logger",
     "Method": "fomo.method:Method",
     "PeriodicOptimizer": "fomo.method:PeriodicOptimizer",
+    "Point": "fomo.loggers.logger:Point",
     "Position": "fomo.position:Position",
     "Run": "fomo.results.run:Run",
     "Task": "fomo.method:Task",

@@ -225,7 +225,7 @@ def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optim
     ledger.charge(task.number, step, batch, meter, lost.steps, result.left_out)
     experiment.stages.step(task.number, batch.num_rows, experiment.charged_in(task.number))
     measured = {"loss": result.loss, "grad_norm": result.norm, "lr": rate, "batch_size": batch.num_rows}
-    counted = dict(zip(POOLS, batch.whole, strict=True))
+    counted = {**dict(zip(POOLS, batch.whole, strict=True)), **ledger.spent()}
     experiment.record.step(task.number, step, {**measured, **counted, **result.logged}, lost.to_json())
     if result.fault:
         experiment.nonfinite.recover(at, result, learner, optimizer)

@@ -79,6 +79,7 @@ def test_all_that_is_named_takes_part_in_one_run(installed: None, device: str, t
             "+merging.options.share=0.5",
             "schedule=linear",
             "meta_schedule=dynamic",
+            "log=[lines,tensorboard]",
         ),
         *("stream.adaptation=[swatches,pocket_solids]", "stream.ordering=interleaved"),
         f"runtime.device={device}",
@@ -86,6 +87,8 @@ def test_all_that_is_named_takes_part_in_one_run(installed: None, device: str, t
     config = (run / "config.yaml").read_text()
     assert all(f"fomo_template.{target}" in config for target in ("pull.Pull", "linear.linear"))
     first, _ = json.loads((run / "stream.json").read_text())["tasks"]
+    lines = [line.split(",") for line in (run / "lines.csv").read_text().splitlines()]
+    assert [int(step) for step, key, _ in lines if key == "train/loss"] == [1, 2, 3, 4, 5, 6]
     assert first[0] == "swatches+++red" and first[1].startswith("pocket_solids+++")
     assert (run / WEIGHTS).is_file()
 

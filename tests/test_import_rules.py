@@ -16,6 +16,7 @@ ORDER = (
     ("fomo.stream",),
     ("fomo.results",),
     ("fomo.report",),
+    ("fomo.loggers",),
     ("fomo.batch",),
     ("fomo.method",),
     ("fomo.budget",),
@@ -37,6 +38,7 @@ ROW = {place: number for number, row in enumerate(ORDER) for place in row}
 FILES = sorted(path for package in ("fomo", "methods", "streams") for path in (TOP / package).rglob("*.py"))
 BARE = (
     "fomo",
+    "fomo.loggers.loggers",
     "fomo.report.board",
     "fomo.report.board_page",
     "fomo.report.export",

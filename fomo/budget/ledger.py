@@ -209,6 +209,14 @@ class Ledger:
         """FLOPs of the whole run so far."""
         return sum(charged(phases) for phases in self.phases)
 
+    def spent(self) -> dict[str, float]:
+        """GFLOPs of the whole run so far, and MAFs where memory is planned."""
+        return {
+            name: value
+            for name, value in (("gflops", self.charged_flops / GIGA), ("mafs", self._mafs(self.charged_flops)))
+            if value is not None
+        }
+
     def to_file(self) -> LedgerFile:
         """What ``ledger.json`` holds. FLOPs are integers, MAFs are in GFLOPs."""
         plan = self.plan
@@ -236,9 +244,10 @@ class Ledger:
         )
 
     def _spent(self, steps: int, flops: int | None) -> Spent:
-        if self.plan.memory is None or flops is None:
-            return Spent(steps, flops)
-        return Spent(steps, flops, float(flops * self.plan.memory.multiplier / GIGA))
+        return Spent(steps, flops, None if flops is None else self._mafs(flops))
+
+    def _mafs(self, flops: int) -> float | None:
+        return float(flops * self.plan.memory.multiplier / GIGA) if self.plan.memory else None
 
     def _left(self) -> float | int:
         """Of the budget, in its own unit; for seconds, the steps of the plan that were not taken."""

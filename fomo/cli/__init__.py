@@ -35,6 +35,7 @@ COMMANDS = {
     "pretrain": "reproduce a pocket base model",
     "methods": "what is installed: presets, parts, plug-ins",
     "doctor": "is this machine fit for a long job?",
+    "completion": "completion for bash, zsh or fish",
     "check": "the conformance kit: does a method keep the contract?",
 }
 USAGE_ERROR = 2

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from fomo.cli.budget_lines import Layout, Row, footer, header, layout, line
 from fomo.cli.budget_scale import add_options, machines_of, table
-from fomo.cli.screen import print_json
+from fomo.cli.screen import print_json, screen
 from fomo.config.compose import compose
 from fomo.config.sweeping import sweep
 from fomo.system.imports import many_imports
@@ -28,15 +28,20 @@ examples:
   fomo budget --devices 8 --device h100                            estimates for eight of them"""
 
 
-def main(arguments: list[str]) -> None:
-    """Print one row for every combination of the listed values."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo budget", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them; lists give rows")
-    parser.add_argument("--json", action="store_true", help="print JSON alone, all rows at the end")
-    add_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them; lists give rows")
+    made.add_argument("--json", action="store_true", help="print JSON alone, all rows at the end")
+    add_options(made)
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Print one row for every combination of the listed values."""
+    options = parser().parse_intermixed_args(arguments)
     machines = machines_of(options)
     jobs = [compose(job) for job in sweep(options.overrides)]
     with many_imports():  # torch among them: what Hydra refuses is refused without it
@@ -44,7 +49,9 @@ def main(arguments: list[str]) -> None:
 
     measures = survey.measures_of(jobs)
     with closing(survey.survey(jobs, measures, machines)) as coming:
-        found = shown(coming, AsJson() if options.json else AsLines(layout(jobs, any(measures))), len(jobs))
+        found = shown(
+            coming, AsJson() if options.json else AsLines(layout(jobs, any(measures), screen().width)), len(jobs)
+        )
     if any(row["problem"] for row in found):
         sys.exit(1)
 

@@ -27,40 +27,51 @@ class Layout:
         common: What all labels have, which no name repeats.
         lengths: Numbers of tasks, a column each.
         measures: Whether memory is measured too.
+        room: Characters of a line; columns for which there is none stand below the others.
     """
 
     width: int
     common: frozenset[str]
     lengths: tuple[int, ...]
     measures: bool
+    room: int
 
     def name(self, label: str) -> str:
         """What sets a row apart."""
         first, *rest = label.split()
         return printable(" ".join([first, *(word for word in rest if word not in self.common)]))
 
-    def columns(self, name: str, cells: Sequence[str]) -> str:
-        """A line."""
-        return " ".join([name.ljust(self.width), *(cell.rjust(WIDTH) for cell in cells)])
+    def columns(self, name: str, cells: Sequence[str]) -> list[str]:
+        """A line, or more where there is no room for all in one."""
+        number = max(1, (self.room - self.width) // (WIDTH + 1))
+        parts = [cells[start : start + number] for start in range(0, len(cells), number)]
+        names = [name, *[""] * (len(parts) - 1)]
+        rows = ([first.ljust(self.width), *map(_right, part)] for first, part in zip(names, parts, strict=True))
+        return [" ".join(row) for row in rows]
 
 
-def layout(jobs: Sequence[Mapping[str, Any]], measures: bool) -> Layout:
-    """The layout for the rows of configurations; ``measures``: some are measured."""
+def _right(cell: str) -> str:
+    return cell.rjust(WIDTH)
+
+
+def layout(jobs: Sequence[Mapping[str, Any]], measures: bool, room: int) -> Layout:
+    """The layout for the rows of configurations in ``room`` characters a line; ``measures``: some are measured."""
     from fomo.planning.table import STREAM_LENGTHS
 
     labels = [str(values["label"]) for values in jobs]
     common = frozenset.intersection(*(frozenset(label.split()) for label in labels)) if len(jobs) > 1 else frozenset()
     lengths = tuple(sorted({*STREAM_LENGTHS, *(int(values["num_tasks"]) for values in jobs)}))
-    names = Layout(0, common, lengths, measures)
+    names = Layout(0, common, lengths, measures, room)
     return replace(names, width=max(len(names.name(label)) for label in [*labels, "method"]))
 
 
 def header(shown: Layout) -> str:
-    """The names of the columns, in two lines and a rule."""
+    """The names of the columns, in two lines each, and a rule."""
     measured = ON_GPU if shown.measures else ()
     names = [*COSTS, *measured, *SHARES, *((f"T = {length}", "steps") for length in shown.lengths)]
     above, below = (shown.columns(first, [name[i] for name in names]) for i, first in enumerate(("", "method")))
-    return "\n".join([above.rstrip(), below, "─" * len(below)])
+    pairs = [line for pair in zip(above, below, strict=True) for line in (pair[0].rstrip(), pair[1])]
+    return "\n".join([*pairs, "─" * max(map(len, below))])
 
 
 def line(shown: Layout, row: Row) -> str:
@@ -69,7 +80,7 @@ def line(shown: Layout, row: Row) -> str:
     if "gflops_per_step" not in row:
         return f"{name.ljust(shown.width)} {printable(row['problem'])}"
     told = f"\n  {name}: {printable(row['problem'])}" if row["problem"] else ""
-    return shown.columns(name, _cells(row, shown)) + told
+    return "\n".join(shown.columns(name, _cells(row, shown))) + told
 
 
 def _cells(row: Row, shown: Layout) -> list[str]:

@@ -29,20 +29,25 @@ EPILOG = """examples:
   fomo check pull:Pull --processes 2        and once more with two processes that share every batch"""
 
 
-def main(arguments: list[str]) -> None:
-    """Print every check; status 2 if one is not ok."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo check", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    made.add_argument(
         "method", metavar="MODULE:CLASS | NAME", help="a class (or MODULE.CLASS), or an option of method="
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
-    parser.add_argument("--device", default="cpu", help="where it computes, as torch names it (default: cpu)")
-    parser.add_argument(
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of the class; other parts; model")
+    made.add_argument("--device", default="cpu", help="where it computes, as torch names it (default: cpu)")
+    made.add_argument(
         "--processes", type=int, default=1, metavar="N", help="also check N processes against one, on the CPU"
     )
-    options = parser.parse_intermixed_args(arguments)
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Print every check; status 2 if one is not ok."""
+    options = parser().parse_intermixed_args(arguments)
     if options.processes > 1 and options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # with a GPU in sight, torch's backward pass cannot be forked
     console = Console(highlight=False, soft_wrap=True)

@@ -14,12 +14,12 @@ EPILOG = """examples:
   fomo data preview birds --out birds.png                           look at it"""
 
 
-def main(arguments: list[str]) -> None:
-    """``fomo data list | prepare | import | verify | preview``."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    made = argparse.ArgumentParser(
         "fomo data", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="list | prepare | import | verify | preview")
+    commands = made.add_subparsers(required=True, metavar="list | prepare | import | verify | preview")
     data_list.add_arguments(
         _added(commands, "list", "the datasets of the benchmark, and what is present here", "--role retention --json")
     )
@@ -29,7 +29,12 @@ def main(arguments: list[str]) -> None:
     ).add_subparsers(required=True, metavar="folder | webdataset | fomo-in-flux")
     data_import.add_commands(kinds)
     data_check.add_commands(commands)
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """``fomo data list | prepare | import | verify | preview``."""
+    options = parser().parse_args(arguments)
     options.act(options)
 
 

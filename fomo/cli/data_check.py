@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
-from fomo.cli.data_import import progress_bar
+from fomo.cli.progress import counted
 from fomo.cli.screen import examples
 from fomo.data.card import SPLITS, read_card
 from fomo.errors import FomoError, check_allowed
-from fomo.system.text import escape, printable
+from fomo.system.text import printable
 from fomo.system.workers import num_cores, runner
 
 SHOWN = 20
@@ -66,9 +66,8 @@ def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
     console = Console()
     decode = not options.no_decode
     total = sum(read_card(folder / "dataset.json").num_samples.values())
-    with progress_bar() as progress, runner(options.workers) as run:
-        bar = progress.add_task(escape(f"verifying {folder.name}"), total=total)
-        found = list(verify(folder, run, decode, lambda number: progress.advance(bar, number)))
+    with counted(Console(stderr=True), f"verifying {folder.name}", total) as advance, runner(options.workers) as run:
+        found = list(verify(folder, run, decode, advance))
     for problem in islice(found, SHOWN):
         console.print(
             printable(f"{folder / problem.place}: {problem.what}"), markup=False, soft_wrap=True, highlight=False

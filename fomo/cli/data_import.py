@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fomo.cli.screen import examples
+from fomo.cli.progress import counted
+from fomo.cli.screen import examples, print_json
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.errors import FomoError
 from fomo.system.text import escape, printable
@@ -75,6 +75,7 @@ def _kind(kinds: Any, name: str, about: str, path: str, several: str | None = No
     parser.add_argument("--out", type=Path, required=True, metavar="ROOT", help="the dataset becomes ROOT/NAME")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.set_defaults(act=import_data)
     return parser
 
@@ -163,30 +164,30 @@ def import_data(options: argparse.Namespace) -> None:
     if options.workers < 1:
         raise FomoError(f"--workers {options.workers}: allowed are 1 and above.")
     source = options.make_source(options)
-    show_import(bring_in_with_bar(source, options.out, options.workers), options.out, source.remarks)
+    card = bring_in_with_bar(source, options.out, options.workers)
+    show_import(card, options.out, options.json, source.remarks)
 
 
 def bring_in_with_bar(source: "ImportSource", out: Path, num_workers: int) -> DatasetCard:
-    """The import, with a progress bar."""
+    """The import; how far it is stands on standard error, so that standard output holds results alone."""
     from fomo.data.importing.job import bring_in
 
-    with progress_bar() as progress:
-        bar = progress.add_task(escape(f"importing {source.name}"), total=source.total)
-        return bring_in(source, out, num_workers, lambda number: progress.advance(bar, number))
+    with counted(Console(stderr=True), f"importing {source.name}", source.total) as advance:
+        return bring_in(source, out, num_workers, advance)
 
 
-def progress_bar() -> Progress:
-    """On standard error, so that standard output holds results alone."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-
-
-def show_import(card: DatasetCard, out: Path, of_source: Sequence[str] = ()) -> None:
+def show_import(card: DatasetCard, out: Path, as_json: bool, of_source: Sequence[str] = ()) -> None:
     """What came in and what did not, and what to know of it and of its source."""
     from fomo.data.importing.job import LEFT_OUT_FILE
     from fomo.data.inspect.remarks import remarks
     from fomo.data.shards import open_dataset
 
+    folder = out / card.name
+    notes = [*of_source, *remarks(open_dataset(folder))]
+    if as_json:
+        about = {"name": card.name, "folder": str(folder), "classes": len(card.classes), "source": card.source}
+        print_json(about | {"images": dict(card.num_samples), "left_out": dict(card.counts), "notes": notes})
+        return
     table = Table(show_header=False)
     for split in SPLITS:
         table.add_row(f"{split} images", str(card.num_samples[split]))
@@ -194,11 +195,10 @@ def show_import(card: DatasetCard, out: Path, of_source: Sequence[str] = ()) -> 
     for reason, count in card.counts.items():
         table.add_row(escape(f"left out: {reason}"), str(count))
     console = Console()
-    folder = out / card.name
     console.print(printable(f"{card.name}: {len(card.classes)} classes in {folder}"), markup=False, soft_wrap=True)
     console.print(table)
     console.print(printable(f"source: {card.source or 'unknown'}"), markup=False, soft_wrap=True)
-    for remark in [*of_source, *remarks(open_dataset(folder))]:
+    for remark in notes:
         console.print(printable(f"note: {remark}"), markup=False, soft_wrap=True)
     if LEFT_OUT_FILE in card.hashes:
         console.print(printable(f"listed in {folder / LEFT_OUT_FILE}"), markup=False, soft_wrap=True)

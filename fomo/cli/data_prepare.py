@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--info", type=Path, help="the folder of the reference's JSON: FoMo-in-Flux's own split")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.set_defaults(act=prepare)
 
 
@@ -47,7 +48,7 @@ def prepare(options: argparse.Namespace) -> None:
         else:
             source = prepared_as_reference(recipe, declared, root, options.info, options.size)
         bring_in_with_bar(source, options.out, options.workers)
-    show_import(read_card(options.out / written / "dataset.json"), options.out)
+    show_import(read_card(options.out / written / "dataset.json"), options.out, options.json)
 
 
 def check_preparable(name: str) -> None:

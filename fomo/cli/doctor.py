@@ -31,15 +31,20 @@ examples:
   fomo doctor --json                                            for programs"""
 
 
-def main(arguments: list[str]) -> None:
-    """Measure, judge, print; status 1 if a check is red."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo doctor", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the job, as `fomo run` takes it")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long bits are compared (default: 3)")
-    options = parser.parse_intermixed_args(arguments)
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the job, as `fomo run` takes it")
+    made.add_argument("--json", action="store_true", help="print JSON alone")
+    made.add_argument("--seconds", type=float, default=3.0, help="how long bits are compared (default: 3)")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, judge, print; status 1 if a check is red."""
+    options = parser().parse_intermixed_args(arguments)
     check_allowed(0 < options.seconds < float("inf"), f"--seconds {options.seconds:g}", "numbers above 0")
     facts = None
     verdicts = [versions(packages())]

@@ -1,12 +1,15 @@
-"""``fomo export``: all scores of runs as one tidy table, a number a row: datasets, means, tasks, metrics."""
+"""``fomo export``: all scores of runs as one tidy table, a number a row; or the weights of a run for open_clip."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fomo.errors import FomoError
 from fomo.report.export import COLUMNS, check_file, export, metrics_of_runs
+from fomo.report.weights import ABOUT, FOLDER, export_weights
 from fomo.results.folders import run_folders
+from fomo.results.run import load
 from fomo.system.text import printable
 
 EPILOG = f"""columns: {", ".join(list(COLUMNS)[:8])},
@@ -14,7 +17,9 @@ EPILOG = f"""columns: {", ".join(list(COLUMNS)[:8])},
 
 examples:
   fomo export runs --out scores.csv                every run below runs
-  fomo export runs/a runs/b --out scores.parquet   for pandas, R, DuckDB; needs pyarrow"""
+  fomo export runs/a runs/b --out scores.parquet   for pandas, R, DuckDB; needs pyarrow
+  fomo export runs/a --weights                     runs/a/open_clip, as local-dir:runs/a/open_clip of open_clip
+  fomo export runs/a --weights --out model         the same in another folder"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,14 +28,40 @@ def parser() -> argparse.ArgumentParser:
         "fomo export", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run folders, or folders of them")
-    made.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .csv or .parquet file, overwritten")
+    made.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .csv or .parquet file, overwritten; of weights, a folder"
+    )
+    made.add_argument(
+        "--weights", action="store_true", help="write the deployed weights of one run, with all they need"
+    )
     return made
 
 
 def main(arguments: list[str]) -> None:
-    """Write the file and say what is in it. Status 2 if a run cannot be read or a metric fails; the rest is there."""
+    """Write what is asked for, and say where it is.
+
+    Raises:
+        FomoError: it could not be written; of a table, a run cannot be read or a metric fails, and the rest is there.
+    """
     options = parser().parse_args(arguments)
-    check_file(options.out)
+    if options.weights:
+        _weights(options.folders, options.out)
+    elif options.out is None:
+        raise FomoError("--out is missing: say where to, as in --out scores.csv.")
+    else:
+        check_file(options.out)
+        _table(options.folders, options.out)
+
+
+def _weights(folders: Sequence[Path], out: Path | None) -> None:
+    if len(folders) > 1:
+        raise FomoError(f"--weights: one run at a time; {len(folders)} folders are given.")
+    place = out or folders[0] / FOLDER
+    export_weights(load(folders[0]), place)
+    print(f"{place}: open_clip.create_model_from_pretrained('local-dir:{place}'); {place / ABOUT} says more")
+
+
+def _table(given: Sequence[Path], out: Path) -> None:
     wrong: list[str] = []
 
     def note(text: str, is_wrong: bool) -> None:
@@ -39,10 +70,10 @@ def main(arguments: list[str]) -> None:
         else:
             print(f"note: {printable(text)}", file=sys.stderr)
 
-    folders = {folder.resolve(): folder for folder in run_folders(options.folders)}
+    folders = {folder.resolve(): folder for folder in run_folders(given)}
     if not folders:
-        raise FomoError(f"there is no run folder in {', '.join(map(str, options.folders))}.")
-    number = export(folders.values(), options.out, list(metrics_of_runs(note)), note)
-    print(f"{options.out}: {number:,} rows of {len(folders)} runs")
+        raise FomoError(f"there is no run folder in {', '.join(map(str, given))}.")
+    number = export(folders.values(), out, list(metrics_of_runs(note)), note)
+    print(f"{out}: {number:,} rows of {len(folders)} runs")
     if wrong:
         raise FomoError("; ".join(dict.fromkeys(wrong)))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fomo.cli.methods_about import GROUPS, about, lines, of_preset
-from fomo.cli.screen import print_json
+from fomo.cli.screen import print_json, screen
 from fomo.config.compose import builtin_groups
 from fomo.config.plugins import PARTS, installed
 from fomo.errors import FomoError
@@ -20,21 +20,26 @@ EPILOG = """examples:
   fomo methods --json              for programs"""
 
 
-def main(arguments: list[str]) -> None:
-    """Print three tables, or what is to be known of one name; or JSON."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo methods", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args(arguments)
+    made.add_argument("name", nargs="?", help="a preset, part, technique, plug-in, GROUP=NAME, or MODULE:CLASS")
+    made.add_argument("--json", action="store_true", help="print JSON alone")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Print three tables, or what is to be known of one name; or JSON."""
+    options = parser().parse_args(arguments)
     if options.name is not None:
         pages = about(options.name)
         told = [page.to_json() for page in pages]
         if options.json:
             print_json(told)
         else:
-            print("\n".join(lines(pages)).rstrip())
+            print("\n".join(lines(pages, screen().width)).rstrip())
         return
     made = presets()
     options_of = parts()
@@ -86,6 +91,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "schedules": f"schedule={name}",
         "datasets": f"stream.adaptation=[{name}]",
         "orderings": f"stream.ordering={name}",
+        "loggers": f"log={name}",
         "metrics": f"--metrics={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
@@ -93,7 +99,7 @@ def _use(kind: str, name: str, found: Any) -> str:
 
 def _taken(kind: str) -> list[str]:
     groups = builtin_groups()
-    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",)}
+    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",), "loggers": ("log",)}
     return [name for group in of_kind.get(kind, ()) for name in groups[group]]
 
 

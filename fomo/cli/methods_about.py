@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -190,16 +191,28 @@ def _words(comment: str) -> str:
     return " ".join(line.lstrip("# ") for line in comment.splitlines())
 
 
-def lines(pages: list[About]) -> Iterator[str]:
-    """The pages as they are printed."""
+def _wrapped(text: str, indent: int, width: int) -> list[str]:
+    space = " " * indent
+    return textwrap.wrap(
+        text, width, initial_indent=space, subsequent_indent=space, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def lines(pages: list[About], width: int) -> Iterator[str]:
+    """The pages as they are printed, in lines of ``width`` characters where words can be parted so."""
     for page in pages:
         yield page.use
         told = [*page.about.splitlines(), page.papers, page.target]
-        yield from (f"  {printable(line)}" for line in told if line)
-        if page.parts:
-            yield f"  made of {', '.join(f'{group}={option}' for group, option in page.parts.items())}"
+        made_of = ", ".join(f"{group}={option}" for group, option in page.parts.items())
+        for line in [*told, f"made of {made_of}" if made_of else ""]:
+            yield from _wrapped(printable(line), 2, width)
         for setting in page.settings:
             default = json.dumps(setting.default, ensure_ascii=False, default=str)
             given = "… (has to be given)" if setting.default == "???" else default.strip('"')
-            yield f"    {setting.key}={given}" + (f"    {setting.about}" if setting.about else "")
+            line = f"    {setting.key}={given}" + (f"    {setting.about}" if setting.about else "")
+            if len(line) <= width:
+                yield line
+            else:
+                yield f"    {setting.key}={given}"
+                yield from _wrapped(setting.about or "", 8, width)
         yield ""

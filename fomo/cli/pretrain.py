@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from omegaconf.errors import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from fomo.cli.progress import counted
+from fomo.cli.screen import print_json
 from fomo.errors import FomoError, check_choice, check_keys
 from fomo.model.names import pocket_names
 
@@ -25,19 +26,26 @@ EPILOG = """examples:
   fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json"""
 
 
-def main(arguments: list[str]) -> None:
-    """Check everything, pretrain, write the model and show its scores."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo pretrain", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model=, out=, or a value of the recipe")
-    settings = parse(parser.parse_args(arguments).settings)
+    made.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="model=, out=, or a value of the recipe")
+    made.add_argument("--json", action="store_true", help="print JSON alone, the scores; the rest on standard error")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Check everything, pretrain, write the model and show its scores."""
+    options = parser().parse_args(arguments)
+    settings = parse(options.settings)
     name = str(settings.pop("model", "pocket"))
     check_choice("pocket model", name, pocket_names())
     folder = Path(str(settings.pop("out", f"pretrained/{name}")))
     recipe = recipe_with(name, settings)
     _make_empty(folder)
-    _run(name, folder, recipe, Console())
+    _run(name, folder, recipe, options.json)
 
 
 def parse(settings: list[str]) -> dict[str, Any]:
@@ -69,30 +77,28 @@ def _make_empty(folder: Path) -> None:
         raise FomoError(f"out={folder}: is not empty. Name another folder by out=DIR.")
 
 
-def _run(name: str, folder: Path, recipe: "PretrainingRecipe", console: Console) -> None:
+def _run(name: str, folder: Path, recipe: "PretrainingRecipe", as_json: bool) -> None:
     from streams.pocket import datasets
     from streams.pocket.pretraining.card import write_model, zero_shot_scores
 
+    console = Console(stderr=as_json)
     with console.status(f"drawing {recipe.num_samples} images (once, then cached)"):
         datasets.draw_ahead([], recipe.num_samples)
     model = _pretrain(name, recipe, console)
     with console.status("scoring"):
         scores = write_model(folder, model, recipe, zero_shot_scores)
-    console.print(scores_table(name, scores))
+    if as_json:
+        print_json(scores)
+    else:
+        console.print(scores_table(name, scores))
     console.print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}", soft_wrap=True)
 
 
 def _pretrain(name: str, recipe: "PretrainingRecipe", console: Console) -> "ClipModel":
     from streams.pocket.pretraining.train import pretrain
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("pretraining", total=recipe.steps)
-
-        def on_step(step: int, loss: float) -> None:
-            progress.update(bar, completed=step, description=f"pretraining, loss {loss:.3f}")
-
-        return pretrain(name, recipe, on_step)
+    with counted(console, "pretraining", recipe.steps) as advance:
+        return pretrain(name, recipe, lambda step, loss: advance(1, f", loss {loss:.3f}"))
 
 
 def scores_table(name: str, scores: "Scores") -> Table:

@@ -1,11 +1,22 @@
 """How far a run is: bars on a terminal, else a line now and then, so that the log of a job shows it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from fomo.system.text import escape, printable
 
 EVERY_SECONDS = 30.0
 """A line of steps is printed so often at most, and at the first and the last step of a task."""
@@ -93,6 +104,66 @@ class ProgressLines:
     def scored(self, task: int, ka: float, zs: float) -> None:
         """Say the scores."""
         self._say(scores_line(task, ka, zs))
+
+
+@contextmanager
+def counted(console: Console, what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """While open, what it yields hears how many more are done, and draws a bar, or prints a line now and then.
+
+    Args:
+        console: Where to.
+        what: What is done.
+        total: How many there are to do, if that is known.
+    """
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+            bar = bars.add_task(escape(what), total=total)
+            yield lambda number, note="": bars.update(bar, advance=number, description=escape(f"{what}{note}"))
+    else:
+        lines = CountedLines(lambda text: console.print(printable(text), markup=False, soft_wrap=True), what, total)
+        yield lines.advance
+        lines.end()
+
+
+class CountedLines:
+    """Says how many are done: at once, then every :data:`EVERY_SECONDS`, and at the end.
+
+    Args:
+        say: Prints a line.
+        what: What is done.
+        total: How many there are to do, if that is known.
+        clock: Tells the time, in seconds.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        what: str,
+        total: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._say = say
+        self._what = what
+        self._of = "" if total is None else f" of {total:,}"
+        self._clock = clock
+        self._begun = clock()
+        self._said = self._begun - EVERY_SECONDS
+        self._done = 0
+        self._note = ""
+
+    def advance(self, number: int, note: str = "") -> None:
+        """So many more are done; ``note`` stands behind what it is."""
+        self._done += number
+        self._note = note
+        if self._clock() - self._said >= EVERY_SECONDS:
+            self.end()
+
+    def end(self) -> None:
+        """Say how many are done."""
+        self._said = self._clock()
+        so_far = _duration(self._said - self._begun)
+        self._say(f"{self._what}{self._note}: {self._done:,}{self._of}, {so_far} so far")
 
 
 def scores_line(task: int, ka: float, zs: float) -> str:

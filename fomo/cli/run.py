@@ -1,8 +1,10 @@
 """``fomo run``: one experiment, or with ``-m`` one for every combination of the listed values."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fomo.cli.progress import ProgressBars, ProgressLines
+from fomo.cli.screen import print_json
 from fomo.config.compose import compose
 from fomo.config.launching import split
 from fomo.config.sweeping import study, sweep
 from fomo.errors import FomoError
 from fomo.system.imports import many_imports
+from fomo.system.reading import read_json
 from fomo.system.signals import Stop
 from fomo.system.text import escape, printable
 from fomo.system.torchrun import are_several, number, said_once
+from fomo.system.writing import write_json
 
 if TYPE_CHECKING:
     from fomo.config.schema import Resolved
@@ -35,17 +40,23 @@ EPILOG = """examples:
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
 
 
-def main(arguments: list[str]) -> None:
-    """Run every job; after a study, write its table and its figure below ``runs/``, and print where they are."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as Hydra reads them")
-    parser.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
-    parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as Hydra reads them")
+    made.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
+    made.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
+    made.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
+    made.add_argument("--json", action="store_true", help="print JSON alone, as fomo score; the rest on standard error")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Run every job; after a study, write its table and its figure below ``runs/``, and print where they are."""
     with said_once():
-        options = parser.parse_intermixed_args(arguments)
+        options = parser().parse_intermixed_args(arguments)
     with Stop().listening() as stop, _ranks():  # from here on: imports and preparations take their time too
         name = study(options.overrides)
         several = options.multirun or bool(name)
@@ -56,9 +67,23 @@ def main(arguments: list[str]) -> None:
             )
         launcher, overrides = split(options.overrides) if several else (None, options.overrides)
         jobs = sweep(overrides) if several else [overrides]
-        folders = run_jobs(jobs, options.config, options.show, launcher, stop)
+        folders = run_jobs(jobs, options.config, options.show, launcher, stop, options.json)
     if name and folders:
-        print(write(folders, Path("runs") / name))
+        print(keep_study(Path("runs") / name, folders), file=sys.stderr if options.json else None)
+
+
+def keep_study(first: Path, folders: Sequence[Path]) -> Path:
+    """Write table and figure of a study; the place of the table. Those of another study are left as they are.
+
+    They are called ``first``, or the next of ``first-2``, …. Beside them lies the list of the study's run folders, so
+    that the same study has the same files.
+    """
+    listed = [str(folder) for folder in folders]
+    names = chain([first.name], (f"{first.name}-{each}" for each in count(2)))
+    base = next(base for base in map(first.with_name, names) if _is_free(base, listed))
+    table = write(folders, base)
+    write_json(base.with_suffix(".json"), listed)
+    return table
 
 
 def write(folders: Sequence[Path], base: Path) -> Path:
@@ -71,6 +96,12 @@ def write(folders: Sequence[Path], base: Path) -> Path:
     return write_study(folders, base) if on_test else write_tuning(folders, base)
 
 
+def _is_free(base: Path, listed: list[str]) -> bool:
+    """Whether no other study than that of these folders is called so."""
+    runs = base.with_suffix(".json")
+    return read_json(runs) == listed if runs.is_file() else not base.with_suffix(".md").exists()
+
+
 def _ranks() -> AbstractContextManager[object]:
     """Where ``torchrun`` has started several processes, be one of them."""
     if not are_several():
@@ -81,9 +112,14 @@ def _ranks() -> AbstractContextManager[object]:
 
 
 def run_jobs(
-    jobs: Sequence[list[str]], file: Path | None, show: bool, launcher: Mapping[str, Any] | None, stop: Stop
+    jobs: Sequence[list[str]],
+    file: Path | None,
+    show: bool,
+    launcher: Mapping[str, Any] | None,
+    stop: Stop,
+    as_json: bool = False,
 ) -> list[Path]:
-    """Check every job before the first one starts, then run them; their folders.
+    """Check every job before the first one starts, then run them; the folders of a sweep.
 
     Args:
         jobs: The overrides of each.
@@ -91,6 +127,7 @@ def run_jobs(
         show: Whether to print the configurations only.
         launcher: What starts them, as a configured part; ``None``: there is one job, no sweep.
         stop: Whether to stop.
+        as_json: Whether to print JSON alone on standard output.
 
     Raises:
         FomoError: a job is refused, and none was started; or some have failed, after the others were run.
@@ -110,13 +147,33 @@ def run_jobs(
         with said_once():
             print("---\n".join(each.to_yaml() for each in resolved), end="")
         return []
-    console = Console(quiet=number() > 0)
+    console = Console(quiet=number() > 0, stderr=as_json)
     if starter is None:
-        run_alone(resolved[0], OnConsole(console), stop)
+        folder = run_alone(resolved[0], OnConsole(console), stop)
+        if as_json:
+            summarise([folder], as_json)
         return []
     found = jobs_of(jobs, resolved, file, gpus, there)
-    refuse_failed(starter.launch(found, stop, OnConsole(console)), len(found))
-    return [job.folder for job in found]
+    failures = starter.launch(found, stop, OnConsole(console, brief=True))
+    folders = [job.folder for job in found]
+    summarise(folders, as_json)
+    refuse_failed(failures, len(found))
+    return folders
+
+
+def summarise(folders: Sequence[Path], as_json: bool) -> None:
+    """Print one table of runs, as ``fomo score`` does, or JSON; the first of several processes does."""
+    from fomo.cli.score import show
+    from fomo.report.summary import CHANGES, MAIN, scored_runs
+    from fomo.results.measures import chosen
+
+    if number() > 0:
+        return
+    runs = scored_runs(folders, chosen([*MAIN.values(), *CHANGES.values()]))
+    if as_json:
+        print_json([run.to_json() for run in runs])
+    else:
+        show(runs, (), False, Console())
 
 
 def devices_of(composed: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -137,8 +194,8 @@ def refuse_failed(failures: Sequence["Failure"], number: int) -> None:
         raise FomoError("\n".join([f"{failed}:", *lines]))
 
 
-def run_alone(resolved: "Resolved", audience: "OnConsole", stop: Stop) -> None:
-    """Run an experiment in its folder; a finished one only shows its table."""
+def run_alone(resolved: "Resolved", audience: "OnConsole", stop: Stop) -> Path:
+    """Run an experiment in its folder, which is returned; a finished one only shows its table."""
     from fomo.running.folder import begun_again, run_folder
     from fomo.running.run import complete
     from fomo.system.ranks import from_first
@@ -146,14 +203,17 @@ def run_alone(resolved: "Resolved", audience: "OnConsole", stop: Stop) -> None:
     begun = from_first(lambda: begun_again(resolved, reserve=False))
     if resolved.config.resume == "again":
         audience.say(f"resume=again: a new run, in {run_folder(begun)}")
-    audience.result(complete(begun, audience, stop))
+    folder = complete(begun, audience, stop)
+    audience.result(folder)
+    return folder
 
 
 class OnConsole:
-    """Shows how far a run, or a sweep, is."""
+    """Shows how far a run, or a sweep, is; ``brief``: a result is one line."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, brief: bool = False) -> None:
         self._console = console
+        self._brief = brief
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -172,10 +232,15 @@ class OnConsole:
         self._console.rule(escape(text))
 
     def result(self, folder: Path) -> None:
-        """Print the table of a run, and where its report is."""
+        """Print the table of a run, or its result in a line, and where its report is."""
         from fomo.report.tables import result_table
         from fomo.results.layout import REPORT
+        from fomo.results.scores import read_scores
 
+        if self._brief:
+            final = read_scores(folder).final
+            self.say(f"KA {final.ka:.1f}, ZS {final.zs:.1f}, GM {final.gm:.1f}: {folder}")
+            return
         self._console.print(result_table(folder))
         if (folder / REPORT).is_file():
             self.say(f"report: {folder / REPORT}")

@@ -1,6 +1,7 @@
 """What is printed on standard output: how wide it may be, tables that fit, JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,9 +16,9 @@ NARROWEST = 16
 
 
 def screen() -> Console:
-    """Standard output, 160 characters wide where no terminal says how wide it is."""
+    """Standard output, 160 characters wide where neither a terminal nor ``COLUMNS`` says how wide it is."""
     console = Console()
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)
 
 
 def print_json(content: Any) -> None:

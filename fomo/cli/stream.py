@@ -37,12 +37,12 @@ RADIUS = 4
 LARGEST_RADIUS = 16
 
 
-def main(arguments: list[str]) -> None:
-    """``fomo stream build | show | verify``."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    made = argparse.ArgumentParser(
         "fomo stream", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="build | show | verify")
+    commands = made.add_subparsers(required=True, metavar="build | show | verify")
     for name, about, act in (
         ("build", "order concepts and write them to a stream file", build),
         ("show", "tasks, datasets, counts and hashes", show),
@@ -60,29 +60,35 @@ def main(arguments: list[str]) -> None:
         )
         command.set_defaults(act=act)
         _add_options(name, command)
-    options, rest = parser.parse_known_args(arguments)
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """``fomo stream build | show | verify``."""
+    read = parser()
+    options, rest = read.parse_known_args(arguments)
     flags = [each for each in rest if each.startswith("-")]
     if flags:
-        parser.error(f"unknown option {flags[0]}")
+        read.error(f"unknown option {flags[0]}")
     options.overrides += rest
     options.act(options)
 
 
-def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
+def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "build":
-        parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: standard output)")
-        parser.add_argument(
+        command.add_argument("--out", type=Path, metavar="FILE", help="where to (default: standard output)")
+        command.add_argument(
             "--captions", type=Path, metavar="SOURCE", help="a text file, a table, shards (default: the pool)"
         )
-        parser.add_argument("--time-groups", type=Path, metavar="FILE", help='JSON: {"DATASET": number}')
-        parser.add_argument("--per-class", type=int, default=PER_CLASS, help=f"images to score (default {PER_CLASS})")
+        command.add_argument("--time-groups", type=Path, metavar="FILE", help='JSON: {"DATASET": number}')
+        command.add_argument("--per-class", type=int, default=PER_CLASS, help=f"images to score (default {PER_CLASS})")
         return
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    command.add_argument("--json", action="store_true", help="print JSON alone")
     if name == "show":
-        parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the domains of every task to a PNG")
+        command.add_argument("--plot", type=Path, metavar="FILE", help="draw the domains of every task to a PNG")
     else:
-        parser.add_argument("--perceptual", action="store_true", help="look for near duplicates too")
-        parser.add_argument(
+        command.add_argument("--perceptual", action="store_true", help="look for near duplicates too")
+        command.add_argument(
             "--radius", type=int, default=RADIUS, metavar="BITS", help=f"bits that may differ (default {RADIUS})"
         )
 

@@ -26,14 +26,22 @@ from fomo.errors import FomoError, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
-UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
+UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation", "log")
 """Keys that a run's label leaves out: they belong to the leaderboard's track, or change no result."""
 STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
+FREE = ("log",)
+"""Groups that a stored configuration, which may be a stranger's, does not decide: who listens to the run."""
 STORED = "stored configuration"
 OPEN_CLIP = "fomo.model.pretrained_clip"
 TUNED = "tuned"
 """What the file of a model says that options of other groups take; it is resolved in them, and no key of a run."""
+PLUGINS = {
+    **dict.fromkeys(("method", *plugins.PARTS), "methods"),
+    "schedule": "schedules",
+    "log": "loggers",
+}
+"""The kind of plug-in that is an option of a group."""
 UNLESS_TUNED = re.compile(rf"\$\{{oc\.select:{TUNED}\.[\w.]+,(.+)\}}")
 
 
@@ -60,11 +68,14 @@ def register_plugins(parsed: Sequence[Override]) -> None:
     """
     store = ConfigStore.instance()
     for group, name in [(each.key_or_group, name) for each in parsed for name in options_in(each)]:
-        kind = "schedules" if group == "schedule" else "methods" if group in ("method", *plugins.PARTS) else ""
+        kind = PLUGINS.get(group, "")
         plugin = plugins.named(kind).get(name)
         if plugin is None:
             continue
         found = plugin.load()
+        if kind == "loggers":
+            store.store(group=group, name=name, node={"_target_": plugin.target, **plugins.defaults_of(found)})
+            continue
         if kind == "schedules":
             node = {"_target_": plugin.target, "_partial_": True, **plugins.defaults_of(found, skip=1)}
             store.store(group=group, name=name, node=node)
@@ -101,9 +112,8 @@ def groups() -> dict[str, list[str]]:
         FomoError: a plug-in has the name of a built-in option.
     """
     found = builtin_groups()
-    for group in ("method", *plugins.PARTS):
-        found[group] += plugins.named("methods", found[group])
-    found["schedule"] += plugins.named("schedules", found["schedule"])
+    for group, kind in PLUGINS.items():
+        found[group] += plugins.named(kind, found[group])
     return found
 
 
@@ -155,15 +165,15 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     refuse_several(parsed)
     _refuse_launcher(parsed)
     given = [str(each.input_line) for each in parsed]
-    overrides = given
     if file is None:
         name = "config"
         register_models(parsed)
-        register_plugins(parsed)
-        overrides = [several.registered(each) for each in parsed if not is_study(each)]
     else:
         _refuse_options(file, parsed, known)
+        parse([str(each.input_line) for each in parsed if each.key_or_group in FREE])
         name = _register_stored(file, overrides)
+    register_plugins(parsed)
+    overrides = [several.registered(each) for each in parsed if not is_study(each)]
     is_known = file is None and _is_ours(parsed, known)
     try:
         values = copy.deepcopy(_known_values(tuple(overrides))) if is_known else _values(name, overrides)
@@ -206,9 +216,12 @@ def _dotted(values: Any) -> Any:
 
 
 def _refuse_options(file: Path, parsed: Sequence[Override], known: Mapping[str, Sequence[str]]) -> None:
-    """A stored configuration is one option of every group, worked out: only single keys of it can be set."""
+    """A stored configuration is one option of every group, worked out: only single keys of it can be set.
+
+    Groups in :data:`FREE` are chosen anew.
+    """
     for each in parsed:
-        if each.key_or_group in known and not isinstance(each.value(), dict):
+        if each.key_or_group in known and each.key_or_group not in FREE and not isinstance(each.value(), dict):
             raise FomoError(
                 f"'{each.input_line}': {file} is a resolved configuration, whose groups are chosen. "
                 "Set single keys, as in optimizer.lr=1e-4, or compose anew without --config."
@@ -243,7 +256,8 @@ def _register_stored(file: Path, overrides: Sequence[str]) -> str:
     if "${" in json.dumps(values):
         raise FomoError(f"{file}: it holds '${{'. Nothing in a resolved configuration is to be resolved.")
     _refuse_trust(file, values, {each.lstrip("+").split("=", 1)[0] for each in overrides})
-    ConfigStore.instance().store(name=STORED, node=values)
+    kept = {key: value for key, value in values.items() if key not in FREE}
+    ConfigStore.instance().store(name=STORED, node={"defaults": ["_self_", *({key: "none"} for key in FREE)], **kept})
     return STORED
 
 

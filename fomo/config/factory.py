@@ -12,6 +12,7 @@ from fomo.config.schema import Config
 from fomo.config.several import parts_of
 from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
+from fomo.loggers.logger import Logger
 from fomo.loop import LearningRate
 from fomo.method import Method
 from fomo.model import fast
@@ -23,7 +24,7 @@ from fomo.stream.definition import Stream
 from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
-from fomo.system.ranks import world
+from fomo.system.ranks import is_first, world
 from fomo.training.fully_sharded import FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
@@ -116,6 +117,22 @@ def methods(config: Config) -> Methods:
     for name, part in parts.items():
         check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")
     return Methods(parts)
+
+
+def loggers(config: Config) -> dict[str, Logger]:
+    """What shows the run elsewhere, by the section that configures it: ``log``, or ``log.NAME`` of several.
+
+    Of several processes of a run the first one has them.
+
+    Raises:
+        FomoError: one is no logger, or lacks its package.
+    """
+    made: dict[str, Logger] = {}
+    for name, node in parts_of("log", config.log).items() if is_first() else ():
+        made[name] = build(name, node, config.runtime.allow_targets)
+        if not isinstance(made[name], Logger):
+            raise FomoError(f"{name}._target_ = {node['_target_']}: expected is a subclass of fomo.Logger.")
+    return made
 
 
 def make_optimizer(config: Config) -> MakeOptimizer:

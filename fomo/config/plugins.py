@@ -8,6 +8,7 @@ group                  the entry point is                           used as
 ``fomo.schedules``     a function of a ``fomo.Position``            ``schedule=NAME``
 ``fomo.datasets``      a function that returns a dataset           in lists of datasets
 ``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
+``fomo.loggers``       a subclass of ``fomo.Logger``                ``log=NAME``
 ``fomo.metrics``       a function of a run's ``Scores``             ``--metrics NAME``, as of ``fomo score``
 =====================  ===========================================  ==================================================
 
@@ -26,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError, check_choice, close_to
+from fomo.loggers.logger import Logger
 from fomo.results import measures
 
-KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "metrics")
+KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers", "metrics")
 OF_RUNS = KINDS[:-1]
 """Those that a configuration names; metrics are computed from results, whatever the run was."""
 PARTS = ("trainable", "regularizer", "merging")
@@ -71,6 +73,8 @@ class Plugin:
             raise FomoError(f"{self}: {self.entry.value} cannot be imported: {described(error)}.") from error
         if self.kind == "methods":
             check_method(found, str(self))
+        elif self.kind == "loggers" and not (inspect.isclass(found) and issubclass(found, Logger)):
+            raise FomoError(f"{self}: {self.entry.value} is not a subclass of fomo.Logger: derive it.")
         elif self.kind != "merges" and not callable(found):
             raise FomoError(f"{self}: {self.entry.value} is of type {type(found).__name__}, not a function.")
         return found

@@ -46,7 +46,8 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Values of a run; the sections named in :data:`PARTS` say by ``_target_`` what to build."""
+    """Values of a run; the sections named in :data:`PARTS`, and ``log``, say by ``_target_`` what to
+    build."""
 
     seed: int
     num_tasks: int
@@ -66,6 +67,7 @@ class Config:
     schedule: Part
     meta_schedule: Part
     optimizer: Part
+    log: Part
     batch_ramp: Any = None
     batch_scaling: BatchScaling = field(default_factory=BatchScaling)
     buffer: Buffer = field(default_factory=Buffer)

@@ -13,8 +13,8 @@ from hydra.core.override_parser.types import Override
 
 from fomo.errors import FomoError
 
-GROUPS = ("regularizer",)
-"""The groups of which a run may have several parts: what each adds to the loss stands beside the others."""
+GROUPS = ("regularizer", "log")
+"""The groups of which a run may have several parts, each of which leaves the others as they are."""
 ORDER = "_order_"
 NAME = re.compile(r"[\w-]+")
 

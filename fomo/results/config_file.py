@@ -10,7 +10,7 @@ from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 from fomo.version import SCORE_VERSION
 
-UNCOMPARED = ("run", "label", "resume", "checkpoint")
+UNCOMPARED = ("run", "label", "resume", "checkpoint", "log")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 LATER: dict[str, dict[str, Any]] = {

@@ -29,10 +29,15 @@ BAD_BATCH = Path("bad_batch.safetensors")
 """The batch whose loss or gradient was not finite."""
 WORK = Path("work")
 """Where methods keep files of their own, such as one expert per task."""
+TENSORBOARD = Path("tensorboard")
+WANDB = Path("wandb")
+"""Where loggers keep theirs; W&B names its folder itself."""
 
 
 def refuse_odd_files(run: Path) -> None:
     """Refuse a run folder that holds a link or a device, before anything is written: it may lead out of the folder.
+
+    W&B makes links in its own folder, where nothing else is written, and nothing under a name of before.
 
     Raises:
         FomoError: the path is named, and what it is.
@@ -43,3 +48,5 @@ def refuse_odd_files(run: Path) -> None:
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 kind = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
                 raise FomoError(f"{path} is {kind}: a run writes into its own folder alone. Remove it.")
+        if Path(place) == run:
+            folders[:] = [name for name in folders if name != str(WANDB)]

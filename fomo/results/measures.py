@@ -4,6 +4,7 @@ A guest's metric is an entry point of the group ``fomo.metrics``: a pure functio
 float, or a :class:`Metric` that says its unit too. It is named as its entry point is, and stands wherever ours do.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from fomo.results.scores import NotFinished, Scores
 from fomo.system.text import first_line
 
 GROUP = "fomo.metrics"
+_log = logging.getLogger(__name__)
 
 
 class GuestFailed(FomoError):
@@ -112,8 +114,21 @@ def registry() -> dict[str, Metric | EntryPoint]:
 
 
 def names_in(given: str | None) -> list[str]:
-    """The names in a list with commas; ``all`` are all, none is none."""
-    return list(registry()) if given == "all" else [] if given is None else given.split(",")
+    """The names in a list with commas; none is none. ``all`` are all, but for a guest's that cannot be imported.
+
+    That one is said, and left out; asked for by its name it is an error.
+    """
+    if given != "all":
+        return [] if given is None else given.split(",")
+    return [name for name in registry() if _can_be_had(name)]
+
+
+def _can_be_had(name: str) -> bool:
+    try:
+        return bool(chosen([name]))
+    except GuestFailed as error:
+        _log.warning("%s It is left out.", error)
+        return False
 
 
 def chosen(names: Iterable[str] | None = None) -> list[Metric]:

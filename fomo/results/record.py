@@ -14,6 +14,8 @@ from fomo.results.scores import Evaluation, Scores
 
 OnStep = Callable[[int, int, float], None]
 """Hears of each step: task, step, loss."""
+OnEvent = Callable[[Mapping[str, Any], Scores], None]
+"""Hears of each event that was written, and of the scores so far."""
 
 
 class Record:
@@ -24,10 +26,19 @@ class Record:
         on_step: Called with task, step and loss after each step that was written.
         processes: How many take the run's steps, and how if there are two ways, as ``8 fsdp``.
         is_first: Whether this one writes; another one keeps the same and writes nothing.
+        on_event: Called with each event that was written, and the scores; by default nobody is.
     """
 
-    def __init__(self, scores: Scores, on_step: OnStep, processes: str = "1", is_first: bool = True) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        on_step: OnStep,
+        processes: str = "1",
+        is_first: bool = True,
+        on_event: OnEvent = lambda event, scores: None,
+    ) -> None:
         self.scores = scores
+        self._on_event = on_event
         self._caveats = scores.caveats
         self._on_step = on_step
         self._processes = [processes]
@@ -73,7 +84,8 @@ class Record:
         Args:
             task: The task's number, from 1.
             step: The step of the task, from 0.
-            measured: Loss, gradient norm, learning rate, batch size, and what parts have logged.
+            measured: Loss, gradient norm, learning rate, batch size, rows by pool, what is charged
+                so far, and what parts have logged.
             lost: What had no effect, as events have it; empty for a step that was applied.
         """
         if lost:
@@ -100,8 +112,10 @@ class Record:
 
     def event(self, kind: str, **values: Any) -> None:
         """Write a line of ``events.jsonl``; ``time`` is its only field that differs between equal runs."""
-        self._events.write(json.dumps({"event": kind, **values, "time": round(time.time(), 3)}, allow_nan=False) + "\n")
+        event = {"event": kind, **values, "time": round(time.time(), 3)}
+        self._events.write(json.dumps(event, allow_nan=False) + "\n")
         self._events.flush()
+        self._on_event(event, self.scores)
 
     def close(self) -> None:
         """Close the event file."""

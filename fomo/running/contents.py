@@ -38,11 +38,12 @@ def base_sha256(model: ClipModel) -> str:
 def contents_of(resolved: Resolved, base: str, stream: Stream) -> dict[str, Any]:
     """Hashes of the base model, of the stream's definition and data, and of the code of every part that is not ours."""
     data = stream_data_sha256(stream, resolved.config.evaluation.split)
+    heard = {key: value for key, value in resolved.values.items() if key != "log"}  # which changes no result
     return {
         "base model": base,
         "stream": stream.sha256,
         "data": data,
-        "code": code_hashes({**resolved.values, "datasets": list(stream.datasets)}),  # a stream file names some
+        "code": code_hashes({**heard, "datasets": list(stream.datasets)}),  # a stream file names some
     }
 
 

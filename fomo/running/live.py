@@ -8,6 +8,7 @@ from typing import Protocol
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.state import Stateful
 from fomo.evaluation.zero_shot import evaluate
+from fomo.loggers.loggers import Loggers
 from fomo.results.record import Record
 from fomo.results.scores import ScoredDataset, ScoredStream, Scores
 from fomo.running.deployment import Deployment
@@ -38,7 +39,8 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Live:
-    """The parts of a run that have state of their own, which a checkpoint keeps; ``known`` is of the machine."""
+    """The parts of a run that have state of their own, which a checkpoint keeps; ``known`` is of the machine,
+    ``loggers`` are told."""
 
     known: Known
     ledger: Ledger
@@ -46,6 +48,7 @@ class Live:
     usage: Usage
     batches: Batches
     nonfinite: StopRun
+    loggers: Loggers
 
     @property
     def parts(self) -> dict[str, Stateful]:
@@ -81,13 +84,15 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     """The parts at the start of a run in ``folder``."""
     config = prepared.resolved.config
     processes = f"{world().size}{' fsdp' if config.runtime.strategy == 'fsdp' else ''}"
+    loggers = Loggers(prepared.loggers)
     return Live(
         known=known(prepared),
         ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
-        record=Record(_no_scores(prepared, folder), progress.step, processes, is_first()),
+        record=Record(_no_scores(prepared, folder), progress.step, processes, is_first(), loggers.hear),
         usage=Usage(config.runtime.device),
         batches=Batches(prepared.maker, prepared.model, config.runtime),
         nonfinite=POLICIES[config.on_nan](config.rewind_every),
+        loggers=loggers,
     )
 
 

@@ -1,7 +1,9 @@
 """A run with every part built and checked, before anything is written."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -10,6 +12,7 @@ from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
 from fomo.evaluation.measured import measured_sha256
+from fomo.loggers.logger import LoggedRun, Logger
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
@@ -17,6 +20,7 @@ from fomo.running.contents import contents_of
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.system.determinism import NOT_DETERMINISTIC
+from fomo.system.digest import json_digest
 from fomo.training.methods import Methods
 from fomo.version import __version__
 
@@ -40,6 +44,7 @@ class Prepared:
         base_sha256: Hash of the base model before the method has begun.
         blank: The modules of the base model before that, without weights.
         seconds: What all of it has taken, compiling included.
+        loggers: What shows the run elsewhere, by the section that configures each.
     """
 
     resolved: Resolved
@@ -53,6 +58,7 @@ class Prepared:
     base_sha256: str
     blank: nn.Module
     seconds: float = 0.0
+    loggers: Mapping[str, Logger] = field(default_factory=dict)
 
     @property
     def is_plain(self) -> bool:
@@ -81,6 +87,11 @@ class Prepared:
     def measured_sha256(self) -> str:
         """SHA-256 of what the scores measure."""
         return measured_sha256(self.stream, self.resolved.config.evaluation)
+
+    def logged_in(self, folder: Path) -> LoggedRun:
+        """What loggers are told of the run in ``folder``."""
+        name = json_digest([self.resolved.sha256, str(folder.absolute())])[:16]
+        return LoggedRun(name, folder, self.resolved.config.label, self.resolved.values)
 
     @property
     def identity(self) -> dict[str, Any]:

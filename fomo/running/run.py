@@ -123,6 +123,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     """
     began = time.perf_counter()
     config = resolved.config
+    loggers = factory.loggers(config)
     rate = factory.schedule(config)
     methods = factory.methods(config)
     factory.check_strategy(config, methods)
@@ -138,7 +139,9 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     maker = factory.batch_maker(config, model, pools, plan.steps)
     begun = methods.begun(model.network, config.seed)  # here, so that a part can refuse before anything is written
     seconds = time.perf_counter() - began
-    return Prepared(resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched, seconds)
+    return Prepared(
+        resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched, seconds, loggers
+    )
 
 
 def execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop | None = None) -> None:
@@ -194,7 +197,8 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))
-    with explained(prepared, folder, live, checkpointer), live.batches.announced(left):
+    told = live.loggers.hearing(prepared.logged_in(folder), live.record.scores)
+    with explained(prepared, folder, live, checkpointer), told, live.batches.announced(left):
         begun = learner.logged()
         if checkpointer.start is None:
             live.record.logged("begin_run", 0, begun)

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 
 from fomo.cli import main
-from fomo.cli.run import OnConsole
+from fomo.cli.run import OnConsole, keep_study
 from fomo.launching.launcher import Counts
 from tests.tiny import TINY
 
@@ -97,6 +97,17 @@ def test_without_run_dir_the_folder_is_named_by_the_configuration() -> None:
 
 def test_a_sweep_runs_every_combination_in_folders_named_by_it(capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", "-m", *TINY, "method=frozen,locked_text", "seed=0,1", "run.dir=sweep"])
+    shown = capsys.readouterr().out
+    assert shown.count("GM = √(KA·ZS)") == 1 and "before ┃" not in shown
+    assert shown.count("│ frozen") == shown.count("│ locked_text") >= 2
+    main(["run", "-m", *TINY, "method=frozen,locked_text", "seed=0,1", "run.dir=sweep", "--json"])
+    again = json.loads(capsys.readouterr().out)
+    assert [(run["method"].split()[0], run["seed"]) for run in again] == [
+        ("frozen", 0),
+        ("frozen", 1),
+        ("locked_text", 0),
+        ("locked_text", 1),
+    ]
     names = sorted(path.name for path in Path("sweep").iterdir())
     assert names == sorted(f"method={m},seed={s}" for m in ("frozen", "locked_text") for s in (0, 1))
     capsys.readouterr()
@@ -205,3 +216,21 @@ def test_a_folder_that_shadows_ours_is_named(name: str, capsys: pytest.CaptureFi
         [sys.executable, "-m", "fomo", "data", "list"], capture_output=True, text=True, cwd=tmp_path
     )
     assert result.returncode == 2 and f"'{name}'" in result.stderr and "shadows" in result.stderr
+
+
+def test_a_study_leaves_another_one_of_its_name_and_finds_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(folders: list[Path], base: Path) -> Path:
+        base.parent.mkdir(exist_ok=True)
+        base.with_suffix(".md").write_text(f"{folders} {base.name}.png")
+        return base.with_suffix(".md")
+
+    monkeypatch.setattr("fomo.report.study.write_study", written)
+    ours, theirs = [Path("runs/a"), Path("runs/b")], [Path("runs/a")]
+    first = tmp_path / "study" / "methods"
+    names = [keep_study(first, folders).name for folders in (ours, theirs, ours, theirs)]
+    assert names == ["methods.md", "methods-2.md", "methods.md", "methods-2.md"]
+    assert "methods-2.png" in (tmp_path / "study" / "methods-2.md").read_text()
+    first.with_suffix(".json").unlink()  # of a version that kept no list
+    assert keep_study(first, ours).name == "methods-3.md"

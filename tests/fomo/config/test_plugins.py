@@ -303,7 +303,15 @@ def test_the_template_is_installed_listed_checked_and_run(installed_template: Pa
         return done.stdout
 
     listed = json.loads(fomo_command("methods", "--json"))["plugins"]
-    assert {row["name"] for row in listed} == {"pull", "agree", "linear", "swatches", "interleaved", "worst_task"}
+    assert {row["name"] for row in listed} == {
+        "pull",
+        "agree",
+        "linear",
+        "swatches",
+        "interleaved",
+        "lines",
+        "worst_task",
+    }
     assert {(row["package"], row["problem"]) for row in listed} == {("fomo-template 0.1.0", "")}
     assert " ok  precision" in fomo_command("check", "pull", "trainable=lnfit")
     fomo_command("run", "method=pull", "regularizer.strength=0.5", "run.dir=run", *tiny.TINY)

@@ -9,6 +9,7 @@ from fomo.errors import FomoError
 from fomo.results.measures import METRICS, GuestFailed, chosen, measured, numbers, registry
 from fomo.results.metrics import NotDefined
 from fomo.results.scores import NotFinished
+from tests.fomo.helpers import evaluation, run_folder, status
 from tests.fomo.results.test_metrics import MATRIX, scored
 from tests.plugin import install, seen
 
@@ -114,3 +115,19 @@ def test_names_that_are_taken_and_unknown_ones_are_refused(tmp_path: Path, monke
         pytest.raises(FomoError, match=r"'same' of guest_two .* guest_one 1\.2 too"),
     ):
         registry()
+
+
+def test_all_metrics_are_those_that_can_be_had_and_the_others_are_named(
+    guests: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = (evaluation(0, 10, 20, 64), evaluation(1, 30, 20, 60), evaluation(2, 40, 40, 40))
+    run_folder(tmp_path / "run", *steps)
+    for command in ("score", "leaderboard"):
+        caplog.clear()
+        assert status(command, str(tmp_path / "run"), "--metrics", "all", "--json") == 0
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == 2 and all("It is left out." in each for each in said)
+        assert f"metric 'number' of {guests} 1.2" in said[1] and f"metric 'gone' of {guests} 1.2" in said[0]
+        shown = capsys.readouterr().out
+        assert "worst_task" in shown and "metric 'raising' of" in shown and '"gone"' not in shown
+    assert status("score", str(tmp_path / "run"), "--metrics", "gone") == 2

@@ -1,0 +1,81 @@
+"""What a shell offers, asked of bash itself: words as bash splits them, and whole as zsh has them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fomo.cli import COMMANDS
+from fomo.cli.completion import fish, words, zsh
+from fomo.config.compose import builtin_groups
+
+TOP = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def script() -> str:
+    """The script, printed by a process that has to do without torch."""
+    code = (
+        "import sys; from fomo.cli import main; main(['completion', 'bash']); "
+        "print([name for name in ('torch', 'open_clip') if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TOP)
+    assert ran.stderr.strip() == "[]"
+    return ran.stdout
+
+
+def offered(script: str, *typed: str, split: bool = True) -> list[str]:
+    """What bash offers for the last of the typed words."""
+    parts = [part for word in typed for part in (re.split(r"(=)", word) if split else [word])]
+    parts = [part for number, part in enumerate(parts) if part or number == len(parts) - 1]
+    if len(parts) > 1 and parts[-2:] == ["=", ""]:
+        parts.pop()  # bash has the sign itself as the word at the cursor
+    listed = " ".join(f"'{part}'" for part in ("fomo", *parts))
+    code = f"{script}\nCOMP_WORDS=({listed})\nCOMP_CWORD={len(parts)}\n_fomo\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
+    ran = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True)
+    assert not ran.stderr
+    return ran.stdout.split()
+
+
+def test_commands_and_those_in_them(script: str) -> None:
+    assert offered(script, "") == list(COMMANDS)
+    assert offered(script, "s") == ["score", "stream"]
+    assert offered(script, "data", "import", "w") == ["webdataset"]
+    assert offered(script, "stream", "")[-3:] == ["build", "show", "verify"]
+    assert offered(script, "completion", "f") == ["fish"]
+
+
+def test_options_and_their_values(script: str) -> None:
+    assert offered(script, "score", "--m") == ["--metrics"]
+    assert offered(script, "leaderboard", "runs", "--format", "la") == ["latex"]
+    assert "--perceptual" in offered(script, "stream", "verify", "--") and "--json" not in offered(
+        script, "report", "--"
+    )
+
+
+def test_settings_and_the_options_of_groups(script: str) -> None:
+    assert offered(script, "run", "meth") == ["method="]
+    assert offered(script, "run", "budget.total_m") == ["budget.total_mafs="]
+    assert offered(script, "run", "method=") == builtin_groups()["method"]
+    assert offered(script, "run", "seed=1", "method=lo") == ["locked_image", "locked_text", "lora", "lora_ema"]
+    assert offered(script, "budget", "-m", "method=finetune,lora_") == ["finetune,lora_ema"]
+    assert offered(script, "run", "log=[tensorboard,w") == ["[tensorboard,wandb"]
+    assert "ViT-B-16" in offered(script, "stream", "verify", "model=ViT-B")
+    assert offered(script, "score", "meth") == [] == offered(script, "run", "method=zzz")
+
+
+def test_words_that_are_whole_have_whole_answers(script: str) -> None:
+    assert offered(script, "run", "method=lora", split=False) == ["method=lora", "method=lora_ema"]
+    assert offered(script, "run", "method=lora,gal", split=False) == ["method=lora,galore"]
+
+
+def test_the_other_shells_get_the_same_words(script: str) -> None:
+    found = words()
+    assert zsh(found).endswith(script) and "bashcompinit" in zsh(found)
+    lines = fish(found).splitlines()
+    assert len(lines) == 1 + len(found.after)
+    (run,) = [line for line in lines if '"__fish_seen_subcommand_from run"' in line]
+    assert " method=lora " in run and " budget.total_mafs= " in run and " --multirun " in run
+    assert 'from data; and __fish_seen_subcommand_from import" -a' in "".join(lines)
