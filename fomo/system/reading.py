@@ -23,6 +23,8 @@ MAX_BYTES = 16 * 2**20
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 100
 MAX_DIGITS = 100
+LARGE = re.compile(rf"\d[eE]\+?\d{{3}}|\d{{{MAX_DIGITS + 1}}}")
+"""What every number has that is too large or too long, and some others: each number of such a text is looked at."""
 SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")
 
 
@@ -100,12 +102,13 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        is_large = LARGE.search(text) is not None
         value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_constant if finite else None,
-            parse_int=_integer,
-            parse_float=_finite if finite else float,
+            parse_int=_integer if is_large else None,
+            parse_float=_finite if is_large and finite else None,
         )
         if not halves and SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()

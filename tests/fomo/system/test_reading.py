@@ -10,7 +10,7 @@ from hypothesis import given
 from fomo.config.compose import config_dir
 from fomo.errors import FomoError
 from fomo.system import reading
-from fomo.system.reading import MAX_DEPTH, read_yaml
+from fomo.system.reading import MAX_DEPTH, Unreadable, parse_json, read_yaml
 from tests.fomo.helpers import put
 from tests.fuzz.harness import HEAVY
 from tests.fuzz.strategies import VALUES
@@ -83,3 +83,24 @@ def test_values_come_back_as_they_were_written(value: Any, tmp_path_factory: pyt
     except (FomoError, yaml.YAMLError):
         return
     assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[1e309]", "too large"),
+        ("[1E+0400]", "too large"),
+        (f"[{'9' * 400}.5]", "too large"),
+        (f"[{'9' * 101}]", "more than 100 digits"),
+        (f"[-{'9' * 101}]", "more than 100 digits"),
+        ("[NaN]", "no number"),
+        ("[-Infinity]", "no number"),
+    ],
+)
+def test_numbers_that_are_none_or_too_large_are_no_json(text: str, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        parse_json(text)
+
+
+def test_large_numbers_that_fit_are_json() -> None:
+    assert parse_json(f"[1e308, {'9' * 100}, -1.5E-400, {'9' * 99}.5e99]") == [1e308, int("9" * 100), 0.0, 1e198]
