@@ -154,8 +154,11 @@ def test_what_was_left_out_before_the_cut_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", [("method=offline_merge",), ("budget=wall_seconds", "budget.wall_seconds=1")])
-def test_a_folder_that_was_copied_goes_on_as_the_original(method: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_folder_that_was_copied_goes_on_as_the_original(
+    method: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Experts lie in it, not where it was; seconds were timed, and are what was planned then."""
+    monkeypatch.setattr("fomo.planning.planner._timed", lambda *given: 0.1)
     overrides = (*method, *(("budget.steps=null",) if "budget" in method[0] else ()), OFTEN)
     folder, copied = tmp_path / "run", tmp_path / "elsewhere" / "copied"
     with pytest.raises(Cut):
@@ -171,12 +174,15 @@ def test_a_folder_that_was_copied_goes_on_as_the_original(method: tuple[str, ...
     assert differences(tmp_path / "original", copied) == []
 
 
-def test_seconds_are_timed_once(tmp_path: Path) -> None:
+def test_seconds_are_timed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run goes on where a step takes twice as long."""
+    monkeypatch.setattr("fomo.planning.planner._timed", lambda *given: 0.1)
     overrides = ("budget=wall_seconds", "budget.steps=null", "budget.wall_seconds=1", OFTEN)
     with pytest.raises(Cut):
         execute(tiny.prepared(*overrides), tmp_path / "run", Cutting(6))
     steps = kept_steps(tmp_path / "run")
     assert steps is not None
+    monkeypatch.setattr("fomo.planning.planner._timed", lambda *given: 0.2)
     prepared = prepare(tiny.resolved(*overrides), steps)
     assert prepared.plan.steps == steps
     execute(prepared, tmp_path / "run", tiny.Silent())

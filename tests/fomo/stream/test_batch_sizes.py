@@ -179,7 +179,10 @@ def test_charged_is_planned_to_the_digit_across_sizes(total: int, overrides: tup
 @pytest.mark.parametrize(
     "budget", [("budget=samples", "budget.samples=400"), ("budget=wall_seconds", "budget.wall_seconds=3")]
 )
-def test_samples_and_seconds_fill_their_share(budget: tuple[str, ...], tmp_path: Path) -> None:
+def test_samples_and_seconds_fill_their_share(
+    budget: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fomo.planning.planner._timed", lambda *given: 0.1)
     run = tiny.run(tmp_path / "run", "budget.steps=null", "batch_ramp=[[40,12]]", *budget)
     sizes = [step["batch_size"] for step in steps_of(run)]
     assert sizes[:3] == [24, 24, 12] and set(sizes[3:]) == {12}
