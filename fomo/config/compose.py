@@ -26,7 +26,7 @@ from fomo.errors import FomoError, check_allowed, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
-UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation")
+UNLABELLED = ("seed", "run", "resume", "checkpoint", "keep_weights", "runtime", "stream", "num_tasks", "evaluation")
 """Keys that a run's label leaves out: they belong to the leaderboard's track, or change no result."""
 STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""

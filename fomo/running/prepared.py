@@ -9,6 +9,7 @@ from torch import nn
 from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
+from fomo.errors import FomoError
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
@@ -52,6 +53,14 @@ class Prepared:
     base_sha256: str
     blank: nn.Module
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.resolved.config.keep_weights == "all" and not self.is_plain:
+            more = " and ".join(name for name, part in self.methods.parts.items() if not part.plain_weights)
+            raise FomoError(
+                f"keep_weights=all: {more} deploys more than weights, so that weights alone could not be evaluated "
+                "later. Take keep_weights=last."
+            )
 
     @property
     def is_plain(self) -> bool:
