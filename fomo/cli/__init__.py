@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
     "evaluate": "score updates that a run has left out, later",
+    "zeroshot": "a model on prepared datasets, without a run",
     "leaderboard": "rank run folders",
     "export": "all scores of run folders as one tidy table",
     "budget": "what methods cost and the steps they get, without a GPU",

@@ -29,11 +29,11 @@ class Uncertain:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        compared = self.against_first and {
-            name: each._asdict() | {"differs": each.differs} for name, each in self.against_first.items()
+        own = {name: each._asdict() for name, each in (self.intervals or {}).items()}
+        compared = {
+            name: each._asdict() | {"differs": each.differs} for name, each in (self.against_first or {}).items()
         }
-        own = self.intervals and {name: each._asdict() for name, each in self.intervals.items()}
-        return {"intervals": own, "against_first": compared, "problem": self.problem}
+        return {"intervals": own or None, "against_first": compared or None, "problem": self.problem}
 
 
 def uncertainties(runs: Sequence[ScoredRun]) -> list[Uncertain]:

@@ -10,6 +10,7 @@ from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
 from fomo.errors import FomoError
+from fomo.evaluation.cost import evaluation_cost
 from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
@@ -74,6 +75,14 @@ class Prepared:
         deployed = [] if self.is_plain else [NO_PLAIN_WEIGHTS]
         unsure = [] if self.resolved.config.runtime.deterministic else [NOT_DETERMINISTIC]
         return (*self.plan.budget.caveats, *unsure, *validation, *self.model.caveats, *deployed)
+
+    @property
+    def work(self) -> str:
+        """What the run trains on and is evaluated on, in words."""
+        config, steps = self.resolved.config, self.plan.steps
+        cards = [dataset.card for dataset in self.stream.datasets.values()]
+        trained = config.sizes.seen(sum(steps))
+        return f"Training: {trained:,} samples. Evaluation: {evaluation_cost(cards, config.evaluation, steps)}."
 
     @cached_property
     def contents(self) -> dict[str, Any]:

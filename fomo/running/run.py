@@ -90,6 +90,7 @@ def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
     check_same_run(prepared)
     if resolved.config.runtime.compile:
         audience.say(f"runtime.compile=blocks: the start took {prepared.seconds:.1f} s, blocks compiled.")
+    audience.say(prepared.work)
     with audience.watching() as progress:
         execute(prepared, folder, progress, stop)
     return folder
