@@ -44,8 +44,12 @@ BARE = (
     "fomo.report.study",
     "fomo.report.summary",
     "fomo.report.tables",
+    "fomo.report.uncertainty",
+    "fomo.results.bootstrap",
     "fomo.results.measures",
+    "fomo.results.published",
     "fomo.results.record",
+    "fomo.results.rewriting",
     "fomo.results.run",
 )
 
