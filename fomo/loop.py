@@ -83,6 +83,8 @@ class Experiment:
         checkpointer: Keeps the state on the way.
         stages: Times all of it.
         show: Shows how far the run is: after the first evaluation, and after each task but the last.
+        every_steps: Within a task, ``evaluate_within`` is called after every so many of its steps; ``None``: never.
+        evaluate_within: Scores the model as it is trained, in a task after so many steps, and writes the scores.
     """
 
     seed: int
@@ -96,6 +98,8 @@ class Experiment:
     checkpointer: Checkpointer = field(default_factory=Checkpointer)
     stages: Stages = field(default_factory=Stages)
     show: Callable[[], None] = lambda: None
+    every_steps: int | None = None
+    evaluate_within: Callable[[int, int], None] = lambda task, step: None
 
     def charged_in(self, task: int) -> int:
         """FLOPs of a task so far."""
@@ -196,9 +200,18 @@ def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer |
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
     waited = experiment.stages.waiting(experiment.checkpointer.interruptible(batches))
     for step, batch in enumerate(waited, start):
+        if step and experiment.every_steps and step % experiment.every_steps == 0:
+            evaluate_within(experiment, task.number, step, optimizer)
         with during("step", task.number, step):
             take_step(experiment, task, step, batch, optimizer)
         experiment.checkpointer.after_step(RunProgress(task.number, step + 1), optimizer)
+
+
+def evaluate_within(experiment: Experiment, task: int, step: int, optimizer: torch.optim.Optimizer) -> None:
+    """Score the model in training after ``step`` steps of a task. The state is kept first: it takes its time."""
+    experiment.checkpointer.save(RunProgress(task, step), optimizer)
+    experiment.evaluate_within(task, step)
+    experiment.learner.train_mode()
 
 
 def take_step(experiment: Experiment, task: Task, step: int, batch: Batch, optimizer: torch.optim.Optimizer) -> None:

@@ -48,8 +48,12 @@ BARE = (
     "fomo.report.submitted",
     "fomo.report.summary",
     "fomo.report.tables",
+    "fomo.report.uncertainty",
+    "fomo.results.bootstrap",
     "fomo.results.measures",
+    "fomo.results.published",
     "fomo.results.record",
+    "fomo.results.rewriting",
     "fomo.results.run",
     "fomo.results.submission",
 )

@@ -25,6 +25,8 @@ from fomo.version import __version__
 COMMANDS = {
     "run": "one experiment, or a sweep with -m",
     "score": "KA, ZS and GM of run folders",
+    "evaluate": "score updates that a run has left out, later",
+    "zeroshot": "a model on prepared datasets, without a run",
     "leaderboard": "rank run folders and submissions; check submissions",
     "submit": "pack finished runs into one file for a leaderboard",
     "export": "all scores of run folders as one tidy table",

@@ -110,7 +110,24 @@ def footer(found: Sequence[Row], shown: Layout) -> str:
     measured = [MEASURED] if shown.measures else []
     through = [_assumed(row, shown) for row in counted if row["assumed_stream"]]
     ramp = [OF_A_RAMP] if any(row["batch_ramp"] for row in counted) else []
-    return "\n".join(["", models, CAPTION, *measured, *ramp, *through])
+    return "\n".join(["", models, *_evaluations(counted, shown), CAPTION, *measured, *ramp, *through])
+
+
+def _evaluations(rows: Sequence[Row], shown: Layout) -> list[str]:
+    """What the runs are evaluated on beside what they train on, a line for all of which it is the same."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if found := row.get("evaluation"):
+            absent = f", {found['absent']} datasets that are not here left out" if found["absent"] else ""
+            text = f"{_trained(row)}evaluation on {found['said']}{absent}"
+            said.setdefault(text, []).append(shown.name(row["label"]))
+    return [f"{', '.join(names)}: {text}." for text, names in said.items()]
+
+
+def _trained(row: Row) -> str:
+    """The training samples of the run; nothing where its budget is in seconds."""
+    samples = row["total_samples"].get(str(row["evaluation"]["num_tasks"]))
+    return f"training on {samples:,} samples, " if samples else ""
 
 
 def _assumed(row: Row, shown: Layout) -> str:

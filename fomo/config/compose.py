@@ -26,7 +26,18 @@ from fomo.errors import FomoError, nearest, unknown
 from fomo.model.names import brings_weights, open_clip_names, open_clip_option
 from fomo.system.reading import read_yaml
 
-UNLABELLED = ("seed", "run", "resume", "checkpoint", "runtime", "stream", "num_tasks", "evaluation", "log")
+UNLABELLED = (
+    "seed",
+    "run",
+    "resume",
+    "checkpoint",
+    "keep_weights",
+    "runtime",
+    "stream",
+    "num_tasks",
+    "evaluation",
+    "log",
+)
 """Keys that a run's label leaves out: they belong to the leaderboard's track, or change no result."""
 STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""

@@ -28,6 +28,7 @@ from fomo.version import FIRST_SCORE_VERSION
 
 PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
 RESUME = ("auto", "must", "never", "again")
+KEEP_WEIGHTS = ("last", "all")
 Part = dict[str, Any]
 
 
@@ -77,6 +78,7 @@ class Config:
     resume: str = "auto"
     on_nan: str = "stop"
     rewind_every: int = 100
+    keep_weights: str = "last"
     label: str = ""
     score_version: str = FIRST_SCORE_VERSION
 
@@ -84,6 +86,8 @@ class Config:
         check_score_version(self.score_version, "the configuration")
         check_choice("value of resume", self.resume, RESUME)
         check_choice("value of on_nan", self.on_nan, POLICIES)
+        check_choice("value of keep_weights", self.keep_weights, KEEP_WEIGHTS)
+        self._check_within()
         for name in ("num_tasks", "batch_size", "rewind_every"):
             check_allowed(getattr(self, name) >= 1, f"{name}={getattr(self, name)}", "1 and above")
         for name in ("max_grad_norm", "max_logit_scale"):
@@ -93,6 +97,13 @@ class Config:
         seed = self.stream.get("seed")
         allowed = "integers from 0, and null: that of the run"
         check_allowed(seed is None or is_count(seed), f"stream.seed={seed}", allowed)
+
+    def _check_within(self) -> None:
+        if self.evaluation.every_steps is not None and self.runtime.strategy == "fsdp":
+            raise FomoError(
+                f"evaluation.every_steps={self.evaluation.every_steps} with runtime.strategy=fsdp: within a task each "
+                "process has a part of the weights alone, so nothing can be scored there. Leave one of the two out."
+            )
 
     @property
     def stream_seed(self) -> int:

@@ -24,6 +24,7 @@ from fomo.evaluation.shares import of_all, own_samples
 from fomo.evaluation.subset import subset_of
 from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
+from fomo.results.samples import Hits
 from fomo.results.scores import Evaluation, NotFinished
 from fomo.stream.definition import Stream
 from fomo.system.runtime import Runtime
@@ -44,6 +45,9 @@ class EvaluationConfig:
         subset: ``protocol`` scores a fixed part of each split on the way (``subset.py``), and the first and the last
             model in full too, for the result; ``none`` scores everything each time.
         subset_seed: what the part is drawn from, whatever the run's seed.
+        every_tasks: the first, every so-manieth and the last model are scored.
+        every_steps: within a task the model in training is scored too, after every so many of its steps; ``None``: no.
+        keep_samples: keep which samples each evaluation gets right.
     """
 
     split: str = "test"
@@ -51,12 +55,22 @@ class EvaluationConfig:
     batch_size: int = 512
     subset: str = "none"
     subset_seed: int = 0
+    every_tasks: int = 1
+    every_steps: int | None = None
+    keep_samples: bool = False
 
     def __post_init__(self) -> None:
         check_choice("value of evaluation.split", self.split, EVALUATION_SPLITS)
         check_choice("value of evaluation.templates", self.templates, TEMPLATES)
         check_choice("value of evaluation.subset", self.subset, SUBSETS)
-        check_allowed(self.batch_size >= 1, f"evaluation.batch_size={self.batch_size}", "1 and above")
+        for name in ("batch_size", "every_tasks"):
+            check_allowed(getattr(self, name) >= 1, f"evaluation.{name}={getattr(self, name)}", "1 and above")
+        steps = self.every_steps
+        check_allowed(steps is None or steps >= 1, f"evaluation.every_steps={steps}", "1 and above, and null: never")
+
+    def is_due(self, task: int, num_tasks: int) -> bool:
+        """Whether the model is scored after ``task`` of ``num_tasks`` updates."""
+        return task % self.every_tasks == 0 or task == num_tasks
 
     @property
     def in_full(self) -> "EvaluationConfig":
@@ -70,11 +84,16 @@ class EvaluationConfig:
 
 
 class Scored(NamedTuple):
-    """The score of a dataset in percent, and of each sample its share in [0, 1] (a hit) and its target: [n]."""
+    """The score of a dataset in percent, and of each sample its share in [0, 1] (a hit) and its target: [n].
+
+    ``hits`` has every query, right or not; ``recalls`` are the further ones of retrieval, in percent.
+    """
 
     score: float
     values: np.ndarray
     targets: np.ndarray
+    hits: Hits
+    recalls: Mapping[str, float] = {}
 
 
 def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
@@ -144,7 +163,7 @@ class Classification:
     def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
         """Top-1 accuracy, and whether each sample was hit."""
         hits = _predictions(images, _classifier(texts, self.prompts)) == self.targets
-        return Scored(100 * float(hits.mean()), hits, self.targets)
+        return Scored(100 * float(hits.mean()), hits, self.targets, Hits(hits))
 
 
 @dataclass(frozen=True)
@@ -164,8 +183,10 @@ class Retrieval:
         known = texts.of(list(self.texts))
         owner = np.repeat(np.arange(len(self.captions)), [len(each) for each in self.captions])
         found = _judged(images, lambda each: each)
-        score, values = recall(known, found, torch.from_numpy(owner).to(found.device))
-        return Scored(score, values.cpu().numpy(), self.targets)
+        of = recall(known, found, torch.from_numpy(owner).to(found.device))
+        captions = np.array(list(map(len, self.captions)), np.uint16)
+        hits = Hits(of.by_image.cpu().numpy(), of.by_text.cpu().numpy(), captions)
+        return Scored(of.score, of.shares.cpu().numpy(), self.targets, hits, of.recalls)
 
 
 def _classification(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Classification:
@@ -237,7 +258,7 @@ def evaluate(
     task: int,
     config: EvaluationConfig,
     runtime: Runtime,
-    on_dataset: Callable[[str], None] = lambda name: None,
+    on_dataset: Callable[[str, Scored], None] = lambda name, scored: None,
 ) -> Evaluation:
     """Score every dataset of the stream, and the samples of each task's concepts.
 
@@ -247,7 +268,7 @@ def evaluate(
         task: How many updates came before, which the evaluation is noted under.
         config: The split, the prompt templates and the batch size.
         runtime: Device, precision and workers.
-        on_dataset: Called with the name of each dataset once it is scored.
+        on_dataset: Called with the name of each dataset, and what it came to, once it is scored.
 
     Raises:
         NotFinished: the model returns features that are NaN or infinite.
@@ -255,11 +276,13 @@ def evaluate(
     """
     scores: dict[str, float] = {}
     num_samples: dict[str, int] = {}
+    recalls: dict[str, Mapping[str, float]] = {}
     hits_per_task = np.zeros(len(stream.tasks) + 1)
     samples_per_task = np.zeros(len(stream.tasks) + 1)
     for name, scored in scored_datasets(model, stream.datasets, config, runtime):
-        on_dataset(name)
+        on_dataset(name, scored)
         scores[name] = scored.score
+        recalls |= {name: scored.recalls} if scored.recalls else {}
         num_samples[name] = len(scored.values)
         if name in stream.adaptation:
             classed = scored.targets >= 0
@@ -269,4 +292,5 @@ def evaluate(
     tasks_scored = np.flatnonzero(samples_per_task[1:]) + 1
     per_task = {int(task): float(100 * hits_per_task[task] / samples_per_task[task]) for task in tasks_scored}
     all_samples = sum(len(dataset.split(config.split)) for dataset in stream.datasets.values())
-    return Evaluation(task, scores, per_task, num_samples, sum(num_samples.values()) / all_samples)
+    share = sum(num_samples.values()) / all_samples
+    return Evaluation(task, scores, per_task, num_samples, share, recalls=recalls)

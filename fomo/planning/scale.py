@@ -65,10 +65,16 @@ class Scored(NamedTuple):
     text_flops: float
     absent: int = 0
     """Datasets that are not here, and not in these numbers."""
+    num_evaluations: int | None = None
+    """Of the run; ``None``: before the first and after each of the tasks, in full."""
+    run_images: int | None = None
+    """Of all evaluations of the run together; ``None``: all images each time."""
 
     def flops(self, num_tasks: int) -> float:
-        """Of the evaluations before the first and after each of the tasks."""
-        return (num_tasks + 1) * (self.num_images * self.image_flops + self.num_texts * self.text_flops)
+        """Of all evaluations of a run."""
+        times = num_tasks + 1 if self.num_evaluations is None else self.num_evaluations
+        images = times * self.num_images if self.run_images is None else self.run_images
+        return images * self.image_flops + times * self.num_texts * self.text_flops
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ class Work:
         embed_dim: Width of features.
         state_bytes: Of network, optimizer and parts: a checkpoint.
         weights_bytes: Of the model's weights alone, as a file.
-        keeps_experts: Whether every task's weights are kept.
+        keeps_experts: Whether a merge keeps every task's weights.
+        keeps_weights: Whether the run keeps those that are deployed after every task.
         scored: What an evaluation encodes.
     """
 
@@ -114,6 +121,7 @@ class Work:
     weights_bytes: int
     keeps_experts: bool
     scored: Scored
+    keeps_weights: bool = False
 
 
 class Exchange(NamedTuple):
@@ -272,9 +280,10 @@ def _storage(work: Work) -> dict[str, float]:
     """GiB on the disk of the run: those kept, the one that is written, and what is there at the end."""
     experts = work.num_tasks * work.weights_bytes if work.keeps_experts else 0
     checkpoints = (KEPT + 1) * work.state_bytes
+    deployed = (work.num_tasks if work.keeps_weights else 1) * work.weights_bytes
     return {
         "checkpoint_gib": work.state_bytes / GIB,
         "checkpoints_gib": checkpoints / GIB,
         "experts_gib": experts / GIB,
-        "storage_gib": (checkpoints + experts + work.weights_bytes) / GIB,
+        "storage_gib": (checkpoints + experts + deployed) / GIB,
     }

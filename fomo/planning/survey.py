@@ -1,8 +1,9 @@
 """The rows of many methods: counted side by side, measured on the device one at a time; one that fails loses no other.
 
 A row is plain values, as :meth:`fomo.planning.table.BudgetRow.to_json` has them, beside them what was measured,
-``measured_peak_memory_gib`` and ``measured_to_planned`` (``None``: nothing was), and ``problem``, which says what
-failed (``None``: nothing); where machines are given, ``estimates``, as :func:`fomo.planning.scale.estimates` has them.
+``measured_peak_memory_gib`` and ``measured_to_planned`` (``None``: nothing was), ``evaluation``, what the run is
+scored on, and ``problem``, which says what failed (``None``: nothing); where machines are given, ``estimates``, as
+:func:`fomo.planning.scale.estimates` has them.
 One that could not be counted has ``method``, ``label`` and ``problem`` alone.
 """
 
@@ -14,11 +15,12 @@ from typing import Any
 from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, resolve
 from fomo.errors import FomoError, WorkerDied
+from fomo.evaluation.cost import evaluation_cost
 from fomo.planning.machines import Machines
 from fomo.planning.measured import on_gpu, peak_bytes
 from fomo.planning.scale import Work
-from fomo.planning.table import GIB, row
-from fomo.planning.work import work_of
+from fomo.planning.table import GIB, BudgetRow, row
+from fomo.planning.work import scored_cards, work_of
 from fomo.stream.definition import StreamNames
 from fomo.system.apart import apart
 from fomo.system.text import first_line
@@ -124,7 +126,16 @@ def count(values: Values, with_work: bool = False) -> Row:
     found = row(config, lambda num_tasks: max(1, round(num_samples / num_tasks)), names)
     work = {"work": work_of(config, found, values["runtime"].get("strategy", "ddp"))} if with_work else {}
     unmeasured = {"measured_peak_memory_gib": None, "measured_to_planned": None, "problem": None}
-    return found.to_json() | unmeasured | work
+    return found.to_json() | _evaluation(config, found) | unmeasured | work
+
+
+def _evaluation(config: Config, found: BudgetRow) -> Row:
+    """What the evaluations of the run come to, and how many of its datasets are not here."""
+    cards, absent = scored_cards(config)
+    cost = evaluation_cost(cards, config.evaluation, found.plans[config.num_tasks].steps)
+    counts = {"num_evaluations": cost.num_evaluations, "run_images": cost.run_images, "absent": absent}
+    counts |= {"num_tasks": config.num_tasks}
+    return {"evaluation": cost._asdict() | counts | {"said": str(cost)}}
 
 
 def _stream(config: Config) -> tuple[int, StreamNames]:

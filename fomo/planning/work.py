@@ -1,5 +1,7 @@
 """What a configuration asks of devices, from its row of the budget and its network's shapes."""
 
+from collections.abc import Sequence
+
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
@@ -11,6 +13,7 @@ from fomo.budget.memory import fake_copy
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.data.card import DatasetCard
+from fomo.evaluation.cost import evaluation_cost
 from fomo.evaluation.zero_shot import prompts_in_use
 from fomo.model.clip import ClipModel
 from fomo.planning.scale import Scored, Work
@@ -31,7 +34,7 @@ def work_of(config: Config, found: BudgetRow, strategy: str) -> Work:
     weights = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
     deploys = config.merging.get("deploy", "latest")
     phases = {name: float(flops.counted) for name, flops in found.step.items()}
-    scored, embed_dim = _scored(config, model)
+    scored, embed_dim = _scored(config, model, plan.steps)
     return Work(
         step_flops=sum(phases.values()),
         forward_flops=phases.get("forward", 0.0),
@@ -51,6 +54,7 @@ def work_of(config: Config, found: BudgetRow, strategy: str) -> Work:
         weights_bytes=weights,
         keeps_experts=deploys == "all",
         scored=scored,
+        keeps_weights=config.keep_weights == "all",
     )
 
 
@@ -59,15 +63,21 @@ def _held(cost: TaskCost) -> int:
     return max(sum(held.values()) for held in cost.held.values()) if cost.held else 0
 
 
-def _scored(config: Config, model: ClipModel) -> tuple[Scored, int]:
-    """What an evaluation encodes, and the width of features."""
+def scored_cards(config: Config) -> tuple[list[DatasetCard], int]:
+    """The cards of the datasets that are evaluated and are here, and how many are not."""
     plan = factory.stream_plan(config)
     names = list(dict.fromkeys((*plan.adaptation, *plan.retention)))
     cards = [dataset.card for dataset in plan.datasets(names).values()]
+    return cards, len(names) - len(cards)
+
+
+def _scored(config: Config, model: ClipModel, steps: Sequence[int]) -> tuple[Scored, int]:
+    """What evaluations encode, and the width of features."""
+    cards, absent = scored_cards(config)
     image, text, width = tower_flops(model.network, model.image_size)
-    num_images = sum(card.num_samples.get(config.evaluation.split, 0) for card in cards)
+    cost = evaluation_cost(cards, config.evaluation, steps)
     num_texts = sum(_num_texts(card, config) for card in cards)
-    return Scored(num_images, num_texts, image, text, len(names) - len(cards)), width
+    return Scored(cost.in_full, num_texts, image, text, absent, cost.num_evaluations, cost.run_images), width
 
 
 def _num_texts(card: DatasetCard, config: Config) -> int:

@@ -168,14 +168,20 @@ def _one_of_each_seed(runs: Sequence[BoardRun], refused: dict[str, str], notes: 
         by_seed.setdefault(run.seed, []).append(run)
     for seed, same in by_seed.items():
         names = " and ".join(run.name for run in same)
-        scored = [(run.scores.evaluations, run.scores.in_full) for run in same]
-        if any(each != scored[0] for each in scored):
+        if any(_differ(run.scores, same[0].scores) for run in same):
             gms = " and ".join(f"{run.scores.final.gm:.9g}" for run in same)
             reason = f"seed {seed} more than once, with other scores (GM {gms}): {names}. None counts: keep one."
             refused |= {run.name: reason for run in same}
         elif len(same) > 1:
             notes.append(f"seed {seed} more than once, with equal scores: {names}. The first counts, once.")
     return [same[0] for same in by_seed.values() if same[0].name not in refused]
+
+
+def _differ(one: Scores, other: Scores) -> bool:
+    """Whether two results have other scores where both were evaluated, be it after every update or after some."""
+    here, there = ({each.task: (each.scores, each.tasks) for each in of.evaluations} for of in (one, other))
+    ends = [[(each.scores, each.tasks) for each in of.in_full] for of in (one, other)]
+    return ends[0] != ends[1] or any(here[task] != there[task] for task in here.keys() & there.keys())
 
 
 def _with_ranks(entries: Sequence[BoardEntry]) -> Iterator[BoardEntry]:

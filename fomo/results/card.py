@@ -20,8 +20,8 @@ class RunCard:
     """The content of ``card.json``. Times are in seconds, memory in GiB.
 
     The hashes are SHA-256: of configuration, stream, its concepts as listed (before a seed orders them), its data, base
-    model, deployed weights (empty where what was scored is more than weights), ledger and scores; ``code`` are those of
-    parts that are not ours, by target.
+    model, deployed weights (empty where what was scored is more than weights), samples that were right (empty where
+    they are not kept), ledger and scores; ``code`` are those of parts that are not ours, by target.
     ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU, of the run
     and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
@@ -41,6 +41,7 @@ class RunCard:
     base_sha256: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
+    samples_sha256: str = ""
     extra_parameters: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: Mapping[str, Any] = field(default_factory=dict)
     device: str = ""

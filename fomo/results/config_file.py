@@ -10,19 +10,22 @@ from fomo.system.digest import json_digest
 from fomo.system.reading import read_yaml
 from fomo.version import SCORE_VERSION
 
-UNCOMPARED = ("run", "label", "resume", "checkpoint", "log")
+UNCOMPARED = ("run", "label", "resume", "checkpoint", "keep_weights", "log")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 LATER: dict[str, dict[str, Any]] = {
     "model": {"folder": None},
     "stream": {"seed": None},
     "runtime": {"compile": None, "deterministic": True},
+    "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False},
 }
 """Keys of sections that older configurations lack, and the value that makes no other run."""
 SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "optimizer", "trainable")
 """Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""
+LOOKS = tuple(LATER["evaluation"])
+"""Keys of ``evaluation`` that say what is looked at besides the result, which is the same without."""
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -66,7 +69,9 @@ def sha256_without_seed(values: Mapping[str, Any]) -> str:
 def ranked(values: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that its result is ranked by."""
     kept = comparable(values)
-    kept["runtime"] = {key: value for key, value in kept["runtime"].items() if key not in ENGINE}
+    for section, left_out in (("runtime", ENGINE), ("evaluation", LOOKS)):
+        if isinstance(node := kept.get(section), Mapping):
+            kept[section] = {key: value for key, value in node.items() if key not in left_out}
     return kept
 
 

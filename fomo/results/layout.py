@@ -15,12 +15,16 @@ SCORES = "scores.json"
 LEDGER = "ledger.json"
 EVENTS = "events.jsonl"
 REPORT = "report.html"
+SAMPLES = "samples.safetensors"
+"""Which test samples each evaluation got right; only where ``evaluation.keep_samples`` asks for it."""
 CARD = "card.json"
 """Written last: where it lies, the run is finished."""
 FILES = (CONFIG, STREAM, THUMBNAILS, SCORES, LEDGER, EVENTS, REPORT, CARD)
 CHECKPOINTS = Path("checkpoint")
 WEIGHTS = CHECKPOINTS / "final.safetensors"
 """What was scored after the last update, as the weights of the configured model."""
+KEPT = CHECKPOINTS / "tasks"
+"""With ``keep_weights=all`` the weights that were deployed after every task but the last, ``0001.safetensors``, …."""
 NETWORK = CHECKPOINTS / "network.safetensors"
 """In place of these where what was scored is more than weights: those of the network."""
 PARTS = CHECKPOINTS / "parts.safetensors"
@@ -32,6 +36,11 @@ WORK = Path("work")
 TENSORBOARD = Path("tensorboard")
 WANDB = Path("wandb")
 """Where loggers keep theirs; W&B names its folder itself."""
+
+
+def weights_after(run: Path, task: int, num_tasks: int) -> Path:
+    """Where the weights that are deployed after ``task`` updates lie, if they are kept."""
+    return run / (WEIGHTS if task == num_tasks else KEPT / f"{task:04}.safetensors")
 
 
 def refuse_odd_files(run: Path) -> None:

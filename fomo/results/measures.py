@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -91,7 +91,12 @@ METRICS = (
     Metric("average", metrics.average, "%", True, "accuracy on all tasks, mean over updates (MTIL)"),
     Metric("last", metrics.last, "%", True, "accuracy on all tasks after the last update (MTIL)"),
     Metric("incremental", metrics.incremental, "%", True, "accuracy on concepts seen so far, mean over updates"),
+    Metric("min_accuracy", metrics.min_accuracy, "%", True, "accuracy on earlier tasks at its worst (min-ACC)"),
+    Metric("worst_case_accuracy", metrics.worst_case_accuracy, "%", True, "and on the last task at the end (WC-ACC)"),
+    Metric("stability_gap", metrics.stability_gap, "points", False, "fall on earlier tasks within an update"),
 )
+OF_DOMAIN = "domain:"
+"""``domain:NAME`` is a metric too: the mean over the datasets of the domain after the last update."""
 
 
 def registry() -> dict[str, Metric | EntryPoint]:
@@ -132,7 +137,7 @@ def _can_be_had(name: str) -> bool:
 
 
 def chosen(names: Iterable[str] | None = None) -> list[Metric]:
-    """The metrics of these names, or all, guests imported.
+    """The metrics of these names, or all, guests imported; ``domain:NAME`` is one of any domain.
 
     Raises:
         FomoError: a name is unknown, or taken twice.
@@ -141,8 +146,20 @@ def chosen(names: Iterable[str] | None = None) -> list[Metric]:
     known = registry()
     wanted = list(dict.fromkeys(known if names is None else names))
     for name in wanted:
-        check_choice("metric", name, known, "`fomo score --help` says what each is.")
-    return [each if isinstance(each, Metric) else _loaded(each) for each in map(known.__getitem__, wanted)]
+        if not name.startswith(OF_DOMAIN):
+            check_choice("metric", name, known, "`fomo score --help` says what each is.")
+    return [_chosen(name, known) for name in wanted]
+
+
+def _chosen(name: str, known: Mapping[str, Metric | EntryPoint]) -> Metric:
+    found = known.get(name) or of_domain(name.removeprefix(OF_DOMAIN))
+    return found if isinstance(found, Metric) else _loaded(found)
+
+
+def of_domain(domain: str) -> Metric:
+    """The mean over the datasets of a domain."""
+    function = partial(metrics.in_domain, domain=domain)
+    return Metric(f"{OF_DOMAIN}{domain}", function, "%", True, f"mean over the datasets of the domain '{domain}'")
 
 
 def measured(scores: Scores, of: Iterable[Metric]) -> dict[str, float | FomoError]:

@@ -2,6 +2,7 @@
 
 T is the number of updates. KA_t, ZS_t and GM_t are those after t of them, 0 is the base model. R[t][j], an entry of the
 accuracy matrix, is the accuracy after t updates on the test samples of the concepts of task j; t is from 0, j from 1.
+R[t, s][j] is that within update t, once s of its steps are made (``evaluation.every_steps``).
 
 A function raises ``NotFinished`` where an evaluation or a score is missing or NaN, and :class:`NotDefined` where the
 run has no such number: it never returns one for what is not there.
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from fomo.errors import FomoError
-from fomo.results.scores import NotFinished, Point, Scores
+from fomo.results.scores import Evaluation, NotFinished, Point, Scores
 
 
 class NotDefined(FomoError):
@@ -98,13 +99,62 @@ def average(scores: Scores) -> float:
 def last(scores: Scores) -> float:
     """1/T Σ_j R[T][j]: all tasks after the last update (Zheng et al. 2023, ZSCL, arXiv 2303.06628); ACC of Lopez-Paz &
     Ranzato 2017, arXiv 1706.08840."""
-    return _mean(accuracy_matrix(scores)[-1])
+    _ = scores.final
+    _check_tasks(scores)
+    return _mean(_row(scores, scores.evaluations[-1]))
 
 
 def incremental(scores: Scores) -> float:
     """1/T Σ_{t≥1} S_t, S_t = 1/t Σ_{j≤t} R[t][j]: mean over updates of the accuracy on concepts seen so far, every task
     counting alike (average incremental accuracy, Rebuffi et al. 2017, iCaRL, arXiv 1611.07725)."""
     return _mean(seen_path(scores))
+
+
+def min_accuracy(scores: Scores) -> float:
+    """min-ACC: 1/(T−1) Σ_{j<T} min R[n][j] over all evaluations n after update j, those within later updates and at
+    their ends: how low each task fell at its worst (De Lange et al. 2023, Continual evaluation for lifelong learning:
+    identifying the stability gap, arXiv 2205.13452)."""
+    matrix = _of_several(scores)
+    within = _within(scores)
+    return _mean(
+        min([row[j - 1] for row in matrix[j + 1 :]] + [row[j - 1] for task, row in within if task > j])
+        for j in range(1, scores.num_tasks)
+    )
+
+
+def worst_case_accuracy(scores: Scores) -> float:
+    """WC-ACC: 1/T · R[T][T] + (1 − 1/T) · min-ACC: the last task as it is, earlier ones at their worst (De Lange et al.
+    2023, arXiv 2205.13452)."""
+    at_worst = min_accuracy(scores)
+    share = 1 / scores.num_tasks
+    return share * accuracy_matrix(scores)[-1][-1] + (1 - share) * at_worst
+
+
+def stability_gap(scores: Scores) -> float:
+    """1/(T−1) Σ_{t>1} (A[t−1] − min_s A[t, s]), A[n] = 1/(t−1) Σ_{j<t} R[n][j], in points: how far the mean accuracy
+    on earlier tasks falls within an update, below what it was before. The fall is that of De Lange et al. 2023, arXiv
+    2205.13452, who draw it; the number is ours. Below 0 where it never fell."""
+    matrix = _of_several(scores)
+    within = _within(scores)
+    return _mean(
+        _mean(matrix[t - 1][: t - 1]) - min(_mean(row[: t - 1]) for task, row in within if task == t)
+        for t in range(2, scores.num_tasks + 1)
+    )
+
+
+def in_domain(scores: Scores, domain: str) -> float:
+    """Mean after the last update over the datasets of a domain, those adapted to and those held out, in percent."""
+    names = [name for name, about in scores.datasets.items() if domain in about.domains]
+    if not names:
+        known = ", ".join(domains(scores)) or "none: its cards say no domain"
+        raise NotDefined(f"{scores.folder}: no dataset is of the domain '{domain}'; there is {known}.")
+    _ = scores.final
+    return _mean(scores.ends[1].scores[name] for name in names)
+
+
+def domains(scores: Scores) -> list[str]:
+    """The domains of a run's datasets, sorted."""
+    return sorted({domain for about in scores.datasets.values() for domain in about.domains})
 
 
 def accuracy_matrix(scores: Scores) -> list[list[float]]:
@@ -115,10 +165,8 @@ def accuracy_matrix(scores: Scores) -> list[list[float]]:
         NotDefined: a task has no test samples of its concepts.
     """
     _path(scores)
-    for task in range(1, scores.num_tasks + 1):
-        if not any(task in evaluation.tasks for evaluation in scores.evaluations):
-            raise NotDefined(f"{scores.folder}: no test sample is of the concepts of task {task}.")
-    return [[_of_task(scores, row, j) for j in range(1, scores.num_tasks + 1)] for row in range(scores.num_tasks + 1)]
+    _check_tasks(scores)
+    return [_row(scores, evaluation) for evaluation in scores.evaluations]
 
 
 def seen_path(scores: Scores) -> list[float]:
@@ -126,11 +174,32 @@ def seen_path(scores: Scores) -> list[float]:
     return [_mean(row[:t]) for t, row in enumerate(accuracy_matrix(scores)) if t]
 
 
-def _of_task(scores: Scores, row: int, task: int) -> float:
-    value = scores.evaluations[row].tasks.get(task, math.nan)
-    if not math.isfinite(value):
-        raise NotFinished(f"{scores.folder}: not finished: after {row} updates task {task} has no score ({value}).")
-    return value
+def _check_tasks(scores: Scores) -> None:
+    for task in range(1, scores.num_tasks + 1):
+        if not any(task in evaluation.tasks for evaluation in scores.evaluations):
+            raise NotDefined(f"{scores.folder}: no test sample is of the concepts of task {task}.")
+
+
+def _row(scores: Scores, evaluation: Evaluation) -> list[float]:
+    """The accuracy on the concepts of every task."""
+    row = [evaluation.tasks.get(task, math.nan) for task in range(1, scores.num_tasks + 1)]
+    for task, value in enumerate(row, start=1):
+        if not math.isfinite(value):
+            when = f"after {evaluation.task} updates" if evaluation.step is None else f"within update {evaluation.task}"
+            raise NotFinished(f"{scores.folder}: not finished: {when} task {task} has no score ({value}).")
+    return row
+
+
+def _within(scores: Scores) -> list[tuple[int, list[float]]]:
+    """The update and the row of each evaluation within an update; all but the first have some."""
+    rows = [(each.task, _row(scores, each)) for each in scores.within]
+    bare = sorted(set(range(2, scores.num_tasks + 1)) - {task for task, _ in rows})
+    if bare:
+        raise NotDefined(
+            f"{scores.folder}: nothing was evaluated within update {bare[0]}: evaluation.every_steps=N does so after "
+            "every N of its steps."
+        )
+    return rows
 
 
 def _of_several(scores: Scores) -> list[list[float]]:
@@ -142,8 +211,18 @@ def _of_several(scores: Scores) -> list[list[float]]:
 
 
 def _path(scores: Scores) -> list[Point]:
-    """KA, ZS and GM after every update of a finished run."""
+    """KA, ZS and GM after every update of a finished run.
+
+    Raises:
+        NotDefined: it was not evaluated after each.
+    """
     _ = scores.final
+    if not scores.has_every_task:
+        missing = scores.num_tasks + 1 - len(scores.evaluations)
+        raise NotDefined(
+            f"{scores.folder}: {missing} updates were not evaluated (evaluation.every_tasks={scores.every_tasks}): "
+            "`fomo evaluate` scores them where their weights are kept (keep_weights=all)."
+        )
     return scores.points
 
 

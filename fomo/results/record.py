@@ -52,6 +52,7 @@ class Record:
             "events_bytes": os.fstat(self._events.fileno()).st_size,
             "evaluations": [each.to_json() for each in self.scores.evaluations],
             "in_full": [each.to_json() for each in self.scores.in_full],
+            "within": [each.to_json() for each in self.scores.within],
             "not_finite": list(map(dict, self.scores.not_finite)),
             "processes": self._processes,
         }
@@ -63,7 +64,8 @@ class Record:
         self._note_processes(state["processes"])
         evaluations = tuple(map(Evaluation.read, state["evaluations"]))
         in_full = tuple(map(Evaluation.read, state["in_full"]))
-        self.scores = replace(self.scores, evaluations=evaluations, in_full=in_full)
+        within = tuple(map(Evaluation.read, state.get("within", ())))
+        self.scores = replace(self.scores, evaluations=evaluations, in_full=in_full, within=within)
         self._note_lost(state["not_finite"])
         if evaluations:
             self._write_scores()
@@ -109,6 +111,12 @@ class Record:
         self.scores = replace(self.scores, evaluations=evaluations, in_full=in_full)
         self._write_scores()
         self.event("evaluation", task=evaluation.task)
+
+    def within(self, evaluation: Evaluation) -> None:
+        """Add an evaluation within a task; write ``scores.json`` anew."""
+        self.scores = replace(self.scores, within=(*self.scores.within, evaluation))
+        self._write_scores()
+        self.event("within", task=evaluation.task, step=evaluation.step)
 
     def event(self, kind: str, **values: Any) -> None:
         """Write a line of ``events.jsonl``; ``time`` is its only field that differs between equal runs."""

@@ -7,6 +7,7 @@ ones, GM = sqrt(KA · ZS) (Roth et al. 2024, arXiv 2408.14471). A missing or NaN
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ class Evaluation:
     """One evaluation. ``task``: how many updates came before. Scores are in percent.
 
     ``scores`` are by dataset; ``tasks`` are of the test samples of each task's concepts, by the task's number from 1;
-    ``num_samples`` are by dataset; ``subset`` is the share of the samples that was evaluated.
+    ``num_samples`` are by dataset; ``subset`` is the share of the samples that was evaluated. Of an evaluation within a
+    task, ``task`` is that one and ``step`` how many of its steps were made; else ``step`` is ``None``. ``recalls`` are
+    the further ones of retrieval datasets, as ``text_to_image@10``.
     """
 
     task: int
@@ -86,22 +89,43 @@ class Evaluation:
     tasks: Mapping[int, float]
     num_samples: Mapping[str, int]
     subset: float = 1.0
+    step: int | None = None
+    recalls: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Evaluation":
         """An entry of the file."""
-        tasks = {int(number): score for number, score in entry["tasks"].items()}
-        return cls(entry["task"], entry["scores"], tasks, entry.get("num_samples", {}), entry.get("subset", 1.0))
+        return cls(
+            task=entry["task"],
+            scores=entry["scores"],
+            tasks={int(number): score for number, score in entry["tasks"].items()},
+            num_samples=entry.get("num_samples", {}),
+            subset=entry.get("subset", 1.0),
+            step=entry.get("step"),
+            recalls=entry.get("recalls", {}),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""
+        within = {} if self.step is None else {"step": self.step}
+        recalls = {"recalls": {name: dict(each) for name, each in self.recalls.items()}} if self.recalls else {}
         return {
             "task": self.task,
+            **within,
             "subset": self.subset,
             "scores": dict(self.scores),
             "tasks": {str(number): score for number, score in self.tasks.items()},
             "num_samples": dict(self.num_samples),
+            **recalls,
         }
+
+
+def next_due(task: int, num_tasks: int, every_tasks: int) -> int:
+    """After how many updates the next evaluation is due, where the one before it was after ``task`` (-1: none was).
+
+    Due are 0, every ``every_tasks``-th update, and the last.
+    """
+    return min((task // every_tasks + 1) * every_tasks, num_tasks)
 
 
 @dataclass(frozen=True)
@@ -110,8 +134,9 @@ class Scores:
 
     ``split`` is the split that was scored; ``caveats`` say what keeps the result from being compared freely;
     ``evaluations`` are in order, the first before any update; where they are of a subset, ``in_full`` has those of the
-    first and of the last model on all samples; ``not_finite`` lists the steps that had no effect; ``score_version`` is
-    the same in all scores that may be compared.
+    first and of the last model on all samples; ``within`` has those within tasks, which make no result;
+    ``not_finite`` lists the steps that had no effect; ``score_version`` is the same in all scores that may be compared.
+    ``every_tasks``: the first, every so-manieth and the last model are evaluated at least.
     """
 
     folder: Path
@@ -124,12 +149,24 @@ class Scores:
     in_full: tuple[Evaluation, ...] = ()
     not_finite: tuple[Mapping[str, int], ...] = field(default=())
     score_version: str = SCORE_VERSION
+    within: tuple[Evaluation, ...] = ()
+    every_tasks: int = 1
 
     @property
     def finished(self) -> bool:
-        """Whether the model after the last update has been scored, on all samples."""
+        """Whether all evaluations that are due have been made, and the first and the last on all samples."""
         is_whole = not self._on_subset or [each.task for each in self.in_full] == [0, self.num_tasks]
-        return len(self.evaluations) == self.num_tasks + 1 and is_whole
+        tasks = [-1, *(each.task for each in self.evaluations)]
+        in_order = all(self._follows(before, after) for before, after in pairwise(tasks))
+        return tasks[-1] == self.num_tasks and in_order and is_whole
+
+    def _follows(self, before: int, after: int) -> bool:
+        return before < after <= next_due(before, self.num_tasks, self.every_tasks)
+
+    @property
+    def has_every_task(self) -> bool:
+        """Whether the base model and the model after every update have been scored."""
+        return len(self.evaluations) == self.num_tasks + 1
 
     @property
     def _on_subset(self) -> bool:
@@ -152,8 +189,11 @@ class Scores:
             NotFinished: evaluations are missing.
         """
         if not self.finished:
-            done = max(len(self.evaluations) - 1, 0)
-            raise NotFinished(f"{self.folder / SCORES}: not finished: {done} of {self.num_tasks} updates are scored.")
+            done = max((each.task for each in self.evaluations), default=0)
+            how_far = f"{done} of {self.num_tasks} updates are scored"
+            if self.every_tasks > 1:
+                how_far = f"scored up to update {done} of {self.num_tasks}, every {self.every_tasks}"
+            raise NotFinished(f"{self.folder / SCORES}: not finished: {how_far}.")
         ends = self.in_full or self.evaluations
         return ends[0], ends[-1]
 
@@ -188,6 +228,8 @@ class Scores:
         """As the file has it."""
         lost = {"not_finite": list(map(dict, self.not_finite))} if self.not_finite else {}
         in_full = {"in_full": [each.to_json() for each in self.in_full]} if self.in_full else {}
+        within = {"within": [each.to_json() for each in self.within]} if self.within else {}
+        every = {"every_tasks": self.every_tasks} if self.every_tasks != 1 else {}
         return {
             "schema": SCHEMA,
             "score_version": self.score_version,
@@ -195,9 +237,11 @@ class Scores:
             "split": self.split,
             "marks": list(self.caveats),
             "num_tasks": self.num_tasks,
+            **every,
             "datasets": {name: asdict(about) for name, about in self.datasets.items()},
             "evaluations": [each.to_json() for each in self.evaluations],
             **in_full,
+            **within,
             **lost,
         }
 
@@ -230,6 +274,8 @@ def read_scores(run: Path) -> Scores:
         in_full=tuple(map(Evaluation.read, content.get("in_full", ()))),
         not_finite=tuple(content.get("not_finite", ())),
         score_version=content.get("score_version", FIRST_SCORE_VERSION),
+        within=tuple(map(Evaluation.read, content.get("within", ()))),
+        every_tasks=content.get("every_tasks", 1),
     )
 
 
@@ -269,8 +315,37 @@ def _check(path: Path, content: Any) -> None:
         raise FomoError(f"{path}: in_full is no list of the first and the last evaluation.")
     for number, evaluation in zip((0, content["num_tasks"]), in_full, strict=False):
         _check_evaluation(path, number, evaluation, content["datasets"])
+        if evaluation["task"] != number:
+            raise FomoError(f"{path}: evaluation {number} in full is of task {evaluation['task']}.")
+    _check_path(path, content)
+    _check_within(path, content)
+
+
+def _check_path(path: Path, content: Mapping[str, Any]) -> None:
+    """Evaluations are of rising tasks, of every one that is due up to the last of them."""
+    every = content.get("every_tasks", 1)
+    if type(every) is not int or every < 1:
+        raise FomoError(f"{path}: every_tasks holds {every!r}, expected is a number from 1.")
+    before = -1
     for number, evaluation in enumerate(content["evaluations"]):
         _check_evaluation(path, number, evaluation, content["datasets"])
+        if not before < evaluation["task"] <= next_due(before, content["num_tasks"], every):
+            raise FomoError(f"{path}: evaluation {number} is of task {evaluation['task']}.")
+        before = evaluation["task"]
+
+
+def _check_within(path: Path, content: Mapping[str, Any]) -> None:
+    """Evaluations within tasks are of steps of tasks, in their order."""
+    within = content.get("within", [])
+    if not isinstance(within, list):
+        raise FomoError(f"{path}: within is no list of evaluations.")
+    before = (0, 0)
+    for number, evaluation in enumerate(within):
+        _check_evaluation(path, number, evaluation, content["datasets"])
+        at = (evaluation["task"], evaluation.get("step"))
+        if type(at[1]) is not int or not (1 <= at[0] <= content["num_tasks"] and at[1] >= 1 and at > before):
+            raise FomoError(f"{path}: evaluation {number} within tasks is of task {at[0]}, step {at[1]}.")
+        before = at
 
 
 def _check_dataset(path: Path, name: str, about: Any) -> None:
@@ -285,14 +360,14 @@ def _check_dataset(path: Path, name: str, about: Any) -> None:
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
     if not isinstance(evaluation, dict) or not isinstance(evaluation.get("scores"), dict):
         raise FomoError(f"{path}: evaluation {number} holds no scores.")
-    if type(evaluation.get("task")) is not int or evaluation["task"] != number:
+    if type(evaluation.get("task")) is not int:
         raise FomoError(f"{path}: evaluation {number} is of task {evaluation.get('task')}.")
     for name in datasets:
         score = evaluation["scores"].get(name)
         if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
-            raise NotFinished(f"{path}: not finished: task {number} has no score of '{name}' ({score}).")
+            raise NotFinished(f"{path}: not finished: task {evaluation['task']} has no score of '{name}' ({score}).")
         if not 0 <= score <= 100:
-            raise FomoError(f"{path}: score of '{name}' in task {number} is {score}, not a percentage.")
+            raise FomoError(f"{path}: score of '{name}' in task {evaluation['task']} is {score}, not a percentage.")
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_number(score) and score <= 100 for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
@@ -301,3 +376,10 @@ def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mappin
         raise FomoError(f"{path}: evaluation {number} is of a share of {share!r} of the samples: expected is 0 to 1.")
     if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")
+    recalls = evaluation.get("recalls", {})
+    if not isinstance(recalls, dict) or not all(map(_are_percentages, recalls.values())):
+        raise FomoError(f"{path}: evaluation {number} has recalls that are no percentages by dataset.")
+
+
+def _are_percentages(values: Any) -> bool:
+    return isinstance(values, dict) and all(is_number(value) and 0 <= value <= 100 for value in values.values())

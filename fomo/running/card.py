@@ -9,7 +9,7 @@ import torch
 
 from fomo.planning.planner import COUNTED_TWICE, OF_ONE_RANK
 from fomo.results.card import RunCard
-from fomo.results.layout import LEDGER, SCORES, WEIGHTS
+from fomo.results.layout import LEDGER, SAMPLES, SCORES, WEIGHTS
 from fomo.results.stages import StageRates
 from fomo.running.extras import extra_parameters
 from fomo.running.live import Live
@@ -31,11 +31,12 @@ def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) 
         computed_flops: Of all ranks, what is computed twice included.
     """
     known = live.known
-    device = prepared.resolved.config.runtime.device
+    config = prepared.resolved.config
+    device = config.runtime.device
     cuda = device.startswith("cuda")
-    optimizer = prepared.resolved.config.optimizer
+    optimizer = config.optimizer
     return RunCard(
-        label=prepared.resolved.config.label,
+        label=config.label,
         config_sha256=prepared.resolved.sha256,
         stream_sha256=prepared.stream_hashes["sha256"],
         stream_listing_sha256=prepared.stream.listing_sha256,
@@ -44,6 +45,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) 
         code=prepared.contents["code"],
         extra_parameters=extra_parameters(prepared),
         weights_sha256=file_digest(folder / WEIGHTS) if prepared.is_plain else "",
+        samples_sha256=file_digest(folder / SAMPLES) if config.evaluation.keep_samples else "",
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),
         # How strong it is, and what it reaches: the papers' setting and the pocket's differ.

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 
 from fomo.config.plugins import described
 from fomo.errors import FomoError, NotFinite, Stopped
-from fomo.model import weights
 from fomo.model.stored import write_form
 from fomo.report.page import write_report
 from fomo.results.card import RunCard
@@ -20,6 +19,7 @@ from fomo.results.ledger import LedgerFile
 from fomo.running.card import run_card
 from fomo.running.deployment import Deployment
 from fomo.running.extras import save_kept_inside
+from fomo.running.kept import save_weights
 from fomo.running.live import Live
 from fomo.running.out_of_memory import explain
 from fomo.running.prepared import Prepared
@@ -27,7 +27,6 @@ from fomo.running.resume import DiskCheckpointer
 from fomo.system.determinism import refused
 from fomo.system.memory_fault import MemoryFault
 from fomo.system.ranks import World, from_first, is_first, lost
-from fomo.system.writing import file_beside
 
 _log = logging.getLogger(__name__)
 
@@ -116,11 +115,8 @@ def _save_batch(prepared: Prepared, folder: Path, task: int, step: int) -> Path:
 
 def _save_weights(prepared: Prepared, folder: Path, deployment: Deployment) -> None:
     path = folder / (WEIGHTS if prepared.is_plain else NETWORK)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with prepared.methods.deployed(prepared.model.network):
-        final = {name: value.cpu().contiguous() for name, value in weights.folded(prepared.model.network).items()}
+        final = save_weights(prepared, path)
         if prepared.is_plain:
             deployment.check_stored(final)
-    with file_beside(path) as scratch:
-        save_file(final, scratch)
     write_form(path.parent, prepared.model)

@@ -15,7 +15,7 @@ from fomo.checkpoint.files import Checkpoint, Damaged, latest, read
 from fomo.config.schema import Resolved
 from fomo.errors import FomoError
 from fomo.results.config_file import check_score_version, comparable, differences, read_config
-from fomo.results.layout import CARD, CHECKPOINTS, CONFIG, EVENTS, FILES, WORK, refuse_odd_files
+from fomo.results.layout import CARD, CHECKPOINTS, CONFIG, EVENTS, FILES, SAMPLES, WORK, refuse_odd_files
 from fomo.results.stream import StreamFile
 from fomo.running.prepared import Prepared
 from fomo.running.resume import refuse_other
@@ -193,7 +193,10 @@ def _entered(prepared: Prepared, folder: Path) -> Checkpoint | None:
 
 def start(folder: Path, resolved: Resolved) -> None:
     """Make the folder, without the files of an unfinished run, and store the configuration."""
-    for name in reversed(FILES[1:]):  # the configuration, which says whose folder it is, is replaced at once
+    for name in (
+        *reversed(FILES[1:]),
+        SAMPLES,
+    ):  # the configuration, which says whose folder it is, is replaced at once
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,25 @@
 """What changes while a run goes on, beside its model: what is spent, written, drawn from and lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.state import Stateful
-from fomo.evaluation.zero_shot import evaluate
+from fomo.evaluation.zero_shot import EvaluationConfig, Scored, evaluate
 from fomo.loggers.loggers import Loggers
+from fomo.model.clip import ClipModel
 from fomo.results.record import Record
-from fomo.results.scores import ScoredDataset, ScoredStream, Scores
+from fomo.results.samples import Hits, evaluation_name, keep_hits
+from fomo.results.scores import Evaluation, ScoredDataset, ScoredStream, Scores
 from fomo.running.deployment import Deployment
+from fomo.running.kept import is_kept, keep_weights
 from fomo.running.known import Known, known
 from fomo.running.prepared import Prepared
 from fomo.system.memory_fault import during
-from fomo.system.ranks import is_first, world
+from fomo.system.ranks import from_first, is_first, world
 from fomo.system.usage import Usage
 from fomo.training.loader import Batches
 from fomo.training.nonfinite import POLICIES, StopRun
@@ -61,8 +65,10 @@ class Live:
             "guard": self.nonfinite,
         }
 
-    def score(self, prepared: Prepared, deployment: Deployment, task: int, seen: Callable[[str], None]) -> None:
-        """Evaluate what is deployed after ``task`` updates, and write the scores.
+    def score(self, prepared: Prepared, deployment: Deployment, task: int, seen: Callable[[str], None]) -> bool:
+        """Evaluate what is deployed after ``task`` updates, and write the scores, if that is due; whether it was.
+
+        Weights that are to be kept are written in any case.
 
         Args:
             prepared: The run.
@@ -70,14 +76,59 @@ class Live:
             task: How many updates came before.
             seen: Hears of each dataset.
         """
-        config = prepared.resolved.config
+        config = prepared.resolved.config.evaluation
+        is_due = config.is_due(task, len(prepared.stream.tasks))
         with self.usage.paused(), during("evaluation", task):
             model = deployment.scored(task)
-            result = evaluate(model, prepared.stream, task, config.evaluation, config.runtime, seen)
-            ends = task in (0, len(prepared.stream.tasks)) and config.evaluation.subset != "none"
-            in_full = config.evaluation.in_full
-            whole = evaluate(model, prepared.stream, task, in_full, config.runtime, seen) if ends else None
+            if is_kept(prepared, task):
+                from_first(lambda: keep_weights(prepared, self.record.scores.folder, task))
+            if not is_due:
+                return False
+            result = self._scored(prepared, model, task, config, seen)
+            ends = task in (0, len(prepared.stream.tasks)) and config.subset != "none"
+            whole = self._scored(prepared, model, task, config.in_full, seen, in_full=True) if ends else None
             self.record.evaluation(result, whole)
+        return True
+
+    def _scored(
+        self,
+        prepared: Prepared,
+        model: ClipModel,
+        task: int,
+        config: EvaluationConfig,
+        seen: Callable[[str], None],
+        in_full: bool = False,
+    ) -> Evaluation:
+        """An evaluation, whose hits are kept where that is asked for; ``in_full``: beside the one of a subset."""
+        hits: dict[str, Hits] = {}
+
+        def heard(name: str, scored: Scored) -> None:
+            hits[name] = scored.hits
+            seen(name)
+
+        result = evaluate(model, prepared.stream, task, config, prepared.resolved.config.runtime, heard)
+        if config.keep_samples:
+            from_first(lambda: keep_hits(self.record.scores, evaluation_name(result, in_full), hits))
+        return result
+
+    def score_within(self, prepared: Prepared, task: int, step: int, seen: Callable[[str], None]) -> None:
+        """Evaluate the model in training after ``step`` steps of a task, and write the scores.
+
+        Args:
+            prepared: The run.
+            task: The task, from 1.
+            step: How many of its steps were made.
+            seen: Hears of each dataset.
+        """
+        config = prepared.resolved.config
+        with self.usage.paused(), during("evaluation", task):
+            heard = partial(_name_alone, seen)
+            result = evaluate(prepared.model, prepared.stream, task, config.evaluation, config.runtime, heard)
+            self.record.within(replace(result, step=step))
+
+
+def _name_alone(seen: Callable[[str], None], name: str, scored: Scored) -> None:
+    seen(name)
 
 
 def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
@@ -111,4 +162,5 @@ def _no_scores(prepared: Prepared, folder: Path) -> Scores:
         for name, dataset in stream.datasets.items()
     }
     about = ScoredStream(stream.name, **prepared.stream_hashes, measured_sha256=prepared.measured_sha256)
-    return Scores(folder, about, split, prepared.caveats, len(stream.tasks), datasets)
+    every = prepared.resolved.config.evaluation.every_tasks
+    return Scores(folder, about, split, prepared.caveats, len(stream.tasks), datasets, every_tasks=every)

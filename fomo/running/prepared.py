@@ -11,6 +11,8 @@ from torch import nn
 from fomo.budget.flops import Phases
 from fomo.budget.plan import StepPlan
 from fomo.config.schema import Resolved
+from fomo.errors import FomoError
+from fomo.evaluation.cost import evaluation_cost
 from fomo.evaluation.measured import measured_sha256
 from fomo.loggers.logger import LoggedRun, Logger
 from fomo.loop import LearningRate
@@ -60,6 +62,14 @@ class Prepared:
     seconds: float = 0.0
     loggers: Mapping[str, Logger] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.resolved.config.keep_weights == "all" and not self.is_plain:
+            more = " and ".join(name for name, part in self.methods.parts.items() if not part.plain_weights)
+            raise FomoError(
+                f"keep_weights=all: {more} deploys more than weights, so that weights alone could not be evaluated "
+                "later. Take keep_weights=last."
+            )
+
     @property
     def is_plain(self) -> bool:
         """Whether every part says that its weights are all there is to what it deploys."""
@@ -72,6 +82,14 @@ class Prepared:
         deployed = [] if self.is_plain else [NO_PLAIN_WEIGHTS]
         unsure = [] if self.resolved.config.runtime.deterministic else [NOT_DETERMINISTIC]
         return (*self.plan.budget.caveats, *unsure, *validation, *self.model.caveats, *deployed)
+
+    @property
+    def work(self) -> str:
+        """What the run trains on and is evaluated on, in words."""
+        config, steps = self.resolved.config, self.plan.steps
+        cards = [dataset.card for dataset in self.stream.datasets.values()]
+        trained = config.sizes.seen(sum(steps))
+        return f"Training: {trained:,} samples. Evaluation: {evaluation_cost(cards, config.evaluation, steps)}."
 
     @cached_property
     def contents(self) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def complete(resolved: Resolved, audience: Audience, stop: Stop) -> Path:
     check_same_run(prepared)
     if resolved.config.runtime.compile:
         audience.say(f"runtime.compile=blocks: the start took {prepared.seconds:.1f} s, blocks compiled.")
+    audience.say(prepared.work)
     with audience.watching() as progress:
         execute(prepared, folder, progress, stop)
     return folder
@@ -172,15 +173,18 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     del found  # and with it a copy of all tensors
     deployment = Deployment(prepared)
 
-    def score(task: int) -> None:
-        def seen(dataset: str) -> None:
-            stop.raise_if_asked()  # what a signal raised may have been lost in a finaliser
-            progress.evaluating(task, dataset)
+    def seen(task: int, dataset: str) -> None:
+        stop.raise_if_asked()  # what a signal raised may have been lost in a finaliser
+        progress.evaluating(task, dataset)
 
-        live.score(prepared, deployment, task, seen)
-        scores = live.record.scores
-        point = scores.final if scores.finished else scores.points[-1]
-        progress.scored(task, point.ka, point.zs)
+    def score(task: int) -> None:
+        if live.score(prepared, deployment, task, partial(seen, task)):
+            scores = live.record.scores
+            point = scores.final if scores.finished else scores.points[-1]
+            progress.scored(task, point.ka, point.zs)
+
+    def score_within(task: int, step: int) -> None:
+        live.score_within(prepared, task, step, partial(seen, task))
 
     experiment = loop.Experiment(
         seed=config.seed,
@@ -194,6 +198,8 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         checkpointer=checkpointer,
         stages=live.usage.stages,
         show=partial(show, folder, live),
+        every_steps=config.evaluation.every_steps,
+        evaluate_within=score_within,
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))

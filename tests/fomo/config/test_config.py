@@ -198,7 +198,7 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
         for key, value in leaves(made.values)
         if Resolved(made.config, changed(dict(made.values), key, other(value))).sha256 == made.sha256
     }
-    saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume"}
+    saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume", "keep_weights"}
     where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")}
     where |= {"runtime.strategy"}
     assert ignored == {"run.dir", "label", "log._target_", *where, *saving}
@@ -224,13 +224,16 @@ def test_a_configuration_of_before_replays(tmp_path: Path) -> None:
 
 
 ENGINES = ["micro_batch=8", "grad_checkpointing=true", "compile=blocks", "deterministic=false"]
+LOOKS = ["every_tasks=2", "every_steps=3", "keep_samples=true"]
 
 
-@pytest.mark.parametrize("setting", ENGINES)
+@pytest.mark.parametrize(
+    "setting", [*(f"runtime.{each}" for each in ENGINES), *(f"evaluation.{each}" for each in LOOKS)]
+)
 def test_what_moves_bits_is_another_run_and_no_other_entry(setting: str) -> None:
-    """A run that goes on has to share it; label and leaderboard do not know it."""
+    """A run that goes on has to share it, as it has to what is looked at; label and leaderboard do not know it."""
     plain = resolved()
-    made = resolved(f"runtime.{setting}")
+    made = resolved(setting)
     assert made.config.label == plain.config.label and made.sha256 != plain.sha256
     assert sha256_without_seed(made.values) == sha256_without_seed(plain.values)
 

@@ -71,13 +71,14 @@ def test_hits_are_the_oracles(size: int, captions: list[int], seed: int, k: int,
 
 def test_perfect_features_score_100() -> None:
     features, owner = one_hot(*range(8)), torch.arange(8)
-    score, shares = recall(features, features, owner)
+    score, shares, *_ = recall(features, features, owner)
     assert score == 100 and shares.tolist() == [1.0] * 8
 
 
 def test_features_that_tell_nothing_apart_score_0() -> None:
-    score, shares = recall(torch.ones(8, 4), torch.ones(8, 4), torch.arange(8))
-    assert score == 0 and shares.tolist() == [0.0] * 8
+    score, shares, by_image, by_text, recalls = recall(torch.ones(8, 4), torch.ones(8, 4), torch.arange(8))
+    assert not by_image.any() and not by_text.any() and recalls["image_to_text@10"] == 100, "of eight"
+    assert score == recalls["image_to_text@5"] == recalls["text_to_image@1"] == 0 and shares.tolist() == [0.0] * 8
 
 
 def test_features_that_are_no_numbers_score_0() -> None:
@@ -97,7 +98,7 @@ def test_the_score_is_the_mean_of_both_directions() -> None:
     by_image = image_to_text_hits(texts, images, owner, k=1)
     assert by_text.tolist() == [True, False, False, *[True] * 6]
     assert by_image.tolist() == [True, False, *[True] * 6]
-    score, shares = recall(texts, images, owner)
+    score, shares, *_ = recall(texts, images, owner)
     hits = (text_to_image_hits(texts, images, owner), image_to_text_hits(texts, images, owner))
     assert score == pytest.approx(50 * sum(float(each.float().mean()) for each in hits))
     assert shares[2] == 1
@@ -106,7 +107,7 @@ def test_the_score_is_the_mean_of_both_directions() -> None:
 def test_shares_have_the_score_as_their_mean_where_captions_are_equally_many() -> None:
     generator = torch.Generator().manual_seed(0)
     images, texts = torch.randn(30, 4, generator=generator), torch.randn(90, 4, generator=generator)
-    score, shares = recall(texts, images, torch.arange(30).repeat_interleave(3))
+    score, shares, *_ = recall(texts, images, torch.arange(30).repeat_interleave(3))
     assert score == pytest.approx(100 * float(shares.mean())) and 0 < score < 100
 
 
@@ -145,6 +146,11 @@ def test_a_retrieval_set_is_scored_beside_the_others(tmp_path: Path, classes: bo
     owner = np.arange(12).repeat(2)
     by_text, by_image = oracle(texts, images, owner, 5)
     assert result.scores["FLAGS"] == pytest.approx(50 * (np.mean(by_text) + np.mean(by_image)))
+    expected = {k: oracle(texts, images, owner, k) for k in (1, 5, 10)}
+    for way, number in (("text_to_image", 0), ("image_to_text", 1)):
+        for k, hits in expected.items():
+            assert result.recalls["FLAGS"][f"{way}@{k}"] == pytest.approx(100 * np.mean(hits[number]))
+    assert result.recalls.keys() == {"FLAGS"} and len(result.recalls["FLAGS"]) == 6
     assert 0 < result.scores["FLAGS"] < 100 and result.num_samples["FLAGS"] == 12
     if classes:
         shares = (np.array(by_image) + np.array(by_text).reshape(12, 2).mean(axis=1)) / 2

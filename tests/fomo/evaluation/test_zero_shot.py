@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
@@ -29,6 +30,29 @@ def test_classifier_is_the_mean_over_prompts_on_the_unit_sphere(templates: str) 
         unit = encoded / np.linalg.norm(encoded, axis=1, keepdims=True)
         mean = unit.mean(axis=0)
         np.testing.assert_allclose(weights[row], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize("templates", ["first", "all"])
+def test_classifier_is_that_of_open_clip(templates: str) -> None:
+    """``open_clip.build_zero_shot_classifier`` with the templates as functions, and top-1 by its logits."""
+    prepared = tiny.prepared()
+    model, dataset = prepared.model, prepared.stream.datasets["pocket_solids"]
+    model.network.eval()
+    card = dataset.card
+    used = card.templates[:1] if templates == "first" else card.templates
+    functions = [(lambda name, template=template: template.format(name)) for template in used]
+    theirs = open_clip.build_zero_shot_classifier(
+        model.network, lambda texts: model.tokenize(texts), card.classes, functions, 3, "cpu"
+    )
+    weights = classifier(model, card, templates, CPU)
+    torch.testing.assert_close(weights, theirs.T, atol=1e-5, rtol=1e-4)
+    samples = dataset.split("test")
+    pixels = np.stack([model.preprocess.crop(samples.image(row)) for row in range(50)])
+    with torch.no_grad():
+        images = model.normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        logits = model.network.encode_image(images, normalize=True) @ theirs
+    guessed = predictions(model, samples, weights, 512, CPU)[:50]
+    assert (guessed == logits.argmax(dim=1).numpy()).all()
 
 
 def test_predictions_do_not_depend_on_the_batch_size(device: str) -> None:

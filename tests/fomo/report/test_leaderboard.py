@@ -10,7 +10,7 @@ import yaml
 
 from fomo.config.compose import compose
 from fomo.report.leaderboard import BoardEntry, leaderboard
-from fomo.results.config_file import ENGINE
+from fomo.results.config_file import ENGINE, LOOKS
 from fomo.version import SCORE_VERSION
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status
 
@@ -182,7 +182,8 @@ def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: P
     assert refused == {"score_version", "evaluation.split"}
     place = ("strategy", "device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
     same = {f"runtime.{key}" for key in (*place, *ENGINE)}
-    assert neither == {"seed", "run.dir", "resume", "label", "every_steps", "every_minutes", *same}
+    same |= {f"evaluation.{key}" for key in LOOKS}
+    assert neither == {"seed", "run.dir", "resume", "label", "keep_weights", "every_steps", "every_minutes", *same}
 
 
 def test_entries_of_one_label_are_told_apart_by_what_differs(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fomo.results.metrics import NotDefined
 from fomo.results.scores import Evaluation, NotFinished, ScoredDataset, ScoredStream, Scores
 
 MATRIX = [[10.0, 20.0, 30.0], [50.0, 24.0, 36.0], [40.0, 60.0, 33.0], [45.0, 50.0, 70.0]]
+WITHIN = [(1, [30.0, 20, 30]), (2, [35, 30, 33]), (2, [45, 55, 33]), (3, [20, 58, 40]), (3, [42, 40, 60])]
 KA = [10.0, 20.0, 40.0, 60.0]
 ZS = [90.0, 80.0, 80.0, 60.0]
 BY_HAND = {
@@ -34,25 +35,34 @@ BY_HAND = {
     "average": (50 + 24 + 36 + 40 + 60 + 33 + 45 + 50 + 70) / 9,
     "last": (45 + 50 + 70) / 3,
     "incremental": (50 + (40 + 60) / 2 + (45 + 50 + 70) / 3) / 3,
+    "min_accuracy": (20 + 40) / 2,
+    "worst_case_accuracy": 70 / 3 + 2 / 3 * 30,
+    "stability_gap": ((50 - 35) + ((40 + 60) / 2 - (20 + 58) / 2)) / 2,
 }
 OF_TASKS = [*list(BY_HAND)[8:]]
-OF_SEVERAL = OF_TASKS[:4]
+OF_SEVERAL = OF_TASKS[:4] + OF_TASKS[-3:]
 FUNCTIONS = {metric.name: metric.function for metric in METRICS}
 
 
 def scored(
     matrix: Sequence[Sequence[float]] = MATRIX, ka: Sequence[float] = KA, zs: Sequence[float] = ZS, num_tasks: int = 3
 ) -> Scores:
-    """Made-up scores: one dataset of each role, and the accuracy matrix."""
+    """Made-up scores: one dataset of each role, the accuracy matrix, and rows within updates (else their ends)."""
     datasets = {
-        "new": ScoredDataset("adaptation", "classification", "accuracy", 10),
-        "old": ScoredDataset("retention", "classification", "accuracy", 10),
+        "new": ScoredDataset("adaptation", "classification", "accuracy", 10, "signs, drawn"),
+        "old": ScoredDataset("retention", "classification", "accuracy", 10, "drawn"),
     }
     evaluations = tuple(
         Evaluation(t, {"new": ka[t], "old": zs[t]}, {j: value for j, value in enumerate(row, start=1)}, {})
         for t, row in enumerate(matrix)
     )
-    return Scores(Path("run"), ScoredStream("made_up"), "test", (), num_tasks, datasets, evaluations)
+    rows = WITHIN if matrix is MATRIX else [(t, row) for t, row in enumerate(matrix) if t]
+    within = tuple(
+        replace(Evaluation(t, {}, dict(enumerate(row, start=1)), {}), step=step)
+        for step, (t, row) in enumerate(rows, 1)
+    )
+    about = ScoredStream("made_up")
+    return Scores(Path("run"), about, "test", (), num_tasks, datasets, evaluations, within=within)
 
 
 def test_every_metric_has_a_point_worked_out_by_hand() -> None:
@@ -170,6 +180,8 @@ def test_against_numpy(run: Scores) -> None:
         "average": after.mean(),
         "last": after[-1].mean(),
         "incremental": (np.tril(after).sum(axis=1) / np.arange(1, num + 1)).mean(),
+        "min_accuracy": np.mean([after[j:, j - 1].min() for j in range(1, num)]),
+        "stability_gap": np.mean([(r[t - 1] - r[t])[: t - 1].mean() for t in range(2, num + 1)]),
         "ka_area": (ka.sum() - (ka[0] + ka[-1]) / 2) / num,
     }
     for name, value in expected.items():
@@ -187,11 +199,38 @@ def test_bounds(run: Scores) -> None:
 @given(runs(constant=True))
 def test_a_model_that_stays_transfers_and_forgets_nothing(run: Scores) -> None:
     changes = [metric for metric in METRICS if metric.unit == "points"]
-    assert len(changes) == 6
+    assert len(changes) == 7
     for metric in changes:
         assert metric.of(run) == pytest.approx(0, abs=1e-9)
     assert metrics.ka_area(run) == pytest.approx(metrics.ka(run))
     assert metrics.average(run) == pytest.approx(metrics.last(run))
+
+
+def test_where_nothing_was_evaluated_within_an_update_there_is_no_gap() -> None:
+    for within in ((), scored().within[:3]):
+        for name in OF_SEVERAL[-3:]:
+            with pytest.raises(NotDefined, match=r"nothing was evaluated within update [23]: evaluation.every_steps=N"):
+                FUNCTIONS[name](replace(scored(), within=within))
+
+
+def test_a_domain_has_the_mean_of_its_datasets_whatever_their_role() -> None:
+    assert metrics.domains(scored()) == ["drawn", "signs"]
+    run = replace(scored(), evaluations=(*scored().evaluations[:3], Evaluation(3, {"new": 60.0, "old": 30.0}, {}, {})))
+    assert [metrics.in_domain(run, each) for each in ("drawn", "signs")] == [45, 60]
+    with pytest.raises(NotDefined, match="of the domain 'sign'; there is drawn, signs"):
+        metrics.in_domain(run, "sign")
+
+
+def test_with_gaps_in_the_path_what_needs_every_update_is_not_defined() -> None:
+    whole = scored()
+    gaps = replace(whole, every_tasks=2, evaluations=(whole.evaluations[0], *whole.evaluations[2:]))
+    ends = {"ka", "zs", "gm", "ka_change", "zs_change", "gm_change", "last"}
+    for name, function in FUNCTIONS.items():
+        if name in ends:
+            assert function(gaps) == FUNCTIONS[name](whole)
+        else:
+            with pytest.raises(NotDefined, match=r"1 updates were not evaluated \(evaluation.every_tasks=2\)"):
+                function(gaps)
 
 
 def test_what_changed_is_of_the_same_samples_where_the_path_is_on_a_subset() -> None:

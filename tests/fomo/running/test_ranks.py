@@ -270,3 +270,19 @@ def test_a_signal_outside_of_a_step_ends_who_hears_it_and_then_the_others(
     printed = made.log.read_text()
     assert printed.count("stopped by SIGUSR1: nothing more was to be saved. The same command goes on.\n") == 1
     assert "error" not in printed and "Traceback" not in printed
+
+
+def test_what_a_run_is_looked_at_is_the_same_in_several_processes(tmp_path: Path) -> None:
+    """Within tasks, sample by sample, and the weights after each task; on one process and on two."""
+    looks = (*RUN, "evaluation.every_steps=2", "evaluation.keep_samples=true", "keep_weights=all")
+    statuses, printed = started(tmp_path / "two", *looks)
+    assert statuses == [0, 0], printed
+    tiny.run(tmp_path / "one", *looks)
+    one, two = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two"))
+    assert [(each["task"], each["step"]) for each in two["within"]] == [(1, 2), (2, 2)]
+    assert two["within"] == one["within"] and two["evaluations"] == one["evaluations"]
+    for name in ("samples.safetensors", "checkpoint/tasks/0001.safetensors"):
+        assert (tmp_path / "two" / name).is_file() and (tmp_path / "one" / name).is_file()
+    assert (tmp_path / "two" / "samples.safetensors").read_bytes() == (
+        tmp_path / "one" / "samples.safetensors"
+    ).read_bytes()
