@@ -25,16 +25,21 @@ EPILOG = examples(
 )
 
 
-def main(arguments: list[str]) -> None:
-    """Score what was left out, and print KA, ZS and GM after every update that is scored by now."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo evaluate", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a finished run")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of runtime, as runtime.device=cpu")
-    parser.add_argument("--tasks", metavar="N,…", help="after which updates; else all that are missing")
-    parser.add_argument("--json", action="store_true", help="print JSON alone: what was scored")
-    options = parser.parse_intermixed_args(arguments)
+    made.add_argument("folder", type=Path, metavar="DIR", help="the folder of a finished run")
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of runtime, as runtime.device=cpu")
+    made.add_argument("--tasks", metavar="N,…", help="after which updates; else all that are missing")
+    made.add_argument("--json", action="store_true", help="print JSON alone: what was scored")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Score what was left out, and print KA, ZS and GM after every update that is scored by now."""
+    options = parser().parse_intermixed_args(arguments)
     values = _values(options.folder, options.overrides)
     with many_imports():
         from fomo.config.schema import resolve

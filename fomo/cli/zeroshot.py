@@ -33,17 +33,20 @@ EPILOG = examples(
 )
 
 
-def main(arguments: list[str]) -> None:
-    """Score, and print a table or JSON."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         "fomo zeroshot", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them, and those above")
-    parser.add_argument(
-        "--compare", type=Path, metavar="FILE", help="published scores: columns dataset and score, tabs"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_intermixed_args(arguments)
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `fomo run` takes them, and those above")
+    made.add_argument("--compare", type=Path, metavar="FILE", help="published scores: columns dataset and score, tabs")
+    made.add_argument("--json", action="store_true", help="print JSON alone")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Score, and print a table or JSON."""
+    options = parser().parse_intermixed_args(arguments)
     names, overrides = _split(options.overrides)
     published = read_published(options.compare) if options.compare else None
     values = compose(overrides)

@@ -8,7 +8,7 @@ from typing import Any
 from fomo.config import factory
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import evaluate
+from fomo.evaluation.zero_shot import Scored, evaluate
 from fomo.results.card import read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import WEIGHTS
@@ -63,9 +63,12 @@ def reevaluated(run: Path, root: Path | None, on_dataset: Callable[[str], None] 
     config = resolve({**values, "model": {**node, **weights}}).config
     scores = read_scores(run)
     model = factory.model(config)
-    found = evaluate(
-        model, factory.stream(config), scores.num_tasks, config.evaluation.in_full, config.runtime, on_dataset
-    )
+    stream = factory.stream(config)
+
+    def heard(name: str, scored: Scored) -> None:
+        on_dataset(name)
+
+    found = evaluate(model, stream, scores.num_tasks, config.evaluation.in_full, config.runtime, heard)
     submitted = scores.ends[1].scores
     return [
         Again(name, submitted[name], found.scores[name], 100 * max(SHARE, LEAST / max(about.num_samples, 1)))
