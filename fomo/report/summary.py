@@ -47,7 +47,7 @@ class ScoredRun:
 
     def to_json(self) -> dict[str, Any]:
         """Path of the scores, the final ones ``null`` where the run is not finished."""
-        about = {"run": str(self.folder), "name": self.name, "method": self.method, "seed": self.seed}
+        about: dict[str, Any] = {"run": str(self.folder), "name": self.name, "method": self.method, "seed": self.seed}
         finished = self.status == FINISHED
         about |= {"finished": finished, "status": self.status, "problem": self.problem}
         about |= {"undefined": dict(self.undefined)}
