@@ -135,6 +135,8 @@ def show(
         for run in of_group:
             if run.problem:
                 _say(console, f"{run.name}: {run.problem}")
+            for names, reason in _undefined(run):
+                _say(console, f"{run.name} has no {names}: {reason}")
         if of_samples:
             _show_samples(of_group, [of_samples[run.folder] for run in of_group], console)
         console.print()
@@ -142,6 +144,14 @@ def show(
     for run in runs if path else ():
         if run.scores is not None:
             console.print(path_table(run.name, run.scores))
+
+
+def _undefined(run: ScoredRun) -> list[tuple[str, str]]:
+    """The metrics that a run has not, those with one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in run.undefined.items():
+        reasons.setdefault(reason, []).append(name)
+    return [(", ".join(names), reason) for reason, names in reasons.items()]
 
 
 def _show_samples(runs: Sequence[ScoredRun], found: Sequence[Uncertain], console: Console) -> None:

@@ -9,6 +9,7 @@ from fomo.cli.screen import examples, print_json
 from fomo.cli.submit import about
 from fomo.errors import FomoError
 from fomo.report.submitted import one_entry
+from fomo.results.folders import results
 from fomo.results.layout import WEIGHTS
 from fomo.results.submission import opened
 from fomo.system.text import printable
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="submissions, or folders of finished runs")
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="submissions, runs, folders of them")
     made.add_argument("--data", type=Path, metavar="ROOT", help="where the datasets lie (default: as the run says)")
     made.add_argument("--no-weights", action="store_true", help="do not score weights again")
     made.add_argument("--json", action="store_true", help="print JSON alone")
@@ -40,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Say of each file whether it is fit, or why not; status 2 if one is not."""
     options = parser().parse_args(arguments)
-    found = [_verified(file, options.data, options.no_weights) for file in options.files]
+    found = [_verified(file, options.data, options.no_weights) for file in results(options.files)]
+    if not found:
+        raise FomoError(f"there is no run folder and no submission in {', '.join(map(str, options.files))}.")
     if options.json:
         print_json(found)
     else:

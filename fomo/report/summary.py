@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from fomo.report.labels import shared_settings, without
 from fomo.results.config_file import read_config
 from fomo.results.layout import CONFIG
 from fomo.results.measures import GuestFailed, Metric, measured, numbers
+from fomo.results.metrics import NotDefined
 from fomo.results.scores import NotFinished, Point, Scores, read_scores
 
 HASH = re.compile(r"[0-9a-f]{12}(\.again-\d+)?")
@@ -30,7 +31,8 @@ class ScoredRun:
     """A run as a row: ``name`` is what a person would call it, ``method`` its label, both perhaps strange strings.
 
     ``scores`` are ``None`` where they cannot be read, ``seed`` where no configuration says it. ``metrics`` are ``None``
-    where the run has no such number. ``problem`` is why it is not finished, or what is wrong with it; else empty.
+    where the run has no such number, and ``undefined`` says why. ``problem`` is why it is not finished, or what is
+    wrong with it; else empty.
     """
 
     folder: Path
@@ -41,12 +43,14 @@ class ScoredRun:
     status: str
     problem: str
     metrics: Mapping[str, float | None]
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Path of the scores, the final ones ``null`` where the run is not finished."""
-        about = {"run": str(self.folder), "name": self.name, "method": self.method, "seed": self.seed}
+        about: dict[str, Any] = {"run": str(self.folder), "name": self.name, "method": self.method, "seed": self.seed}
         finished = self.status == FINISHED
         about |= {"finished": finished, "status": self.status, "problem": self.problem}
+        about |= {"undefined": dict(self.undefined)}
         if self.scores is None:
             return about | {"marks": [], "split": None, "tasks": [], "final": None, "metrics": dict(self.metrics)}
         points = [_plain(point) for point in self.scores.points]
@@ -99,7 +103,10 @@ def _scored(folder: Path, path: str, metrics: Sequence[Metric]) -> ScoredRun:
         return replace(row, problem=str(error))
     found = measured(scores, metrics)
     failed = " ".join(str(each) for each in found.values() if isinstance(each, GuestFailed))
-    return replace(row, status=FINISHED, problem=failed, metrics=numbers(found))
+    reasons = {
+        name: str(each).removeprefix(f"{folder}: ") for name, each in found.items() if isinstance(each, NotDefined)
+    }
+    return replace(row, status=FINISHED, problem=failed, metrics=numbers(found), undefined=reasons)
 
 
 def _reason(error: NotFinished) -> str:

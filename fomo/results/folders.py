@@ -34,6 +34,6 @@ def results(places: Iterable[Path]) -> list[Path]:
 
 
 def _results(place: Path) -> list[Path]:
-    if place.is_file():
+    if place.is_file() or place.name.endswith(SUFFIX):
         return [place]
     return _runs(place) + sorted(place.glob(f"**/*{SUFFIX}"))

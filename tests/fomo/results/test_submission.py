@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fomo.cli import verify
 from fomo.errors import FomoError
+from fomo.report import board_page as page
 from fomo.report.board import markdown
-from fomo.report.board_page import board_page
 from fomo.report.leaderboard import leaderboard
 from fomo.results.folders import results
 from fomo.results.submission import MANIFEST, SUFFIX, opened, pack
@@ -221,6 +223,26 @@ def test_verify_prints_json_alone(tmp_path: Path, seeds: list[Path], capsys: pyt
     assert shown["problem"] == "" and shown["entry"]["seeds"] == [-3, 0, 7]
 
 
+def test_verify_takes_folders_of_submissions_and_says_what_is_not_there(
+    tmp_path: Path, seeds: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, run in enumerate(seeds[:2]):
+        submitted(put(tmp_path / "all" / "README.md", "").parent, run, name=str(number))
+    capsys.readouterr()
+    assert status("leaderboard", "verify", str(tmp_path / "all")) == 0
+    assert capsys.readouterr().out.count("fit for a leaderboard") == 2
+    assert status("leaderboard", "verify", str(tmp_path / f"gone{SUFFIX}")) == 2
+    assert "cannot be read (No such file or directory)" in capsys.readouterr().out
+    assert "no submission in" in error_of(capsys, "leaderboard", "verify", str(put(tmp_path / "b" / "c", "").parent))
+
+
+def test_the_examples_of_verify_are_taken_as_they_stand() -> None:
+    parser = verify.parser()
+    lines = (parser.epilog or "").splitlines()[1:]
+    taken = [parser.parse_args(shlex.split(line.partition("   ")[0])[3:]).files for line in lines]
+    assert taken == [[Path("mine.fomo.zip")]] * 2
+
+
 def test_too_many_runs_are_no_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FomoError, match="101 runs"):
         pack([tmp_path] * 101, tmp_path / f"a{SUFFIX}")
@@ -258,5 +280,7 @@ def test_settings_that_are_nearly_those_of_a_run_are_ranked_or_refused(
     put(run / "card.json", json.dumps({**more, **kept}))
     board = survives(folder, lambda: leaderboard([run]))
     assert board is not None and len(board.entries) + len(board.refused) == 1
-    for text in (markdown(board), board_page(board)):
-        text.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "_scripts", dict)  # five megabytes, the same each time
+        for text in (markdown(board), page.board_page(board)):
+            text.encode()

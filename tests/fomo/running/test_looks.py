@@ -95,6 +95,17 @@ def test_commands_and_frames_read_a_path_with_gaps(made: Callable[..., Path], tm
     assert [each.task for each in load(seldom).path] == [0, 2, 3]
 
 
+def test_the_table_says_why_a_number_is_not_there(
+    made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("score", str(made(*SELDOM)), "--metrics", "transfer,last,forgetting") == 0
+    said = "run has no transfer, forgetting: 1 updates were not evaluated (evaluation.every_tasks=2): `fomo evaluate`"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert status("score", str(made(*SELDOM)), "--metrics", "transfer,last", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["metrics"]["transfer"] is None and list(found["undefined"]) == ["transfer"]
+
+
 def test_they_are_one_entry_of_the_board(made: Callable[..., Path], tmp_path: Path) -> None:
     runs = [shutil.copytree(made(*overrides), tmp_path / name) for name, overrides in (("a", ()), ("b", SELDOM))]
     board = leaderboard(runs)
