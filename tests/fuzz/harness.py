@@ -38,8 +38,15 @@ PARSER, HEAVY = examples(2000), examples(200)
 
 CALLS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "subprocess.Popen", "socket.connect")
 CODE = ("pickle.find_class", "ctypes.dlopen", "os.link", "os.symlink")
-PLACES = {"os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1, "os.chmod": 1}
-"""Events that change files, with how many of their arguments are paths."""
+PLACES = {
+    "os.rename": {0: 2, 1: 3},
+    "os.remove": {0: 1},
+    "os.rmdir": {0: 1},
+    "os.mkdir": {0: 2},
+    "os.truncate": {0: None},
+    "os.chmod": {0: 2},
+}
+"""Events that change files: which of their arguments are paths, and which say what folder each is relative to."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _roots: list[Path] = []
 _seen: list[str] = []
@@ -51,17 +58,20 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event in CALLS or event in CODE:
         _seen.append(f"{event} {arguments!r}")
     elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES:
-        _note(event, arguments[:1])
+        _note(event, arguments[0], -1)
     elif event in PLACES:
-        _note(event, arguments[: PLACES[event]])
+        for place, folder in PLACES[event].items():
+            _note(event, arguments[place], -1 if folder is None else arguments[folder])
 
 
-def _note(event: str, paths: tuple[Any, ...]) -> None:
-    for path in paths:
-        if isinstance(path, int):
-            continue
-        if not Path(os.path.realpath(os.fsdecode(path))).is_relative_to(_roots[-1]):
-            _seen.append(f"{event} {path!r}")
+def _note(event: str, path: Any, folder: int) -> None:
+    """Note what lies outside of the root; ``folder`` is an open one that the path is relative to, -1 for none."""
+    if isinstance(path, int):
+        return
+    named = os.fsdecode(path)
+    whole = named if folder < 0 else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), named)
+    if not Path(os.path.realpath(whole)).is_relative_to(_roots[-1]):
+        _seen.append(f"{event} {path!r}")
 
 
 sys.addaudithook(_hook)

@@ -41,7 +41,8 @@ def offered(script: str, *typed: str, split: bool = True) -> list[str]:
 
 def test_commands_and_those_in_them(script: str) -> None:
     assert offered(script, "") == list(COMMANDS)
-    assert offered(script, "s") == ["score", "stream"]
+    assert offered(script, "s") == ["score", "submit", "stream"]
+    assert offered(script, "zeroshot", "--c") == ["--compare"] and offered(script, "evaluate", "--t") == ["--tasks"]
     assert offered(script, "data", "import", "w") == ["webdataset"]
     assert offered(script, "stream", "")[-3:] == ["build", "show", "verify"]
     assert offered(script, "completion", "f") == ["fish"]

@@ -182,7 +182,7 @@ def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: P
     assert refused == {"score_version", "evaluation.split"}
     place = ("strategy", "device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
     same = {f"runtime.{key}" for key in (*place, *ENGINE)}
-    same |= {f"evaluation.{key}" for key in LOOKS}
+    same |= {"log._target_", *(f"evaluation.{key}" for key in LOOKS)}
     assert neither == {"seed", "run.dir", "resume", "label", "keep_weights", "every_steps", "every_minutes", *same}
 
 
