@@ -1,8 +1,8 @@
 """Retrieval: mean of text-to-image and image-to-text recall@5 (Radford et al. 2021; Roth et al. 2024).
 
-Each caption seeks its image among all images; each image seeks any of its captions among all captions. Whatever scores
-as high as the right answer stands before it. A model that tells nothing apart therefore earns nothing, and so does one
-whose scores are no numbers.
+Each caption seeks its image among all images; each image seeks any of its captions among all captions. Of what scores
+the same, what comes first in the dataset stands first, as with the classes of zero-shot classification: a model that
+tells nothing apart is right by chance. One whose scores are no numbers earns nothing.
 """
 
 from collections.abc import Mapping
@@ -52,12 +52,14 @@ def _before(seekers: Tensor, sought: Tensor, image_of_seeker: Tensor, image_of_s
     All of them where the right one's score is no number.
     """
     found = []
+    places = torch.arange(len(sought), device=sought.device)
     size = max(1, BLOCK_ELEMENTS // len(sought))
     for features, image in zip(seekers.split(size), image_of_seeker.split(size), strict=True):
         scores = features @ sought.T
         own = image[:, None] == image_of_sought[None]
-        right = scores.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
-        before = (~own & ~(scores < right)).sum(dim=1)
+        right, place = scores.masked_fill(~own, -torch.inf).max(dim=1, keepdim=True)  # the first of equal ones
+        is_earlier = (scores == right) & (places < place)
+        before = (~own & (~(scores <= right) | is_earlier)).sum(dim=1)
         found.append(before.where(right[:, 0].isfinite(), torch.iinfo(before.dtype).max))
     return torch.cat(found)
 

@@ -36,15 +36,15 @@ def one_hot(*rows: int, size: int = 8) -> Tensor:
 
 
 def oracle(texts: np.ndarray, images: np.ndarray, owner: np.ndarray, k: int) -> tuple[list[bool], list[bool]]:
-    """Sorts every list of candidates, the wrong ones first among equals."""
+    """Sorts every list of candidates; a stable sort leaves equals in their order."""
     scores = texts @ images.T
     by_text = []
     for row, right in zip(scores, owner, strict=True):
-        order = sorted(range(len(images)), key=lambda i: (-row[i], i == right))
+        order = sorted(range(len(images)), key=lambda i: -row[i])
         by_text.append(right in order[:k])
     by_image = []
     for image, column in enumerate(scores.T):
-        order = sorted(range(len(texts)), key=lambda i: (-column[i], owner[i] == image))
+        order = sorted(range(len(texts)), key=lambda i: -column[i])
         by_image.append(any(owner[i] == image for i in order[:k]))
     return by_text, by_image
 
@@ -75,10 +75,14 @@ def test_perfect_features_score_100() -> None:
     assert score == 100 and shares.tolist() == [1.0] * 8
 
 
-def test_features_that_tell_nothing_apart_score_0() -> None:
-    score, shares, by_image, by_text, recalls = recall(torch.ones(8, 4), torch.ones(8, 4), torch.arange(8))
-    assert not by_image.any() and not by_text.any() and recalls["image_to_text@10"] == 100, "of eight"
-    assert score == recalls["image_to_text@5"] == recalls["text_to_image@1"] == 0 and shares.tolist() == [0.0] * 8
+def test_features_that_tell_nothing_apart_are_right_by_chance_as_in_classification() -> None:
+    """Of 40 that score the same the first five are found, and of 40 classes the first one is taken."""
+    score, shares, by_image, by_text, recalls = recall(torch.ones(40, 4), torch.ones(40, 4), torch.arange(40))
+    assert (
+        by_image.tolist() == by_text.tolist() == [True] * 5 + [False] * 35 and shares.tolist() == [1.0] * 5 + [0.0] * 35
+    )
+    assert score == recalls["image_to_text@5"] == 12.5 and recalls["text_to_image@1"] == 2.5
+    assert (torch.ones(40, 4) @ torch.ones(4, 40)).argmax(dim=-1).tolist() == [0] * 40
 
 
 def test_features_that_are_no_numbers_score_0() -> None:
