@@ -73,7 +73,7 @@ def test_the_card_of_a_run_tells_mfu_and_hfu(checkpointing: str, relation: str, 
     assert sum(each["flops_per_second"] * each["training_seconds"] for each in stages) == pytest.approx(total, rel=0.01)
     assert all(each["shares"]["checkpoint"] > 0 for each in stages) and compute["start_seconds"] > 0
     page = (run / "report.html").read_text()
-    assert "Where the time went" in page and "<th>checkpoint</th>" in page
+    assert "Where the time went" in page and "<bdi>checkpoint</bdi></th>" in page
 
 
 def _joules(device: str) -> tuple[float | None, list[float]]:
