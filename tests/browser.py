@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
@@ -21,6 +23,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-sync", *QUIET)
 """Nothing but the page that is tested is fetched, nobody's profile read, no GPU used; root may start it."""
+PATIENCE = 1000 * PATIENCE_SECONDS
+"""The way out of a hang, in milliseconds: a busy machine takes its time."""
 OWN = ("file:", "data:", "blob:", "about:")
 """Addresses that no network is needed for."""
 
@@ -41,7 +45,7 @@ def browser() -> "Iterator[Browser]":
     if path is None:
         pytest.skip(f"needs a Chromium: install one, or say where it is in {VARIABLE}")
     with driver.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        started = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS), timeout=PATIENCE)
         yield started
         started.close()
 
@@ -77,7 +81,7 @@ def opening(browser: "Browser") -> Iterator[OpenPage]:
         scheme = "dark" if dark else "light"
         size = {"width": width, "height": height}
         context = browser.new_context(viewport=size, color_scheme=scheme, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         watch(page, complaints)
