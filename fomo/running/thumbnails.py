@@ -3,8 +3,10 @@
 import base64
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +27,8 @@ OF_TASK = 12
 HELD_OUT = 60
 """Images of all held-out datasets together; of one dataset at most :data:`OF_DATASET`."""
 OF_DATASET = 3
+PATIENCE_SECONDS = 20.0
+"""How long a run waits for them: on a file system that is gone a read never ends."""
 
 _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -38,10 +42,34 @@ def keep_thumbnails(stream: Stream, split: str, folder: Path) -> None:
     if (folder / THUMBNAILS).exists():
         return
     try:
-        write_thumbnails(folder, [*_of_tasks(stream), *_of_held_out(stream, split)])
+        write_thumbnails(folder, _in_time(lambda: [*_of_tasks(stream), *_of_held_out(stream, split)]))
     except Exception as error:  # whatever a guest's dataset raises
         said = error if isinstance(error, FomoError) else described(error)
         _log.warning("the report will show no images of the stream: %s", said)
+
+
+def _in_time(read: Callable[[], list[Item]]) -> list[Item]:
+    """What ``read`` returns or raises, in a thread that is left to itself where it takes too long.
+
+    Raises:
+        FomoError: it does.
+    """
+    answers: SimpleQueue[list[Item] | Exception] = SimpleQueue()
+
+    def answer() -> None:
+        try:
+            answers.put(read())
+        except Exception as error:  # whatever a guest's dataset raises
+            answers.put(error)
+
+    Thread(target=answer, daemon=True).start()
+    try:
+        found = answers.get(timeout=PATIENCE_SECONDS)
+    except Empty:
+        raise FomoError(f"they are not read after {PATIENCE_SECONDS:g} s.") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def evenly(items: Sequence[Item], number: int) -> list[Item]:

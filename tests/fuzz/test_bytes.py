@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from fomo.checkpoint.files import STATE, TENSORS, latest, snapshot, write
-from fomo.data.card import DatasetCard
+from fomo.data.card import SHOWN, DatasetCard
 from fomo.data.images import BadImage, decode, format_if_still
 from fomo.data.importing.job import _read
 from fomo.data.importing.webdataset import Layout, TarEntry
@@ -118,7 +118,7 @@ def read_tar(path: Path) -> None:
     for layout in (Layout("classification", ("cat",)), Layout("retrieval"), Layout("pairs")):
         for entry in scan_entries(path, layout):
             if isinstance(entry, TarEntry):
-                result = _read(entry, None)
+                result = _read(entry, None, SHOWN)
                 assert isinstance(result, LeftOut) or result.about["class"] in ("cat", None)
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from fomo.results.ledger import read_ledger
 from fomo.results.scores import read_scores
 from fomo.results.stream import read_stream
 from fomo.results.thumbnails import read_thumbnails
-from fomo.running import ending
+from fomo.running import ending, thumbnails
 from fomo.running.thumbnails import NEW, OF_TASK, SIDE, evenly, keep_thumbnails
 from fomo.stream.definition import Concept, Stream
 from tests import tiny
@@ -158,3 +159,15 @@ def test_events_of_steps_name_the_rows_of_each_pool(watched: Path) -> None:
     lines = [json.loads(line) for line in (watched / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [line for line in lines if line["event"] == "step"]
     assert steps and all(each["pretraining"] + each["update"] + each["buffer"] == each["batch_size"] for each in steps)
+
+
+def test_thumbnails_that_cannot_be_read_to_an_end_hold_up_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(thumbnails, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(Pictures, "image", lambda self, row: let_go.wait())
+    keep_thumbnails(made_up(2, Pictures(9)), "test", tmp_path)
+    let_go.set()
+    assert "no images of the stream: they are not read after 0.01 s" in caplog.text
+    assert not (tmp_path / "thumbnails.json").exists()

@@ -25,7 +25,7 @@ TOGETHER = [
     "trainable=full regularizer=[ewc,lwf] regularizer.ewc.num_samples=24 model=pocket_resnet",
     "trainable=full regularizer=si merging=ema optimizer=sgd",
     "trainable=bitfit regularizer=l2 merging=zs optimizer=lamb",
-    "trainable=lnfit regularizer=lwf merging=ft model=pocket_resnet",
+    "trainable=lnfit regularizer=lwf merging=ft optimizer=lars model=pocket_resnet",
     "trainable=locked_image merging=offline optimizer=galore",
     "trainable=locked_text regularizer=zscl optimizer=timm",
     "trainable=lora regularizer=ewc regularizer.num_samples=13 regularizer.batch_size=4",
@@ -76,9 +76,9 @@ def test_in_single_precision_several_processes_end_where_one_does_to_rounding(tm
 
 @pytest.mark.parametrize("group", ["trainable", "regularizer", "merging", "optimizer"])
 def test_every_option_is_among_them(group: str) -> None:
-    """``own`` optimizers and no merge or regulariser need no words."""
+    """``own`` optimizers and no merge or regulariser need no words; MT-AdamW takes batches that are not mixed."""
     named = {each for line in TOGETHER for each in line.replace("=", " ").replace("[", " ").replace(",", " ").split()}
-    named = {each.strip("]") for each in named} | {"none", "own", "adamw"}
+    named = {each.strip("]") for each in named} | {"none", "own", "adamw", "mt_adamw"}
     assert set(builtin_groups()[group]) <= named
 
 
