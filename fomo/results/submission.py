@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fomo.errors import FomoError
 from fomo.results.config_file import read_config
 from fomo.results.consistent import RESULT
-from fomo.results.layout import CHECKPOINTS, NETWORK, WEIGHTS
+from fomo.results.layout import CHECKPOINTS, CONFIG, NETWORK, WEIGHTS
 from fomo.system.archives import MAX_BYTES, unpack, write_archive
-from fomo.system.digest import file_digest
+from fomo.system.digest import digest, file_digest
 from fomo.system.reading import MAX_BYTES as MAX_TEXT
 from fomo.system.reading import read_json
 
@@ -39,14 +41,23 @@ def pack(runs: Sequence[Path], file: Path, with_weights: bool = False) -> None:
     """
     if len(runs) > MAX_RUNS:
         raise FomoError(f"{len(runs)} runs: a submission has at most {MAX_RUNS}.")
-    found = {
-        f"seed-{read_config(run)['seed']}/{name}": run / name
-        for run in sorted(runs, key=lambda run: int(read_config(run)["seed"]))
-        for name in (*RESULT, *(_weights(run) if with_weights else ()))
-    }
-    about = {"schema": SCHEMA, "files": {name: file_digest(path) for name, path in found.items()}}
-    content = {name: path if name.endswith(WEIGHTS.name) else path.read_bytes() for name, path in found.items()}
+    content: dict[str, bytes | Path] = {}
+    for run in sorted(runs, key=lambda run: int(read_config(run)["seed"])):
+        seed = f"seed-{read_config(run)['seed']}"
+        content |= {f"{seed}/{name}": (run / name).read_bytes() for name in RESULT}
+        content |= {f"{seed}/{name}": run / name for name in (_weights(run) if with_weights else ())}
+        content[f"{seed}/{CONFIG}"] = _config(run)
+    hashes = {name: file_digest(each) if isinstance(each, Path) else digest(each) for name, each in content.items()}
+    about = {"schema": SCHEMA, "files": hashes}
     write_archive(file, {MANIFEST: (json.dumps(about, indent=1) + "\n").encode(), **content})
+
+
+def _config(run: Path) -> bytes:
+    """The configuration without the place of the run folder, which is nobody's business and changes no result."""
+    values = read_config(run)
+    section = values.get("run")
+    kept = {**values, "run": {**section, "dir": None}} if isinstance(section, dict) else values
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True).encode()
 
 
 def _weights(run: Path) -> list[str]:

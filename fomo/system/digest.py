@@ -8,13 +8,18 @@ from typing import Any
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes; it is read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+            found.update(block)
+    return found.hexdigest()
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def json_digest(content: Any) -> str:
     """SHA-256 of a value's JSON; the order of the keys does not matter."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return digest(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())

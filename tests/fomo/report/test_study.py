@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from fomo.cli import main
@@ -13,6 +14,7 @@ from fomo.config.compose import builtin_groups, compose, label
 from fomo.config.schema import resolve
 from fomo.config.sweeping import Study, study, sweep
 from fomo.errors import FomoError
+from fomo.report.board import cell
 from fomo.report.families import FAMILIES, family
 from fomo.report.leaderboard import leaderboard
 from fomo.report.plane import plane
@@ -192,3 +194,29 @@ def test_a_study_runs_is_skipped_when_finished_and_shows_every_method(
 
 def test_an_unknown_study_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert "study/methods" in error_of(capsys, "run", "experiment=study/method")
+
+
+def test_the_published_study_is_what_the_published_results_give_for_ever() -> None:
+    """What is computed from a frozen set of results does not move; where it has to, the score version says so."""
+    top = Path(__file__).parents[3]
+    board = leaderboard(sorted((top / "results").glob("pocket-*.fomo.zip")))
+    assert not board.refused and {run.scores.score_version for run in board.runs.values()} == {"2.0"}
+    assert page(board, "methods") == (top / "docs" / "study" / "methods.md").read_text(encoding="utf-8")
+    by_method = {entry.label.split()[0]: entry for entry in board.entries}
+    assert by_method["ema_merge"].gm == pytest.approx(56.014716507169034, abs=1e-9)
+    told = (top / "docs" / "results.md").read_text(encoding="utf-8")
+    for method, entry in by_method.items():
+        if method != "frozen":
+            cells = [cell(entry.metrics[metric]) for metric in ("ka", "zs", "gm")]
+            assert f"| {' | '.join(cells)} |" in told, method
+
+
+def test_the_settings_of_the_studies_are_those_that_the_published_trials_chose() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "study" / "tuning.md").read_text(encoding="utf-8")
+    chosen = yaml.safe_load(text.split("```yaml")[1].split("```")[0])["settings"]
+    assert chosen == Study.read("study/methods").settings
+    best: dict[str, float] = {}
+    for row in rows(text):
+        method, _, _, _, gm, _ = (each.strip().replace("\\", "") for each in row.strip("|").split("|"))
+        best[method] = max(best.get(method, 0), float(gm))
+    assert all(f"| {best[method]:.1f} | ✓ |" in text for method in chosen)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -246,6 +247,19 @@ def test_the_examples_of_verify_are_taken_as_they_stand() -> None:
 def test_too_many_runs_are_no_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FomoError, match="101 runs"):
         pack([tmp_path] * 101, tmp_path / f"a{SUFFIX}")
+
+
+def test_where_a_run_lay_is_not_told(tmp_path: Path) -> None:
+    run = made(tmp_path / "secret", 40)
+    values = yaml.safe_load((run / "config.yaml").read_text())
+    put(run / "config.yaml", yaml.safe_dump({**values, "run": {"dir": str(run)}}))
+    file = tmp_path / f"a{SUFFIX}"
+    pack([run], file)
+    with zipfile.ZipFile(file) as archive:
+        packed = archive.read("seed-0/config.yaml").decode()
+    assert "secret" not in packed and yaml.safe_load(packed) == {**values, "run": {"dir": None}}
+    (entry,) = leaderboard([file]).entries
+    assert entry.ka == leaderboard([run]).entries[0].ka
 
 
 @pytest.fixture(scope="module")
