@@ -226,7 +226,7 @@ def test_a_study_leaves_another_one_of_its_name_and_finds_its_own_files(
         base.with_suffix(".md").write_text(f"{folders} {base.name}.png")
         return base.with_suffix(".md")
 
-    monkeypatch.setattr("fomo.report.study.write_study", written)
+    monkeypatch.setattr("fomo.cli.run.write", lambda folders, base: written(folders, base))
     ours, theirs = [Path("runs/a"), Path("runs/b")], [Path("runs/a")]
     first = tmp_path / "study" / "methods"
     names = [keep_study(first, folders).name for folders in (ours, theirs, ours, theirs)]

@@ -87,7 +87,7 @@ def test_without_a_terminal_lines_come_while_a_run_goes_on(tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(TOP), "FORCE_COLOR": ""}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, text=True, env=environment)
     assert process.stdout is not None
-    first = process.stdout.readline()
+    first = process.stdout.readline() + process.stdout.readline()  # what it will cost, and how far it is
     running = process.poll() is None and not (tmp_path / "run" / "card.json").exists()
     rest = process.stdout.read()
     assert process.wait(120) == 0 and running and "6 steps to take in 2 tasks" in first

@@ -13,7 +13,7 @@ from tests.fomo.evaluation.test_retrieval import shades
 from tests.fomo.helpers import error_of, put, status
 
 REFERENCE = Path(__file__).parents[3].parent / "shared" / "fomo_in_flux" / "zero_shot_vit_b32.tsv"
-SMALL = ("stream.test_images=200", "runtime.device=cpu")
+SMALL = ("stream.test_images=40", "runtime.device=cpu")
 
 
 def content(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
@@ -32,7 +32,7 @@ def test_it_scores_what_a_run_begins_with(capsys: pytest.CaptureFixture[str], tm
     found = content(capsys, f"datasets={','.join(base.scores)}", "--compare", str(published))
     rows = {row["dataset"]: row for row in found["datasets"]}  # type: ignore[attr-defined]
     assert {name: row["score"] for name, row in rows.items()} == pytest.approx(dict(base.scores))
-    assert {row["num_samples"] for row in rows.values()} == {200}, "in full, whatever a run's path is on"
+    assert {row["num_samples"] for row in rows.values()} == {40}, "in full, whatever a run's path is on"
     assert found["mean"] == pytest.approx(sum(base.scores.values()) / 3)
     beside = found["compared"]
     assert beside["differences"] == {"pocket_counting": pytest.approx(base.scores["pocket_counting"] - 50.5)}  # type: ignore[index]

@@ -170,7 +170,7 @@ def test_a_sweep_begun_again_has_all_its_folders_at_once(
         return ran[-1]
 
     monkeypatch.setattr("fomo.launching.serial.complete", noted)
-    monkeypatch.setattr("fomo.report.tables.result_table", lambda folder: "")
+    monkeypatch.setattr("fomo.cli.run.OnConsole.result", lambda *given: None)
     assert status(*sweep, "resume=again") == 0 and status(*sweep) == 0
     assert [path.name for path in ran] == ["seed=0.again-2", "seed=1.again-2"] * 2
     assert all((path / "config.yaml").is_file() for path in ran)
