@@ -8,8 +8,8 @@ from contextlib import contextmanager
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # as the command line has it, which may not be the first here
-for variable in ("COLUMNS", "LINES"):  # a terminal's, which readline hands on to child processes
-    os.environ.pop(variable, None)
+os.environ.pop("COLUMNS", None)  # a terminal's width, which readline hands on to child processes
+os.environ.pop("LINES", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, before the first product on a GPU
