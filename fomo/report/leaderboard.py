@@ -22,6 +22,7 @@ from fomo.results.statistics import Comparison, Interval, compare, interval
 from fomo.results.stream import read_stream
 from fomo.results.submission import check_seed, opened
 from fomo.system.digest import json_digest
+from fomo.system.imports import uncollected
 
 NEAREST = "rounded to nearest"
 """The caveat of a budget whose last step may overspend by half."""
@@ -114,9 +115,10 @@ def leaderboard(places: Sequence[Path], metrics: Sequence[str] = (), split: str 
     groups: dict[Key, list[BoardRun]] = {}
     refused: dict[str, str] = {}
     notes: list[str] = []
-    for place in {each.resolve(): each for each in sorted(places, reverse=True)}.values():
-        for run in _runs_in(place, split, refused):
-            groups.setdefault(run.key, []).append(run)
+    with uncollected():
+        for place in {each.resolve(): each for each in sorted(places, reverse=True)}.values():
+            for run in _runs_in(place, split, refused):
+                groups.setdefault(run.key, []).append(run)
     counted = {key: _one_of_each_seed(runs, refused, notes) for key, runs in groups.items()}
     made = {key: _entry(key[0], runs, wanted, notes) for key, runs in counted.items() if runs}
     entries = _told_apart(made, counted)

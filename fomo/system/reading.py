@@ -110,7 +110,7 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
             parse_int=_integer if is_large else None,
             parse_float=_finite if is_large and finite else None,
         )
-        if not halves and SURROGATE.search(text):
+        if not halves and "\\" in text and SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise Unreadable("nested too deeply") from None
@@ -118,7 +118,8 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
         raise Unreadable("not text in UTF-8") from None
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    _check_depth(value)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(value)
     return value
 
 
