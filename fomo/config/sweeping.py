@@ -70,10 +70,13 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def _with_settings(job: Sequence[str], listed: Study, given: set[str]) -> Iterator[tuple[str, ...]]:
-    """A job of a study once for each setting that its method has there, without the keys that are given."""
+    """A job of a study once for each setting that its method has there, without what is given.
+
+    With another part than the method's, as in ``optimizer=lamb``, the settings of the method's own have no meaning.
+    """
     methods = [each.split("=", 1)[1] for each in job if _key(each) == "method"]
     for added in listed.of_method(methods[-1] if methods else ""):
-        yield (*job, *(each for each in added if _key(each) not in given))
+        yield (*job, *(each for each in added if given.isdisjoint((_key(each), _key(each).split(".")[0]))))
 
 
 def _key(override: str) -> str:

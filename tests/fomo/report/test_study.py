@@ -63,6 +63,9 @@ def test_what_is_given_stands_before_the_settings_of_a_study_and_makes_no_run_tw
         ["optimizer.lr=1", "merging.weight=0.25"],
         ["optimizer.lr=1", "merging.weight=0.75"],
     ]
+    (job,) = sweep(["experiment=study/methods", "method=finetune", "seed=0", "optimizer=lamb"])
+    assert not [part for part in job if part.startswith("optimizer.")]  # a rate of AdamW's
+    assert compose(job)["optimizer"]["lr"] == compose(["optimizer=lamb"])["optimizer"]["lr"]
     folders = [job[-1] for job in sweep(["experiment=study/tuning", "method=lora,ewc", "run.dir=out"])]
     assert len(set(folders)) == 10 and all("optimizer.lr=" in folder for folder in folders)
 
