@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+SLICE = 1.0
+"""Seconds of one wait. A signal that comes right before a wait, or to another thread, is heeded after it alone."""
+
 
 class ReadAhead(Generic[Item]):
     """The items of a generator, which a thread runs ahead. What it raises is raised here, in its turn.
@@ -36,7 +39,8 @@ class ReadAhead(Generic[Item]):
 
     def __next__(self) -> Item:
         with self._changed:
-            self._changed.wait_for(lambda: self._made or self._is_over)
+            while not self._changed.wait_for(lambda: self._made or self._is_over, SLICE):
+                pass
             if self._made:
                 item = self._made.popleft()
                 self._weight -= self._weigh(item)

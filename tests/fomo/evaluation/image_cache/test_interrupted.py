@@ -50,9 +50,11 @@ def test_images_that_cannot_be_read_are_named_and_nothing_is_kept(
     assert list(folder.glob("*.images")) == list(folder.glob(".*.partial")) == [] and not caplog.text
 
 
+@pytest.mark.parametrize("wakes_main", [True, False])
 def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
-    datasets: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch, folder: Path
+    wakes_main: bool, datasets: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
+    """One that does not wake the main thread came to another one, or right before the main one began to wait."""
     over = threading.Event()
     begun = threading.Event()
 
@@ -66,11 +68,13 @@ def test_a_read_that_does_not_end_is_left_when_a_signal_comes(
 
     monkeypatch.setattr(data_shards.os, "pread", stuck)
     before = signal.signal(signal.SIGALRM, stop)
-    main = threading.main_thread().ident
-    assert main is not None
-    threading.Thread(
-        target=lambda: begun.wait(PATIENCE_SECONDS) and signal.pthread_kill(main, signal.SIGALRM), daemon=True
-    ).start()
+
+    def send() -> None:
+        thread = threading.main_thread().ident if wakes_main else threading.get_ident()
+        assert thread is not None and begun.wait(PATIENCE_SECONDS)
+        signal.pthread_kill(thread, signal.SIGALRM)
+
+    threading.Thread(target=send, daemon=True).start()
     try:
         with pytest.raises(Stopped):
             digest(datasets)
