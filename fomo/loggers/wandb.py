@@ -15,6 +15,7 @@ from fomo.results.layout import WANDB
 
 MODES = ("online", "offline", "disabled")
 OFFLINE = "offline-run-*"
+"""Folders of a run; one that is begun in the second of another one has a number behind the run's id."""
 INIT_SECONDS = 30.0
 END_SECONDS = 20.0
 """How long the end of a run waits for what is not uploaded yet; it stays on disk, and ``wandb sync`` uploads it."""
@@ -62,7 +63,7 @@ class WeightsAndBiases(Logger):
         import wandb
 
         mode = self._mode_of(run)
-        old = list((run.folder / WANDB).glob(f"{OFFLINE}-{run.id}"))
+        old = [file.parent for file in (run.folder / WANDB).glob(f"{OFFLINE}/run-{run.id}.wandb")]
         default: dict[str, Any] = {"name": f"{run.label} seed={run.config['seed']}", "group": run.label}
         with _hooks_kept():
             self._run = wandb.init(

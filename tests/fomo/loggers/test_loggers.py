@@ -5,9 +5,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,7 +142,9 @@ def test_tensorboard_and_wandb_show_all_of_it(logged: tuple[Path, Keeping]) -> N
 def test_a_run_that_goes_on_has_every_point_once(
     at: list[int], whole: Path, logged: tuple[Path, Keeping], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However soon: wandb names its folders by the second."""
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr("wandb.sdk.wandb_init.time", SimpleNamespace(**vars(time) | {"time": lambda: 1.7e9}))
     for number in at:
         with pytest.raises(Cut):
             kept(tmp_path / "run", BOTH, OFTEN, at=number)
