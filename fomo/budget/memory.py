@@ -2,9 +2,9 @@
 
 Mixed precision is that of CUDA: CPU autocast, with the one operation on which the two policies differ for a CLIP
 model, layer normalisation, taken in fp32. Workspaces inside kernels, the CUDA context and the allocator's cache are
-not seen. The published rows (Roth et al. 2024, ViT-B/16) are the driver's view, and no constant or factor leads from
-one to the other: docs/budget.md lists by how much the ratios to full fine-tuning differ, most for a locked image tower,
-and what of it kernels of attention that keep scores would explain.
+not seen, nor is the copy of its result that CUDA's kernel for masked attention causes. The published rows (Roth et al.
+2024, ViT-B/16) are the driver's view: docs/budget.md lists by how much the ratios to full fine-tuning differ, with and
+without that copy, and what remains.
 """
 
 import copy

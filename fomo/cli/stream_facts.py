@@ -1,6 +1,6 @@
 """What ``fomo stream build`` finds out for orderings: models, captions and time groups, each when it is asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,7 @@ class FactFinder:
         return Facts(
             self._time_groups,
             self._accuracy,
+            self._alignment,
             self._occurrences,
             self._features,
             on_stage=self._tell,
@@ -77,6 +78,14 @@ class FactFinder:
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.orderings.zero_shot import concept_accuracy
 
+        return self._scored(concept_accuracy, concepts)
+
+    def _alignment(self, concepts: "Sequence[Concept]") -> "np.ndarray":
+        from streams.orderings.zero_shot import concept_alignment
+
+        return self._scored(concept_alignment, concepts)
+
+    def _scored(self, score: "Callable[..., np.ndarray]", concepts: "Sequence[Concept]") -> "np.ndarray":
         datasets = self.plan.opened(self.plan.adaptation)
         self._tell("drawing images (once, then cached)")
         self.plan.draw_ahead(("train",), (), with_pool=False)
@@ -85,7 +94,7 @@ class FactFinder:
         def seen(name: str) -> None:
             self._tell(f"scoring {name}", numbers[name], len(numbers))
 
-        return concept_accuracy(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
+        return score(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
 
     def _occurrences(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.orderings.captions import count_captions, occurrences, texts_of

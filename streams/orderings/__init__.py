@@ -33,6 +33,7 @@ class Facts:
     Attributes:
         time_groups: returns the time group of each dataset by its name.
         accuracy: returns the base model's zero-shot accuracy on each concept, [n].
+        alignment: returns the mean cosine of each concept's images with its prompt, [n].
         occurrences: returns in how many captions each concept occurs, [n].
         features: returns unit text embeddings of the concepts, [n, d].
         on_stage: called with the name of each stage of a search.
@@ -41,6 +42,7 @@ class Facts:
 
     time_groups: Callable[[], Mapping[str, int]] = declared_time_groups
     accuracy: Lookup | None = None
+    alignment: Lookup | None = None
     occurrences: Lookup | None = None
     features: Lookup | None = None
     on_stage: Callable[[str], None] = lambda stage: None
@@ -55,6 +57,12 @@ def _performance(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[C
     """Easy to hard."""
     assert facts.accuracy is not None
     return by_value(concepts, seed, -facts.accuracy(concepts))
+
+
+def _alignment(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
+    """Nearest to their prompts first: what the reference's performance file looks like, as far as it can be told."""
+    assert facts.alignment is not None
+    return by_value(concepts, seed, -facts.alignment(concepts))
 
 
 def _frequency(concepts: Sequence[Concept], seed: int, facts: Facts) -> list[Concept]:
@@ -78,6 +86,7 @@ FORWARD: dict[str, OrderingRule] = {
     "random": lambda concepts, seed, facts: shuffled(concepts, seed),
     "given": lambda concepts, seed, facts: list(concepts),
     "performance": _performance,
+    "alignment": _alignment,
     "frequency": _frequency,
     "similarity": _similarity,
     "dataset_incremental": lambda concepts, seed, facts: by_dataset(concepts, seed),
@@ -87,6 +96,7 @@ FORWARD: dict[str, OrderingRule] = {
 ORDERINGS: dict[str, OrderingRule] = FORWARD | {f"reverse_{name}": _reversed(rule) for name, rule in FORWARD.items()}
 NEEDS = {
     "performance": ("accuracy", "a model and the images"),
+    "alignment": ("alignment", "a model and the images"),
     "frequency": ("occurrences", "captions (--captions SOURCE)"),
     "similarity": ("features", "a model"),
 }

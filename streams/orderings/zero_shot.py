@@ -1,16 +1,19 @@
-"""What a base model knows of concepts: their text embeddings, and its zero-shot accuracy on them."""
+"""What a base model knows of concepts: their text embeddings, its accuracy on them, and how near their images are."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, SplitPart
-from fomo.data.samples import Dataset
+from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError
-from fomo.evaluation.texts import text_features
+from fomo.evaluation.images import Decoder, ImageStream
+from fomo.evaluation.texts import check_finite, text_features
 from fomo.evaluation.zero_shot import classifier, predictions
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import Concept
@@ -70,10 +73,47 @@ def concept_accuracy(
 
     Raises:
         FomoError: a concept has no training sample.
+        NotFinished: some features of images are NaN or infinite.
     """
-    names = {concept.dataset for concept in concepts}
-    shares = dict(_accuracies(model, {name: datasets[name] for name in sorted(names)}, per_class, runtime, on_dataset))
-    found = np.array([shares.get(concept, np.nan) for concept in concepts])
+    return _known(concepts, _means(_hits, model, _named(concepts, datasets), per_class, runtime, on_dataset))
+
+
+def concept_alignment(
+    model: ClipModel,
+    concepts: Sequence[Concept],
+    datasets: Mapping[str, Dataset],
+    per_class: int,
+    runtime: Runtime,
+    on_dataset: Callable[[str], None] = lambda name: None,
+) -> np.ndarray:
+    """How near the images of each concept are to its primer prompt: mean cosine, from −1 to 1, float64 [n].
+
+    No other class competes: unlike an accuracy it is continuous, and a class that is told apart badly may be near.
+
+    Args:
+        model: the base model, on its device.
+        concepts: n of them.
+        datasets: by name; all datasets of the concepts are there.
+        per_class: how many of the first training samples of a class are compared.
+        runtime: device and precision.
+        on_dataset: called with the name of each dataset before it is scored.
+
+    Raises:
+        FomoError: a concept has no training sample.
+        NotFinished: some features of images are NaN or infinite.
+    """
+    return _known(concepts, _means(_cosines, model, _named(concepts, datasets), per_class, runtime, on_dataset))
+
+
+def _named(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """The datasets of the concepts, by name."""
+    return {name: datasets[name] for name in sorted({concept.dataset for concept in concepts})}
+
+
+def _known(concepts: Sequence[Concept], values: Iterator[tuple[Concept, float]]) -> np.ndarray:
+    """The value of each concept; one without is refused."""
+    of = dict(values)
+    found = np.array([of.get(concept, np.nan) for concept in concepts])
     if np.isnan(found).any():
         first = concepts[int(np.isnan(found).argmax())]
         raise FomoError(f"'{first}' has no training sample: `fomo stream verify` lists such concepts.")
@@ -85,24 +125,48 @@ def _with_template(card: DatasetCard) -> DatasetCard:
     return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
 
 
-def _accuracies(
+Score = Callable[[ClipModel, Samples, Tensor, Runtime], np.ndarray]
+"""Of samples, and the unit text features of their dataset's classes [classes, d], a value each: [n]."""
+
+
+def _hits(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
+    """Whether each sample is told by its class, all classes competing."""
+    return predictions(model, samples, weights, BATCH, runtime) == samples.targets
+
+
+def _cosines(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
+    """The cosine of each image with the prompt of its own class."""
+    stream = ImageStream(Decoder(("samples",), (samples,), model.preprocess), BATCH, runtime)
+    targets = torch.from_numpy(samples.targets).to(weights.device)
+    found: list[Tensor] = []
+    for _, features in stream.features(model):
+        seen = sum(map(len, found))
+        found.append((features * weights[targets[seen : seen + len(features)]]).sum(dim=-1))
+    cosines = torch.cat(found)
+    check_finite(cosines.isfinite(), "images")
+    return cosines.double().cpu().numpy()
+
+
+def _means(
+    score: Score,
     model: ClipModel,
     datasets: Mapping[str, Dataset],
     per_class: int,
     runtime: Runtime,
     on_dataset: Callable[[str], None],
 ) -> Iterator[tuple[Concept, float]]:
+    """The mean of a score over the first training samples of every class that has any."""
     model.network.eval()
     for name, dataset in datasets.items():
         on_dataset(name)
         split = dataset.split("train")
         samples = Joined((SplitPart(split, first_per_class(split.targets, per_class)),))
         weights = classifier(model, _with_template(dataset.card), "first", runtime)
-        hits = predictions(model, samples, weights, BATCH, runtime) == samples.targets
+        values = score(model, samples, weights, runtime)
         totals = np.bincount(samples.targets, minlength=len(dataset.card.classes))
-        right = np.bincount(samples.targets, weights=hits, minlength=len(dataset.card.classes))
+        sums = np.bincount(samples.targets, weights=values, minlength=len(dataset.card.classes))
         for index in np.flatnonzero(totals):
-            yield Concept(name, dataset.card.classes[index]), float(right[index] / totals[index])
+            yield Concept(name, dataset.card.classes[index]), float(sums[index] / totals[index])
 
 
 def first_per_class(targets: np.ndarray, count: int) -> np.ndarray:

@@ -1,11 +1,8 @@
 """The published budget rows (Roth et al. 2024, ViT-B/16, batch 512, on an A100), each with its own tolerance."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from fomo.budget import Budget
 from fomo.budget.flops import counted
@@ -60,29 +57,3 @@ def test_the_memory_of_ewc_from_its_second_task_on() -> None:
     """Its published FLOPs charge the Fisher pass at every step, which is charged here once a task, as it is done."""
     found = settings.cost(*settings.PUBLISHED, "method=ewc", num_samples=[60_000] * 3)
     assert found.peak_bytes / full_bytes() == pytest.approx(1.0132, rel=0.05)
-
-
-_fused = F.scaled_dot_product_attention
-
-
-def keeping_scores(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, *rest: Any) -> Tensor:
-    """Attention whose fused kernel takes no mask: with one, scores and scaled copies are kept for the backward pass."""
-    if mask is None:
-        return _fused(queries, keys, values, mask, *rest)
-    low = torch.get_autocast_dtype("cpu")
-    with torch.autocast("cpu", enabled=False):
-        factor = queries.shape[-1] ** -0.25
-        scores = (queries.to(low) * factor) @ (keys.to(low) * factor).transpose(-2, -1) + mask.to(low)
-        return scores.softmax(-1) @ values.to(low)
-
-
-def test_kernels_without_masks_would_account_for_the_row_of_a_locked_image_tower(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As docs/budget.md says of what our rehearsal has no reason to count: within the 8 % that are sought there."""
-    plain = full_bytes()
-    monkeypatch.setattr(F, "scaled_dot_product_attention", keeping_scores)
-    full = settings.full_fine_tuning.__wrapped__(*settings.PUBLISHED).peak_bytes
-    found = settings.setting(*settings.PUBLISHED, "method=locked_image").rehearse().peak_bytes
-    assert (full - plain) / 2**30 == pytest.approx(1.43, abs=0.01)
-    assert found / full == pytest.approx(ROWS["locked_image"].multiplier, rel=0.08)

@@ -27,7 +27,9 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("ordering", ["similarity", "reverse_performance", "frequency", "dataset_incremental"])
+@pytest.mark.parametrize(
+    "ordering", ["similarity", "reverse_performance", "alignment", "frequency", "dataset_incremental"]
+)
 def test_an_order_is_written_and_runs_as_a_stream(ordering: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = Path("my.json")
     assert status("stream", "build", *SMALL, f"ordering={ordering}", "--out", str(out), "--per-class", "3") == 0

@@ -37,7 +37,7 @@ def values(concepts: Sequence[Concept]) -> np.ndarray:
     return np.array([number(concept) for concept in concepts], dtype=float)
 
 
-FACTS = Facts(lambda: GROUPS, accuracy=values, occurrences=values, features=features)
+FACTS = Facts(lambda: GROUPS, accuracy=values, alignment=values, occurrences=values, features=features)
 MANY = [Concept(name, str(label)) for name in DATASETS for label in range(12)]
 
 
@@ -62,9 +62,14 @@ def test_the_seed_matters(name: str) -> None:
     assert len({tuple(order(name, MANY, seed, FACTS)) for seed in range(4)}) == 4
 
 
-@pytest.mark.parametrize("name", ["performance", "frequency"])
+@pytest.mark.parametrize("name", ["performance", "alignment", "frequency"])
 def test_values_do_not_depend_on_how_concepts_were_listed(name: str) -> None:
     assert order(name, MANY, 0, FACTS) == order(name, MANY[::-1], 0, FACTS)
+
+
+def test_alignment_goes_from_near_to_far() -> None:
+    near_first = [number(concept) for concept in order("alignment", MANY, 0, FACTS)]
+    assert near_first == sorted(near_first, reverse=True) != sorted(near_first)
 
 
 def test_performance_goes_from_easy_to_hard_and_frequency_from_rare_to_frequent() -> None:
