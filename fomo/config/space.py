@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fomo.results.tuning import Value
 
 DIGITS = 4
-"""Significant digits of a real number that is tried: settings as people write them."""
+"""Of a real number that is tried, which is a setting as people write them: of its own, or in the unit of the range."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Interval:
         return (self.rounded(self.low), self.rounded(self.high))
 
     def rounded(self, value: float) -> float | int:
-        """A number as it is tried: an integer, or to :data:`DIGITS` digits, of the value itself or of the range."""
+        """A number as it is tried: an integer, or of :data:`DIGITS` digits."""
         if self.whole:
             return min(max(round(value), int(self.low)), int(self.high))
-        size = abs(value) if self.log else self.high - self.low
-        digits = DIGITS - 1 - math.floor(math.log10(size))
+        digits = DIGITS - (
+            math.floor(math.log10(value)) + 1 if self.log else math.floor(math.log10(self.high - self.low))
+        )
         return min(max(round(value, digits), self.low), self.high)
 
     def __str__(self) -> str:

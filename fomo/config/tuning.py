@@ -50,9 +50,10 @@ def search(overrides: Sequence[str]) -> Search:
     ours = [each for each in parsed if apart_of(each) in (TUNER, SPACE)]
     of_runs = [each for each in parsed if apart_of(each) is None]
     refuse_several(ours)
+    parse(_lines(ours))
     searched = [each for each in of_runs if each.is_sweep_override() and each.key_or_group != "seed"]
     fixed = [each for each in of_runs if each not in searched and each.key_or_group != "seed"]
-    _parse([each for each in of_runs if each not in searched or not isinstance(each.value(), IntervalSweep)])
+    parse(_lines([each for each in of_runs if not isinstance(each.value(), IntervalSweep)]))
     given = {each.get_key_element(): each for each in searched}
     listed = _listed([each for each in ours if apart_of(each) == SPACE], fixed, {each.key_or_group for each in of_runs})
     space = {key: _values(each) for key, each in {**listed, **given}.items()}
@@ -64,10 +65,6 @@ def search(overrides: Sequence[str]) -> Search:
         _seeds(seeds[-1]) if seeds else ("0",),
         (*_lines(fixed), *(() if _chosen(fixed, "evaluation") else (VALIDATION,))),
     )
-
-
-def _parse(some: Sequence[Override]) -> None:
-    parse(_lines(some))
 
 
 def _lines(some: Sequence[Override]) -> list[str]:
@@ -102,7 +99,6 @@ def _listed(ours: Sequence[Override], fixed: Sequence[Override], given: set[str]
     ``~space.KEY`` leaves one out.
     """
     name = _chosen([each for each in ours if not each.is_delete()], SPACE) or "methods"
-    _parse([each for each in ours if each.key_or_group == SPACE])
     node = read_yaml(config_dir() / SPACE / f"{name}.yaml")
     spaces = {method: of for methods, of in node.items() for method in methods.split(",")}
     method = _chosen(fixed, "method") or "finetune"

@@ -6,7 +6,7 @@ feasible are to Optuna worth min − (½·range + 1) of the feasible ones, as Vi
 a failed trial of Optuna's own is one that its samplers never heard of, so that they could ask for it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fomo import rng
@@ -52,7 +52,8 @@ class Optuna:
         """The next settings."""
         study = self._optuna.create_study(direction="maximize", sampler=self._fresh_sampler())
         running = self._optuna.trial.TrialState.RUNNING
-        for overrides, value in zip((each for each, _ in self._told), self._values(), strict=True):
+        values = worth([value for _, value in self._told])
+        for (overrides, _), value in zip(self._told, values, strict=True):
             study.add_trial(self._trial(overrides, value=value))
         for overrides in self._asked:
             study.add_trial(self._trial(overrides, state=running))
@@ -65,11 +66,6 @@ class Optuna:
         self._told.append((overrides, value))
         self._asked = self._asked[1:]
 
-    def _values(self) -> list[float]:
-        feasible = [value for _, value in self._told if value is not None]
-        worst = min(feasible) - (max(feasible) - min(feasible)) / 2 - 1 if feasible else 0.0
-        return [worst if value is None else value for _, value in self._told]
-
     def _trial(self, overrides: Mapping[str, Value], **more: Any) -> Any:
         return self._optuna.trial.create_trial(params=dict(overrides), distributions=self._distributions, **more)
 
@@ -78,6 +74,13 @@ class Optuna:
         seed = rng.fold("tuner", self._seed, number) % 2**32
         settings = {} if self._sampler == "random" else {"n_startup_trials": self._startup}
         return getattr(self._optuna.samplers, SAMPLERS[self._sampler])(seed=seed, **settings)
+
+
+def worth(values: Sequence[float | None]) -> list[float]:
+    """The values, ``None`` being min − (½·range + 1) of the others; all are 0 where there are no others."""
+    feasible = [value for value in values if value is not None]
+    worst = min(feasible) - (max(feasible) - min(feasible)) / 2 - 1 if feasible else 0.0
+    return [worst if value is None else value for value in values]
 
 
 def _distribution(optuna: Any, of: Interval | Choice) -> Any:

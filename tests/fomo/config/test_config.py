@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fomo.config.compose import builtin_groups, compose, config_dir, groups, label
+from fomo.config.compose import APART, builtin_groups, compose, config_dir, groups, label
 from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, Resolved, resolve
 from fomo.config.sweeping import sweep
@@ -22,7 +22,7 @@ from fomo.stream.mixture import MixtureWeights
 from fomo.version import SCORE_VERSION
 from tests.fomo.helpers import error_of, put
 
-RUN = [group for group in builtin_groups() if group not in ("model", "launcher")]
+RUN = [group for group in builtin_groups() if group not in ("model", *APART)]
 FILES = [(group, option) for group in RUN for option in builtin_groups()[group]]
 FILES += [("model", file.stem) for file in sorted((config_dir() / "model").glob("*.yaml"))]
 NEEDED = {
