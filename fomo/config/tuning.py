@@ -110,7 +110,7 @@ def _listed(ours: Sequence[Override], fixed: Sequence[Override], given: set[str]
             continue
         if not each.is_delete() or key not in kept:
             way_out = (
-                f"A range of your own is {key}=VALUES; ~{SPACE}.KEY leaves out one of {', '.join(kept) or 'none'}."
+                f"A range of your own is {key}=VALUES; '~{SPACE}.KEY' leaves out one of {', '.join(kept) or 'none'}."
             )
             raise FomoError(f"'{each.input_line}': {SPACE}={name} has no such setting for {method}. {way_out}")
         del kept[key]
@@ -156,7 +156,7 @@ def check_searched(space: Mapping[str, Any], fixed: Sequence[Override]) -> None:
             raise FomoError(f"'{key}' cannot be searched: trials that differ in it cannot be compared.")
         twice = next((each for each in fixed if each.key_or_group == key.lstrip("+")), None)
         if twice is not None:
-            way_out = f"Leave it out to have {key} searched, or add ~{SPACE}.{key} to have it fixed."
+            way_out = f"Leave it out to have {key} searched, or add '~{SPACE}.{key}' to have it fixed."
             raise FomoError(f"'{twice.input_line}' is fixed, and the space has {key} too. {way_out}")
     if not space:
         raise FomoError(

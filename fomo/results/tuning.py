@@ -118,7 +118,7 @@ def read_tuning(path: Path) -> TuningStudy:
     Raises:
         FomoError: it is not there, or not what ``fomo tune`` writes.
     """
-    lines = read_text(path).splitlines()
+    lines = read_text(path).rstrip("\n").split("\n")
     values = [_line(path, number, line) for number, line in enumerate(lines, start=1)]
     if not values or not _is_searched(values[0]):
         raise FomoError(f"{path}: not the file of a tuning study of schema '{SCHEMA}'.")

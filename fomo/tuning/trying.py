@@ -8,6 +8,8 @@ from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.sweeping import in_folders
 from fomo.config.tuning import Search
+from fomo.errors import FomoError
+from fomo.launching.child import STOPPED
 from fomo.launching.launcher import Launcher, SweepAudience, placed
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import Spent, read_ledger
@@ -36,13 +38,14 @@ class Runs:
         """Try different settings at the same time, each with every seed; one of which a run fails is not feasible.
 
         Raises:
-            FomoError: a run could not start in its folder; none was started.
+            FomoError: a run could not start in its folder, and none was started; or one was stopped by others.
             Stopped: it was asked to stop.
         """
         words = [self._words(each, seed) for each in settings for seed in self.search.seeds]
         words = in_folders(words, {*self.search.space, "seed"})
         jobs = placed([compose(each) for each in words], self.launcher).jobs(words)
         failures = {each.job.number: each.how for each in self.launcher.launch(jobs, self.stop, self.audience)}
+        _refuse_stopped(failures)
         size = len(self.search.seeds)
         each_of = [jobs[start : start + size] for start in range(0, len(jobs), size)]
         return [
@@ -73,6 +76,17 @@ class Runs:
             factory.methods(each.config)
             factory.schedule(each.config)
         return found.resolved[0].sha256
+
+
+def _refuse_stopped(failures: Mapping[int, str]) -> None:
+    """A run that was stopped says nothing of its settings.
+
+    Raises:
+        FomoError: one was.
+    """
+    stopped = [number for number, how in failures.items() if STOPPED in how]
+    if stopped:
+        raise FomoError(f"run {stopped[0]} of the trials at hand has not failed: {failures[stopped[0]]}.")
 
 
 def spent_in(folders: Sequence[Path]) -> Spent:

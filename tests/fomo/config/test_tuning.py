@@ -92,7 +92,7 @@ def test_settings_of_another_optimizer_are_not_searched() -> None:
         (["optimizer.lr=choice(1e-3)"], "has one value: give two at least, or optimizer.lr=0.001"),
         (["trainable.rank=4,4"], "values that differ ('4' stands twice)"),
         (["optimizer.lr=1e-3"], "'optimizer.lr=1e-3' is fixed, and the space has optimizer.lr too. Leave it out"),
-        (["optimizer.lr=1e-3"], "or add ~space.optimizer.lr to have it fixed"),
+        (["optimizer.lr=1e-3"], "or add '~space.optimizer.lr' to have it fixed"),
         (["evaluation=test"], "'evaluation=test': settings are chosen on the validation split"),
         (["evaluation.split=test"], "settings are chosen on the validation split"),
         (["evaluation.split=validation,test"], "'evaluation.split' cannot be searched"),

@@ -1,4 +1,4 @@
-"""Engines on a function whose best is known: how near they come, and that a study that goes on has the same next trial."""
+"""Engines on a function whose best is known: how near they come, and that what goes on has the same next trials."""
 
 import math
 from collections.abc import Mapping
@@ -149,7 +149,7 @@ def test_an_engine_of_another_package_is_named_like_ours(tmp_path: Path, monkeyp
         found = search(["tuner=middle", "tuner.share=0.25", "space=none", "optimizer.lr=interval(0,4)"])
         tuner = factory.build("tuner", found.tuner, space=found.space)
         assert tuner.ask() == {"optimizer.lr": 1.0}
-        with pytest.raises(FomoError, match="unknown setting of tuner=middle: 'shar'. Did you mean 'share'"):
+        with pytest.raises(FomoError, match=r"unknown setting of tuner=middle: 'shar'. Did you mean 'share'"):
             search(["tuner=middle", "tuner.shar=1", "method=lora"])
 
 
