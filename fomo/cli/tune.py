@@ -25,7 +25,7 @@ EPILOG = examples(
     "fomo tune method=lora                                   its learning rate, in 25 trials",
     "fomo tune method=ema_merge --trials 40 seed=0,1,2       rate and weight of the merge, GM over three seeds",
     "fomo tune method=lora 'optimizer.lr=tag(log,interval(1e-4,1e-2))' trainable.rank=4,8,16   a space of your own",
-    "fomo tune method=ema_merge '~space.optimizer.lr' optimizer.lr=1e-3 the weight alone",
+    "fomo tune method=ema_merge '~space.optimizer.lr' optimizer.lr=1e-3   the weight alone",
     "fomo tune method=ewc tuner=tpe launcher=processes --at-once 4      another engine, four trials at a time",
     "fomo run experiment=study/methods --settings runs/tuning           a study with what was chosen",
 )

@@ -201,7 +201,7 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
     saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume", "keep_weights"}
     where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")}
     where |= {"runtime.strategy"}
-    assert ignored == {"run.dir", "label", "log._target_", *where, *saving}
+    assert ignored == {"run.dir", "run.tuned", "label", "log._target_", *where, *saving}
 
 
 def test_auto_precision_is_hashed_as_what_it_means_here(monkeypatch: pytest.MonkeyPatch) -> None:
