@@ -16,10 +16,12 @@ from PIL import Image
 from torch.distributed.run import get_args_parser
 
 from fomo.cli import COMMANDS, main
+from fomo.cli.tune import parser as tune_parser
 from fomo.config import factory
 from fomo.config.compose import compose
 from fomo.config.launching import split
 from fomo.config.sweeping import sweep
+from fomo.config.tuning import search
 from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, evaluation, picture, put, run_folder
 from tests.fomo.tars import tar
@@ -93,6 +95,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copy(TEMPLATE_CODE / "pull.py", tmp_path)
     install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
+    put(tmp_path / "runs" / "tuning" / "lora" / "settings.yaml", "settings: {lora: [optimizer.lr=3e-3]}")
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
     with seen(tmp_path, monkeypatch):
         yield tmp_path
@@ -177,6 +180,19 @@ def test_sweeps_on_other_machines_are_read_as_printed() -> None:
         jobs = sweep(overrides)
         assert compose(jobs[0]) and len(jobs) == (200 if "glob" in line else len(overrides[0].split(",")))
     assert len(lines) >= 7
+
+
+def test_tunings_are_read_as_printed() -> None:
+    """Each is searched for, its engine is built, and both ends of its space are composed."""
+    lines = [line for page in PAGES for line in commands(page) if line.startswith("fomo tune")]
+    for line in lines:
+        options = tune_parser().parse_intermixed_args(shlex.split(line)[2:])
+        launcher = [word for word in options.overrides if word.startswith("launcher")]
+        found = search([word for word in options.overrides if word not in launcher])
+        assert factory.build("launcher", split(launcher)[0]) and factory.build("tuner", found.tuner, space=found.space)
+        for end in (0, -1):
+            assert compose([*found.overrides, *(f"{key}={each.ends[end]}" for key, each in found.space.items())])
+    assert len(lines) >= 5
 
 
 def test_a_fresh_reader_finds_every_linked_file() -> None:

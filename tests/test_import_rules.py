@@ -29,6 +29,7 @@ ORDER = (
     ("fomo.planning",),
     ("fomo.running",),
     ("fomo.testing", "fomo.doctor", "fomo.launching"),
+    ("fomo.tuning",),
     ("fomo",),
     ("methods", "streams"),
     ("fomo.cli",),

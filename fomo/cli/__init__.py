@@ -24,6 +24,7 @@ from fomo.version import __version__
 
 COMMANDS = {
     "run": "one experiment, or a sweep with -m",
+    "tune": "choose settings on the validation split by trials",
     "score": "KA, ZS and GM of run folders",
     "evaluate": "score updates that a run has left out, later",
     "zeroshot": "a model on prepared datasets, without a run",

@@ -93,13 +93,14 @@ def _use(kind: str, name: str, found: Any) -> str:
         "orderings": f"stream.ordering={name}",
         "loggers": f"log={name}",
         "metrics": f"--metrics={name}",
+        "tuners": f"tuner={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
 
 
 def _taken(kind: str) -> list[str]:
     groups = builtin_groups()
-    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",), "loggers": ("log",)}
+    of_kind = {"methods": ("method", *PARTS), "schedules": ("schedule",), "loggers": ("log",), "tuners": ("tuner",)}
     return [name for group in of_kind.get(kind, ()) for name in groups[group]]
 
 

@@ -25,6 +25,7 @@ USES = {
     "datasets": "stream.adaptation",
     "orderings": "stream.ordering",
     "metrics": "--metrics",
+    "tuners": "tuner",
 }
 SETTING = re.compile(r"((?:^#[^\n]*\n)*)^(\w+):", re.MULTILINE)
 

@@ -36,6 +36,7 @@ EPILOG = """examples:
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
   fomo run -m seed=0,1,2,3 launcher=processes    the runs of a sweep at the same time; or submitit (Slurm), ray
   fomo run experiment=study/methods method=frozen,finetune   a study: a sweep that ends with a table and a figure
+  fomo run -m method=lora,ewc seed=0,1,2 --settings runs/tuning   each method with what fomo tune has chosen
   fomo run run.dir=out resume=again              anew, beside what is there: in out.again-2
   fomo run --config runs/ID/config.yaml run.dir=again   replay a run"""
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as Hydra reads them")
     made.add_argument("-m", "--multirun", action="store_true", help="every combination of comma-separated values")
     made.add_argument("--config", type=Path, metavar="FILE", help="replay the config.yaml of a run folder")
+    made.add_argument("--settings", type=Path, metavar="FILE", help="of each method of a sweep, by fomo tune")
     made.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     made.add_argument("--json", action="store_true", help="print JSON alone, as fomo score; the rest on standard error")
     return made
@@ -66,7 +68,9 @@ def main(arguments: list[str]) -> None:
                 "launcher=processes launcher.gpus_per_run=N, which has each run's processes started by it."
             )
         launcher, overrides = split(options.overrides) if several else (None, options.overrides)
-        jobs = sweep(overrides) if several else [overrides]
+        if options.settings and not several:
+            raise FomoError("--settings has settings of each method of a sweep: add -m, or choose a study.")
+        jobs = sweep(overrides, options.settings) if several else [overrides]
         folders = run_jobs(jobs, options.config, options.show, launcher, stop, options.json)
     if name and folders:
         print(keep_study(Path("runs") / name, folders), file=sys.stderr if options.json else None)
@@ -135,29 +139,30 @@ def run_jobs(
     composed = [compose(job, file) for job in jobs]
     with many_imports():  # torch among them: what Hydra refuses is refused without it
         from fomo.config import factory
-        from fomo.launching.job import jobs_of, resolved_there, settled
+        from fomo.launching.launcher import placed
         from fomo.running.same import check_same_jobs
+        from fomo.running.tuned import tuned
 
     starter = factory.build("launcher", launcher) if launcher else None
-    gpus = starter.place(devices_of(composed)) if starter else None
-    there = [settled(values, gpus) for values in composed]
-    resolved = [resolved_there(*each) for each in zip(composed, there, strict=True)]
-    check_same_jobs(resolved)
+    found = placed(composed, starter)
+    check_same_jobs(found.resolved)
+    for each in found.resolved:
+        tuned(each)
     if show:
         with said_once():
-            print("---\n".join(each.to_yaml() for each in resolved), end="")
+            print("---\n".join(each.to_yaml() for each in found.resolved), end="")
         return []
     console = Console(quiet=number() > 0, stderr=as_json)
     if starter is None:
-        folder = run_alone(resolved[0], OnConsole(console), stop)
+        folder = run_alone(found.resolved[0], OnConsole(console), stop)
         if as_json:
             summarise([folder], as_json)
         return []
-    found = jobs_of(jobs, resolved, file, gpus, there)
-    failures = starter.launch(found, stop, OnConsole(console, brief=True))
-    folders = [job.folder for job in found]
+    several = found.jobs(jobs, file)
+    failures = starter.launch(several, stop, OnConsole(console, brief=True))
+    folders = [job.folder for job in several]
     summarise(folders, as_json)
-    refuse_failed(failures, len(found))
+    refuse_failed(failures, len(several))
     return folders
 
 
@@ -174,12 +179,6 @@ def summarise(folders: Sequence[Path], as_json: bool) -> None:
         print_json([run.to_json() for run in runs])
     else:
         show(runs, (), False, Console())
-
-
-def devices_of(composed: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The devices that are asked for; what cannot be read is refused with the rest of the configuration."""
-    sections = (values.get("runtime") for values in composed)
-    return {str(section.get("device")) for section in sections if isinstance(section, dict)}
 
 
 def refuse_failed(failures: Sequence["Failure"], number: int) -> None:

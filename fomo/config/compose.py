@@ -43,6 +43,12 @@ STUDY = "study/"
 """Experiments in this folder are sweeps; their name is no part of a label."""
 FREE = ("log",)
 """Groups that a stored configuration, which may be a stranger's, does not decide: who listens to the run."""
+APART = {
+    "launcher": "a launcher starts the runs of a sweep: fomo run -m …",
+    "tuner": "an engine proposes the trials of a search: fomo tune …",
+    "space": "a space is what is searched: fomo tune …",
+}
+"""Groups that are no part of a run, and where each belongs."""
 STORED = "stored configuration"
 OPEN_CLIP = "fomo.model.pretrained_clip"
 TUNED = "tuned"
@@ -51,6 +57,7 @@ PLUGINS = {
     **dict.fromkeys(("method", *plugins.PARTS), "methods"),
     "schedule": "schedules",
     "log": "loggers",
+    "tuner": "tuners",
 }
 """The kind of plug-in that is an option of a group."""
 UNLESS_TUNED = re.compile(rf"\$\{{oc\.select:{TUNED}\.[\w.]+,(.+)\}}")
@@ -81,7 +88,7 @@ def register_plugins(parsed: Sequence[Override]) -> None:
     for group, name in [(each.key_or_group, name) for each in parsed for name in options_in(each)]:
         kind = PLUGINS.get(group, "")
         plugin = plugins.named(kind).get(name)
-        if plugin is None:
+        if plugin is None or group in APART:
             continue
         found = plugin.load()
         if kind == "loggers":
@@ -150,14 +157,17 @@ def options_in(override: Override) -> list[str]:
     return [name for value in values for name in options_in(read(f"{override.key_or_group}={value}", {}))]
 
 
-def is_launcher(override: Override) -> bool:
-    """Whether it is about how the runs of a sweep are started, and not about a run."""
-    return override.key_or_group.split(".")[0] == "launcher"
+def apart_of(override: Override) -> str | None:
+    """The group of :data:`APART` that it chooses or sets something of; ``None``: it is about a run."""
+    group = override.key_or_group.split(".")[0]
+    return group if group in APART else None
 
 
-def _refuse_launcher(parsed: Sequence[Override]) -> None:
-    for each in filter(is_launcher, parsed):
-        raise FomoError(f"'{each.input_line}': a launcher starts the runs of a sweep: fomo run -m … {each.input_line}")
+def _refuse_apart(parsed: Sequence[Override]) -> None:
+    for each in parsed:
+        group = apart_of(each)
+        if group:
+            raise FomoError(f"'{each.input_line}': {APART[group]} {each.input_line}")
 
 
 def is_study(override: Override) -> bool:
@@ -174,7 +184,7 @@ def compose(overrides: Sequence[str], file: Path | None = None) -> dict[str, Any
     known = groups()
     parsed = parse(overrides) if file is None else [read(override, known) for override in overrides]
     refuse_several(parsed)
-    _refuse_launcher(parsed)
+    _refuse_apart(parsed)
     given = [str(each.input_line) for each in parsed]
     if file is None:
         name = "config"

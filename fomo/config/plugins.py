@@ -10,6 +10,7 @@ group                  the entry point is                           used as
 ``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
 ``fomo.loggers``       a subclass of ``fomo.Logger``                ``log=NAME``
 ``fomo.metrics``       a function of a run's ``Scores``             ``--metrics NAME``, as of ``fomo score``
+``fomo.tuners``        an engine: :class:`fomo.tuning.tuner.Tuner`  ``tuner=NAME`` of ``fomo tune``
 =====================  ===========================================  ==================================================
 
 Metadata is read once; a plug-in's code is imported when it is named. Its name must not be one that is built in.
@@ -30,9 +31,9 @@ from fomo.errors import FomoError, check_choice, close_to
 from fomo.loggers.logger import Logger
 from fomo.results import measures
 
-KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers", "metrics")
-OF_RUNS = KINDS[:-1]
-"""Those that a configuration names; metrics are computed from results, whatever the run was."""
+OF_RUNS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers")
+"""Those that a configuration names; metrics are computed from results, whatever the run was, engines propose runs."""
+KINDS = (*OF_RUNS, "metrics", "tuners")
 PARTS = ("trainable", "regularizer", "merging")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""
@@ -141,7 +142,7 @@ def named(kind: str, builtin: Iterable[str] = ()) -> dict[str, Plugin]:
 
 def trusted(target: str) -> bool:
     """Whether an installed entry point names exactly this."""
-    return any(plugin.target == target for plugin in installed() if plugin.kind in OF_RUNS)
+    return any(plugin.target == target for plugin in installed() if plugin.kind != "metrics")
 
 
 def check_method(found: Any, origin: str) -> None:

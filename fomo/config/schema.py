@@ -34,9 +34,13 @@ Part = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """``dir``: the run folder; ``None`` means ``runs/`` and the hash of the configuration."""
+    """``dir``: the run folder; ``None`` means ``runs/`` and the hash of the configuration.
+
+    ``tuned``: the file of the study of ``fomo tune`` by which the settings were chosen, if one was.
+    """
 
     dir: str | None = None
+    tuned: str | None = None
 
     def __post_init__(self) -> None:
         check_allowed(self.dir != "", "run.dir=", "a folder, and null")
@@ -131,8 +135,9 @@ class Resolved:
 
     def begun_in(self, folder: Path) -> "Resolved":
         """The same run, begun in ``folder``: whatever is typed later, it goes on there."""
-        config = replace(self.config, run=RunConfig(str(folder)), resume="auto")
-        return Resolved(config, {**self.values, "run": {"dir": str(folder)}, "resume": "auto"})
+        config = replace(self.config, run=replace(self.config.run, dir=str(folder)), resume="auto")
+        run = {**self.values["run"], "dir": str(folder)}
+        return Resolved(config, {**self.values, "run": run, "resume": "auto"})
 
     def to_yaml(self) -> str:
         """The resolved configuration; it replays the run."""

@@ -18,6 +18,8 @@ from fomo.system.text import first_line
 from fomo.system.workers import ended_by
 
 POLL_SECONDS = 0.1
+STOPPED = "it was asked to stop"
+"""How the reason begins why a run is not done that has not failed."""
 TAIL_BYTES = 20_000
 WAYS = {-signal.SIGKILL: "as a rule, memory ran out", -signal.SIGSEGV: "a fault of a library or of the machine"}
 _libc = ctypes.CDLL(None)  # loaded before any process is forked
@@ -108,7 +110,7 @@ def failure(status: int, log: Path) -> str:
     if status == 0:
         return ""
     if status in (REQUEUE, INTERRUPTED):
-        return f"it was asked to stop (status {status}); the same command goes on"
+        return f"{STOPPED} (status {status}); the same command goes on"
     if status < 0:
         return f"ended {ended_by(status)}" + (f": {WAYS[status]}" if status in WAYS else "")
     return f"status {status}: {last_words(log)}"

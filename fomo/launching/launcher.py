@@ -1,11 +1,12 @@
 """What starts the runs of a sweep, and who hears of it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from fomo.launching.job import Job
+from fomo.config.schema import Resolved
+from fomo.launching.job import Job, jobs_of, resolved_there, settled
 from fomo.running.run import Audience
 from fomo.system.signals import Stop
 
@@ -61,3 +62,28 @@ class Launcher(Protocol):
             FomoError: a run could not start in its folder; none was started.
             Stopped: it was asked to stop, and so were the runs.
         """
+
+
+class Placed(NamedTuple):
+    """The runs of a sweep as they are where a launcher has them computed; of :func:`placed`."""
+
+    resolved: list[Resolved]
+    gpus: int | None
+    there: list[dict[str, str]]
+
+    def jobs(self, overrides: Sequence[Sequence[str]], file: Path | None = None) -> list[Job]:
+        """The runs, each in its folder; ``overrides`` were typed for each, ``file`` is what they replay."""
+        return jobs_of(overrides, self.resolved, file, self.gpus, self.there)
+
+
+def placed(composed: Sequence[Mapping[str, Any]], launcher: Launcher | None) -> Placed:
+    """Check configurations as they are where ``launcher`` has them computed; ``None``: in the process at hand."""
+    gpus = launcher.place(_devices_of(composed)) if launcher else None
+    there = [settled(values, gpus) for values in composed]
+    return Placed([resolved_there(*each) for each in zip(composed, there, strict=True)], gpus, there)
+
+
+def _devices_of(composed: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The devices that are asked for; what cannot be read is refused with the rest of the configuration."""
+    sections = (values.get("runtime") for values in composed)
+    return {str(section.get("device")) for section in sections if isinstance(section, dict)}

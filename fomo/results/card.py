@@ -26,7 +26,8 @@ class RunCard:
     and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained);
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
     ``num_cut_captions`` the training rows whose caption the context has cut. ``extra_parameters`` are tensors that a
-    plain model lacks, each with the part that makes it, its class and the file that it is in. ``num_processes`` have
+    plain model lacks, each with the part that makes it, its class and the file that it is in. ``tuning`` is of the
+    study that chose the settings (``run.tuned``): the trial, and number and cost of all trials. ``num_processes`` have
     taken the steps together; ``device``, ``num_threads`` and both memories are those of the first one.
     """
 
@@ -44,6 +45,7 @@ class RunCard:
     samples_sha256: str = ""
     extra_parameters: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] | None = None
     device: str = ""
     num_threads: int = 0
     num_processes: int = 1

@@ -36,6 +36,10 @@ WORK = Path("work")
 TENSORBOARD = Path("tensorboard")
 WANDB = Path("wandb")
 """Where loggers keep theirs; W&B names its folder itself."""
+STUDY = "study.jsonl"
+SETTINGS = "settings.yaml"
+TRIALS = "trials.md"
+"""In the folder of a tuning study, which is none of a run: its trials, what they have chosen, and both as a page."""
 
 
 def weights_after(run: Path, task: int, num_tasks: int) -> Path:

@@ -53,10 +53,10 @@ def pack(runs: Sequence[Path], file: Path, with_weights: bool = False) -> None:
 
 
 def _config(run: Path) -> bytes:
-    """The configuration without the place of the run folder, which is nobody's business and changes no result."""
+    """The configuration without places of files, which are nobody's business and change no result."""
     values = read_config(run)
     section = values.get("run")
-    kept = {**values, "run": {**section, "dir": None}} if isinstance(section, dict) else values
+    kept = {**values, "run": {**section, **dict.fromkeys(section)}} if isinstance(section, dict) else values
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True).encode()
 
 

@@ -50,6 +50,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) 
         scores_sha256=file_digest(folder / SCORES),
         # How strong it is, and what it reaches: the papers' setting and the pocket's differ.
         weight_decay={"strength": optimizer.get("weight_decay"), "reaches": optimizer.get("decay")},
+        tuning=known.tuning,
         seconds=round(live.usage.elapsed, 2),
         device=known.device,
         num_threads=torch.get_num_threads(),

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
 from fomo.running.prepared import Prepared
+from fomo.running.tuned import tuned
 from fomo.system.devices import Peak, peak
 from fomo.system.ranks import world
 from fomo.system.runtime import Runtime
@@ -31,11 +33,13 @@ class Known:
         device: The name of the device.
         versions: By distribution; of one without metadata that of its source tree.
         peak: What MFU and HFU are taken of; ``None``: nothing is trained.
+        tuning: The study that has chosen the settings, as :func:`fomo.running.tuned.tuned` has it.
     """
 
     device: str
     versions: Mapping[str, str]
     peak: Peak | None
+    tuning: Mapping[str, Any] | None
 
 
 def known(prepared: Prepared) -> Known:
@@ -46,6 +50,7 @@ def known(prepared: Prepared) -> Known:
         device=torch.cuda.get_device_name(runtime.device) if on_gpu else platform.processor() or platform.machine(),
         versions={name: version_of(name) for name in MODULES},
         peak=_peak_of_all(runtime) if any(prepared.plan.steps) else None,
+        tuning=tuned(prepared.resolved),
     )
 
 

@@ -22,31 +22,33 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` during the block; it is made if it is not there.
+def locked(folder: Path, setting: str = "run.dir") -> Iterator[None]:
+    """Hold ``folder``, which ``setting`` has named, during the block; it is made if it is not there.
 
     Raises:
         FomoError: another process holds it, or it cannot be made or written to.
     """
-    with _opened(folder) as file:
-        _take(file, folder)
+    with _opened(folder, setting) as file:
+        _take(file, folder, setting)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
 
 
-def _opened(folder: Path) -> IO[str]:
+def _opened(folder: Path, setting: str = "run.dir") -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as error:
-        raise not_writable(folder, error.strerror) from None
+        raise not_writable(folder, error.strerror, setting) from None
 
 
-def not_writable(folder: Path, why: str | None) -> FomoError:
-    """The error for a run folder in which no file can be made."""
-    return FomoError(f"run.dir={folder} cannot be written to ({why}): choose another run.dir, or have it made yours.")
+def not_writable(folder: Path, why: str | None, setting: str = "run.dir") -> FomoError:
+    """The error for a folder in which no file can be made."""
+    return FomoError(
+        f"{setting}={folder} cannot be written to ({why}): choose another {setting}, or have it made yours."
+    )
 
 
 def check_free(folder: Path) -> None:
@@ -63,7 +65,7 @@ def check_free(folder: Path) -> None:
             _take(file, folder)
 
 
-def _take(file: IO[str], folder: Path) -> None:
+def _take(file: IO[str], folder: Path, setting: str = "run.dir") -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -71,6 +73,6 @@ def _take(file: IO[str], folder: Path) -> None:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             raise FomoError(
-                f"run.dir={folder} is in use by {holder}: wait for it, or choose another run.dir."
+                f"{setting}={folder} is in use by {holder}: wait for it, or choose another {setting}."
             ) from None
         _log.warning("%s: this file system has no locks (%s); see to it that one process runs here", folder, error)

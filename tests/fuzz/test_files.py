@@ -5,6 +5,7 @@ import json
 import tempfile
 import unicodedata
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,17 @@ from fomo.report.leaderboard import leaderboard
 from fomo.report.page import page
 from fomo.report.summary import scored_runs
 from fomo.report.tables import result_table
+from fomo.report.trials import rows
 from fomo.report.view import read_view
 from fomo.results.card import read_card as read_run_card
 from fomo.results.events import read_events
-from fomo.results.ledger import read_ledger
+from fomo.results.ledger import Spent, read_ledger
 from fomo.results.measures import METRICS
 from fomo.results.scores import read_scores
 from fomo.results.stages import read_stages
 from fomo.results.stream import read_stream
 from fomo.results.thumbnails import read_thumbnails
+from fomo.results.tuning import Searched, Trial, TuningStudy, read_tuning
 from fomo.stream.definition import Concept
 from fomo.system.digest import file_digest
 from streams.orderings.captions import occurrences
@@ -115,6 +118,25 @@ def test_ledgers(root: Path, data: bytes) -> None:
     put(root / "ledger.json", data)
     ledger = survives(root, lambda: read_ledger(root))
     assert ledger is None or compute_line(ledger)
+
+
+STUDY = TuningStudy(
+    Searched({"lr": "interval(0,1)"}, ("method=lora",), ("0", "1"), {"_target_": "a.b", "seed": 0}, "0" * 64),
+    (Trial({"lr": 0.5}, {"0": 50.0, "1": 51.5}, ("runs/a", "runs/b"), Spent(12, 10**9, 3.5)),),
+)
+
+
+HEAD, TRIAL = json.loads(json.dumps([{"schema": "fomo.tuning/1", **asdict(STUDY.searched)}, STUDY.trials[0].to_json()]))
+
+
+@PARSER
+@given(head=json_bytes(HEAD), trial=json_bytes(TRIAL))
+def test_tuning_studies(root: Path, head: bytes, trial: bytes) -> None:
+    for lines in ([head, json.dumps(TRIAL).encode()], [json.dumps(HEAD).encode(), trial], [head]):
+        put(root / "study.jsonl", b"\n".join(lines))
+        study = survives(root, lambda: read_tuning(root / "study.jsonl"))
+        if study is not None:
+            assert study.cost["trials"] == len(study.trials) == len(rows(study))
 
 
 @PARSER

@@ -12,6 +12,7 @@ from fomo.cli import COMMANDS
 from fomo.config.compose import compose
 from fomo.config.launching import split
 from fomo.config.sweeping import sweep
+from fomo.config.tuning import search
 from streams.prepare import RECIPES
 
 OWN = argparse.ArgumentParser.parse_known_args
@@ -82,6 +83,9 @@ def test_every_help_has_examples_that_parse(command: str) -> None:
             options = parsed(words)
             if words[0] in ("run", "budget", "doctor") and not getattr(options, "config", None):
                 composed(options.overrides)
+            if words[0] == "tune":
+                launched = [word for word in options.overrides if word.startswith("launcher")]
+                assert split(launched) and search([word for word in options.overrides if word not in launched]).space
             if words[:2] == ["data", "prepare"]:
                 assert words[2] in RECIPES
     assert len(found) == {"data": 11, "stream": 4}.get(command, 1)

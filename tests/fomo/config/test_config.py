@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fomo.config.compose import builtin_groups, compose, config_dir, groups, label
+from fomo.config.compose import APART, builtin_groups, compose, config_dir, groups, label
 from fomo.config.factory import stream_plan
 from fomo.config.schema import Config, Resolved, resolve
 from fomo.config.sweeping import sweep
@@ -22,7 +22,7 @@ from fomo.stream.mixture import MixtureWeights
 from fomo.version import SCORE_VERSION
 from tests.fomo.helpers import error_of, put
 
-RUN = [group for group in builtin_groups() if group not in ("model", "launcher")]
+RUN = [group for group in builtin_groups() if group not in ("model", *APART)]
 FILES = [(group, option) for group in RUN for option in builtin_groups()[group]]
 FILES += [("model", file.stem) for file in sorted((config_dir() / "model").glob("*.yaml"))]
 NEEDED = {
@@ -201,7 +201,7 @@ def test_the_hash_ignores_where_it_runs_and_nothing_else() -> None:
     saving = {"checkpoint.every_steps", "checkpoint.every_minutes", "resume", "keep_weights"}
     where = {f"runtime.{key}" for key in ("device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")}
     where |= {"runtime.strategy"}
-    assert ignored == {"run.dir", "label", "log._target_", *where, *saving}
+    assert ignored == {"run.dir", "run.tuned", "label", "log._target_", *where, *saving}
 
 
 def test_auto_precision_is_hashed_as_what_it_means_here(monkeypatch: pytest.MonkeyPatch) -> None:
