@@ -93,6 +93,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "orderings": f"stream.ordering={name}",
         "loggers": f"log={name}",
         "metrics": f"--metrics={name}",
+        "prompts": f"--proposer={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
 

@@ -10,6 +10,7 @@ group                  the entry point is                           used as
 ``fomo.orderings``     a function of concepts, seed and facts       ``stream.ordering=NAME``
 ``fomo.loggers``       a subclass of ``fomo.Logger``                ``log=NAME``
 ``fomo.metrics``       a function of a run's ``Scores``             ``--metrics NAME``, as of ``fomo score``
+``fomo.prompts``       a function that proposes prompt templates    ``--proposer NAME`` of ``fomo prompts search``
 =====================  ===========================================  ==================================================
 
 Metadata is read once; a plug-in's code is imported when it is named. Its name must not be one that is built in.
@@ -30,9 +31,9 @@ from fomo.errors import FomoError, check_choice, close_to
 from fomo.loggers.logger import Logger
 from fomo.results import measures
 
-KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers", "metrics")
-OF_RUNS = KINDS[:-1]
-"""Those that a configuration names; metrics are computed from results, whatever the run was."""
+KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers", "metrics", "prompts")
+OF_RUNS = tuple(kind for kind in KINDS if kind not in ("metrics", "prompts"))
+"""Those that a configuration names; metrics are of results, and prompts are searched for before a run."""
 PARTS = ("trainable", "regularizer", "merging")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""

@@ -84,7 +84,7 @@ def test_every_help_has_examples_that_parse(command: str) -> None:
                 composed(options.overrides)
             if words[:2] == ["data", "prepare"]:
                 assert words[2] in RECIPES
-    assert len(found) == {"data": 11, "stream": 4}.get(command, 1)
+    assert len(found) == {"data": 11, "stream": 4, "prompts": 2}.get(command, 1)
 
 
 def composed(overrides: list[str]) -> None:
