@@ -10,6 +10,7 @@ from torch import Tensor
 from fomo.data.card import DatasetCard
 from fomo.data.samples import Dataset
 from fomo.evaluation.prompts import alike_classes
+from fomo.evaluation.templates import beginnings
 from fomo.evaluation.texts import check_finite, encode_texts
 from fomo.evaluation.zero_shot import EvaluationConfig, classifier_of, image_stream
 from fomo.model.clip import ClipModel
@@ -68,7 +69,8 @@ class TemplateJudge:
         """Unit features of the prompts of some classes, or of all, [classes, d], by template."""
         rows = range(len(self.classes)) if classes is None else classes.tolist()
         prompts = [[prompts[row] for row in rows] for prompts in map(self._card.prompts, templates)]
-        texts = encode_texts(self._model, chain(*prompts), self._runtime)
+        begin = beginnings(dict(zip(templates, prompts, strict=True)))
+        texts = encode_texts(self._model, chain(*prompts), self._runtime, begin)
         self.num_texts += len(texts.rows)
         return [classifier_of(texts, [each]) for each in prompts]
 

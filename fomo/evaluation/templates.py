@@ -46,6 +46,16 @@ def prompts_in_use(card: DatasetCard, templates: Templates) -> list[list[str]]:
     return [card.prompts(template) for template in templates_in_use(card, templates)]
 
 
+def beginnings(prompts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What each of a template's prompts begins with, by template; one that its class says itself is left out."""
+    return {
+        prompt: before
+        for template, of in prompts.items()
+        for prompt in of
+        if (before := template.split("{}")[0]) and prompt.startswith(before)
+    }
+
+
 def check_same_datasets(templates: Templates, cards: Iterable[DatasetCard]) -> None:
     """Refuse templates of a file for a stream whose datasets to be classified are others.
 

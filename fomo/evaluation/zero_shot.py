@@ -22,7 +22,16 @@ from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import recall
 from fomo.evaluation.shares import of_all, own_samples
 from fomo.evaluation.subset import subset_of
-from fomo.evaluation.templates import FILE, TEMPLATES, Templates, checked_templates, prompts_in_use
+from fomo.evaluation.templates import (
+    FILE,
+    FIRST,
+    TEMPLATES,
+    Templates,
+    beginnings,
+    checked_templates,
+    prompts_in_use,
+    templates_in_use,
+)
 from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
 from fomo.results.samples import Hits
@@ -164,15 +173,24 @@ def _judged(features: Iterable[Tensor], judge: Callable[[Tensor], Tensor]) -> Te
 
 @dataclass(frozen=True)
 class Classification:
-    """A split whose images are told apart by class: its ``prompts``, a list a template, and its ``targets`` [n]."""
+    """A split whose images are told apart by class: its ``prompts``, a list a template, and its ``targets`` [n].
+
+    ``templates`` are those of the prompts, where they are encoded beside others that begin alike.
+    """
 
     prompts: Sequence[Sequence[str]]
     targets: np.ndarray
+    templates: Sequence[str] = ()
 
     @property
     def texts(self) -> Iterable[str]:
         """Every string that has to be encoded."""
         return chain(*self.prompts)
+
+    @property
+    def beginnings(self) -> dict[str, str]:
+        """What prompts begin with."""
+        return beginnings(dict(zip(self.templates, self.prompts, strict=False)))
 
     def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
         """Top-1 accuracy, and whether each sample was hit."""
@@ -192,6 +210,11 @@ class Retrieval:
         """Every string that has to be encoded."""
         return chain(*self.captions)
 
+    @property
+    def beginnings(self) -> dict[str, str]:
+        """Captions have none in common."""
+        return {}
+
     def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
         """Mean of text-to-image and image-to-text recall@5, and each image's share of it."""
         known = texts.of(list(self.texts))
@@ -204,7 +227,9 @@ class Retrieval:
 
 
 def _classification(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Classification:
-    return Classification(prompts_in_use(dataset.card, config.templates_used), samples.targets)
+    used = templates_in_use(dataset.card, config.templates_used)
+    prompts = prompts_in_use(dataset.card, config.templates_used)
+    return Classification(prompts, samples.targets, () if config.templates == FIRST else used)
 
 
 def _retrieval(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Retrieval:
@@ -243,7 +268,8 @@ def scored_datasets(
     own = image_stream(model, datasets, own_samples(splits, config.batch_size), config, runtime).features(model)
     images = of_all(own, list(map(len, splits)), config.batch_size)
     with parametrize.cached(), closing(own):
-        texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime)
+        begin = dict(chain.from_iterable(task.beginnings.items() for task in tasks))
+        texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime, begin)
         for number, group in groupby(images, key=itemgetter(0)):
             try:
                 scored = tasks[number].scored(texts, map(itemgetter(1), group))
