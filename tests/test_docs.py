@@ -47,7 +47,16 @@ def commands(page: Path) -> list[str]:
 
 def run_commands() -> list[tuple[str, str]]:
     """Each with the first page that prints it: what several pages print is run once."""
-    run = ("fomo run", "fomo data", "fomo stream", "fomo budget", "fomo methods", "fomo check", "fomo doctor")
+    run = (
+        "fomo run",
+        "fomo data",
+        "fomo stream",
+        "fomo budget",
+        "fomo methods",
+        "fomo check",
+        "fomo doctor",
+        "fomo prompts",
+    )
     pages = {line: page.name for page in reversed(PAGES) for line in commands(page)}
     found = [(page, line) for line, page in pages.items() if any(words in line for words in run)]
     return [(page, line) for page, line in found if not ELSEWHERE.search(line) and not line.startswith("torchrun")]
@@ -96,6 +105,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     install_template(tmp_path)
     (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
     put(tmp_path / "runs" / "tuning" / "lora" / "settings.yaml", "settings: {lora: [optimizer.lr=3e-3]}")
+    own = {name: ["a drawing of {}."] for name in ("pocket_flags", "pocket_counting")}
+    (tmp_path / "prompts.json").write_text(json.dumps({"schema": "fomo.prompts/1", "templates": own}))
     (tmp_path / "captions.txt").write_text("the flag of japan\n")
     with seen(tmp_path, monkeypatch):
         yield tmp_path
@@ -118,11 +129,14 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
         words += [item for item in small if OWN not in words or not item.startswith("stream.")]
         words += ["method=frozen,lora", "seed=0"] if "experiment=study" in line else []
         words += ["method=frozen", "seed=0"] if "launcher=" in line else []
+    if words[0] == "prompts":
+        words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
+        words += [item for item in SMALL if item.startswith("stream.")] + ["--rounds=1", "--tries=2"]
     if words[0] == "stream" and OWN not in words:
         words = ["here.json" if before == "--out" else word for before, word in zip(["", *words], words, strict=False)]
         words += [item for item in SMALL if item.startswith("stream.")]
     if (
-        words[0] in ("run", "stream", "doctor")
+        words[0] in ("run", "stream", "doctor", "prompts")
         and "stream.adaptation" not in line
         and "my.json" not in words
         and FILE not in line

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from runpy import run_path
 
+import numpy as np
 import pytest
 import torch
 
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
+from fomo.evaluation.template_search import Failure, Tried
 from fomo.results.layout import WEIGHTS
 from fomo.running.run import execute, prepare
 from fomo.stream.definition import Concept
@@ -67,6 +69,15 @@ def test_the_ordering_takes_datasets_in_turn() -> None:
 
 def test_the_metric_is_the_lowest_of_the_last_row() -> None:
     assert attribute("worst", "worst_task")(scored()) == min(MATRIX[-1])  # type: ignore[operator]
+
+
+def test_the_proposer_draws_words_and_names_what_is_taken_for_another() -> None:
+    propose = attribute("emoji", "emoji")
+    found = propose("a {}", [Failure("cat", "dog")], {}, 2, np.random.default_rng(0))  # type: ignore[operator]
+    assert len(found) == 4 and all(each.count("{}") == 1 for each in found)
+    assert sum(each.endswith(" of {}, not a dog") for each in found) == 2
+    tried = {found[0]: Tried(found[0], 3, None)}
+    assert found[1:] == propose("a {}", [Failure("cat", "dog")], tried, 2, np.random.default_rng(0))  # type: ignore
 
 
 def test_all_that_is_named_takes_part_in_one_run(installed: None, device: str, tmp_path: Path) -> None:

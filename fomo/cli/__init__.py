@@ -28,6 +28,7 @@ COMMANDS = {
     "score": "KA, ZS and GM of run folders",
     "evaluate": "score updates that a run has left out, later",
     "zeroshot": "a model on prepared datasets, without a run",
+    "prompts": "search for prompt templates on the validation split",
     "leaderboard": "rank run folders and submissions; check submissions",
     "submit": "pack finished runs into one file for a leaderboard",
     "export": "all scores of run folders as one tidy table",

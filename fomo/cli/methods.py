@@ -94,6 +94,7 @@ def _use(kind: str, name: str, found: Any) -> str:
         "loggers": f"log={name}",
         "metrics": f"--metrics={name}",
         "tuners": f"tuner={name}",
+        "prompts": f"--proposer={name}",
     }
     return uses.get(kind) or f"method={name}, {found.group}={name}"
 

@@ -167,8 +167,8 @@ def verify(options: argparse.Namespace) -> None:
     check_allowed(0 <= radius <= LARGEST_RADIUS, f"--radius {radius}", f"0 to {LARGEST_RADIUS} bits")
     config, plan = configured(options.overrides)
     tokenize = factory.model_shapes(config).tokenize
-    alike = partial(alike_classes, templates=config.evaluation.templates, tokenize=tokenize)
-    num_cut = partial(num_cut_prompts, templates=config.evaluation.templates, tokenize=tokenize)
+    alike = partial(alike_classes, templates=config.evaluation.templates_used, tokenize=tokenize)
+    num_cut = partial(num_cut_prompts, templates=config.evaluation.templates_used, tokenize=tokenize)
     console = Console(stderr=options.json)
     with console.status("drawing images (once, then cached)"):
         plan.draw_ahead(("train",), HELD_OUT_SPLITS)

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Score, and print a table or JSON."""
     options = parser().parse_intermixed_args(arguments)
-    names, overrides = _split(options.overrides)
+    names, overrides = with_datasets(options.overrides)
     published = read_published(options.compare) if options.compare else None
     values = compose(overrides)
     with many_imports():
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
         _show(config, found, published, beside)
 
 
-def _split(given: Sequence[str]) -> tuple[list[str], list[str]]:
+def with_datasets(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """The names of datasets, and the overrides of a configuration."""
     names: list[str] = []
     overrides = []

@@ -11,6 +11,7 @@ group                  the entry point is                           used as
 ``fomo.loggers``       a subclass of ``fomo.Logger``                ``log=NAME``
 ``fomo.metrics``       a function of a run's ``Scores``             ``--metrics NAME``, as of ``fomo score``
 ``fomo.tuners``        an engine: :class:`fomo.tuning.tuner.Tuner`  ``tuner=NAME`` of ``fomo tune``
+``fomo.prompts``       a function that proposes prompt templates    ``--proposer NAME`` of ``fomo prompts search``
 =====================  ===========================================  ==================================================
 
 Metadata is read once; a plug-in's code is imported when it is named. Its name must not be one that is built in.
@@ -32,8 +33,8 @@ from fomo.loggers.logger import Logger
 from fomo.results import measures
 
 OF_RUNS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers")
-"""Those that a configuration names; metrics are computed from results, whatever the run was, engines propose runs."""
-KINDS = (*OF_RUNS, "metrics", "tuners")
+"""Those that a configuration names; metrics are of results, engines propose runs, and prompts are for evaluations."""
+KINDS = (*OF_RUNS, "metrics", "tuners", "prompts")
 PARTS = ("trainable", "regularizer", "merging")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""

@@ -13,6 +13,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from fomo.budget import Budget
 from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
+from fomo.evaluation.templates import with_file
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.results.config_file import check_score_version, comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
@@ -145,7 +146,11 @@ class Resolved:
 
 
 def resolve(values: Mapping[str, Any]) -> Resolved:
-    """Check plain values against :class:`Config`; unknown keys and values of another type are refused."""
+    """Check plain values against :class:`Config`; unknown keys and values of another type are refused.
+
+    A file that ``evaluation.templates`` names is read into the values.
+    """
+    values = with_file(values)
     _check_sections(Config, values, "")
     try:
         merged = OmegaConf.merge(_schema(), dict(values))  # which leaves the schema as it is

@@ -7,7 +7,8 @@ import numpy as np
 
 from fomo.data.samples import Dataset
 from fomo.evaluation import subset
-from fomo.evaluation.zero_shot import EvaluationConfig, prompts_in_use
+from fomo.evaluation.templates import prompts_in_use
+from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.stream.definition import Stream
 from fomo.system.digest import json_digest
 
@@ -27,6 +28,6 @@ def measured_sha256(stream: Stream, config: EvaluationConfig) -> str:
 
 def _measured(dataset: Dataset, config: EvaluationConfig) -> list[Any]:
     card = dataset.card
-    prompts = prompts_in_use(card, config.templates) if card.kind == "classification" else []
+    prompts = prompts_in_use(card, config.templates_used) if card.kind == "classification" else []
     targets = np.ascontiguousarray(dataset.split(config.split).targets, "<i8")
     return [card.kind, card.metric, list(card.classes), prompts, hashlib.sha256(targets.data).hexdigest()]

@@ -16,7 +16,8 @@ from fomo.data.card import DatasetCard
 from fomo.data.importing.reference import SOURCE
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig, prompts_in_use
+from fomo.evaluation.templates import Templates, check_same_datasets, prompts_in_use
+from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.model.clip import ClipModel
 from fomo.stream.cut_texts import Tokenize, num_cut
 from fomo.stream.definition import Stream
@@ -54,7 +55,7 @@ def _shown(name: str) -> str:
     return f"'{first_line(name, 60)}'" if plain else first_line(ascii(name), 60)
 
 
-def alike_classes(card: DatasetCard, templates: str, tokenize: Tokenize) -> list[Alike]:
+def alike_classes(card: DatasetCard, templates: Templates, tokenize: Tokenize) -> list[Alike]:
     """The classes of a classification dataset that the model cannot tell apart, by groups."""
     if card.kind != "classification" or not card.classes:
         return []
@@ -88,12 +89,14 @@ def with_prompt_caveats(model: ClipModel, stream: Stream, config: EvaluationConf
     """The model with a caveat for classes that it cannot tell apart and for texts that it reads in part.
 
     Raises:
-        FomoError: it cannot tell classes apart, and they are not those of the public reference.
+        FomoError: it cannot tell classes apart, and they are not those of the public reference; or templates are of a
+            file of another stream.
     """
+    check_same_datasets(config.templates_used, (dataset.card for dataset in stream.datasets.values()))
     alike: list[Alike] = []
     cut = 0
     for dataset in stream.datasets.values():
-        found = alike_classes(dataset.card, config.templates, model.tokenize)
+        found = alike_classes(dataset.card, config.templates_used, model.tokenize)
         if found and not is_reference(dataset.card):
             others = f"as in {len(found) - 1} more groups of classes, " if len(found) > 1 else ""
             raise FomoError(f"{found[0]}: {others}the second is never right. {way_out(found[0])}")
@@ -116,8 +119,8 @@ def way_out(alike: Alike) -> str:
     return "Join or rename the classes and import the dataset again, or give each a prompt of its own (primers)."
 
 
-def num_cut_prompts(card: DatasetCard, templates: str, tokenize: Tokenize) -> int:
-    """How many prompts of a dataset's classes are longer than the context; ``templates`` is "first" or "all"."""
+def num_cut_prompts(card: DatasetCard, templates: Templates, tokenize: Tokenize) -> int:
+    """How many prompts of a dataset's classes are longer than the context."""
     return num_cut([text for prompts in prompts_in_use(card, templates) for text in prompts], tokenize)
 
 
@@ -128,7 +131,7 @@ def _cut(dataset: Dataset, config: EvaluationConfig, tokenize: Tokenize) -> int:
         samples = dataset.split(config.split)
         texts = [text for row in range(len(samples)) for text in samples.captions(row)]
     else:
-        texts = [text for prompts in prompts_in_use(card, config.templates) for text in prompts]
+        texts = [text for prompts in prompts_in_use(card, config.templates_used) for text in prompts]
     count = num_cut(texts, tokenize)
     if count:
         length = tokenize([""]).shape[1]

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,16 @@ from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import recall
 from fomo.evaluation.shares import of_all, own_samples
 from fomo.evaluation.subset import subset_of
+from fomo.evaluation.templates import (
+    FILE,
+    FIRST,
+    TEMPLATES,
+    Templates,
+    beginnings,
+    checked_templates,
+    prompts_in_use,
+    templates_in_use,
+)
 from fomo.evaluation.texts import TextFeatures, check_finite, encode_texts
 from fomo.model.clip import ClipModel
 from fomo.results.samples import Hits
@@ -30,7 +40,6 @@ from fomo.stream.definition import Stream
 from fomo.system.runtime import Runtime
 
 EVALUATION_SPLITS = ("test", "validation")
-TEMPLATES = ("first", "all")
 SUBSETS = ("none", "protocol")
 
 
@@ -40,7 +49,9 @@ class EvaluationConfig:
 
     Args:
         split: ``test``, or ``validation`` to choose settings by: its results are marked and never ranked.
-        templates: ``first`` uses one primer prompt per class, as the published numbers do; ``all`` averages features.
+        templates: ``first`` uses one primer prompt per class, as the published numbers do; ``all`` averages features;
+            ``file`` those of ``prompts``, which a path ``FILE.json`` in its place is read into (``templates.py``).
+        prompts: lists of templates by dataset, with ``file`` alone.
         batch_size: images at a time.
         subset: ``protocol`` scores a fixed part of each split on the way (``subset.py``), and the first and the last
             model in full too, for the result; ``none`` scores everything each time.
@@ -58,15 +69,32 @@ class EvaluationConfig:
     every_tasks: int = 1
     every_steps: int | None = None
     keep_samples: bool = False
+    prompts: Any = None
 
     def __post_init__(self) -> None:
         check_choice("value of evaluation.split", self.split, EVALUATION_SPLITS)
-        check_choice("value of evaluation.templates", self.templates, TEMPLATES)
+        self._check_templates()
         check_choice("value of evaluation.subset", self.subset, SUBSETS)
         for name in ("batch_size", "every_tasks"):
             check_allowed(getattr(self, name) >= 1, f"evaluation.{name}={getattr(self, name)}", "1 and above")
         steps = self.every_steps
         check_allowed(steps is None or steps >= 1, f"evaluation.every_steps={steps}", "1 and above, and null: never")
+
+    def _check_templates(self) -> None:
+        hint = "A file of `fomo prompts search` is named by its path, which ends in .json."
+        check_choice("value of evaluation.templates", self.templates, TEMPLATES, hint)
+        if (self.templates == FILE) != (self.prompts is not None):
+            raise FomoError(
+                f"evaluation.templates={self.templates} {'without' if self.prompts is None else 'with'} "
+                "evaluation.prompts: give the path of a file, evaluation.templates=FILE.json, which sets both."
+            )
+        if self.prompts is not None:
+            checked_templates(self.prompts, "evaluation.prompts")
+
+    @property
+    def templates_used(self) -> Templates:
+        """What :func:`fomo.evaluation.templates.templates_in_use` asks for."""
+        return self.templates if self.prompts is None else self.prompts
 
     def is_due(self, task: int, num_tasks: int) -> bool:
         """Whether the model is scored after ``task`` of ``num_tasks`` updates."""
@@ -96,19 +124,14 @@ class Scored(NamedTuple):
     recalls: Mapping[str, float] = {}
 
 
-def prompts_in_use(card: DatasetCard, templates: str) -> list[list[str]]:
-    """One list of prompts a template, in the order of the classes; ``templates`` is ``first`` or ``all``."""
-    used = card.templates[:1] if templates == "first" else card.templates
-    return [card.prompts(template) for template in used]
-
-
-def classifier(model: ClipModel, card: DatasetCard, templates: str, runtime: Runtime) -> Tensor:
+def classifier(model: ClipModel, card: DatasetCard, templates: Templates, runtime: Runtime) -> Tensor:
     """Unit text features [classes, d], each the mean over the prompt templates in use."""
     prompts = prompts_in_use(card, templates)
-    return _classifier(encode_texts(model, chain(*prompts), runtime), prompts)
+    return classifier_of(encode_texts(model, chain(*prompts), runtime), prompts)
 
 
-def _classifier(texts: TextFeatures, prompts: Sequence[Sequence[str]]) -> Tensor:
+def classifier_of(texts: TextFeatures, prompts: Sequence[Sequence[str]]) -> Tensor:
+    """Unit text features [classes, d], each the mean over prompts that are encoded: one list a template."""
     return F.normalize(torch.stack([texts.of(each) for each in prompts]).mean(dim=0), dim=-1)
 
 
@@ -150,19 +173,28 @@ def _judged(features: Iterable[Tensor], judge: Callable[[Tensor], Tensor]) -> Te
 
 @dataclass(frozen=True)
 class Classification:
-    """A split whose images are told apart by class: its ``prompts``, a list a template, and its ``targets`` [n]."""
+    """A split whose images are told apart by class: its ``prompts``, a list a template, and its ``targets`` [n].
+
+    ``templates`` are those of the prompts, where they are encoded beside others that begin alike.
+    """
 
     prompts: Sequence[Sequence[str]]
     targets: np.ndarray
+    templates: Sequence[str] = ()
 
     @property
     def texts(self) -> Iterable[str]:
         """Every string that has to be encoded."""
         return chain(*self.prompts)
 
+    @property
+    def beginnings(self) -> dict[str, str]:
+        """What prompts begin with."""
+        return beginnings(dict(zip(self.templates, self.prompts, strict=False)))
+
     def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
         """Top-1 accuracy, and whether each sample was hit."""
-        hits = _predictions(images, _classifier(texts, self.prompts)) == self.targets
+        hits = _predictions(images, classifier_of(texts, self.prompts)) == self.targets
         return Scored(100 * float(hits.mean()), hits, self.targets, Hits(hits))
 
 
@@ -178,6 +210,11 @@ class Retrieval:
         """Every string that has to be encoded."""
         return chain(*self.captions)
 
+    @property
+    def beginnings(self) -> dict[str, str]:
+        """Captions have none in common."""
+        return {}
+
     def scored(self, texts: TextFeatures, images: Iterable[Tensor]) -> Scored:
         """Mean of text-to-image and image-to-text recall@5, and each image's share of it."""
         known = texts.of(list(self.texts))
@@ -190,7 +227,9 @@ class Retrieval:
 
 
 def _classification(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Classification:
-    return Classification(prompts_in_use(dataset.card, config.templates), samples.targets)
+    used = templates_in_use(dataset.card, config.templates_used)
+    prompts = prompts_in_use(dataset.card, config.templates_used)
+    return Classification(prompts, samples.targets, () if config.templates == FIRST else used)
 
 
 def _retrieval(dataset: Dataset, samples: Samples, config: EvaluationConfig) -> Retrieval:
@@ -226,10 +265,11 @@ def scored_datasets(
         KINDS[each.card.kind](each, samples, config) for each, samples in zip(datasets.values(), splits, strict=True)
     ]
     model.network.eval()
-    own = _images(model, datasets, own_samples(splits, config.batch_size), config, runtime).features(model)
+    own = image_stream(model, datasets, own_samples(splits, config.batch_size), config, runtime).features(model)
     images = of_all(own, list(map(len, splits)), config.batch_size)
     with parametrize.cached(), closing(own):
-        texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime)
+        begin = dict(chain.from_iterable(task.beginnings.items() for task in tasks))
+        texts = encode_texts(model, chain.from_iterable(task.texts for task in tasks), runtime, begin)
         for number, group in groupby(images, key=itemgetter(0)):
             try:
                 scored = tasks[number].scored(texts, map(itemgetter(1), group))
@@ -238,13 +278,14 @@ def scored_datasets(
             yield names[number], scored
 
 
-def _images(
+def image_stream(
     model: ClipModel,
     datasets: Mapping[str, Dataset],
     splits: Sequence[Samples],
     config: EvaluationConfig,
     runtime: Runtime,
 ) -> ImageStream:
+    """The images of some samples of each dataset, from the cache where they are there."""
     cache = cache_of(runtime)
     each = zip(datasets.values(), splits, strict=True)
     keys = [image_key(dataset, own, model.preprocess) if len(own) else None for dataset, own in each] if cache else ()

@@ -55,13 +55,19 @@ class Attention(nn.MultiheadAttention):
             return whole(query, key, value, *rest, attn_mask=attn_mask, **more)
         q, k, v = self._projected(query, key)
         found = F.scaled_dot_product_attention(q, k, v, is_causal=attn_mask is CAUSAL)
-        mixed = found.transpose(1, 2).reshape(query.shape)
-        return F.linear(mixed, self.out_proj.weight, self.out_proj.bias), None
+        return self.mixed(found), None
+
+    def mixed(self, found: Tensor) -> Tensor:
+        """What the heads found [b, heads, rows, d ÷ heads], as rows [b, rows, d] after the output's projection."""
+        return F.linear(found.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias)
+
+    def projected(self, rows: Tensor) -> list[Tensor]:
+        """q, k and v of rows [b, rows, d], each [b, heads, rows, d ÷ heads]."""
+        return self._heads(F.linear(rows, self.in_proj_weight, self.in_proj_bias), 3)
 
     def _projected(self, query: Tensor, key: Tensor) -> list[Tensor]:
-        """q, k and v, each [b, heads, rows, d ÷ heads]."""
         if query is key:
-            return self._heads(F.linear(query, self.in_proj_weight, self.in_proj_bias), 3)
+            return self.projected(query)
         width = self.embed_dim
         weight = self.in_proj_weight
         bias = self.in_proj_bias
@@ -170,8 +176,12 @@ class Clip(CLIP):  # type: ignore[misc]
             return super().encode_text(self.padded(text), normalize)
         kind = self.transformer.get_cast_dtype()
         rows = self.token_embedding(text).to(kind) + self.positional_embedding[: text.shape[1]].to(kind)
-        rows = self.ln_final(self.transformer(rows, attn_mask=CAUSAL))
-        pooled = rows[torch.arange(len(text), device=text.device), text.argmax(dim=-1)]
+        return self.pooled(self.transformer(rows, attn_mask=CAUSAL), text.argmax(dim=-1), normalize)
+
+    def pooled(self, rows: Tensor, ends: Tensor, normalize: bool) -> Tensor:
+        """Features [b, d] of the last block's rows [b, l, w], which end at the tokens ``ends`` [b]."""
+        rows = self.ln_final(rows)
+        pooled = rows[torch.arange(len(rows), device=rows.device), ends]
         projection = self.text_projection
         if projection is not None:
             pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection

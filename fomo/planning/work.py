@@ -14,7 +14,7 @@ from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.data.card import DatasetCard
 from fomo.evaluation.cost import evaluation_cost
-from fomo.evaluation.zero_shot import prompts_in_use
+from fomo.evaluation.templates import prompts_in_use
 from fomo.model.clip import ClipModel
 from fomo.planning.scale import Scored, Work
 from fomo.planning.table import BudgetRow
@@ -84,7 +84,7 @@ def _num_texts(card: DatasetCard, config: Config) -> int:
     """Prompts, or captions, of which every image is taken to have one."""
     if card.kind == "retrieval":
         return card.num_samples.get(config.evaluation.split, 0)
-    return sum(map(len, prompts_in_use(card, config.evaluation.templates)))
+    return sum(map(len, prompts_in_use(card, config.evaluation.templates_used)))
 
 
 def tower_flops(network: nn.Module, image_size: int) -> tuple[float, float, int]:

@@ -265,7 +265,7 @@ def track(scores: Scores, card: RunCard, values: Mapping[str, Any]) -> str:
     parts += [f"base {card.base_sha256[:6]}"] if card.base_sha256 else []
     parts += _precision(values["runtime"])
     evaluation = values.get("evaluation", {})
-    parts += [f"prompts {evaluation['templates']}"] if evaluation.get("templates") else []
+    parts += _prompts(evaluation)
     subset = evaluation.get("subset", "none")
     parts += [f"path on subset {subset}, seed {evaluation.get('subset_seed')}"] if subset != "none" else []
     return ", ".join(parts)
@@ -279,6 +279,14 @@ def _setting(card: RunCard, stream: Mapping[str, Any]) -> list[str]:
     digest = json_digest([kept, card.stream_listing_sha256])[:6]
     seed = [f"stream seed {stream['seed']}"] if stream.get("seed") is not None else []
     return [f"ordering {stream.get('ordering', 'own')}", *seed, f"setting {digest}"]
+
+
+def _prompts(evaluation: Mapping[str, Any]) -> list[str]:
+    """Which prompt templates; of those of a file a hash, wherever the file lay."""
+    templates = evaluation.get("templates")
+    found = evaluation.get("prompts")
+    own = f" {json_digest(found)[:6]}" if found else ""
+    return [f"prompts {templates}{own}"] if templates else []
 
 
 def _precision(runtime: Mapping[str, Any]) -> list[str]:

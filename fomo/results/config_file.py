@@ -17,14 +17,14 @@ LATER: dict[str, dict[str, Any]] = {
     "model": {"folder": None},
     "stream": {"seed": None},
     "runtime": {"compile": None, "deterministic": True},
-    "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False},
+    "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False, "prompts": None},
 }
 """Keys of sections that older configurations lack, and the value that makes no other run."""
 SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "optimizer", "trainable")
 """Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""
-LOOKS = tuple(LATER["evaluation"])
+LOOKS = ("every_tasks", "every_steps", "keep_samples")
 """Keys of ``evaluation`` that say what is looked at besides the result, which is the same without."""
 
 

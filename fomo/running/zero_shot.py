@@ -86,4 +86,5 @@ def zero_shot(
 
 
 def _num_alike(model: ClipModel, dataset: Dataset, config: Config) -> int:
-    return sum(len(each.classes) for each in alike_classes(dataset.card, config.evaluation.templates, model.tokenize))
+    templates = config.evaluation.templates_used
+    return sum(len(each.classes) for each in alike_classes(dataset.card, templates, model.tokenize))

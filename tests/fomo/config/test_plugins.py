@@ -311,6 +311,7 @@ def test_the_template_is_installed_listed_checked_and_run(installed_template: Pa
         "interleaved",
         "lines",
         "worst_task",
+        "emoji",
     }
     assert {(row["package"], row["problem"]) for row in listed} == {("fomo-template 0.1.0", "")}
     assert " ok  precision" in fomo_command("check", "pull", "trainable=lnfit")

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fomo.evaluation import texts
 from fomo.evaluation.images import Decoder, ImageStream, rows_of
+from fomo.evaluation.templates import prompts_in_use
 from fomo.evaluation.texts import encode_texts
-from fomo.evaluation.zero_shot import EvaluationConfig, prompts_in_use, scored_datasets
+from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
 from fomo.model.shipped import pocket
 from fomo.results.scores import NotFinished
 from fomo.system.runtime import Runtime
