@@ -17,7 +17,8 @@ from fomo.results.consistent import check_consistent, refuse_links
 from fomo.results.layout import CARD
 from fomo.results.ledger import LedgerFile, read_ledger
 from fomo.results.measures import GuestFailed, Metric, chosen, measured
-from fomo.results.scores import Point, Scores, read_scores
+from fomo.results.scores import Point, Scores
+from fomo.results.scores_file import read_scores
 from fomo.results.statistics import Comparison, Interval, compare, interval
 from fomo.results.stream import read_stream
 from fomo.results.submission import check_seed, opened

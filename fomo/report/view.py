@@ -18,7 +18,8 @@ from fomo.results.config_file import read_config
 from fomo.results.events import read_events
 from fomo.results.layout import CARD, CONFIG, EVENTS, LEDGER, STREAM, THUMBNAILS, refuse_odd_files
 from fomo.results.ledger import LedgerFile, read_ledger
-from fomo.results.scores import Evaluation, Point, Scores, read_scores
+from fomo.results.scores import Evaluation, Point, Scores
+from fomo.results.scores_file import read_scores
 from fomo.results.stages import StageRates, read_stages
 from fomo.results.stream import StreamFile, read_stream
 from fomo.results.thumbnails import Thumbnail, read_thumbnails
