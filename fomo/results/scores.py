@@ -7,6 +7,7 @@ ones, GM = sqrt(KA · ZS) (Roth et al. 2024, arXiv 2408.14471). A missing or NaN
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ class Scores:
     within: tuple[Evaluation, ...] = ()
     every_tasks: int = 1
 
-    @property
+    @cached_property
     def finished(self) -> bool:
         """Whether all evaluations that are due have been made, and the first and the last on all samples."""
         is_whole = not self._on_subset or [each.task for each in self.in_full] == [0, self.num_tasks]
@@ -192,7 +193,7 @@ class Scores:
         ends = self.in_full or self.evaluations
         return ends[0], ends[-1]
 
-    @property
+    @cached_property
     def start(self) -> Point:
         """Zero-shot: the base model on all samples, as :attr:`final` is.
 
@@ -201,7 +202,7 @@ class Scores:
         """
         return self.point(self.ends[0])
 
-    @property
+    @cached_property
     def final(self) -> Point:
         """The result, on all samples.
 
@@ -210,8 +211,16 @@ class Scores:
         """
         return self.point(self.ends[1])
 
+    @cached_property
+    def _by_role(self) -> dict[str, list[str]]:
+        """The names of the datasets of each role."""
+        names: dict[str, list[str]] = {}
+        for name, about in self.datasets.items():
+            names.setdefault(about.role, []).append(name)
+        return names
+
     def _mean(self, evaluation: Evaluation, role: str) -> float:
-        names = [name for name, about in self.datasets.items() if about.role == role]
+        names = self._by_role.get(role, [])
         values = [evaluation.scores.get(name, math.nan) for name in names]
         for name, value in zip(names, values, strict=True):
             if not math.isfinite(value):
