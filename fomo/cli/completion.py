@@ -12,6 +12,8 @@ from fomo.cli import COMMANDS
 
 SETTINGS = "KEY=VALUE"
 """How a command's help names what is completed as settings of a run."""
+INNER = {"leaderboard verify": "verify"}
+"""Commands in another one that have a module and a parser of their own."""
 EPILOG = """examples:
   fomo completion bash > ~/.local/share/bash-completion/completions/fomo   from the next shell on
   fomo completion zsh > ~/.fomo.zsh      and in ~/.zshrc: source ~/.fomo.zsh
@@ -95,8 +97,8 @@ def words() -> Words:
 
     after = {"": list(COMMANDS)}
     values: dict[str, list[str]] = {}
-    for name in COMMANDS:
-        for path, of in _below(name, importlib.import_module(f"fomo.cli.{name}").parser()):
+    for name, module in [*((name, name) for name in COMMANDS), *INNER.items()]:
+        for path, of in _below(name, importlib.import_module(f"fomo.cli.{module}").parser()):
             after[path] = _follow(of)
             values |= {
                 flag: list(map(str, each.choices))
@@ -104,6 +106,8 @@ def words() -> Words:
                 if each.choices
                 for flag in each.option_strings
             }
+    for path in INNER:
+        after[path.rpartition(" ")[0]].append(path.rpartition(" ")[2])
     options = {group: list(of) for group, of in groups().items()}
     keys = [*options, *(key for key in _keys(compose([])) if key not in options)]
     return Words(after, values | options, [f"{key}=" for key in keys])

@@ -46,6 +46,8 @@ def test_commands_and_those_in_them(script: str) -> None:
     assert offered(script, "data", "import", "w") == ["webdataset"]
     assert offered(script, "stream", "")[-3:] == ["build", "show", "verify"]
     assert offered(script, "completion", "f") == ["fish"]
+    assert offered(script, "leaderboard", "v") == ["verify"]
+    assert offered(script, "leaderboard", "verify", "--no") == ["--no-weights"]
 
 
 def test_options_and_their_values(script: str) -> None:
