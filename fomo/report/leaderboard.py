@@ -72,7 +72,7 @@ class BoardRun:
     """A run that may be ranked: what to call it, its settings and scores, and what it is ranked and grouped by.
 
     ``budget`` is the compute that it was given, in words; ``code`` tells apart parts that are not ours; ``steps`` are
-    those that it took.
+    those that it took, ``steps_of`` those of each task.
     """
 
     name: str
@@ -83,6 +83,7 @@ class BoardRun:
     track: str
     code: str
     steps: int
+    steps_of: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def key(self) -> "Key":
@@ -160,7 +161,15 @@ def _read(folder: Path, name: str, split: str) -> BoardRun:
     code = json_digest(card.code)[:6] if card.code else ""
     own = f"{track(scores, card, values)}, {budget}"
     return BoardRun(
-        name, values["seed"], values, replace(scores, folder=Path(name)), budget, own, code, ledger.charged.steps
+        name=name,
+        seed=values["seed"],
+        values=values,
+        scores=replace(scores, folder=Path(name)),
+        budget=budget,
+        track=own,
+        code=code,
+        steps=ledger.charged.steps,
+        steps_of=ledger.steps("charged"),
     )
 
 
