@@ -72,7 +72,7 @@ def _check_shape(path: Path, content: Any) -> None:
         if key not in content:
             raise FomoError(f"{path}: key '{key}' is missing.")
         if type(content[key]) is not kind:
-            raise FomoError(f"{path}: key '{key}' holds {content[key]!r}, no {kind.__name__}.")
+            raise FomoError(f"{path}: key '{key}' holds {content[key]!r:.60}, no {kind.__name__}.")
     if len(content["evaluations"]) > content["num_tasks"] + 1:
         raise FomoError(f"{path}: {len(content['evaluations'])} evaluations of {content['num_tasks']} updates.")
 
@@ -80,7 +80,7 @@ def _check_shape(path: Path, content: Any) -> None:
 def _check_strings(path: Path, content: Mapping[str, Any]) -> None:
     about = content["stream"]
     if not is_strings([content.get("score_version", "")]):
-        raise FomoError(f"{path}: score_version holds {content['score_version']!r}, no string.")
+        raise FomoError(f"{path}: score_version holds {content['score_version']!r:.60}, no string.")
     if not is_strings([about.get("name"), *(about.get(key, "") for key in HASHES)]):
         raise FomoError(f"{path}: the stream has no name, or a hash that is no string.")
     if not is_strings(content["marks"]):
@@ -92,7 +92,8 @@ def _check_datasets(path: Path, datasets: Mapping[str, Any]) -> None:
         _check_dataset(path, name, about)
     roles = {about["role"] for about in datasets.values()}
     if not roles >= {"adaptation", "retention"}:
-        raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {sorted(roles)}.")
+        found = f"{sorted(roles)!s:.200}"
+        raise FomoError(f"{path}: KA and ZS need an adaptation and a retention dataset, there is {found}.")
 
 
 def _check_in_full(path: Path, content: Mapping[str, Any]) -> None:
@@ -110,7 +111,7 @@ def _check_path(path: Path, content: Mapping[str, Any]) -> None:
     """Evaluations are of rising tasks, of every one that is due up to the last of them."""
     every = content.get("every_tasks", 1)
     if type(every) is not int or every < 1:
-        raise FomoError(f"{path}: every_tasks holds {every!r}, expected is a number from 1.")
+        raise FomoError(f"{path}: every_tasks holds {every!r:.60}, expected is a number from 1.")
     before = -1
     for number, evaluation in enumerate(content["evaluations"]):
         _check_evaluation(path, number, evaluation, content["datasets"])
@@ -135,30 +136,36 @@ def _check_within(path: Path, content: Mapping[str, Any]) -> None:
 
 def _check_dataset(path: Path, name: str, about: Any) -> None:
     if not isinstance(about, dict) or not isinstance(about.get("role"), str):
-        raise FomoError(f"{path}: dataset '{name}' has no role.")
+        raise FomoError(f"{path}: dataset '{name:.80}' has no role.")
     if not is_count(about.get("num_samples")) or not is_strings([about.get("metric", ""), about.get("kind", "")]):
-        raise FomoError(f"{path}: dataset '{name}' has no number of samples, or a metric or kind that is no string.")
+        raise FomoError(
+            f"{path}: dataset '{name:.80}' has no number of samples, or a metric or kind that is no string."
+        )
     if not isinstance(about.get("domain", ""), str):
-        raise FomoError(f"{path}: dataset '{name}' has a domain that is no string.")
+        raise FomoError(f"{path}: dataset '{name:.80}' has a domain that is no string.")
 
 
 def _check_evaluation(path: Path, number: int, evaluation: Any, datasets: Mapping[str, Any]) -> None:
     if not isinstance(evaluation, dict) or not isinstance(evaluation.get("scores"), dict):
         raise FomoError(f"{path}: evaluation {number} holds no scores.")
     if type(evaluation.get("task")) is not int:
-        raise FomoError(f"{path}: evaluation {number} is of task {evaluation.get('task')}.")
+        raise FomoError(f"{path}: evaluation {number} is of task {evaluation.get('task')!r:.60}.")
     for name in datasets:
         score = evaluation["scores"].get(name)
         if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
-            raise NotFinished(f"{path}: not finished: task {evaluation['task']} has no score of '{name}' ({score}).")
+            raise NotFinished(
+                f"{path}: not finished: task {evaluation['task']} has no score of '{name:.80}' ({score!r:.60})."
+            )
         if not 0 <= score <= 100:
-            raise FomoError(f"{path}: score of '{name}' in task {evaluation['task']} is {score}, not a percentage.")
+            raise FomoError(f"{path}: score of '{name:.80}' in task {evaluation['task']} is {score}, not a percentage.")
     tasks = evaluation.get("tasks")
     if not isinstance(tasks, dict) or not all(is_number(score) and score <= 100 for score in tasks.values()):
         raise FomoError(f"{path}: evaluation {number} has no scores of tasks, or one that is no percentage.")
     share = evaluation.get("subset", 1.0)
     if not is_number(share) or not 0 < share <= 1:
-        raise FomoError(f"{path}: evaluation {number} is of a share of {share!r} of the samples: expected is 0 to 1.")
+        raise FomoError(
+            f"{path}: evaluation {number} is of a share of {share!r:.60} of the samples: expected is 0 to 1."
+        )
     if not all(map(str.isdecimal, tasks)) or not isinstance(evaluation.get("num_samples", {}), dict):
         raise FomoError(f"{path}: evaluation {number} has a task without a number, or no numbers of samples.")
     recalls = evaluation.get("recalls", {})
