@@ -1,4 +1,4 @@
-"""The benchmarks of a GPU and of several devices run everywhere, at a tiny size."""
+"""The benchmarks of a GPU, of several devices and of the board run everywhere, at a tiny size."""
 
 import re
 import subprocess
@@ -31,3 +31,11 @@ def test_the_benchmark_of_several_devices_runs_on_cores() -> None:
     ]
     assert all(float(ms) > 0 for *_, ms, _ in rows) and all(float(ratio) > 0 for *_, ratio in rows[1:])
     assert "cores" in done.stdout or "a core each" in done.stdout
+
+
+def test_the_benchmark_of_the_board_ranks_made_up_runs() -> None:
+    script = SCRIPT.with_name("board.py")
+    small = ("--runs", "10", "--rounds", "1")
+    done = subprocess.run([sys.executable, str(script), *small], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "10 runs" in done.stdout and len(re.findall(r"bar 2\.0", done.stdout)) == 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fomo.config.compose import compose
 from fomo.config.schema import resolve
-from fomo.results.scores import Point, read_scores
+from fomo.results.scores import Point
+from fomo.results.scores_file import read_scores
 from fomo.running.run import execute, prepare
 from tests.tiny import Silent
 

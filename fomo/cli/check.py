@@ -4,10 +4,12 @@ import argparse
 import importlib
 import os
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from fomo.cli.screen import print_json
 from fomo.config.compose import parse
 from fomo.config.several import GROUPS, names_in
 from fomo.errors import FomoError, nearest
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--processes", type=int, default=1, metavar="N", help="also check N processes against one, on the CPU"
     )
+    made.add_argument("--json", action="store_true", help="print JSON alone, a check each; the rest on standard error")
     return made
 
 
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_intermixed_args(arguments)
     if options.processes > 1 and options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # with a GPU in sight, torch's backward pass cannot be forked
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, stderr=options.json)
 
     def seen(finding: "Finding") -> None:
         from fomo.testing import CHECKS
@@ -61,6 +64,8 @@ def main(arguments: list[str]) -> None:
 
     with console.status("the pocket's images are drawn once, then cached"):
         report = checked(options.method, options.overrides, options.device, seen, options.processes)
+    if options.json:
+        print_json({"method": options.method, "passed": report.passed, "checks": list(map(asdict, report.findings))})
     if not report.passed:
         raise FomoError(f"{options.method} does not conform: {', '.join(report.failed)}. The contract: fomo.Method.")
 

@@ -12,6 +12,8 @@ from fomo.cli import COMMANDS
 
 SETTINGS = "KEY=VALUE"
 """How a command's help names what is completed as settings of a run."""
+INNER = {"leaderboard verify": "verify"}
+"""Commands in another one that have a module and a parser of their own."""
 EPILOG = """examples:
   fomo completion bash > ~/.local/share/bash-completion/completions/fomo   from the next shell on
   fomo completion zsh > ~/.fomo.zsh      and in ~/.zshrc: source ~/.fomo.zsh
@@ -30,8 +32,8 @@ _fomo_values() {
 }
 _fomo_keys=@KEYS@
 _fomo() {
-  local cur="${COMP_WORDS[COMP_CWORD]}" last="${COMP_WORDS[COMP_CWORD-1]}" key="" stem="" kept="" path="" found=""
-  local word words
+  local cur="${COMP_WORDS[COMP_CWORD]}" last="${COMP_WORDS[COMP_CWORD-1]}" key="" stem="" kept="" path=""
+  local word follow
   if [[ "$cur" == "=" ]]; then key="$last"; cur=""
   elif [[ "$last" == "=" ]]; then key="${COMP_WORDS[COMP_CWORD-2]}"
   elif [[ "$cur" == *=* ]]; then key="${cur%%=*}"; stem="$key="; cur="${cur#*=}"
@@ -42,21 +44,51 @@ _fomo() {
     COMPREPLY=($(compgen -P "$stem$kept" -W "$(_fomo_values "$key")" -- "${cur#"$kept"}"))
     return
   fi
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
     [[ -n "$(_fomo_words "$path $word")" ]] && path="$path $word"
   done
-  words="$(_fomo_values "$last")"
-  [[ "$last" == -* && -n "$words" ]] || words="$(_fomo_words "$path")"
-  [[ " $words " == *" @SETTINGS@ "* ]] && words="${words/@SETTINGS@/$_fomo_keys}"
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  follow="$(_fomo_values "$last")"
+  [[ "$last" == -* && -n "$follow" ]] || follow="$(_fomo_words "$path")"
+  [[ " $follow " == *" @SETTINGS@ "* ]] && follow="${follow/@SETTINGS@/$_fomo_keys}"
+  COMPREPLY=($(compgen -W "$follow" -- "$cur"))
   [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *= ]] && compopt -o nospace 2>/dev/null
 }
 complete -o default -F _fomo fomo
 """
-ZSH = """# Completion of fomo for zsh, by its own way to take bash's.
+ZSH = """# Completion of fomo for zsh: the words of bash's function, keys without a space behind them.
 autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
+@BASH@
+_fomo_zsh() {
+  local COMP_CWORD=$((CURRENT - 1))
+  local -a COMP_WORDS COMPREPLY
+  COMP_WORDS=("${words[@]}")
+  () {
+    emulate -L sh
+    setopt kshglob noshglob braceexpand bashrematch
+    _fomo
+  }
+  COMPREPLY=(${(M)COMPREPLY:#${(b)words[CURRENT]}*})
+  (( ${#COMPREPLY} )) || { _files; return }
+  compadd -Q -S '' -- ${(M)COMPREPLY:#*=}
+  compadd -Q -- ${COMPREPLY:#*=}
+}
+compdef _fomo_zsh fomo
 """
+FISH = """# Completion of fomo for fish. Written by `fomo completion`; write it anew when fomo is another version.
+function __fomo_listed
+  set -l listed
+  set -l kept (string match -r '^[^=]*=.*[[,]' -- (commandline -ct)); or return
+  switch (string split -m1 = -- $kept)[1]
+@VALUES@
+  end
+  for each in $listed
+    echo $kept$each
+  end
+end
+complete -c fomo -n "string match -qr '=.*[[,]' -- (commandline -ct)" -a "(__fomo_listed)"
+"""
+"""What follows a comma or the bracket of a list; the other words have lines of their own."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +127,8 @@ def words() -> Words:
 
     after = {"": list(COMMANDS)}
     values: dict[str, list[str]] = {}
-    for name in COMMANDS:
-        for path, of in _below(name, importlib.import_module(f"fomo.cli.{name}").parser()):
+    for name, module in [*((name, name) for name in COMMANDS), *INNER.items()]:
+        for path, of in _below(name, importlib.import_module(f"fomo.cli.{module}").parser()):
             after[path] = _follow(of)
             values |= {
                 flag: list(map(str, each.choices))
@@ -104,6 +136,8 @@ def words() -> Words:
                 if each.choices
                 for flag in each.option_strings
             }
+    for path in INNER:
+        after[path.rpartition(" ")[0]].append(path.rpartition(" ")[2])
     options = {group: list(of) for group, of in groups().items()}
     keys = [*options, *(key for key in _keys(compose([])) if key not in options)]
     return Words(after, values | options, [f"{key}=" for key in keys])
@@ -153,12 +187,14 @@ def _cases(of: Mapping[str, list[str]]) -> str:
 
 def zsh(of: Words) -> str:
     """The same for zsh."""
-    return ZSH + bash(of)
+    return ZSH.replace("@BASH@", bash(of).rstrip())
 
 
 def fish(of: Words) -> str:
     """A script for fish, which takes a line for the words after each command."""
-    lines = ["# Completion of fomo for fish. Written by `fomo completion`."]
+    groups = {key: found for key, found in of.values.items() if not key.startswith("-")}
+    cases = [f"    case {shlex.quote(key)}\n      set listed {shlex.join(found)}" for key, found in groups.items()]
+    lines = [FISH.replace("@VALUES@", "\n".join(cases)).rstrip()]
     settings = [*of.keys, *(f"{key}{value}" for key in of.keys for value in of.values.get(key[:-1], ()))]
     for path, found in of.after.items():
         seen = [f"__fish_seen_subcommand_from {word}" for word in path.split()] or ["__fish_use_subcommand"]

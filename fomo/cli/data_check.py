@@ -1,20 +1,21 @@
 """``fomo data verify`` and ``fomo data preview``: is a dataset whole, and what does it show?"""
 
 import argparse
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from fomo.cli.progress import counted
-from fomo.cli.screen import examples
+from fomo.cli.screen import examples, print_json
 from fomo.data.card import SPLITS, read_card
 from fomo.errors import FomoError, check_allowed
 from fomo.system.text import printable
 from fomo.system.workers import num_cores, runner
 
 SHOWN = 20
+CARD = "dataset.json"
 EXTENSIONS = (".png", ".jpg", ".webp")
 
 
@@ -30,6 +31,7 @@ def add_commands(commands: Any) -> None:
     verify.add_argument("path", type=Path, metavar="PATH", help="a dataset's folder, or the root of several")
     verify.add_argument("--no-decode", action="store_true", help="leave the samples unread: files and index alone")
     verify.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
+    verify.add_argument("--json", action="store_true", help="print JSON alone, with every problem")
     verify.set_defaults(act=verify_data)
     preview = commands.add_parser(
         "preview",
@@ -51,32 +53,46 @@ def verify_data(options: argparse.Namespace) -> None:
     from fomo.data.shards import present
 
     check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
-    whole = (options.path / "dataset.json").is_file()
+    whole = (options.path / CARD).is_file()
     folders = [options.path] if whole else list(present(options.path).values())
     if not folders:
         raise FomoError(f"no dataset in '{options.path}': give a folder with a dataset.json, or the root of several.")
-    broken = [folder.name for folder in folders if not _is_whole(folder, options)]
+    found = []
+    for folder in folders:
+        found.append(_verified(folder, options))
+        if not options.json:
+            _show(folder, found[-1])
+    if options.json:
+        print_json(found)
+    broken = [about["name"] for about in found if about["problems"]]
     if broken:
         raise FomoError(f"not whole: {', '.join(broken)}. Import them anew, or restore the files.")
 
 
-def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
-    from fomo.data.inspect.verify import verify
+def _verified(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """A dataset as JSON has it; ``samples`` is how many its card says it has, ``read`` whether they were read."""
+    from fomo.data.inspect.verify import Problem, verify
 
-    console = Console()
     decode = not options.no_decode
-    total = sum(read_card(folder / "dataset.json").num_samples.values())
+    about: dict[str, Any] = {"name": folder.name, "folder": str(folder), "samples": None, "read": decode}
+    try:
+        about["samples"] = total = sum(read_card(folder / CARD).num_samples.values())
+    except FomoError as error:  # the other datasets are looked at all the same
+        said = str(error).removeprefix(f"{folder / CARD}: ")
+        return about | {"problems": [Problem(CARD, said)._asdict()]}
     with counted(Console(stderr=True), f"verifying {folder.name}", total) as advance, runner(options.workers) as run:
-        found = list(verify(folder, run, decode, advance))
-    for problem in islice(found, SHOWN):
-        console.print(
-            printable(f"{folder / problem.place}: {problem.what}"), markup=False, soft_wrap=True, highlight=False
-        )
-    more = f", {len(found) - SHOWN} more not shown" if len(found) > SHOWN else ""
-    what = f"{len(found)} problems{more}" if found else "whole"
-    read = f"{total} samples {'read' if decode else 'not read'}"
-    console.print(printable(f"{folder.name}: {what} ({read})"), markup=False, soft_wrap=True)
-    return not found
+        return about | {"problems": [each._asdict() for each in verify(folder, run, decode, advance)]}
+
+
+def _show(folder: Path, about: Mapping[str, Any]) -> None:
+    console = Console(highlight=False)
+    problems = about["problems"]
+    for problem in problems[:SHOWN]:
+        console.print(printable(f"{folder / problem['place']}: {problem['what']}"), markup=False, soft_wrap=True)
+    more = f", {len(problems) - SHOWN} more not shown (--json has all)" if len(problems) > SHOWN else ""
+    what = f"{len(problems)} problems{more}" if problems else "whole"
+    samples = f"{about['samples']} samples {'read' if about['read'] else 'not read'}"
+    console.print(printable(f"{about['name']}: {what} ({samples})"), markup=False, soft_wrap=True)
 
 
 def preview_data(options: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ from fomo.cli.screen import examples, print_json
 from fomo.config.compose import compose
 from fomo.errors import FomoError
 from fomo.results.layout import CONFIG
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Scores
+from fomo.results.scores_file import read_scores
 from fomo.system.imports import many_imports
 
 EPILOG = examples(

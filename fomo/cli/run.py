@@ -94,7 +94,7 @@ def write(folders: Sequence[Path], base: Path) -> Path:
     """Write what a study's runs show: results, or what was chosen on the validation split; give the place."""
     from fomo.report.study import write_study
     from fomo.report.tuning import write_tuning
-    from fomo.results.scores import read_scores
+    from fomo.results.scores_file import read_scores
 
     on_test = read_scores(folders[0]).split == "test"
     return write_study(folders, base) if on_test else write_tuning(folders, base)
@@ -234,7 +234,7 @@ class OnConsole:
         """Print the table of a run, or its result in a line, and where its report is."""
         from fomo.report.tables import result_table
         from fomo.results.layout import REPORT
-        from fomo.results.scores import read_scores
+        from fomo.results.scores_file import read_scores
 
         if self._brief:
             final = read_scores(folder).final

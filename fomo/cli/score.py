@@ -18,7 +18,8 @@ from fomo.results.folders import run_folders
 from fomo.results.layout import SCORES
 from fomo.results.measures import OF_DOMAIN, Metric, chosen, names_in, registry
 from fomo.results.metrics import domains
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Scores
+from fomo.results.scores_file import read_scores
 from fomo.system.text import escape, printable
 
 EXAMPLES = """examples:

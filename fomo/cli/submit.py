@@ -7,7 +7,7 @@ import argparse
 import re
 from pathlib import Path
 
-from fomo.cli.screen import examples
+from fomo.cli.screen import examples, print_json
 from fomo.errors import FomoError
 from fomo.report.leaderboard import BoardEntry
 from fomo.report.submitted import one_entry
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="finished runs, or folders of them")
     made.add_argument("--out", type=Path, metavar="FILE", help=f"ends with {SUFFIX} (default: named by what it holds)")
     made.add_argument("--weights", action="store_true", help="pack the deployed weights too")
+    made.add_argument("--json", action="store_true", help="print JSON alone: the file and its entry on a leaderboard")
     return made
 
 
@@ -45,6 +46,9 @@ def main(arguments: list[str]) -> None:
     entry = one_entry(runs)
     file = options.out or Path(name_of(entry))
     pack([Path(folder) for folder in entry.folders], file, options.weights)
+    if options.json:
+        print_json({"file": str(file), "bytes": file.stat().st_size, "entry": entry.to_json()})
+        return
     print(printable(f"{file}: {file.stat().st_size:,} bytes\n{about(entry)}"))
     print(f"check it with: fomo leaderboard verify {printable(file)}")
 

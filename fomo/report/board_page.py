@@ -23,6 +23,7 @@ from fomo.errors import FomoError
 from fomo.report.board import UNITS, TrackTable, above, cell, outside, tables
 from fomo.report.families import FAMILIES, family
 from fomo.report.leaderboard import MAIN, Board, BoardEntry, BoardRun
+from fomo.report.within import Placed, placed
 from fomo.results.scores import Scores
 from fomo.results.statistics import Interval
 from fomo.system.text import in_page
@@ -182,16 +183,28 @@ def _data(shown: _Shown, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _run(run: BoardRun) -> list[Any]:
-    """Name, seed, path of KA, path of ZS, accuracy matrix by rows, whether the path is of a part of the samples."""
-    points = run.scores.points
+    """Name, seed, where its evaluations lie, their KA and ZS, accuracy matrix by rows, whether of a part of the images.
+
+    Where they lie is in hundredths of updates; whole updates are the rows of the matrix.
+    """
+    found = placed(run.scores, run.steps_of)
+    points = [run.scores.point(each.of) for each in found]
     return [
         in_page(run.name),
         run.seed,
+        list(map(_at, found)),
         [_hundredths(point.ka) for point in points],
         [_hundredths(point.zs) for point in points],
         _matrix(run.scores),
         int(bool(run.scores.in_full)),
     ]
+
+
+def _at(each: Placed) -> int:
+    """In hundredths of an update; what lies within one never falls on its ends."""
+    after = each.of.task * HUNDREDTHS
+    inside = min(max(int(each.at * HUNDREDTHS), after - HUNDREDTHS + 1), after - 1)
+    return after if each.ends_update else inside
 
 
 def _matrix(scores: Scores) -> list[list[int | None]]:

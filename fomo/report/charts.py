@@ -22,7 +22,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined in their order. ``color`` numbers it; the last point is named ``end``, if it is named."""
+    """Points joined in their order. ``color`` numbers it; the last point is named ``end``, if it is named.
+
+    ``marked`` are the points that have a mark, all of them where it is ``None``.
+    """
 
     name: str
     points: Sequence[Point]
@@ -30,6 +33,7 @@ class Line:
     dashed: bool = False
     end: str = ""
     start: str = ""
+    marked: Sequence[Point] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def _text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "t
 def _line(line: Line, across: Scale, up: Scale) -> Markup:
     places = [(across(at), up(value)) for at, value in line.points]
     path = "M" + "L".join(f"{at} {height}" for at, height in places)
-    marks = places if len(places) <= MOST_MARKS else ()
+    marked = [(across(at), up(value)) for at, value in (line.points if line.marked is None else line.marked)]
+    marks = marked if len(marked) <= MOST_MARKS else ()
     dots = Markup("").join(Markup('<circle cx="{}" cy="{}" r="3"/>').format(*place) for place in marks)
     dash = " dashed" if line.dashed or line.color >= NUM_COLORS else ""
     drawn = Markup('<g class="line c{}{}"><title>{}</title><path d="{}"/>{}</g>')

@@ -11,7 +11,8 @@ from fomo.results.config_file import read_config
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import read_ledger
 from fomo.results.measures import GuestFailed, Metric, chosen, measured, registry
-from fomo.results.scores import Evaluation, NotFinished, Scores, read_scores
+from fomo.results.scores import Evaluation, NotFinished, Scores
+from fomo.results.scores_file import read_scores
 from fomo.system.text import spreadsheet
 from fomo.system.writing import file_beside
 

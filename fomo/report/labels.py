@@ -3,6 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from fomo.system.text import shortened
+
+LONGEST = 200
+"""Characters of a label in a table."""
 SETTING = re.compile(r"[\w.]+=[^\s\[\](){}]+")
 """A word of a label that names one setting."""
 
@@ -18,5 +22,6 @@ def in_all(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def without(label: str, shared: Sequence[str]) -> str:
-    """A label without the settings that are said above it."""
-    return " ".join(word for word in label.split(" ") if word not in shared) or "(no other setting)"
+    """A label without the settings that are said above it, on one line, and no longer than a table has room for."""
+    kept = " ".join(word for word in label.split() if word not in shared)
+    return shortened(kept, LONGEST) or "(no other setting)"

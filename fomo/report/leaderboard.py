@@ -17,17 +17,23 @@ from fomo.results.consistent import check_consistent, refuse_links
 from fomo.results.layout import CARD
 from fomo.results.ledger import LedgerFile, read_ledger
 from fomo.results.measures import GuestFailed, Metric, chosen, measured
-from fomo.results.scores import Point, Scores, read_scores
+from fomo.results.scores import Point, Scores
+from fomo.results.scores_file import read_scores
 from fomo.results.statistics import Comparison, Interval, compare, interval
 from fomo.results.stream import read_stream
 from fomo.results.submission import check_seed, opened
 from fomo.system.digest import json_digest
 from fomo.system.imports import uncollected
+from fomo.system.text import shortened
 
 NEAREST = "rounded to nearest"
 """The caveat of a budget whose last step may overspend by half."""
 CONTENTS = ("name", "root", "path", "pool", "pool_size", "adaptation", "retention")
 """Keys of the stream that say where the data is, or which: the track has that by its contents, wherever it lies."""
+LONGEST_WORDS = 1000
+"""Characters of a run's track, and of its caveats."""
+LONGEST_REASON = 600
+"""Characters of why a run is not ranked, which may quote what a stranger wrote."""
 MAIN = ("ka", "zs", "gm")
 """The metrics that every entry has."""
 
@@ -71,7 +77,7 @@ class BoardRun:
     """A run that may be ranked: what to call it, its settings and scores, and what it is ranked and grouped by.
 
     ``budget`` is the compute that it was given, in words; ``code`` tells apart parts that are not ours; ``steps`` are
-    those that it took.
+    those that it took, ``steps_of`` those of each task.
     """
 
     name: str
@@ -82,6 +88,7 @@ class BoardRun:
     track: str
     code: str
     steps: int
+    steps_of: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def key(self) -> "Key":
@@ -136,9 +143,9 @@ def _runs_in(place: Path, split: str, refused: dict[str, str]) -> Iterator[Board
                 try:
                     yield _read(folder, name, split)
                 except FomoError as error:
-                    refused[name] = str(error).replace(str(folder), name)
+                    refused[name] = shortened(str(error).replace(str(folder), name), LONGEST_REASON)
     except FomoError as error:
-        refused[str(place)] = str(error)
+        refused[str(place)] = shortened(str(error), LONGEST_REASON)
 
 
 def _read(folder: Path, name: str, split: str) -> BoardRun:
@@ -158,9 +165,25 @@ def _read(folder: Path, name: str, split: str) -> BoardRun:
     budget = _budget(folder, ledger)
     code = json_digest(card.code)[:6] if card.code else ""
     own = f"{track(scores, card, values)}, {budget}"
+    _refuse_long(folder, own, ", ".join(scores.caveats))
     return BoardRun(
-        name, values["seed"], values, replace(scores, folder=Path(name)), budget, own, code, ledger.charged.steps
+        name=name,
+        seed=values["seed"],
+        values=values,
+        scores=replace(scores, folder=Path(name)),
+        budget=budget,
+        track=own,
+        code=code,
+        steps=ledger.charged.steps,
+        steps_of=ledger.steps("charged"),
     )
+
+
+def _refuse_long(folder: Path, track: str, caveats: str) -> None:
+    """Refuse what would fill the board: these words stand on it in full."""
+    for name, text in (("track has", track), ("caveats have", caveats)):
+        if len(text) > LONGEST_WORDS:
+            raise FomoError(f"{folder}: its {name} {len(text):,} characters, allowed are {LONGEST_WORDS:,}.")
 
 
 def _one_of_each_seed(runs: Sequence[BoardRun], refused: dict[str, str], notes: list[str]) -> list[BoardRun]:

@@ -13,7 +13,8 @@ from fomo.results.config_file import read_config
 from fomo.results.layout import CONFIG
 from fomo.results.measures import GuestFailed, Metric, measured, numbers
 from fomo.results.metrics import NotDefined
-from fomo.results.scores import NotFinished, Point, Scores, read_scores
+from fomo.results.scores import NotFinished, Point, Scores
+from fomo.results.scores_file import read_scores
 
 HASH = re.compile(r"[0-9a-f]{12}(\.again-\d+)?")
 """The folder of a run that was given none."""

@@ -9,7 +9,8 @@ from fomo.results.card import read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import CARD, LEDGER
 from fomo.results.ledger import read_ledger
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Scores
+from fomo.results.scores_file import read_scores
 from fomo.system.text import escape
 
 METRICS = {"accuracy": "zero-shot top-1 accuracy"}

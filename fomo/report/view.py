@@ -1,6 +1,6 @@
 """What a page shows of a run, read from its folder and worked out; nothing of it is HTML yet."""
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,20 +12,21 @@ from fomo.report.compute import compute_line
 from fomo.report.domains import DomainRow, by_domain
 from fomo.report.history import POOLS, History, Step, curve, history
 from fomo.report.overview import StreamRow, held_out, stream_rows
+from fomo.report.within import Placed, placed
 from fomo.report.words import duration, moment
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import read_config
 from fomo.results.events import read_events
 from fomo.results.layout import CARD, CONFIG, EVENTS, LEDGER, STREAM, THUMBNAILS, refuse_odd_files
 from fomo.results.ledger import LedgerFile, read_ledger
-from fomo.results.scores import Evaluation, Point, Scores, read_scores
+from fomo.results.scores import Evaluation, Point, Scores
+from fomo.results.scores_file import read_scores
 from fomo.results.stages import StageRates, read_stages
 from fomo.results.stream import StreamFile, read_stream
 from fomo.results.thumbnails import Thumbnail, read_thumbnails
 from fomo.system.checks import is_number
 from fomo.system.reading import read_text
 
-TASK = re.compile(r"[1-9][0-9]{0,8}")
 MOST_POINTS = 240
 """Points of a curve over steps."""
 
@@ -89,9 +90,10 @@ class RunView:
         return self.scores.evaluations[-1].task
 
     @cached_property
-    def points(self) -> list[Point]:
-        """KA and ZS after each update."""
-        return self.scores.points
+    def evaluations(self) -> list[Placed]:
+        """Every evaluation on the way, those within updates too, and where in the stream it lies."""
+        taken = Counter({task: len(steps) for task, steps in self.history.tasks.items()})
+        return placed(self.scores, taken | Counter(self.planned_steps))
 
     @property
     def ends(self) -> tuple[Evaluation, Evaluation]:
@@ -121,6 +123,11 @@ class RunView:
         return [(column.name, self.scores.point(column.of)) for column in self.columns]
 
     @property
+    def path_within(self) -> list[tuple[str, Point]]:
+        """KA, ZS and GM of every evaluation within an update, by its name."""
+        return [(each.name, self.scores.point(each.of)) for each in self.evaluations if not each.ends_update]
+
+    @property
     def asked(self) -> dict[str, float]:
         """The share of each pool that the configuration asks for."""
         mixture = self.config.get("mixture")
@@ -141,8 +148,7 @@ class RunView:
     @property
     def planned_steps(self) -> dict[int, int]:
         """The steps that the budget affords each task, as far as the ledger says."""
-        tasks = self.ledger.tasks if self.ledger else {}
-        return {int(number): task.planned.steps for number, task in tasks.items() if TASK.fullmatch(number)}
+        return self.ledger.steps() if self.ledger else {}
 
     @cached_property
     def tasks(self) -> list[TaskRow]:

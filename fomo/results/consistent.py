@@ -15,6 +15,7 @@ from fomo.results.layout import CARD, CONFIG, LEDGER, SCORES, STREAM
 from fomo.results.ledger import LedgerFile
 from fomo.results.scores import Scores
 from fomo.results.stream import SCHEMA, StreamFile
+from fomo.system.checks import is_number
 from fomo.system.digest import json_digest
 
 RESULT = (CONFIG, STREAM, SCORES, LEDGER, CARD)
@@ -49,7 +50,7 @@ def check_consistent(
         FomoError: the first contradiction is named.
     """
     card.check_untouched(run)
-    for what, one, other in _pairs(scores, card, values, stream):
+    for what, one, other in _pairs(scores, card, ledger, values, stream):
         if one not in (None, "") and other not in (None, "") and one != other:
             raise FomoError(f"{run}: edited, or put together from several runs: {what} ({one!r:.80}, {other!r:.80}).")
     if ledger.tasks:
@@ -61,7 +62,7 @@ def check_consistent(
 
 
 def _pairs(
-    scores: Scores, card: RunCard, values: Mapping[str, Any], stream: StreamFile
+    scores: Scores, card: RunCard, ledger: LedgerFile, values: Mapping[str, Any], stream: StreamFile
 ) -> Iterator[tuple[str, Any, Any]]:
     """What is said twice: what it is, and both values; empty ones are not known."""
     definition = {"schema": SCHEMA, "name": stream.name, "tasks": stream.tasks, "retention": stream.retention}
@@ -75,8 +76,17 @@ def _pairs(
     yield f"{STREAM} and {SCORES} have other numbers of updates", len(stream.tasks), scores.num_tasks
     yield f"{CONFIG} and {SCORES} say other score versions", values.get("score_version"), scores.score_version
     yield f"{CONFIG} and {CARD} have other labels", values.get("label"), card.label
+    if isinstance(budget := values.get("budget"), Mapping):
+        yield f"{CONFIG} and {LEDGER} say other budgets", _total(budget, ledger.unit), ledger.total
     if isinstance(evaluation, Mapping):
         yield f"{CONFIG} and {SCORES} say other splits", evaluation.get("split"), scores.split
+
+
+def _total(budget: Mapping[str, Any], unit: str) -> float | str:
+    """The configured budget in a unit; in words where there is none in it."""
+    given: Any = budget.get(unit)
+    scale: Any = budget.get("scale", 1.0)
+    return float(given) * scale if is_number(given) and is_number(scale) else f"none in {unit}"
 
 
 def _check_sums(run: Path, ledger: LedgerFile) -> None:

@@ -1,5 +1,6 @@
 """``ledger.json``: what a run was to spend, and what it was charged, by task and phase."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from fomo.system.writing import write_json
 
 SCHEMA = "fomo.ledger/1"
 GIGA = 10**9
+TASK = re.compile(r"[1-9][0-9]{0,8}")
+"""What a task is called: its number."""
 COUNTED_UNITS = ("total_mafs", "total_gflops")
 """Units of budgets in FLOPs: a run in one of them may not be charged more than it was given."""
 
@@ -80,6 +83,11 @@ class LedgerFile:
         if self.unit not in COUNTED_UNITS or (self.charged.flops is None and self.charged.mafs is None):
             return None
         return self.charged.mafs if self.unit == "total_mafs" else (self.charged.flops or 0) / GIGA
+
+    def steps(self, which: str = "planned") -> dict[int, int]:
+        """The steps of each task, ``planned`` or ``charged``, by its number; what is called otherwise is left out."""
+        tasks = {int(number): task for number, task in self.tasks.items() if TASK.fullmatch(number)}
+        return {number: getattr(task, which).steps for number, task in tasks.items()}
 
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""

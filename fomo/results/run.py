@@ -12,7 +12,8 @@ from fomo.results.config_file import read_config
 from fomo.results.events import read_events
 from fomo.results.layout import CARD, EVENTS, LEDGER, NETWORK, WEIGHTS, refuse_odd_files
 from fomo.results.ledger import LedgerFile, Spent, read_ledger
-from fomo.results.scores import NotFinished, Point, Scores, read_scores
+from fomo.results.scores import NotFinished, Point, Scores
+from fomo.results.scores_file import read_scores
 from fomo.results.stream import StreamFile, read_stream
 
 if TYPE_CHECKING:

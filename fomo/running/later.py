@@ -18,7 +18,8 @@ from fomo.results.card import read_card
 from fomo.results.layout import CARD, weights_after
 from fomo.results.rewriting import rewrite, settle
 from fomo.results.samples import Hits, evaluation_name, keep_hits
-from fomo.results.scores import Evaluation, Scores, read_scores
+from fomo.results.scores import Evaluation, Scores
+from fomo.results.scores_file import read_scores
 from fomo.running.contents import check_unchanged
 from fomo.running.folder import holding, state_of
 from fomo.running.live import Progress

@@ -12,7 +12,7 @@ from fomo.evaluation.zero_shot import Scored, evaluate
 from fomo.results.card import read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.running.contents import check_unchanged
 from fomo.system.digest import file_digest
 

@@ -10,7 +10,7 @@ import math
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,11 @@ MAX_BYTES = 16 * 2**20
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 100
 MAX_DIGITS = 100
-LARGE = re.compile(rf"\d[eE]\+?\d{{3}}|\d{{{MAX_DIGITS + 1}}}")
-"""What every number has that is too large or too long, and some others: each number of such a text is looked at."""
+AS_ZEROS = str.maketrans("123456789", "0" * 9)
+LONG = "0" * (MAX_DIGITS + 1)
+"""What stands where a number is too long, once all digits are zeros."""
+LARGE = ("e000", "e+000", "E000", "E+000")
+"""What stands where one is infinite without being long, and in some hashes: each number of such a text is looked at."""
 SURROGATE = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")
 
 
@@ -102,13 +105,15 @@ def parse_json(data: bytes | str, finite: bool = True, halves: bool = False) -> 
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        is_large = LARGE.search(text) is not None
+        zeros = text.translate(AS_ZEROS)
+        is_long = LONG in zeros
+        is_large = finite and (is_long or any(each in zeros for each in LARGE))
         value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_constant if finite else None,
-            parse_int=_integer if is_large else None,
-            parse_float=_finite if is_large and finite else None,
+            parse_int=_integer if is_long else None,
+            parse_float=_finite if is_large else None,
         )
         if not halves and "\\" in text and SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -167,7 +172,7 @@ def read_yaml(path: Path) -> Any:
     data = read_bytes(path, MAX_YAML_BYTES)
     try:
         text = data.decode("utf-8-sig")
-        value = _Builder(yaml.parse(text, PARSER)).document()
+        value = _Builder(PARSER(text)).document()
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -186,17 +191,17 @@ LONGEST_KEPT = 100
 class _Builder:
     """Makes the value of YAML's events, one after the other, and refuses what has no place the moment it comes."""
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
-        self._events = events
+    def __init__(self, parser: Any) -> None:
+        self._next: Callable[[], yaml.Event] = parser.get_event
 
     def document(self) -> Any:
         """The value of the only document; ``None`` where there is none."""
-        next(self._events)
-        if isinstance(next(self._events), yaml.StreamEndEvent):
+        self._next()
+        if isinstance(self._next(), yaml.StreamEndEvent):
             return None
-        value = self._value(next(self._events), 0)
-        next(self._events)
-        if not isinstance(next(self._events), yaml.StreamEndEvent):
+        value = self._value(self._next(), 0)
+        self._next()
+        if not isinstance(self._next(), yaml.StreamEndEvent):
             raise Unreadable("more than one document")
         return value
 
@@ -215,19 +220,19 @@ class _Builder:
 
     def _list(self, depth: int) -> list[Any]:
         values = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             values.append(self._value(event, depth))
         return values
 
     def _map(self, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._value(event, depth)
             if not isinstance(key, str):
                 raise Unreadable(f"the key {key!a} is no string")
             if key in values:
                 raise Unreadable(f"the key {key[:60]!a} stands twice")
-            values[key] = self._value(next(self._events), depth)
+            values[key] = self._value(self._next(), depth)
         return values
 
 

@@ -71,6 +71,12 @@ def spreadsheet(value: Any) -> Any:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
+def shortened(text: str, longest: int) -> str:
+    """``text``, cut in its middle where it has more than ``longest`` characters: what a stranger wrote has no end."""
+    tail = longest // 4
+    return text if len(text) <= longest else f"{text[: longest - tail - 1]}…{text[-tail:]}"
+
+
 def first_line(text: object, longest: int = 200) -> str:
     """The first line of what a library says, cut to ``longest`` characters, as part of a message of ours."""
     line = next((line.strip() for line in str(text).splitlines() if line.strip()), type(text).__name__)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import fomo
 from fomo.batch import Batch
 from fomo.results.layout import FILES
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.running.run import execute
 from fomo.training.methods import Methods
 from fomo.training.step import clamp_temperature, contrastive

@@ -34,7 +34,7 @@ from fomo.results.card import read_card as read_run_card
 from fomo.results.events import read_events
 from fomo.results.ledger import Spent, read_ledger
 from fomo.results.measures import METRICS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.results.stages import read_stages
 from fomo.results.stream import read_stream
 from fomo.results.thumbnails import read_thumbnails

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from tests import tiny
 
 FILE = Path(__file__).parent / "tiny.json"

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from fomo.config.compose import groups
 from fomo.loop import Experiment
 from fomo.results.layout import WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from methods.trainable import group
 from tests import tiny
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fomo
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from methods.mt_adamw import MTAdamW
 from tests import tiny
 

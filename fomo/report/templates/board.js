@@ -238,59 +238,62 @@ dialog.addEventListener("click", (event) => { if (event.target === dialog) dialo
 which.addEventListener("input", () => drawEntry());
 
 const mean = (values) => values.includes(null) || values.includes(undefined) || !values.length ? null : values.reduce((sum, each) => sum + each, 0) / values.length;
-const over = (runs, part) => {
-  const shortest = Math.min(...runs.map((run) => run[part].length));
-  return Array.from({ length: shortest }, (_, k) => k);
-};
+// A run is its name, seed, where its evaluations lie (hundredths of updates), KA, ZS, matrix, whether of a part of the images.
+const [AT, KA, ZS, MATRIX, PART] = [2, 3, 4, 5, 6];
+const isUpdate = (at) => at % 100 === 0;
+const common = (lists) => lists[0].filter((at) => lists.every((list) => list.includes(at)));
 
 const drawEntry = () => {
   if (!shownEntry || !dialog.open) return;
   const runs = which.value === "" ? shownEntry.runs : [shownEntry.runs[Number(which.value)]];
-  document.getElementById("of-part").hidden = !runs.some((run) => run[5]);
-  const updates = over(runs, 2);
-  const path = (run) => [run[2], run[3], run[2].map((ka, k) => Math.sqrt(ka * run[3][k]))];
-  const paths = runs.map(path);
-  const matrix = over(runs, 4).map((t) => runs[0][4][t].map((_, j) => mean(runs.map((run) => percent(run[4][t][j])))));
-  drawPath(updates, paths);
-  drawTasks(matrix);
-  drawMatrix(matrix);
+  document.getElementById("of-part").hidden = !runs.some((run) => run[PART]);
+  const places = common(runs.map((run) => run[AT]));
+  document.getElementById("within").hidden = places.every(isUpdate);
+  const paths = runs.map((run) => places.map((at) => run[AT].indexOf(at)).map((k) => [run[KA][k], run[ZS][k], Math.sqrt(run[KA][k] * run[ZS][k])]));
+  const updates = places.filter(isUpdate);
+  const rows = runs.map((run) => updates.map((at) => run[MATRIX][run[AT].filter(isUpdate).indexOf(at)]));
+  const matrix = updates.map((_, k) => rows[0][k].map((_, j) => mean(rows.map((each) => percent(each[k][j])))));
+  drawPath(places, paths);
+  drawTasks(updates.map(percent), matrix);
+  drawMatrix(updates.map(percent), matrix);
 };
 
-const drawPath = (x, paths) => {
+const drawPath = (places, paths) => {
   const dark = isDark();
+  const x = places.map(percent);
+  const sizes = places.map((at) => isUpdate(at) ? 7 : 0);
   const looks = [["KA", dark ? "#fb923c" : "#c2410c", "circle", "solid"], ["ZS", dark ? "#60a5fa" : "#1d4ed8", "square", "solid"], ["GM", color("faint"), "diamond", "dash"]];
   const traces = looks.flatMap(([name, tone, symbol, dash], part) => {
-    const y = x.map((t) => percent(mean(paths.map((each) => each[part][t]))));
-    const single = paths.length < 2 ? [] : paths.map((each) => ({ x, y: x.map((t) => percent(each[part][t])), mode: "lines", line: { color: tone, width: 1 }, opacity: 0.35, hoverinfo: "skip", showlegend: false }));
-    return [...single, { x, y, name, mode: "lines+markers", line: { color: tone, width: 2, dash }, marker: { symbol, size: 7 }, hovertemplate: `${name} %{y:.2f}<extra>after %{x} updates</extra>` }];
+    const y = x.map((_, k) => percent(mean(paths.map((each) => each[k][part]))));
+    const single = paths.length < 2 ? [] : paths.map((each) => ({ x, y: each.map((point) => percent(point[part])), mode: "lines", line: { color: tone, width: 1 }, opacity: 0.35, hoverinfo: "skip", showlegend: false }));
+    return [...single, { x, y, name, mode: "lines+markers", line: { color: tone, width: 2, dash }, marker: { symbol, size: sizes }, hovertemplate: `${name} %{y:.2f}<extra>after %{x} updates</extra>` }];
   });
-  draw(document.getElementById("path"), traces, { xaxis: { title: { text: "update" }, ...ticks(x.length) }, yaxis: { title: { text: "[%]" } }, margin: { l: 48, r: 12, t: 8, b: 76 } });
+  draw(document.getElementById("path"), traces, { xaxis: { title: { text: "update" }, ...ticks(x) }, yaxis: { title: { text: "[%]" } }, margin: { l: 48, r: 12, t: 8, b: 76 } });
 };
 
-const ticks = (num) => num <= 12 ? { dtick: 1 } : {};
+const ticks = (x) => Math.max(...x) <= 12 ? { dtick: 1 } : {};
 
-const drawTasks = (matrix) => {
+const drawTasks = (x, matrix) => {
   const place = document.getElementById("tasks");
   const num = matrix.length ? matrix[0].length : 0;
-  const x = matrix.map((_, t) => t);
   const traces = Array.from({ length: num }, (_, j) => {
     const tone = `hsl(${Math.round(265 - 235 * (num > 1 ? j / (num - 1) : 0))} ${isDark() ? "75% 65%" : "75% 38%"})`;
     const y = matrix.map((row) => row[j]);
     const sizes = x.map((t) => t === j + 1 ? 9 : 0);
     return { x, y, name: `task ${j + 1}`, mode: "lines+markers", line: { color: tone, width: 1.5 }, marker: { size: sizes, color: tone }, connectgaps: false, showlegend: num <= 10, hovertemplate: `task ${j + 1}: %{y:.1f}<extra>after %{x} updates</extra>` };
   });
-  draw(place, traces, { xaxis: { title: { text: "update" }, ...ticks(x.length) }, yaxis: { title: { text: "accuracy [%]" } }, margin: { l: 48, r: 12, t: 8, b: num <= 10 ? 100 : 44 } });
+  draw(place, traces, { xaxis: { title: { text: "update" }, ...ticks(x) }, yaxis: { title: { text: "accuracy [%]" } }, margin: { l: 48, r: 12, t: 8, b: num <= 10 ? 100 : 44 } });
 };
 
-const drawMatrix = (matrix) => {
+const drawMatrix = (updates, matrix) => {
   const num = matrix.length ? matrix[0].length : 0;
-  const rows = matrix.map((_, t) => t ? `after ${t}` : "before");
+  const rows = updates.map((t) => t ? `after ${t}` : "before");
   const columns = Array.from({ length: num }, (_, j) => `task ${j + 1}`);
   const numbers = columns.map((_, j) => j + 1);
   const texts = num <= 8 ? { texttemplate: "%{z:.0f}", showscale: false } : {};
   const scale = [[0, color("back")], [1, isDark() ? "#60a5fa" : "#1d4ed8"]];
   const trace = { type: "heatmap", z: matrix, x: numbers, y: rows, colorscale: scale, zmin: 0, zmax: 100, xgap: 1, ygap: 1, colorbar: { thickness: 10, outlinewidth: 0 }, hovertemplate: "task %{x}, %{y}: %{z:.1f}<extra></extra>", ...texts };
-  const up = { side: "top", title: { text: "concepts of task" }, showgrid: false, ...ticks(num) };
+  const up = { side: "top", title: { text: "concepts of task" }, showgrid: false, ...ticks(numbers) };
   draw(document.getElementById("matrix"), [trace], { yaxis: { autorange: "reversed", showgrid: false }, xaxis: up, margin: { l: 64, r: 8, t: 56, b: 12 } });
   const table = document.getElementById("matrix-table");
   const head = made("tr", "");

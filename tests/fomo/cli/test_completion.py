@@ -1,6 +1,8 @@
 """What a shell offers, asked of bash itself: words as bash splits them, and whole as zsh has them."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from fomo.cli import COMMANDS
 from fomo.cli.completion import fish, words, zsh
 from fomo.config.compose import builtin_groups
+from tests.fomo.helpers import put
 
 TOP = Path(__file__).parents[3]
 
@@ -46,6 +49,8 @@ def test_commands_and_those_in_them(script: str) -> None:
     assert offered(script, "data", "import", "w") == ["webdataset"]
     assert offered(script, "stream", "")[-3:] == ["build", "show", "verify"]
     assert offered(script, "completion", "f") == ["fish"]
+    assert offered(script, "leaderboard", "v") == ["verify"]
+    assert offered(script, "leaderboard", "verify", "--no") == ["--no-weights"]
 
 
 def test_options_and_their_values(script: str) -> None:
@@ -74,9 +79,51 @@ def test_words_that_are_whole_have_whole_answers(script: str) -> None:
 
 def test_the_other_shells_get_the_same_words(script: str) -> None:
     found = words()
-    assert zsh(found).endswith(script) and "bashcompinit" in zsh(found)
-    lines = fish(found).splitlines()
+    assert script.rstrip() in zsh(found) and "bashcompinit" in zsh(found)
+    lines = [line for line in fish(found).splitlines() if line.startswith("complete ")]
     assert len(lines) == 1 + len(found.after)
     (run,) = [line for line in lines if '"__fish_seen_subcommand_from run"' in line]
     assert " method=lora " in run and " budget.total_mafs= " in run and " --multirun " in run
     assert 'from data; and __fish_seen_subcommand_from import" -a' in "".join(lines)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("fomo leaderboard verify --no", ["--no-weights"]),
+        ("fomo data import webd", ["webdataset"]),
+        ("fomo run method=lora", ["method=lora", "method=lora_ema"]),
+        ("fomo run method=lora,gal", ["method=lora,galore"]),
+        ("fomo run log=[tensorboard,w", ["log=[tensorboard,wandb"]),
+    ],
+)
+def test_fish_offers_the_same(typed: str, expected: list[str], tmp_path: Path) -> None:
+    file = put(tmp_path / "fomo.fish", fish(words()))
+    code = f"source {file}; complete -C '{typed}'"
+    ran = subprocess.run(["fish", "-N", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == expected and not ran.stderr
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("fomo leaderboard verify --no", ["--no-weights"]),
+        ("fomo data import webd", ["webdataset"]),
+        ("fomo run method=lora", ["method=lora", "method=lora_ema"]),
+        ("fomo run method=lora,gal", ["method=lora,galore"]),
+        ("fomo run meth", ["method="]),
+        ("fomo run nothing_such", ["_files"]),
+    ],
+)
+def test_zsh_offers_the_same(typed: str, expected: list[str], tmp_path: Path) -> None:
+    """The function, called as zsh's line editor would, with what it adds printed."""
+    file = put(tmp_path / "fomo.zsh", zsh(words()))
+    spied = """
+    compadd() { while [[ $1 != -- ]]; do shift; done; shift; print -l -- "$@" }
+    _files() { print _files }
+    """
+    code = f"source {file}; {spied}; words=({shlex.join(typed.split())}); CURRENT=$#words; _fomo_zsh"
+    ran = subprocess.run(["zsh", "-f", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.stdout.split() == expected and not ran.stderr

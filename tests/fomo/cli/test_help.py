@@ -9,12 +9,21 @@ from importlib import import_module
 import pytest
 
 from fomo.cli import COMMANDS
+from fomo.cli.verify import parser as verify
 from fomo.config.compose import compose
 from fomo.config.launching import split
 from fomo.config.sweeping import sweep
 from fomo.config.tuning import search
 from streams.prepare import RECIPES
 
+NO_TABLE = {
+    "export": "writes its table into a file",
+    "report": "writes a page",
+    "completion": "prints a script",
+    "stream build": "prints JSON, or writes it into a file",
+    "data preview": "draws images",
+}
+"""Commands without ``--json``, and why."""
 OWN = argparse.ArgumentParser.parse_known_args
 
 
@@ -89,6 +98,13 @@ def test_every_help_has_examples_that_parse(command: str) -> None:
             if words[:2] == ["data", "prepare"]:
                 assert words[2] in RECIPES
     assert len(found) == {"data": 11, "stream": 4, "prompts": 2}.get(command, 1)
+
+
+def test_whatever_prints_a_table_prints_json_too() -> None:
+    leaves = [each for command in COMMANDS for each in parsers(command) if not list(below(each))[1:]]
+    has_json = {each.prog.partition(" ")[2]: "--json" in each._option_string_actions for each in [*leaves, verify()]}
+    assert len(has_json) == 27
+    assert {name for name, has in has_json.items() if not has} == set(NO_TABLE)
 
 
 def composed(overrides: list[str]) -> None:

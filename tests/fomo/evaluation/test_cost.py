@@ -8,7 +8,7 @@ from fomo.data.card import DatasetCard
 from fomo.evaluation.cost import evaluation_cost
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.planning.scale import Scored
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from tests import tiny
 
 CARDS = (

@@ -14,7 +14,7 @@ from fomo.data.samples import Dataset
 from fomo.evaluation import subset
 from fomo.evaluation.measured import measured_sha256
 from fomo.evaluation.zero_shot import EvaluationConfig
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.stream.definition import Stream
 from fomo.version import SCORE_VERSION
 from tests import tiny

@@ -13,7 +13,8 @@ from fomo.evaluation.subset import rows_of, size_of
 from fomo.report.leaderboard import track
 from fomo.report.run_charts import path_title
 from fomo.results.card import RunCard
-from fomo.results.scores import NotFinished, read_scores
+from fomo.results.scores import NotFinished
+from fomo.results.scores_file import read_scores
 from fomo.running.run import execute
 from tests import tiny
 

@@ -1,21 +1,26 @@
 """What loggers have written, read by the readers of their own formats; and a logger that keeps what it hears."""
 
 import json
+import logging
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
 from fomo.loggers.logger import LoggedRun, Logger, Point
+from fomo.results.scores import ScoredStream, Scores
 
+METHOD = ("method=ewc", "regularizer.num_samples=24")
 BLOCK = 32768
 HEADER = 7
+SCORES = Scores(Path("none"), ScoredStream("none"), "test", (), 1, {})
 Told = dict[str, list[tuple[int, float]]]
 """Step of the run and value of every point, by key."""
 
@@ -101,3 +106,9 @@ def _records(content: bytes) -> Iterator[bytes]:
             yield pieces
             pieces = b""
         at += HEADER + size
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What a user sees; wandb's own log is a file."""
+    seen = (each for each in caplog.records if each.levelno >= logging.WARNING and each.name.startswith("fomo."))
+    return [record.getMessage() for record in seen]

@@ -13,7 +13,7 @@ from fomo.model.clip import train_mode
 from fomo.model.names import open_clip_names, pocket_names
 from fomo.model.open_clip import pretrained_clip
 from fomo.model.shipped import MERGES, pocket
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from tests import tiny
 
 

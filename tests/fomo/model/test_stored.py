@@ -18,7 +18,7 @@ from fomo.model.sources import CONFIG
 from fomo.results.card import read_card
 from fomo.results.config_file import comparable
 from fomo.results.layout import CARD, WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.running.contents import base_sha256
 from tests import tiny
 from tests.fomo.helpers import put

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fomo.report.domains import DomainRow, by_domain
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Scores
+from fomo.results.scores_file import read_scores
 from tests.fomo.helpers import evaluation, put, scores_content
 
 PATH = (evaluation(0, 10, 20, 64), evaluation(1, 50, 20, 60), evaluation(2, 40, 32, 36))

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fomo.config.compose import compose
+from fomo.report.board import tables
 from fomo.report.leaderboard import BoardEntry, leaderboard
 from fomo.results.config_file import ENGINE, LOOKS
 from fomo.version import SCORE_VERSION
@@ -158,9 +159,9 @@ def leaves(values: Any, prefix: str = "") -> list[str]:
 def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: Path) -> None:
     """Of two runs that differ in one key, entries are never alike; a key that is in neither makes them one entry.
 
-    What ``scores.json`` says too may not differ from it.
+    What ``scores.json`` and ``ledger.json`` say too may not differ from it.
     """
-    whole = compose([])
+    whole = compose(["budget.total_mafs=100"])
     last = evaluation(2, 34, 38, 36)
     runs = [run_folder(tmp_path / name, *BASE, last, score_version=SCORE_VERSION) for name in ("a", "b")]
     neither = set()
@@ -179,7 +180,7 @@ def test_every_key_is_of_the_track_in_the_label_or_changes_no_result(tmp_path: P
         ranked = [] if board.refused else board.entries
         assert len({(entry.track, entry.label) for entry in ranked}) == len(ranked)
         neither |= {leaf.replace("checkpoint.", "")} if len(ranked) == 1 else set()
-    assert refused == {"score_version", "evaluation.split"}
+    assert refused == {"score_version", "evaluation.split", "budget.total_mafs", "budget.scale"}
     place = ("strategy", "device", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
     same = {f"runtime.{key}" for key in (*place, *ENGINE)}
     same |= {"log._target_", *(f"evaluation.{key}" for key in LOOKS)}
@@ -300,3 +301,20 @@ def test_results_of_two_score_versions_are_never_ranked_together(tmp_path: Path)
     found = entries(now, old)
     assert [entry.rank for entry in found] == [1, 1]
     assert ["scores 1.0" in entry.track for entry in found] == [True, False]
+
+
+def test_what_a_stranger_wrote_takes_no_more_room_than_a_line(tmp_path: Path) -> None:
+    made(tmp_path / "long", 40, 40, label=f"first\n{'x' * 5000} last")
+    steps = (*BASE, evaluation(2, 40, 40, 40))
+    run_folder(tmp_path / "split", *steps, split="z" * 10**6)
+    run_folder(tmp_path / "odd", *steps, marks={"y": "y" * 10**6})
+    run_folder(tmp_path / "marks", *steps, marks=["y" * 1001])
+    run_folder(tmp_path / "name", *steps, stream={"name": "y" * 1001})
+    board = leaderboard(list(tmp_path.iterdir()))
+    (table,) = tables(board)
+    (label,) = [row[1] for row in table.rows]
+    assert label.startswith("first xxx") and label.endswith("x last") and len(label) == 200 and "…" in label
+    assert board.entries[0].label.count("x") == 5000
+    assert {Path(name).name for name in board.refused} == {"split", "odd", "marks", "name"}
+    assert max(map(len, board.refused.values())) <= 600
+    assert "its caveats have 1,001 characters" in board.refused[str(tmp_path / "marks")]

@@ -25,12 +25,13 @@ def run(tmp_path: Path) -> Path:
     hashes = {"sha256": json_digest(DEFINITION), "data_sha256": "d" * 64}
     folder = run_folder(tmp_path / "run", *STEPS, stream={"name": "made_up", **hashes})
     StreamFile("made_up", TASKS, ["old"], **hashes).write(folder)
-    change(folder, "config.yaml", lambda values: {**values, "evaluation": {"split": "test"}, "score_version": "1.0"})
+    said = {"evaluation": {"split": "test"}, "score_version": "1.0", "budget": {"total_mafs": 50, "scale": 2.0}}
+    change(folder, "config.yaml", lambda values: {**values, **said})
     change(folder, "ledger.json", lambda values: {**values, "tasks": {"1": SPENT, "2": SPENT}})
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    said = {"config_sha256": json_digest(comparable(config)), "label": "finetune"}
-    said |= {f"stream_{key}": value for key, value in hashes.items()}
-    change(folder, "card.json", lambda values: {**values, **said})
+    hashes_said = {"config_sha256": json_digest(comparable(config)), "label": "finetune"}
+    hashes_said |= {f"stream_{key}": value for key, value in hashes.items()}
+    change(folder, "card.json", lambda values: {**values, **hashes_said})
     hashed(folder)
     return folder
 
@@ -62,6 +63,12 @@ CONTRADICTIONS: dict[str, tuple[str, Any, str]] = {
         "ledger.json",
         lambda v: v | {"charged": {"steps": 6, "mafs": 60.0}},
         "ledger.json was edited: 60 mafs in all, 99.5 by task",
+    ),
+    "budget": ("ledger.json", lambda v: v | {"total": 200.0}, "say other budgets (100.0, 200.0)"),
+    "unit": (
+        "ledger.json",
+        lambda v: v | {"unit": "wishes", "charged": v["charged"] | {"flops": 1}},
+        "say other budgets ('none in wishes', 100.0)",
     ),
     "samples": (
         "scores.json",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fomo.errors import FomoError
-from fomo.results.scores import NotFinished, Point, read_scores
+from fomo.results.scores import NotFinished, Point
+from fomo.results.scores_file import read_scores
 from tests.fomo.helpers import error_of, evaluation, put, run_folder, scores_content, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))

@@ -126,6 +126,9 @@ def test_the_file_is_named_by_what_it_holds(
     (file,) = tmp_path.glob("*.zip")
     assert file.name.startswith("made-up-lora-..-x-script-method-y-") and file.name.endswith(SUFFIX)
     assert f"fomo leaderboard verify {file.name}" in capsys.readouterr().out
+    assert status("submit", "a", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["file"] == file.name and said["bytes"] == file.stat().st_size and said["entry"]["seeds"] == [0]
 
 
 def changed(file: Path, change: Callable[[dict[str, bytes]], None]) -> Path:

@@ -17,7 +17,7 @@ from fomo.errors import FomoError
 from fomo.model import plain
 from fomo.report.leaderboard import leaderboard
 from fomo.results.layout import NETWORK, WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from methods.regularizers.distillation import frozen_copy
 from tests import tiny
 

@@ -16,7 +16,8 @@ from fomo.results.metrics import NotDefined
 from fomo.results.rewriting import PENDING, settle
 from fomo.results.run import load
 from fomo.results.samples import hits_of, read_samples
-from fomo.results.scores import Scores, read_scores
+from fomo.results.scores import Scores
+from fomo.results.scores_file import read_scores
 from fomo.running.later import evaluate_left_out, left_out
 from tests import tiny
 from tests.faults.compare import differences

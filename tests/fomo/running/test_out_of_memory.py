@@ -13,7 +13,7 @@ import fomo
 from fomo.checkpoint.files import numbered
 from fomo.errors import FomoError
 from fomo.results.layout import CHECKPOINTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.running.out_of_memory import available, by_halves, fitting_batch, largest, predicted
 from fomo.system.memory_fault import MemoryFault, during, is_out_of_memory
 from tests import tiny

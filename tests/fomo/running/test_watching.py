@@ -20,7 +20,7 @@ from fomo.report.page import write_report
 from fomo.report.view import read_view
 from fomo.results.card import RunCard
 from fomo.results.ledger import read_ledger
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.results.stream import read_stream
 from fomo.results.thumbnails import read_thumbnails
 from fomo.running import ending, thumbnails

@@ -10,7 +10,7 @@ import fomo
 from fomo.errors import FomoError
 from fomo.planning.planner import try_on_device
 from fomo.results.layout import WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.stream.definition import NO_NAMES
 from fomo.system.determinism import deterministic, refused
 from fomo.system.runtime import Runtime

@@ -89,6 +89,10 @@ def test_values_come_back_as_they_were_written(value: Any, tmp_path_factory: pyt
     ("text", "reason"),
     [
         ("[1e309]", "too large"),
+        ("[1.5E+309]", "too large"),
+        ("-1E999", "too large"),
+        (f"[{'9' * 210}e99]", "too large"),
+        (f"[{'9' * 309}.5]", "too large"),
         ("[1E+0400]", "too large"),
         (f"[{'9' * 400}.5]", "too large"),
         (f"[{'9' * 101}]", "more than 100 digits"),

@@ -1,6 +1,7 @@
 """Every check of the conformance kit can fail: for each there is a plug-in that fails it and no other."""
 
 import importlib
+import json
 import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -423,6 +424,13 @@ def test_the_command_says_what_failed(
             main(["check", *arguments])
         printed = "".join(capsys.readouterr())
         assert left.value.code == 2 and all(text in printed for text in texts), printed
+    with pytest.raises(SystemExit) as left:
+        main(["check", "someones_part:Fine", "--json"])
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert left.value.code == 2 and not found["passed"] and found["method"] == "someones_part:Fine"
+    assert {each["check"]: each["status"] for each in found["checks"]}["contract"] == "failed"
+    assert "failed  contract" in shown.err
 
 
 def test_an_error_in_a_constructor_names_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

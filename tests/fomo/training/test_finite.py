@@ -14,7 +14,7 @@ import fomo
 from fomo.batch import Batch
 from fomo.checkpoint.files import TENSORS, numbered
 from fomo.results.layout import CHECKPOINTS, WEIGHTS
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.running.prepared import Prepared
 from fomo.running.run import execute
 from fomo.system.magnitude import largest

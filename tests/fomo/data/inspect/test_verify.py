@@ -257,3 +257,27 @@ def test_a_note_that_is_none_of_ours_does_no_harm(text: str, noted: Path, tmp_pa
     (note,) = (tmp_path / "cache" / "verified").iterdir()
     note.write_text(text)
     assert not list(verify(noted, map))
+
+
+def test_json_has_every_problem_of_every_dataset(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    for name in ("cut", "odd"):
+        shutil.copytree(folder, root / name)
+        change_card(root / name, name=name)
+    for number in range(30):
+        put(root / "cut" / f"stray-{number}.txt", "x")
+    put(root / "odd" / "dataset.json", "{")
+    assert status("data", "verify", str(root), "--json", "--workers", "1") == 2
+    shown = capsys.readouterr()
+    cut, mine, odd = json.loads(shown.out)
+    assert [each["name"] for each in (cut, mine, odd)] == ["cut", "mine", "odd"]
+    assert mine == {"name": "mine", "folder": str(folder), "samples": 60, "read": True, "problems": []}
+    assert len(cut["problems"]) == 30 and cut["problems"][0]["place"] == "stray-0.txt"
+    assert odd["samples"] is None and odd["problems"][0]["place"] == "dataset.json"
+    assert "not whole: cut, odd" in shown.err
+    assert status("data", "verify", str(root), "--workers", "1") == 2
+    text = capsys.readouterr().out
+    assert "10 more not shown (--json has all)" in text and "mine: whole (60 samples read)" in text
+    assert f"{root / 'odd' / 'dataset.json'}: not JSON" in text
