@@ -33,7 +33,7 @@ from fomo.results import measures
 KINDS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers", "metrics")
 OF_RUNS = KINDS[:-1]
 """Those that a configuration names; metrics are computed from results, whatever the run was."""
-PARTS = ("trainable", "regularizer", "merging")
+PARTS = ("trainable", "regularizer", "merging", "diagnostics")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""
 
