@@ -29,7 +29,10 @@ from tests.faults.compare import differences
 from tests.fomo.running.test_resume import cut_run
 
 BOTH = "diagnostics=[curvature,gradient_noise]"
-SMALL = ("diagnostics.curvature.batch_size=4", "diagnostics.curvature.num_products=3")
+SMALL = (
+    *("diagnostics.curvature.batch_size=4", "diagnostics.curvature.num_sizes=2"),
+    *("diagnostics.curvature.num_products=2", "diagnostics.gradient_noise.rows=1"),
+)
 
 
 class Toy(nn.Module):
@@ -380,14 +383,16 @@ def test_a_run_that_was_cut_measures_what_the_whole_one_does(runs: tuple[Path, P
     assert not differences(runs[1], tmp_path / "run")
 
 
+TINIEST = "diagnostics.batch_size=2 diagnostics.num_sizes=1 diagnostics.num_products=2"
+
+
 @pytest.mark.parametrize(
     "diagnostics",
     [
-        "diagnostics=curvature diagnostics.batch_size=4 diagnostics.num_products=3",
-        "diagnostics=curvature diagnostics.batch_size=4 diagnostics.num_products=2 diagnostics.preconditioner=adam",
-        "diagnostics=gradient_noise",
-        "diagnostics=gradient_noise method=lora model=pocket_resnet",
-        f"{BOTH} {' '.join(SMALL)} method=locked_text regularizer=lwf",
+        f"diagnostics=curvature {TINIEST}",
+        f"diagnostics=curvature {TINIEST} diagnostics.preconditioner=adam diagnostics.num_batches=2",
+        "diagnostics=gradient_noise diagnostics.rows=1",
+        "diagnostics=gradient_noise diagnostics.rows=1 method=lora",
     ],
 )
 def test_a_diagnostic_conforms(diagnostics: str, device: str) -> None:
