@@ -16,6 +16,7 @@ import fomo
 from fomo.config.compose import compose
 from fomo.data.samples import Dataset
 from fomo.stream.definition import Concept
+from methods.diagnostics import DIAGNOSTICS
 from methods.lora import ADAPTERS
 from methods.merging.techniques import TECHNIQUES
 from methods.merging.temporal import DEPLOYS, INITS
@@ -75,6 +76,15 @@ def regularizers() -> str:
     """Every option of ``regularizer=`` that adds something."""
     rows = [(option(name), words(row.adds), row.settings, linked(row.papers)) for name, row in REGULARIZERS.items()]
     return table(("`regularizer=`", "adds to the loss", "settings", "paper"), rows)
+
+
+def diagnostics() -> str:
+    """Every option of ``diagnostics=`` that measures something."""
+    rows = [
+        (option(name), words(row.measures), row.settings, words(row.costs), linked(row.papers))
+        for name, row in DIAGNOSTICS.items()
+    ]
+    return table(("`diagnostics=`", "measures", "settings", "costs", "paper"), rows)
 
 
 def merges() -> str:
@@ -149,6 +159,7 @@ TABLES = {
     "methods": methods,
     "trainables": trainables,
     "regularizers": regularizers,
+    "diagnostics": diagnostics,
     "merges": merges,
     "techniques": techniques,
     "schedules": schedules,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fomo.system.parted import part_of, total, whole
     from fomo.system.shared_files import file_beside
     from fomo.system.shared_rows import averaged, gathered
+    from fomo.training.micro_batches import dropping
     from fomo.training.step import contrastive, encode
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "averaged",
     "check_arguments",
     "contrastive",
+    "dropping",
     "encode",
     "file_beside",
     "gathered",
@@ -75,6 +77,7 @@ _LAZY = {
     "averaged": "fomo.system.shared_rows:averaged",
     "check_arguments": "fomo.config.targets:check_arguments",
     "contrastive": "fomo.training.step:contrastive",
+    "dropping": "fomo.training.micro_batches:dropping",
     "encode": "fomo.training.step:encode",
     "file_beside": "fomo.system.shared_files:file_beside",
     "gathered": "fomo.system.shared_rows:gathered",

@@ -147,7 +147,8 @@ class Method(Logging):
     """
 
     group = "regularizer"
-    """The group that a plug-in of this class is an option of: ``trainable``, ``regularizer`` or ``merging``."""
+    """The group that a plug-in of this class is an option of: ``trainable``, ``regularizer``, ``merging``, or
+    ``diagnostics`` if it measures and leaves training as it is."""
 
     grows_with_tasks = False
     """Whether it needs memory for every task by definition; then say so. Files in ``workdir`` do not count."""

@@ -46,4 +46,9 @@ PAPERS = {
     "rsqrt": Paper("Zhai et al. 2022", "2106.04560"),
     "wsd": Paper("Hu et al. 2024", "2404.06395"),
     "power": Paper("Shen et al. 2024", "2408.13359"),
+    # diagnostics
+    "random_matrix": Paper("Granziol et al. 2022", "2006.09092"),
+    "edge_of_stability": Paper("Cohen et al. 2022", "2207.14484"),
+    "noise_scale": Paper("McCandlish et al. 2018", "1812.06162"),
+    "adadagrad": Paper("Lau et al. 2024", "2402.11215"),
 }

@@ -19,7 +19,7 @@ from fomo.system.text import escape
 if TYPE_CHECKING:
     from fomo.testing import Finding
 
-BESIDE = ("trainable", "regularizer", "merging", "model")
+BESIDE = ("trainable", "regularizer", "merging", "diagnostics", "model")
 """Groups that may be set too: what the method stands beside, and on."""
 MARKS = {"ok": "green", "failed": "red", "not run": "yellow"}
 EPILOG = """examples:

@@ -130,6 +130,7 @@ def _file(group: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _row(group: str, name: str) -> tuple[str, str]:
     """What the row of a built-in part says of it, and its papers; empty where it has no row."""
+    from methods.diagnostics import DIAGNOSTICS
     from methods.lora import ADAPTERS
     from methods.meta_schedules import META_SCHEDULES
     from methods.regularizers import REGULARIZERS
@@ -139,13 +140,14 @@ def _row(group: str, name: str) -> tuple[str, str]:
     tables: dict[str, dict[str, Any]] = {
         "trainable": {**TRAINED, **ADAPTERS},
         "regularizer": dict(REGULARIZERS),
+        "diagnostics": dict(DIAGNOSTICS),
         "schedule": dict(SCHEDULES),
         "meta_schedule": dict(META_SCHEDULES),
     }
     row = tables.get(group, {}).get(name)
     if row is None:
         return "", ""
-    words = next(getattr(row, key) for key in ("trains", "adds", "formula") if hasattr(row, key))
+    words = next(getattr(row, key) for key in ("trains", "adds", "measures", "formula") if hasattr(row, key))
     return words, "; ".join(map(str, row.papers))
 
 

@@ -33,6 +33,7 @@ EPILOG = """examples:
   fomo run                                       the default experiment: fine-tuning on the pocket stream
   fomo run method=ema_merge seed=1               another method, another seed
   fomo run method=ema_merge trainable=lora       a preset with one part changed
+  fomo run diagnostics=curvature budget=steps budget.steps=60   with what is measured on the way, in events.jsonl
   fomo run -m method=finetune,lora seed=0,1,2    a sweep: six runs
   fomo run -m seed=0,1,2,3 launcher=processes    the runs of a sweep at the same time; or submitit (Slurm), ray
   fomo run experiment=study/methods method=frozen,finetune   a study: a sweep that ends with a table and a figure

@@ -15,7 +15,7 @@ from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.evaluation.templates import with_file
 from fomo.evaluation.zero_shot import EvaluationConfig
-from fomo.results.config_file import check_score_version, comparable
+from fomo.results.config_file import LATER, check_score_version, comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
@@ -27,7 +27,10 @@ from fomo.system.runtime import Runtime
 from fomo.training.nonfinite import POLICIES
 from fomo.version import FIRST_SCORE_VERSION
 
-PARTS = ("model", "stream", "trainable", "regularizer", "merging", "schedule", "meta_schedule", "optimizer")
+PARTS = (
+    *("model", "stream", "trainable", "regularizer", "merging", "diagnostics"),
+    *("schedule", "meta_schedule", "optimizer"),
+)
 RESUME = ("auto", "must", "never", "again")
 KEEP_WEIGHTS = ("last", "all")
 Part = dict[str, Any]
@@ -70,6 +73,7 @@ class Config:
     trainable: Part
     regularizer: Part
     merging: Part
+    diagnostics: Part
     schedule: Part
     meta_schedule: Part
     optimizer: Part
@@ -153,7 +157,8 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     values = with_file(values)
     _check_sections(Config, values, "")
     try:
-        merged = OmegaConf.merge(_schema(), dict(values))  # which leaves the schema as it is
+        whole = {"diagnostics": LATER["diagnostics"], **values}  # older ones lack the group
+        merged = OmegaConf.merge(_schema(), whole)  # which leaves the schema as it is
         config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
         raise FomoError(f"{error.full_key} is missing: give it a value.") from None

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 
 from fomo.errors import FomoError
 
-GROUPS = ("regularizer", "log")
+GROUPS = ("regularizer", "diagnostics", "log")
 """The groups of which a run may have several parts, each of which leaves the others as they are."""
 ORDER = "_order_"
 NAME = re.compile(r"[\w-]+")

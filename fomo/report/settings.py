@@ -26,6 +26,7 @@ FACTS = {
     "trainable.what": "trained",
     "regularizer._target_": "regulariser",
     "merging._target_": "merging",
+    "diagnostics._target_": "diagnostics",
     "optimizer._target_": "optimizer",
     "optimizer.lr": "learning rate",
     "schedule._target_": "schedule",

@@ -14,13 +14,14 @@ UNCOMPARED = ("run", "label", "resume", "checkpoint", "keep_weights", "log")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
 LATER: dict[str, dict[str, Any]] = {
+    "diagnostics": {"_target_": "fomo.Method"},
     "model": {"folder": None},
     "stream": {"seed": None},
     "runtime": {"compile": None, "deterministic": True},
     "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False, "prompts": None},
 }
-"""Keys of sections that older configurations lack, and the value that makes no other run."""
-SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "optimizer", "trainable")
+"""Keys of sections that older configurations lack, as whole sections, and the value that makes no other run."""
+SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "diagnostics", "optimizer", "trainable")
 """Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""
@@ -82,7 +83,7 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     for section, later in LATER.items():
         if isinstance(node := kept.get(section), Mapping):
             kept[section] = {key: value for key, value in node.items() if key not in later or value != later[key]}
-    return kept
+    return {key: value for key, value in kept.items() if key not in LATER or value != {}}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

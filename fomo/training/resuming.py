@@ -24,6 +24,7 @@ def go_on(learner: Learner, state: Mapping[str, Any], task: Task | None = None) 
     """
     if task is not None:
         learner.methods.each("begin_task", learner.network, task)
+        learner.methods.logged()  # which was written when the task began, of the weights that it began with
     load_model(learner.network, learner.methods, state)
     if not state["optimizer"]:
         return None
