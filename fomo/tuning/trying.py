@@ -13,7 +13,7 @@ from fomo.launching.child import STOPPED
 from fomo.launching.launcher import Launcher, SweepAudience, placed
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import Spent, read_ledger
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.results.tuning import Trial, Value
 from fomo.system.signals import Stop
 
