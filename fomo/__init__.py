@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fomo.config.plugins import named as plugins
     from fomo.config.targets import check_arguments
     from fomo.loggers.logger import LoggedRun, Logger, Point
-    from fomo.method import Method, PeriodicOptimizer, Task
+    from fomo.method import ListeningOptimizer, Method, PeriodicOptimizer, Task
     from fomo.model import weights
     from fomo.model.weights import Weights
     from fomo.position import Position
@@ -32,6 +32,7 @@ __all__ = [
     "Batch",
     "Features",
     "FomoError",
+    "ListeningOptimizer",
     "LoggedRun",
     "Logger",
     "Method",
@@ -63,6 +64,7 @@ __all__ = [
 _LAZY = {
     "Batch": "fomo.batch:Batch",
     "Features": "fomo.batch:Features",
+    "ListeningOptimizer": "fomo.method:ListeningOptimizer",
     "LoggedRun": "fomo.loggers.logger:LoggedRun",
     "Logger": "fomo.loggers.logger:Logger",
     "Method": "fomo.method:Method",

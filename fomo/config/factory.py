@@ -14,7 +14,7 @@ from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loggers.logger import Logger
 from fomo.loop import LearningRate
-from fomo.method import Method
+from fomo.method import ListeningOptimizer, Method
 from fomo.model import fast
 from fomo.model.clip import ClipModel
 from fomo.model.recomputing import recompute
@@ -25,7 +25,7 @@ from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.system.ranks import is_first, world
-from fomo.training.fully_sharded import FullySharded
+from fomo.training.fully_sharded import WAY_OUT, FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.partable import check_optimizer, check_partable
@@ -152,6 +152,11 @@ def make_optimizer(config: Config) -> MakeOptimizer:
                 f"optimizer: {type(optimizer).__name__} takes batches of one pool each, and mixture.batches="
                 f"{config.mixture.batches}. Add mixture.batches=unmixed, or take optimizer=adamw."
             )
+        if isinstance(optimizer, ListeningOptimizer) and config.runtime.strategy != "ddp":
+            raise FomoError(
+                f"runtime.strategy={config.runtime.strategy}: {type(optimizer).__name__} listens to layers, whose "
+                f"weights would be parted. {WAY_OUT}"
+            )
         return with_scales(optimizer, rate)
 
     return made
@@ -182,6 +187,18 @@ def try_optimizer(config: Config, network: nn.Module) -> None:
         raise
     except Exception as error:  # whatever a guest's code raises
         raise FomoError(f"optimizer: {described(error)}.") from error
+
+
+def try_listening(config: Config, network: nn.Module) -> None:
+    """Let an optimizer that listens to layers refuse those that are trained, once the parts have begun the run.
+
+    Raises:
+        FomoError: it does.
+    """
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    optimizer = make_optimizer(config)(trained) if trained else None
+    if isinstance(optimizer, ListeningOptimizer):
+        optimizer.listen(network)
 
 
 def learner(config: Config, network: nn.Module, parts: Methods | None = None) -> Learner:

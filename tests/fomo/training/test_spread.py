@@ -32,6 +32,7 @@ TOGETHER = [
     "trainable=dora regularizer=si",
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
+    "optimizer=mkor optimizer.name=momentum optimizer.lr=0.01 optimizer.update_every=2",
 ]
 """Every built-in trainable, regulariser, merge and optimizer; the merges' techniques compute from weights alone."""
 
