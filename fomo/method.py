@@ -270,6 +270,9 @@ class ListeningOptimizer(torch.optim.Optimizer):
     It is refused where each process holds a part of the weights (``runtime.strategy=fsdp``).
     """
 
+    only_whole = True
+    """That it takes steps of whole weights alone."""
+
     def listen(self, network: nn.Module) -> None:
         """The network whose steps it takes; called once, before the first step of a task."""
 

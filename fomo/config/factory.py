@@ -152,10 +152,10 @@ def make_optimizer(config: Config) -> MakeOptimizer:
                 f"optimizer: {type(optimizer).__name__} takes batches of one pool each, and mixture.batches="
                 f"{config.mixture.batches}. Add mixture.batches=unmixed, or take optimizer=adamw."
             )
-        if isinstance(optimizer, ListeningOptimizer) and config.runtime.strategy != "ddp":
+        if getattr(optimizer, "only_whole", False) and config.runtime.strategy != "ddp":
             raise FomoError(
-                f"runtime.strategy={config.runtime.strategy}: {type(optimizer).__name__} listens to layers, whose "
-                f"weights would be parted. {WAY_OUT}"
+                f"runtime.strategy={config.runtime.strategy}: {type(optimizer).__name__} takes steps of whole weights "
+                f"alone. {WAY_OUT}"
             )
         return with_scales(optimizer, rate)
 

@@ -222,7 +222,7 @@ def test_it_is_refused_where_no_linear_layer_is_trained(trainable: str) -> None:
 
 def test_it_is_refused_where_weights_are_parted() -> None:
     config = config_of(("optimizer=mkor", "runtime.strategy=fsdp"))
-    with pytest.raises(fomo.FomoError, match=r"MKOR listens to layers.*runtime\.strategy=ddp"):
+    with pytest.raises(fomo.FomoError, match=r"MKOR takes steps of whole weights alone.*runtime\.strategy=ddp"):
         factory.make_optimizer(config)(list(network().named_parameters()))
 
 
