@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fomo.system.parted import part_of, total, whole
     from fomo.system.shared_files import file_beside
     from fomo.system.shared_rows import averaged, gathered
-    from fomo.training.step import contrastive, encode
+    from fomo.training.step import contrastive, encode, symmetric_loss
 
 __all__ = [
     "Batch",
@@ -55,6 +55,7 @@ __all__ = [
     "plugins",
     "rng",
     "run",
+    "symmetric_loss",
     "total",
     "unknown",
     "weights",
@@ -86,6 +87,7 @@ _LAZY = {
     "plugins": "fomo.config.plugins:named",
     "rng": "fomo.rng",
     "run": "fomo.running.job:run",
+    "symmetric_loss": "fomo.training.step:symmetric_loss",
     "total": "fomo.system.parted:total",
     "weights": "fomo.model.weights",
     "whole": "fomo.system.parted:whole",

@@ -90,6 +90,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     if random:
         node = {key: None if key == "pretrained" else value for key, value in node.items() if key != "folder"}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
+    _say_range(built)
     recompute(built.network, config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
@@ -102,8 +103,16 @@ def model(config: Config, random: bool = False) -> ClipModel:
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
     built: ClipModel = build("model", _model_node(config), config.runtime.allow_targets, optional={"shapes_only": True})
+    _say_range(built)
     recompute(built.network, config.runtime.grad_checkpointing)
     return built
+
+
+def _say_range(built: ClipModel) -> None:
+    """Have the image tower say how its images are normalised, as open_clip's own do; a part sees the network alone."""
+    tower: Any = built.network.visual
+    tower.image_mean = built.preprocess.mean
+    tower.image_std = built.preprocess.std
 
 
 def methods(config: Config) -> Methods:
