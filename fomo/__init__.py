@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fomo.config.plugins import named as plugins
     from fomo.config.targets import check_arguments
     from fomo.loggers.logger import LoggedRun, Logger, Point
-    from fomo.method import Method, PeriodicOptimizer, Task
+    from fomo.method import ListeningOptimizer, Method, PeriodicOptimizer, Task
     from fomo.model import weights
     from fomo.model.weights import Weights
     from fomo.position import Position
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from fomo.system.shared_files import file_beside
     from fomo.system.shared_rows import averaged, gathered
     from fomo.training.micro_batches import dropping
-    from fomo.training.step import contrastive, encode
+    from fomo.training.step import contrastive, encode, symmetric_loss
 
 __all__ = [
     "Batch",
     "Features",
     "FomoError",
+    "ListeningOptimizer",
     "LoggedRun",
     "Logger",
     "Method",
@@ -56,6 +57,7 @@ __all__ = [
     "plugins",
     "rng",
     "run",
+    "symmetric_loss",
     "total",
     "unknown",
     "weights",
@@ -65,6 +67,7 @@ __all__ = [
 _LAZY = {
     "Batch": "fomo.batch:Batch",
     "Features": "fomo.batch:Features",
+    "ListeningOptimizer": "fomo.method:ListeningOptimizer",
     "LoggedRun": "fomo.loggers.logger:LoggedRun",
     "Logger": "fomo.loggers.logger:Logger",
     "Method": "fomo.method:Method",
@@ -87,6 +90,7 @@ _LAZY = {
     "plugins": "fomo.config.plugins:named",
     "rng": "fomo.rng",
     "run": "fomo.running.job:run",
+    "symmetric_loss": "fomo.training.step:symmetric_loss",
     "total": "fomo.system.parted:total",
     "weights": "fomo.model.weights",
     "whole": "fomo.system.parted:whole",

@@ -263,3 +263,19 @@ class PeriodicOptimizer(torch.optim.Optimizer):
     """An optimizer whose steps 0, k, 2k, … of a task do more than the others; ``refresh_every`` is k."""
 
     refresh_every: int
+
+
+class ListeningOptimizer(torch.optim.Optimizer):
+    """An optimizer that looks at layers while steps are taken, and is told the loss.
+
+    It is refused where each process holds a part of the weights (``runtime.strategy=fsdp``).
+    """
+
+    only_whole = True
+    """That it takes steps of whole weights alone."""
+
+    def listen(self, network: nn.Module) -> None:
+        """The network whose steps it takes; called once, before the first step of a task."""
+
+    def hear(self, loss: Tensor) -> None:
+        """The whole loss of a step, which is the same in every process; called before ``step``. Do not wait for it."""

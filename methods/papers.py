@@ -31,6 +31,7 @@ PAPERS = {
     "l2_sp": Paper("Li et al. 2018", "1802.01483"),
     "lwf": Paper("Li and Hoiem 2016", "1606.09282"),
     "zscl": Paper("Zheng et al. 2023", "2303.06628"),
+    "conadv": Paper("Liu et al. 2021", "2106.00221"),
     # merging
     "temporal": Paper("Dziadzio et al. 2024", "2412.06712"),
     "ema": Paper("Stojanovski et al. 2022", "2211.03186"),

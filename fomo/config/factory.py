@@ -14,7 +14,7 @@ from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loggers.logger import Logger
 from fomo.loop import LearningRate
-from fomo.method import Method
+from fomo.method import ListeningOptimizer, Method
 from fomo.model import fast
 from fomo.model.clip import ClipModel
 from fomo.model.recomputing import recompute
@@ -25,7 +25,7 @@ from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.system.ranks import is_first, world
-from fomo.training.fully_sharded import FullySharded
+from fomo.training.fully_sharded import WAY_OUT, FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.partable import check_optimizer, check_partable
@@ -90,6 +90,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     if random:
         node = {key: None if key == "pretrained" else value for key, value in node.items() if key != "folder"}
     built: ClipModel = build("model", node, config.runtime.allow_targets)
+    _say_range(built)
     recompute(built.network, config.runtime.grad_checkpointing)
     check_deterministic(built.network, config.runtime.micro_batch)
     built.network.to(config.runtime.device)
@@ -102,8 +103,16 @@ def model(config: Config, random: bool = False) -> ClipModel:
 def model_shapes(config: Config) -> ClipModel:
     """The configured model without its weights; a plug-in's builder that cannot do without returns them too."""
     built: ClipModel = build("model", _model_node(config), config.runtime.allow_targets, optional={"shapes_only": True})
+    _say_range(built)
     recompute(built.network, config.runtime.grad_checkpointing)
     return built
+
+
+def _say_range(built: ClipModel) -> None:
+    """Have the image tower say how its images are normalised, as open_clip's own do; a part sees the network alone."""
+    tower: Any = built.network.visual
+    tower.image_mean = built.preprocess.mean
+    tower.image_std = built.preprocess.std
 
 
 def methods(config: Config) -> Methods:
@@ -113,6 +122,7 @@ def methods(config: Config) -> Methods:
         FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
     """
     nodes = {name: node for group in PARTS for name, node in parts_of(group, getattr(config, group)).items()}
+    nodes |= {"activations": config.activations} if config.activations else {}
     parts: dict[str, Method] = {name: build(name, node, config.runtime.allow_targets) for name, node in nodes.items()}
     for name, part in parts.items():
         check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")
@@ -152,6 +162,11 @@ def make_optimizer(config: Config) -> MakeOptimizer:
                 f"optimizer: {type(optimizer).__name__} takes batches of one pool each, and mixture.batches="
                 f"{config.mixture.batches}. Add mixture.batches=unmixed, or take optimizer=adamw."
             )
+        if getattr(optimizer, "only_whole", False) and config.runtime.strategy != "ddp":
+            raise FomoError(
+                f"runtime.strategy={config.runtime.strategy}: {type(optimizer).__name__} takes steps of whole weights "
+                f"alone. {WAY_OUT}"
+            )
         return with_scales(optimizer, rate)
 
     return made
@@ -182,6 +197,18 @@ def try_optimizer(config: Config, network: nn.Module) -> None:
         raise
     except Exception as error:  # whatever a guest's code raises
         raise FomoError(f"optimizer: {described(error)}.") from error
+
+
+def try_listening(config: Config, network: nn.Module) -> None:
+    """Let an optimizer that listens to layers refuse those that are trained, once the parts have begun the run.
+
+    Raises:
+        FomoError: it does.
+    """
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    optimizer = make_optimizer(config)(trained) if trained else None
+    if isinstance(optimizer, ListeningOptimizer):
+        optimizer.listen(network)
 
 
 def learner(config: Config, network: nn.Module, parts: Methods | None = None) -> Learner:

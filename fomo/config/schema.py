@@ -78,6 +78,7 @@ class Config:
     meta_schedule: Part
     optimizer: Part
     log: Part
+    activations: Part | None = None
     batch_ramp: Any = None
     batch_scaling: BatchScaling = field(default_factory=BatchScaling)
     buffer: Buffer = field(default_factory=Buffer)
@@ -167,7 +168,10 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     assert isinstance(merged, DictConfig)
     for key in ("precision", "planned_precision"):  # what `auto` means here: elsewhere it is another experiment
         merged.runtime[key] = getattr(config.runtime, key)
-    return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+    plain: dict[str, Any] = OmegaConf.to_container(merged)  # type: ignore[assignment]
+    if plain["activations"] is None:  # not chosen: the configuration is the one that it was before there was a choice
+        del plain["activations"]
+    return Resolved(config, plain)
 
 
 @cache

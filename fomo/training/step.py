@@ -14,7 +14,7 @@ from fomo import rng
 from fomo.batch import Batch, Features
 from fomo.budget.flops import Meter, unmetered
 from fomo.errors import FomoError
-from fomo.method import Task
+from fomo.method import ListeningOptimizer, Task
 from fomo.model.clip import train_mode
 from fomo.model.fast import may_cut
 from fomo.system.magnitude import largest
@@ -108,7 +108,10 @@ class Learner:
         self.spread.open(self.network)
         parameters = dict(self.stepped.named_parameters())
         with meter("optimizer"):
-            return self.make_optimizer([(name, parameters[name]) for name in order or trained])
+            optimizer = self.make_optimizer([(name, parameters[name]) for name in order or trained])
+        if isinstance(optimizer, ListeningOptimizer):
+            optimizer.listen(self.stepped)
+        return optimizer
 
     def task(self, number: int, num_tasks: int, num_steps: int, seed: int, **data: Any) -> Task:
         """A task as its hooks see it.
@@ -141,7 +144,7 @@ class Learner:
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         with meter("optimizer"):
             optimizer.zero_grad()
-        self._gradients(batch, meter, scalars)
+        loss = self._gradients(batch, meter, scalars)
         if self.methods.any_overrides("after_backward"):  # which a gradient that is not finite would spoil
             scalars.note("the gradient norm", gradient_norm(trained))
             fault = scalars.fault()
@@ -152,6 +155,8 @@ class Learner:
         fault = scalars.fault()
         if fault:
             return self._result(scalars, fault, UPDATE)
+        if isinstance(optimizer, ListeningOptimizer):
+            optimizer.hear(loss.detach())
         self._update(optimizer, trained, meter, scalars)
         return self._result(scalars, scalars.fault())
 

@@ -1,15 +1,16 @@
-"""Regularisers: terms of the loss that hold a model to what it was."""
+"""Regularisers: terms of the loss, most of which hold a model to what it was."""
 
 from typing import NamedTuple
 
 from methods.papers import PAPERS, Papers
+from methods.regularizers.conadv import ConAdv
 from methods.regularizers.distillation import LwF
 from methods.regularizers.ewc import EWC
 from methods.regularizers.quadratic import L2
 from methods.regularizers.si import SI
 from methods.regularizers.zscl import ZSCL
 
-__all__ = ["EWC", "L2", "REGULARIZERS", "SI", "ZSCL", "LwF"]
+__all__ = ["EWC", "L2", "REGULARIZERS", "SI", "ZSCL", "ConAdv", "LwF"]
 
 
 class RegularizerRow(NamedTuple):
@@ -48,5 +49,10 @@ REGULARIZERS = {
         "every tenth of it",
         "`strength` λ, `temperature` T, `l2`, `average_every`",
         (PAPERS["zscl"],),
+    ),
+    "conadv": RegularizerRow(
+        "λ · the contrastive loss of x̂ = x + ε·sign ∇ₓ, the gradient taken at the image tower of the step before",
+        "`strength` λ, `epsilon` ε in 255ths, `lag`",
+        (PAPERS["conadv"],),
     ),
 }
