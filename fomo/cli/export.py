@@ -70,10 +70,10 @@ def _table(given: Sequence[Path], out: Path) -> None:
         else:
             print(f"note: {printable(text)}", file=sys.stderr)
 
-    folders = {folder.resolve(): folder for folder in run_folders(given)}
+    folders = run_folders(given)
     if not folders:
         raise FomoError(f"there is no run folder in {', '.join(map(str, given))}.")
-    number = export(folders.values(), out, list(metrics_of_runs(note)), note)
+    number = export(folders, out, list(metrics_of_runs(note)), note)
     print(f"{out}: {number:,} rows of {len(folders)} runs")
     if wrong:
         raise FomoError("; ".join(dict.fromkeys(wrong)))

@@ -14,6 +14,7 @@ from fomo.errors import FomoError
 from fomo.results.card import RunCard, read_card
 from fomo.results.config_file import ranked, read_config, sha256_without_seed
 from fomo.results.consistent import check_consistent, refuse_links
+from fomo.results.folders import real
 from fomo.results.layout import CARD
 from fomo.results.ledger import LedgerFile, read_ledger
 from fomo.results.measures import GuestFailed, Metric, chosen, measured
@@ -123,7 +124,7 @@ def leaderboard(places: Sequence[Path], metrics: Sequence[str] = (), split: str 
     refused: dict[str, str] = {}
     notes: list[str] = []
     with uncollected():
-        for place in {each.resolve(): each for each in sorted(places, reverse=True)}.values():
+        for place in {real(each): each for each in sorted(places, reverse=True)}.values():
             for run in _runs_in(place, split, refused):
                 groups.setdefault(run.key, []).append(run)
     counted = {key: _one_of_each_seed(runs, refused, notes) for key, runs in groups.items()}

@@ -59,8 +59,13 @@ def _below(folder: Path) -> tuple[list[Path], list[Path]]:
 def _each_once(places: Iterable[Path]) -> list[Path]:
     """Of several names of one place the first, those that are no links before the others; in the order given."""
     listed = list(places)
-    first: dict[Path, Path] = {}
+    first: dict[str, Path] = {}
     for place in sorted(listed, key=Path.is_symlink):
-        first.setdefault(place.resolve(), place)
+        first.setdefault(real(place), place)
     kept = set(first.values())
     return [place for place in dict.fromkeys(listed) if place in kept]
+
+
+def real(place: Path) -> str:
+    """Where a place is behind its links, as far as they lead; one that leads to itself ends nothing."""
+    return os.path.realpath(place)

@@ -50,3 +50,15 @@ def test_a_link_to_a_run_elsewhere_is_followed_and_no_other_link(tmp_path: Path)
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FomoError, match="is not a folder"):
         run_folders([tmp_path / "absent"])
+
+
+def test_a_link_to_itself_is_named_and_the_rest_is_ranked(tmp_path: Path) -> None:
+    run_folder(tmp_path / "run", *STEPS)
+    for name in ("round.fomo.zip", "round"):
+        (tmp_path / name).symlink_to(name)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.yaml").symlink_to("config.yaml")
+    board = leaderboard(results([tmp_path]))
+    assert len(board.entries) == 1
+    assert set(board.refused) == {str(tmp_path / "round.fomo.zip"), str(broken)}
