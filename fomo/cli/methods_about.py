@@ -17,7 +17,7 @@ from fomo.results.measures import Metric
 from fomo.system.reading import read_yaml
 from fomo.system.text import printable
 
-GROUPS = (*PARTS, "activations", "schedule", "meta_schedule", "optimizer")
+GROUPS = (*PARTS, "schedule", "meta_schedule", "optimizer")
 TECHNIQUE = "merging.technique"
 USES = {
     "merges": TECHNIQUE,

@@ -122,7 +122,6 @@ def methods(config: Config) -> Methods:
         FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
     """
     nodes = {name: node for group in PARTS for name, node in parts_of(group, getattr(config, group)).items()}
-    nodes |= {"activations": config.activations} if config.activations else {}
     parts: dict[str, Method] = {name: build(name, node, config.runtime.allow_targets) for name, node in nodes.items()}
     for name, part in parts.items():
         check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")

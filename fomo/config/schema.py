@@ -15,7 +15,7 @@ from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.evaluation.templates import with_file
 from fomo.evaluation.zero_shot import EvaluationConfig
-from fomo.results.config_file import LATER, check_score_version, comparable
+from fomo.results.config_file import LATER, LATER_GROUPS, check_score_version, comparable
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
@@ -28,7 +28,7 @@ from fomo.training.nonfinite import POLICIES
 from fomo.version import FIRST_SCORE_VERSION
 
 PARTS = (
-    *("model", "stream", "trainable", "regularizer", "merging", "diagnostics"),
+    *("model", "stream", "trainable", "regularizer", "merging", "diagnostics", "activations"),
     *("schedule", "meta_schedule", "optimizer"),
 )
 RESUME = ("auto", "must", "never", "again")
@@ -74,11 +74,11 @@ class Config:
     regularizer: Part
     merging: Part
     diagnostics: Part
+    activations: Part
     schedule: Part
     meta_schedule: Part
     optimizer: Part
     log: Part
-    activations: Part | None = None
     batch_ramp: Any = None
     batch_scaling: BatchScaling = field(default_factory=BatchScaling)
     buffer: Buffer = field(default_factory=Buffer)
@@ -158,7 +158,7 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     values = with_file(values)
     _check_sections(Config, values, "")
     try:
-        whole = {"diagnostics": LATER["diagnostics"], **values}  # older ones lack the group
+        whole = {group: LATER[group] for group in LATER_GROUPS} | dict(values)
         merged = OmegaConf.merge(_schema(), whole)  # which leaves the schema as it is
         config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
@@ -168,10 +168,7 @@ def resolve(values: Mapping[str, Any]) -> Resolved:
     assert isinstance(merged, DictConfig)
     for key in ("precision", "planned_precision"):  # what `auto` means here: elsewhere it is another experiment
         merged.runtime[key] = getattr(config.runtime, key)
-    plain: dict[str, Any] = OmegaConf.to_container(merged)  # type: ignore[assignment]
-    if plain["activations"] is None:  # not chosen: the configuration is the one that it was before there was a choice
-        del plain["activations"]
-    return Resolved(config, plain)
+    return Resolved(config, OmegaConf.to_container(merged))  # type: ignore[arg-type]
 
 
 @cache

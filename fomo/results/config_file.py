@@ -13,15 +13,17 @@ from fomo.version import SCORE_VERSION
 UNCOMPARED = ("run", "label", "resume", "checkpoint", "keep_weights", "log")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
+LATER_GROUPS = ("diagnostics", "activations")
+"""Groups that older configurations lack: no part."""
 LATER: dict[str, dict[str, Any]] = {
-    "diagnostics": {"_target_": "fomo.Method"},
+    **{group: {"_target_": "fomo.Method"} for group in LATER_GROUPS},
     "model": {"folder": None},
     "stream": {"seed": None},
     "runtime": {"compile": None, "deterministic": True},
     "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False, "prompts": None},
 }
 """Keys of sections that older configurations lack, as whole sections, and the value that makes no other run."""
-SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", "diagnostics", "optimizer", "trainable")
+SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", *LATER_GROUPS, "optimizer", "trainable")
 """Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import fomo
 from fomo.checkpoint.state import load_optimizer
 from fomo.config import factory
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.testing import conformance_of
 from fomo.testing.world import config_of
 from methods import adamw_fp8 as module

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.config import factory
-from fomo.results.scores import read_scores
+from fomo.results.scores_file import read_scores
 from fomo.testing import conformance_of
 from fomo.testing.trial import Trial
 from fomo.testing.world import config_of, world
