@@ -93,7 +93,7 @@ class Curvature(fomo.Method):
         self,
         batch_size: int = 16,
         num_sizes: int = 3,
-        num_products: int = 10,
+        num_products: int = 8,
         preconditioner: str = "none",
         num_batches: int = 8,
         beta: float = 0.9,
