@@ -17,7 +17,7 @@ from fomo.system.writing import write_text
 
 ELSEWHERE = (*COMMON, "model", "method")
 """Keys of what all trials share that are no settings of the method: they say what it is tried on."""
-AGAIN = ("evaluation", "run", "resume")
+AGAIN = ("evaluation", "evaluation.split", "run.dir", "run.tuned", "resume")
 """Those that a run of the chosen settings has of its own."""
 
 
@@ -45,7 +45,7 @@ def _shared(overrides: Sequence[str]) -> list[str]:
 
 def command(folder: Path, study: TuningStudy) -> str:
     """What runs the best settings on what they were tried on, and scores it on the test split."""
-    kept = [each for each in study.searched.overrides if each.lstrip("+~").split("=")[0].split(".")[0] not in AGAIN]
+    kept = [each for each in study.searched.overrides if each.lstrip("+~").split("=")[0] not in AGAIN]
     return shlex.join(["fomo", "run", *kept, *_best(study), f"{TUNED}={folder / STUDY}"])
 
 

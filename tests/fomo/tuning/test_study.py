@@ -17,7 +17,7 @@ from tests.fomo.helpers import put
 SPACE: Space = {"optimizer.lr": Interval(0, 1), "trainable": Choice(("lora", "dora"))}
 SEARCHED = Searched(
     {key: str(each) for key, each in SPACE.items()},
-    ("method=lora", "stream.pool_size=500", "batch_size=64", "evaluation=validation"),
+    ("method=lora", "stream.pool_size=500", "batch_size=64", "evaluation=validation", "evaluation.subset=none"),
     ("0", "1"),
     {"_target_": "fomo.tuning.by_optuna.Optuna", "seed": 0},
     "0" * 64,
@@ -160,7 +160,10 @@ def test_what_is_chosen_is_a_command_and_settings_of_a_study(tmp_path: Path) -> 
     study = tuned(folder / "study.jsonl", 3, trials=Trials(most=0.25))
     chosen = f"optimizer.lr=0.2 trainable=lora run.tuned={folder}/study.jsonl"
     assert settings(folder, study) == f"settings:\n  lora:\n  - batch_size=64 {chosen}\n"
-    assert command(folder, study) == f"fomo run method=lora stream.pool_size=500 batch_size=64 {chosen}"
+    assert (
+        command(folder, study)
+        == f"fomo run method=lora stream.pool_size=500 batch_size=64 evaluation.subset=none {chosen}"
+    )
     write_chosen(folder, study)
     page = (folder / "trials.md").read_text()
     assert "| 2 | 0.2 | lora | 52.50 ± 6.35 | 52.0 | 53.0 | ✓ |" in page
