@@ -197,6 +197,7 @@ def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer |
     if optimizer is None:
         return
     experiment.learner.train_mode()
+    experiment.ledger.follow(optimizer)
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
     waited = experiment.stages.waiting(experiment.checkpointer.interruptible(batches))
     for step, batch in enumerate(waited, start):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
+
 from fomo import rng
 from fomo.batch import Batch
 from fomo.budget.cost import Cost
@@ -16,6 +18,7 @@ from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged,
 from fomo.budget.memory import allocator_peak, forget_allocator_peak
 from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
+from fomo.method import PeriodicOptimizer
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
 from fomo.stream.pools import POOLS
 from fomo.system.ranks import exchanged, own_share, world
@@ -41,6 +44,7 @@ class Ledger:
         self.samples = dict.fromkeys(POOLS, 0)
         self._known: dict[tuple[Any, ...], Phases] = {}
         self._begun = 0
+        self._refresh_every: int | None = None
         self.recomputed = 0
         self._settle(1, "at the start of the run", begin_run or {}, lambda cost: cost.begin_run)
 
@@ -78,6 +82,10 @@ class Ledger:
             )
         self._begun = task if when == "begin" else 0
         forget_allocator_peak()
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Know, where nothing was rehearsed, the period of the optimizer whose steps are taken from here on."""
+        self._refresh_every = optimizer.refresh_every if isinstance(optimizer, PeriodicOptimizer) else None
 
     def meter(self, task: int, step: int, batch: Batch) -> Meter:
         """The meter of a step about to be taken (tasks from 1, steps from 0). It counts if the kind is to be counted.
@@ -132,7 +140,9 @@ class Ledger:
 
     def _kind(self, task: int, step: int, batch: Batch) -> tuple[Any, ...]:
         """What steps of one cost have in common: task, whether it costs what the first does, shapes, rows by pool."""
-        first = self.plan.is_first_kind(self.applied(task, step))
+        applied = self.applied(task, step)
+        refreshes = self.plan.cost is None and self._refresh_every is not None and applied % self._refresh_every == 0
+        first = self.plan.is_first_kind(applied) or refreshes
         shapes = (tuple(batch.images.shape), tuple(batch.tokens.shape))
         return (task, first, *shapes, batch.counts, batch.whole)
 

@@ -101,6 +101,8 @@ OTHERS = [
     ("regularizer=[ewc,si]", "regularizer.ewc.num_samples=60"),
     ("method=lora_ema", "trainable.rank=2", "trainable.placement=all", "model=pocket"),
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
+    ("optimizer=mkor", "optimizer.update_every=2", "optimizer.min_fall=0.1", "optimizer.window=2", "activations=fp8"),
+    ("optimizer=adamw_fp8", "regularizer=conadv", "activations=fp8"),
     ("evaluation.subset=protocol",),
     ("method=frozen",),
 ]
