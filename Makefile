@@ -50,6 +50,7 @@ benchmarks: $(READY)  ## speed as ratios, printed
 	$(BIN)/python benchmarks/checkpoint_overhead.py
 	$(BIN)/python benchmarks/data_throughput.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/prompts.py
 	$(BIN)/python benchmarks/stream_scale.py
 	$(BIN)/python benchmarks/method_steps.py
 

@@ -18,6 +18,17 @@ def test_the_benchmark_of_a_gpu_runs_on_a_cpu() -> None:
     assert 0 < computed < padded
 
 
+def test_the_benchmark_of_prompts_runs_at_a_tiny_size() -> None:
+    tiny = ("--model", "pocket", "--classes", "40", "--repeats", "1", "--device", "cpu")
+    script = SCRIPT.with_name("prompts.py")
+    done = subprocess.run([sys.executable, str(script), *tiny], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ways = re.findall(r"^(whole context|trimmed|shared beginning) +\d+ +\d+$", done.stdout, re.MULTILINE)
+    assert ways == ["whole context", "trimmed", "shared beginning"]
+    (apart,) = re.findall(r"features are (\S+) apart", done.stdout)
+    assert float(apart) < 1e-5
+
+
 def test_the_benchmark_of_several_devices_runs_on_cores() -> None:
     tiny = ("--processes", "2", "--model", "pocket", "--batch-size", "8", "--steps", "1", "--rounds", "2")
     script = SCRIPT.with_name("devices.py")

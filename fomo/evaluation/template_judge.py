@@ -67,6 +67,8 @@ class TemplateJudge:
 
     def _weights(self, templates: Sequence[str], classes: np.ndarray | None = None) -> list[Tensor]:
         """Unit features of the prompts of some classes, or of all, [classes, d], by template."""
+        if not templates:
+            return []
         rows = range(len(self.classes)) if classes is None else classes.tolist()
         prompts = [[prompts[row] for row in rows] for prompts in map(self._card.prompts, templates)]
         begin = beginnings(dict(zip(templates, prompts, strict=True)))

@@ -91,7 +91,11 @@ def _batches(order: Tensor, beginnings: Sequence[str]) -> list[tuple[Tensor, boo
     many = {each for each, count in Counter(beginnings).items() if count >= BEGIN_ALIKE}
     for number in order.tolist():
         groups.setdefault(beginnings[number] if beginnings[number] in many else "", []).append(number)
-    cut = {each: torch.tensor(rows, dtype=torch.long).split(TEXTS_AT_A_TIME) for each, rows in groups.items() if rows}
+    cut = {
+        each: torch.tensor(rows, dtype=torch.long).split(TEXTS_AT_A_TIME)
+        for each, rows in groups.items()
+        if rows or len(groups) == 1
+    }
     return [(rows, bool(each)) for each, batches in cut.items() for rows in batches]
 
 

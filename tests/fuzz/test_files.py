@@ -21,6 +21,7 @@ from fomo.data.card import DatasetCard, read_card
 from fomo.data.importing.reference_info import read_info
 from fomo.data.sequential import list_shards
 from fomo.errors import FomoError
+from fomo.evaluation.templates import read_templates
 from fomo.report.charts import Line, chart
 from fomo.report.compute import compute_line
 from fomo.report.history import curve, history
@@ -95,6 +96,18 @@ def content(name: str) -> Any:
     """A good file of a run folder."""
     with tempfile.TemporaryDirectory() as place:
         return json.loads((run_folder(Path(place), *WHOLE) / name).read_text())
+
+
+PROMPTS = {"schema": "fomo.prompts/1", "templates": {"mine": ["a {}", "{} größe"]}, "about": {}, "found": {}}
+
+
+@PARSER
+@given(data=json_bytes(PROMPTS))
+@with_bombs
+def test_prompt_templates(root: Path, data: bytes) -> None:
+    templates = survives(root, lambda: read_templates(put(root / "prompts.json", data)))
+    for of in (templates or {}).values():
+        assert of and all("cat" in template.replace("{}", "cat") for template in of)
 
 
 FILES = {name: content(name) for name in ("scores.json", "ledger.json", "card.json", "stream.json")}
