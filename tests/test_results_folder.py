@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from fomo.config.compose import compose
+from fomo.config.schema import resolve
 from fomo.report.board_page import board_page
 from fomo.report.leaderboard import leaderboard
 from fomo.report.submitted import one_entry
+from fomo.results.card import read_card
 from fomo.results.folders import results
-from fomo.results.submission import SUFFIX
+from fomo.results.layout import CONFIG
+from fomo.results.submission import SUFFIX, opened
 
 TOP = Path(__file__).parents[1]
 FILES = results([TOP / "results"])
@@ -18,6 +22,14 @@ FILES = results([TOP / "results"])
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_submission_is_fit_for_a_leaderboard(file: Path) -> None:
     assert one_entry([file]).seeds
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_configuration_makes_the_same_run_as_ever(file: Path) -> None:
+    """Its hash, which names the run, has not moved with what can be chosen since."""
+    with opened(file) as runs:
+        for folder in runs.values():
+            assert resolve(compose([], folder / CONFIG)).sha256 == read_card(folder).config_sha256
 
 
 def test_the_board_has_a_row_for_every_submission_and_says_why_for_every_other() -> None:

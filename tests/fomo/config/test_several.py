@@ -29,7 +29,7 @@ def test_each_has_its_settings_and_its_name() -> None:
     made = resolved("regularizer=[zscl,l2]", "regularizer.zscl.l2=3", "regularizer.l2.strength=4")
     assert made.config.label == "finetune regularizer=[zscl,l2] regularizer.zscl.l2=3 regularizer.l2.strength=4"
     parts: dict[str, Any] = dict(factory.methods(made.config).parts)
-    assert list(parts) == ["trainable", "regularizer.zscl", "regularizer.l2", "merging", "diagnostics"]
+    assert list(parts) == ["trainable", "regularizer.zscl", "regularizer.l2", "merging", "diagnostics", "activations"]
     assert [type(part).__name__ for part in parts.values()][1:3] == ["ZSCL", "L2"]
     assert parts["regularizer.l2"].factor == 4 / 2
 
@@ -47,7 +47,7 @@ def test_one_alone_is_what_it_was() -> None:
         "anchor": "run",
     }
     parts = list(factory.methods(resolved("regularizer=l2").config).parts)
-    assert parts == ["trainable", "regularizer", "merging", "diagnostics"]
+    assert parts == ["trainable", "regularizer", "merging", "diagnostics", "activations"]
 
 
 def test_a_stored_configuration_replays_and_takes_settings(tmp_path: Path) -> None:
