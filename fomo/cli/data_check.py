@@ -61,13 +61,16 @@ def verify_data(options: argparse.Namespace) -> None:
 
 
 def _is_whole(folder: Path, options: argparse.Namespace) -> bool:
-    from fomo.data.inspect.verify import verify
+    from fomo.data.inspect.verify import Problem, verify
+    from streams.desktop.manifest import differences
 
     console = Console()
     decode = not options.no_decode
     total = sum(read_card(folder / "dataset.json").num_samples.values())
     with counted(Console(stderr=True), f"verifying {folder.name}", total) as advance, runner(options.workers) as run:
         found = list(verify(folder, run, decode, advance))
+    if not found:
+        found = [Problem("dataset.json", each) for each in differences(folder)]
     for problem in islice(found, SHOWN):
         console.print(
             printable(f"{folder / problem.place}: {problem.what}"), markup=False, soft_wrap=True, highlight=False
