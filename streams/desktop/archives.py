@@ -1,10 +1,12 @@
 """Archives of packages, read member by member into memory: nothing is unpacked, nothing in them runs."""
 
+import json
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fomo.data.sources import is_inside
 from fomo.errors import FomoError
@@ -52,6 +54,18 @@ def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes
             limits.check(info.filename, info.file_size, True)
             if wanted(info.filename):
                 yield info.filename, archive.read(info)
+
+
+def parsed(data: bytes, where: str) -> Any:
+    """The value of a JSON member, of whatever size; ``where`` names it in errors.
+
+    Raises:
+        FomoError: it is no JSON.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FomoError(f"{where}: not JSON ({error}).") from None
 
 
 class _Limits:

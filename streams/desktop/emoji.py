@@ -1,13 +1,12 @@
 """Emoji: what each is called, and which icon of a design shows it."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fomo.errors import FomoError
-from streams.desktop.archives import members
+from streams.desktop.archives import members, parsed
 from streams.desktop.icon_names import squashed
 from streams.desktop.icon_sets import IconSet
 
@@ -51,7 +50,7 @@ def emoji_of(archive: Path) -> list[Emoji]:
         FomoError: the package does not hold them.
     """
     for _, data in members(archive, DATA.__eq__):
-        entries = [each for each in json.loads(data) if "group" in each]
+        entries = [each for each in parsed(data, f"'{archive}', {DATA}") if "group" in each]
         return [Emoji(Emoji.bare(each["hexcode"]), each["label"], each["group"]) for each in entries]
     raise FomoError(f"'{archive}' holds no '{DATA}': it is not emojibase-data.")
 

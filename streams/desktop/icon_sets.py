@@ -1,13 +1,12 @@
 """Icon sets of ``@iconify/json``: one JSON a set, with author and licence; other licences are passed over."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
-from streams.desktop.archives import members
+from streams.desktop.archives import members, parsed
 from streams.desktop.icon_names import families
 
 ALLOWED = """
@@ -72,14 +71,14 @@ def icon_sets(archive: Path) -> Iterator[IconSet]:
     found = 0
     for path, data in members(archive, wanted.__contains__):
         found += 1
-        yield _icon_set(archive, wanted[path], json.loads(data), about[wanted[path]], family)
+        yield _icon_set(archive, wanted[path], parsed(data, f"'{archive}', {path}"), about[wanted[path]], family)
     if found != len(wanted):
         raise FomoError(f"'{archive}' holds {found} of the {len(wanted)} icon sets that it lists: it is not whole.")
 
 
 def _collections(archive: Path) -> dict[str, Any]:
     for _, data in members(archive, LIST.__eq__):
-        return dict(json.loads(data))
+        return dict(parsed(data, f"'{archive}', {LIST}"))
     raise FomoError(f"'{archive}' holds no '{LIST}': it is not @iconify/json.")
 
 

@@ -1,13 +1,12 @@
 """Finds the pictures of each dataset in its packages; which rule finds them, ``reader`` in ``datasets.yaml`` says."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from fomo.errors import FomoError
-from streams.desktop.archives import members
+from streams.desktop.archives import members, parsed
 from streams.desktop.declared import DesktopSet
 from streams.desktop.emoji import Emoji, coded, emoji_of, flags_of
 from streams.desktop.icon_names import brand, share, subject
@@ -138,7 +137,7 @@ def _digits(one: DesktopSet, archive: Path) -> Iterator[Picture]:
     licence = "CC-BY-SA-3.0"
     for path, data in members(archive, lambda name: name.startswith("package/src/digits/")):
         digit = Path(path).stem
-        values = json.loads(data)["data"]
+        values = parsed(data, f"'{archive}', {path}")["data"]
         for number in range(len(values) // 784):
             grey = bytes(round(255 * value) for value in values[784 * number : 784 * (number + 1)])
             name = f"mnist/{digit}/{number}"

@@ -20,7 +20,7 @@ HELD_OUT_SHARE = 0.30
 """Of designers, or of pictures where there are none: test and validation together."""
 SALT = "split 17"
 """The first of "split", "split 1", … by which every dataset of icons has 15 % of its pictures in the test, 6 % in the
-validation, and all together at least 69 % to train on: designers are few and of unequal size. No score was looked at."""
+validation, and all together 69 % or more to train on: designers are few and of unequal size. No score was looked at."""
 RADIUS = 4
 """Bits of the perceptual hash by which copies may differ: that of ``fomo stream verify --perceptual``."""
 LEAST_TRAIN = 5

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from fomo.system.digest import file_digest
 from streams.desktop import prepare as preparing
-from streams.desktop.declared import DesktopSet, Package
+from streams.desktop.declared import DesktopSet, Package, load_sets
 
 DESIGNERS = tuple(f"{name}-set" for name in ("ash", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak"))
 MORE = tuple(f"designer{number}" for number in range(12))
@@ -88,3 +89,11 @@ def declare(
         monkeypatch.setattr(f"{module}.load_sets", lambda: {one.name: one for one in sets})
     for module in ("streams.desktop.prepare", "streams.desktop.manifest"):
         monkeypatch.setattr(f"{module}.load_manifest", dict)
+
+
+def declare_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command prepare datasets of the stream's names and roles, in ``folder / "data"``, of small packages."""
+    like = {"retention": SETS[0], "adaptation": SETS[1], "pool": SETS[2]}
+    sets = tuple(replace(like[one.role], name=name, ask=one.ask) for name, one in load_sets().items())
+    path = iconify(folder / "data" / ".sources" / "desktop" / "icons.tgz")
+    declare(monkeypatch, {"iconify": package(path)}, sets)
