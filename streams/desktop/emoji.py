@@ -14,7 +14,7 @@ DATA = "package/en/data.json"
 FLAG_GROUP = 9
 REGIONAL_A = 0x1F1E6
 """The first of the 26 letters that two of make the flag of a country."""
-COUNTRY = re.compile(r"[a-z]{2}")
+NAMED_FLAG = re.compile(r"flag-(for-)?(flag-)?")
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,9 @@ def flags_of(icons: IconSet, emoji: Sequence[Emoji]) -> Iterator[tuple[str, Emoj
     """Pairs of an icon's name and the flag of a country that it shows; several where a set has several shapes."""
     flags = [each for each in emoji if each.group == FLAG_GROUP and each.letters]
     if icons.category == "Emoji":
-        by_name = {squashed(name.replace("flag-for-", "").replace("flag-", "")): name for name in sorted(icons.icons)}
-        for each in flags:
-            name = by_name.get(squashed(each.country))
-            if name is not None and "flag" in name:
-                yield name, each
+        names = [name for name in sorted(icons.icons) if NAMED_FLAG.match(name)]
+        by_name = {squashed(NAMED_FLAG.sub("", name)): name for name in names}
+        yield from ((by_name[key], each) for each in flags if (key := squashed(each.country)) in by_name)
         return
     by_letters = {each.letters: each for each in flags}
     for name in sorted(icons.icons):
