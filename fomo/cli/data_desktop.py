@@ -11,11 +11,9 @@ from fomo.cli.progress import counted
 from fomo.cli.screen import print_json
 from fomo.data.card import SPLITS, DatasetCard
 from fomo.errors import FomoError, check_allowed
-from fomo.system.text import escape, printable
+from fomo.system.text import printable
 
 NAME = "desktop"
-LONGEST = 60
-"""Characters of a licence or a note that a cell of the table has."""
 
 
 def prepare_desktop(options: argparse.Namespace) -> None:
@@ -52,11 +50,11 @@ def _values(card: DatasetCard, out: Path) -> dict[str, object]:
 
 
 def _show(cards: list[DatasetCard], out: Path, notes: list[str]) -> None:
-    table = Table("dataset", "role", "classes", *SPLITS, "licences")
+    table = Table("dataset", "role", "classes", *SPLITS)
+    table.columns[0].no_wrap = True
     for card in cards:
         counts = [str(card.num_samples[split]) for split in SPLITS]
-        licence = card.licence if len(card.licence) <= LONGEST else f"{card.licence[:LONGEST]}…"
-        table.add_row(card.name, card.role, str(len(card.classes)), *counts, escape(licence))
+        table.add_row(card.name, card.role, str(len(card.classes)), *counts)
     console = Console()
     console.print(table)
     for note in notes:
