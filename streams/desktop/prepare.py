@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
+from filelock import FileLock, Timeout
+
 from fomo.data.card import SPLITS, DatasetCard, read_card
 from fomo.data.importing.job import (
     ImportPlan,
@@ -103,16 +105,25 @@ def prepare(wanted: Preparation, say: Say, counted: Counted) -> list[DatasetCard
         check_renderer()
         for one in wanted.missing:
             check_destination(one.name, wanted.out)
-        keys = dict.fromkeys(key for one in wanted.sets for key in one.packages)
-        archives = obtain_packages([wanted.packages[key] for key in keys], wanted.source, say)
-        say("reading the packages")
-        found = find_pictures(wanted.sets, archives)
-        with runner(wanted.num_workers) as run:
-            rows = _decided(wanted, found, run, counted)
-            _refuse_lost(wanted, rows)
-            _write(wanted, found, rows, run, counted)
-        shutil.rmtree(wanted.notes, ignore_errors=True)
+        wanted.source.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(wanted.source / ".prepare.lock", timeout=0):
+                _prepare(wanted, say, counted)
+        except Timeout:
+            raise FomoError(f"another preparation with '{wanted.source}' is under way: wait for it.") from None
     return [read_card(wanted.out / one.name / "dataset.json") for one in wanted.sets]
+
+
+def _prepare(wanted: Preparation, say: Say, counted: Counted) -> None:
+    keys = dict.fromkeys(key for one in wanted.sets for key in one.packages)
+    archives = obtain_packages([wanted.packages[key] for key in keys], wanted.source, say)
+    say("reading the packages")
+    found = find_pictures(wanted.sets, archives)
+    with runner(wanted.num_workers) as run:
+        rows = _decided(wanted, found, run, counted)
+        _refuse_lost(wanted, rows)
+        _write(wanted, found, rows, run, counted)
+    shutil.rmtree(wanted.notes, ignore_errors=True)
 
 
 def _decided(wanted: Preparation, found: Found, run: Run, counted: Counted) -> dict[str, list[Row]]:
@@ -134,7 +145,6 @@ def _decided(wanted: Preparation, found: Found, run: Run, counted: Counted) -> d
 def _rendered(
     wanted: Preparation, one: DesktopSet, pictures: Sequence[Picture], run: Run, tick: Tick
 ) -> list[Rendered]:
-    wanted.source.mkdir(parents=True, exist_ok=True)
     notes = resumed(render_chunk, batched(pictures, CHUNK), run, wanted.notes / one.name, tick)
     return [from_note(note) for note in chain.from_iterable(notes)]
 

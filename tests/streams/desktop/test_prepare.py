@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
@@ -190,3 +191,11 @@ def test_a_place_that_is_taken_is_refused(source: Path, tmp_path: Path, capsys: 
     (tmp_path / "out" / "desktop_pets").mkdir(parents=True)
     assert "exists" in error_of(capsys, *command(tmp_path / "out", source))
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["desktop_pets"]
+
+
+def test_two_preparations_do_not_share_their_notes(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileLock(source / ".prepare.lock"):
+        assert "another preparation" in error_of(capsys, *command(tmp_path / "out", source))
+    assert status(*command(tmp_path / "out", source)) == 0
