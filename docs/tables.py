@@ -14,6 +14,7 @@ import yaml
 
 import fomo
 from fomo.config.compose import compose
+from fomo.data.card import SPLITS
 from fomo.data.samples import Dataset
 from fomo.stream.definition import Concept
 from methods.diagnostics import DIAGNOSTICS
@@ -26,9 +27,11 @@ from methods.presets import PRESETS
 from methods.regularizers import REGULARIZERS
 from methods.schedules import SCHEDULES, Schedule
 from methods.trainable import TRAINED
+from streams.desktop.declared import load_sets
+from streams.desktop.manifest import load_manifest
 
 TOP = Path(__file__).parents[1]
-PAGES = (TOP / "README.md", TOP / "docs" / "methods.md", TOP / "docs" / "extending.md")
+PAGES = (TOP / "README.md", TOP / "docs" / "methods.md", TOP / "docs" / "extending.md", TOP / "docs" / "desktop.md")
 DEFAULTS = TOP / "fomo" / "report" / "defaults.yaml"
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -154,7 +157,20 @@ def _told(found: type) -> str:
     return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
 
 
+def desktop() -> str:
+    """The datasets of the stream `desktop`, as they were published."""
+    roles = {"adaptation": "to learn", "retention": "to keep", "pool": "pool"}
+    rows = []
+    for name, each in load_manifest().items():
+        counts = (str(each["splits"].get(split, {}).get("images", 0)) for split in SPLITS)
+        one = load_sets()[name]
+        asked = f" (`--with {one.short}`)" if one.ask else ""
+        rows.append((option(name) + asked, roles[one.role], one.domain, str(len(each["classes"])), *counts))
+    return table(("dataset", "role", "shows", "classes", "train", "validation", "test"), rows)
+
+
 TABLES = {
+    "desktop": desktop,
     "interface": interface,
     "methods": methods,
     "trainables": trainables,

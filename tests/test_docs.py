@@ -26,6 +26,7 @@ from streams.prepare import RECIPES
 from tests.fomo.helpers import encoded, evaluation, picture, put, run_folder
 from tests.fomo.tars import tar
 from tests.plugin import TEMPLATE_CODE, install_template, seen
+from tests.streams.desktop.made import declare_stream
 from tests.streams.prepare.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
@@ -118,7 +119,11 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
     words = words[words.index("fomo") + 1 :]
     if words[:2] == ["data", "import"]:
         words[words.index("--out") + 1] = "another"
-    if words[:2] == ["data", "prepare"]:  # a small copy of the original files lies where they are looked for
+    if "desktop" in line:  # small packages in the place of the real ones
+        declare_stream(folder, monkeypatch)
+        if words[0] == "run":
+            main(["data", "prepare", "desktop", "--out", "data", "--workers", "1"])
+    elif words[:2] == ["data", "prepare"]:  # a small copy of the original files lies where they are looked for
         recipe, _ = ORIGINALS[words[2]](folder / "site")
         place(recipe, folder / "site", folder / "data" / ".sources" / words[2])
         monkeypatch.setitem(RECIPES, words[2], recipe)

