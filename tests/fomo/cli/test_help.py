@@ -103,7 +103,7 @@ def test_every_help_has_examples_that_parse(command: str) -> None:
 def test_whatever_prints_a_table_prints_json_too() -> None:
     leaves = [each for command in COMMANDS for each in parsers(command) if not list(below(each))[1:]]
     has_json = {each.prog.partition(" ")[2]: "--json" in each._option_string_actions for each in [*leaves, verify()]}
-    assert len(has_json) == 27
+    assert len(has_json) == 29
     assert {name for name, has in has_json.items() if not has} == set(NO_TABLE)
 
 
