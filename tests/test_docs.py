@@ -193,12 +193,13 @@ def test_a_result_is_handed_in_as_printed(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_sweeps_on_other_machines_are_read_as_printed() -> None:
     lines = [line for page in PAGES for line in commands(page) if ELSEWHERE.search(line)]
-    for line in lines:
+    sweeps = [line for line in lines if not line.startswith("fomo tune")]
+    for line in sweeps:
         node, overrides = split([word for word in shlex.split(line)[2:] if word != "-m"])
         assert factory.build("launcher", node)
         jobs = sweep(overrides)
         assert compose(jobs[0]) and len(jobs) == (200 if "glob" in line else len(overrides[0].split(",")))
-    assert len(lines) >= 7
+    assert len(sweeps) >= 7
 
 
 def test_tunings_are_read_as_printed() -> None:
