@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fomo.cli import main
+from fomo.config import factory
 from fomo.config.compose import compose, config_dir
 from fomo.config.schema import Resolved, resolve
 from fomo.config.sweeping import Study, sweep
@@ -46,7 +47,7 @@ def test_each_case_is_run_with_every_combination_and_the_settings_of_its_method(
     study = Study({"seed": "0,1"}, {"lora": ["optimizer.lr=2"]}, ["method=lora", "method=ewc ewc.strength=3"])
     monkeypatch.setattr(Study, "read", lambda name: study)
     one = ["experiment=study/methods"]
-    assert [job[:1] + job[1:] for job in sweep(one)] == [
+    assert sweep(one) == [
         ["seed=0", *one, "method=lora", "optimizer.lr=2"],
         ["seed=0", *one, "method=ewc", "ewc.strength=3"],
         ["seed=1", *one, "method=lora", "optimizer.lr=2"],
@@ -142,32 +143,32 @@ def test_the_scale_study_has_two_models_and_three_budgets() -> None:
     assert pairs == {(name, scale) for name in ("pocket", "pocket_resnet") for scale in (0.5, 1, 2)}
 
 
+def test_every_part_of_the_study_of_merging_can_be_built() -> None:
+    for each in composed("merging", "seed=0"):
+        assert factory.methods(each.config)
+
+
 def test_the_study_of_merging_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every case, to the table and the figure."""
+    """Of one method and technique there are two cases: where its training starts from."""
     monkeypatch.chdir(tmp_path)
-    main(["run", "experiment=study/merging", *TINY, "budget.steps=2", "stream.test_images=10", "seed=0"])
+    chosen = ["method=offline_merge", "merging.technique=ties", "seed=0"]
+    main(["run", "experiment=study/merging", *TINY, "budget.steps=2", "stream.test_images=10", *chosen])
     text = Path("runs/study/merging.md").read_text(encoding="utf-8")
-    ranked = text.split("Against")[0]
-    assert ranked.count("merge | ") == len(Study.read("study/merging").cases) - 1 and "| finetune | " in ranked
+    rows = re.findall(r"\| offline\\_merge \| (.*?) \| 1 \| 2 \|", text)
+    assert sorted(rows) == ["", "merging.init=latest"] and "merging.technique=ties" in text
     assert Path("runs/study/merging.png").stat().st_size > 10_000
 
 
-def test_the_study_of_batch_sizes_at_a_tiny_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Equal samples in the ledgers, rates in the table, and what is finished is not run again."""
+def test_the_study_of_batch_sizes_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal samples in the ledgers, and what they took in the table."""
     monkeypatch.chdir(tmp_path)
-    size = ["stream.test_images=10", "seed=0", "budget.samples=1024", "batch_scaling.rule=sqrt", "optimizer=adamw"]
-    command = ["run", "experiment=study/batch_scaling", *SMALL, *size]
-    main(command)
+    given = ["num_tasks=1", "budget.samples=512", "batch_scaling.rule=sqrt", "optimizer=adamw", "seed=0"]
+    main(["run", "experiment=study/batch_scaling", *SMALL, "stream.test_images=10", *given])
     folders = [file.parent for file in Path("runs").rglob("ledger.json")]
     ledgers = {read_yaml(each / "config.yaml")["batch_size"]: read_ledger(each) for each in folders}
-    assert {size: ledger.charged.steps for size, ledger in ledgers.items()} == {32: 32, 128: 8, 512: 2}
-    assert {sum(ledger.samples.values()) for ledger in ledgers.values()} == {1024}
+    assert {size: ledger.charged.steps for size, ledger in ledgers.items()} == {32: 16, 128: 4, 512: 1}
+    assert {sum(ledger.samples.values()) for ledger in ledgers.values()} == {512}
     text = Path("runs/study/batch_scaling.md").read_text(encoding="utf-8")
-    assert "over 1,024 samples each" in text and "samples/s | MFU" in text
-    for batch, steps in ((32, 32), (128, 8), (512, 2)):
-        assert re.search(rf"\| {batch} \| {steps} \| 1,024 \| 1 \| [\d,]+ \| [\d.]+% \|", text)
-    capsys.readouterr()
-    main(command)
-    assert capsys.readouterr().out.count("nothing to do") == 3
+    assert "over 512 samples each" in text and "samples/s | MFU" in text
+    for batch, steps in ((32, 16), (128, 4), (512, 1)):
+        assert re.search(rf"\| {batch} \| {steps} \| 512 \| 1 \| [\d,]+ \| [\d.]+% \|", text)
