@@ -45,9 +45,9 @@ FURTHER = 64
 PAGE = """![Error over width and over the loss that was reached]({name}.png)
 
 `python benchmarks/double_descent.py`: linear maps of p random features of the frozen `pocket` on {dataset}, {classes}
-classes, N = {samples} training images, {held_out} validation images, {seeds} seeds (which images, features, replaced
-labels). Error on validation in percent, mean ± half of the 95 % interval over seeds (Student's t); κ is the ratio of
-the largest to the smallest singular value of the N × p features, its median.
+classes, N = {samples} training images, {held_out} validation images, {seeds} seeds (which images, features, labels).
+Error on validation in percent, mean ± half of the 95 % interval over seeds (Student's t); κ is the ratio of the largest
+to the smallest singular value of the N × p features, its median.
 """
 PEAKS = """## The peak
 
@@ -233,9 +233,8 @@ def draw_figure(rows: Sequence[Row], samples: int) -> bytes:
                 axes[0].plot([width / samples for width in widths], means, "o-", ms=4, label=solver, **look)
                 axes[1].plot([max(row.loss, 1e-6) for row in of], [row.error for row in of], "o", ms=3, **look)
             axes[0].axvline(1, color="0.8", zorder=0)
-            axes[0].set(
-                xscale="log", xlabel="p / N", ylabel="validation error [%]", title=f"{noise} % of labels replaced"
-            )
+            axes[0].set_xscale("log", base=2)
+            axes[0].set(xlabel="p / N", ylabel="validation error [%]", title=f"{noise} % of labels replaced")
             axes[1].set(xscale="log", xlabel="training loss that was reached (below 1e-6: at 1e-6)")
             axes[0].legend(fontsize="x-small")
         return png(drawing)

@@ -37,4 +37,5 @@ def cells(runs: Sequence[BoardRun]) -> Iterator[str]:
 
 def _mean(runs: Sequence[BoardRun], name: str, form: str) -> str:
     values = [run.compute.get(name) if isinstance(run.compute, Mapping) else None for run in runs]
-    return form.format(fmean(values)) if all(map(is_number, values)) else "–"
+    numbers = [float(value) for value in values if value is not None and is_number(value)]
+    return form.format(fmean(numbers)) if len(numbers) == len(values) else "–"
