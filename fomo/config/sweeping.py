@@ -20,12 +20,14 @@ TUNED = "run.tuned"
 class Study:
     """What a study sweeps over.
 
-    ``params`` are lists of values by key, every combination of which is run; ``settings`` are, for each method that has
-    some, further overrides: a run for each element, in words with blanks between them.
+    ``params`` are lists of values by key, every combination of which is run. ``cases`` are overrides that belong
+    together, in words with blanks between them: every combination is run with each of them. ``settings`` are, for each
+    method that has some, further overrides: a run for each element, in words as well.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cases: Sequence[str] = ("",)
 
     @classmethod
     def read(cls, name: str) -> "Study":
@@ -36,9 +38,8 @@ class Study:
         """
         node = read_yaml(config_dir() / "experiment" / f"{name}.yaml")
         settings = node.get("settings", {})
-        if isinstance(settings, str):
-            return cls(node["params"], cls.read(settings).settings)
-        return cls(node["params"], _by_method(settings))
+        shared = cls.read(settings).settings if isinstance(settings, str) else _by_method(settings)
+        return cls(node["params"], shared, node.get("cases", ("",)))
 
     def of_method(self, method: str) -> list[list[str]]:
         """The further overrides of each run of a method; of one without settings there is one run, with none."""
@@ -95,20 +96,28 @@ def sweep(overrides: Sequence[str], settings: Path | None = None) -> list[list[s
     given = {each.key_or_group for each in parsed}
     parsed = parse([f"{key}={values}" for key, values in listed.params.items() if key not in given]) + parsed
     refuse_several([each for each in parsed if each.key_or_group == PLACE])
-    found = [one for job in jobs(parsed) for one in dict.fromkeys(_with_settings(job, listed, given))]
+    combined = [one for job in jobs(parsed) for one in dict.fromkeys(_with_cases(job, listed, given))]
+    found = list(dict.fromkeys(one for job in combined for one in _with_settings(job, listed, given)))
     check_allowed(len(found) <= MOST, f"a sweep of {len(found):,} runs", f"at most {MOST:,}")
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
     added = {_key(each) for job in found for each in job} - given - {TUNED}
     return in_folders(found, swept | added)
 
 
+def _with_cases(job: Sequence[str], listed: Study, given: set[str]) -> Iterator[tuple[str, ...]]:
+    """A job of a study once for each of its cases, without what is given."""
+    for case in listed.cases:
+        yield (*job, *(each for each in case.split() if given.isdisjoint((_key(each), _key(each).split(".")[0]))))
+
+
 def _with_settings(job: Sequence[str], listed: Study, given: set[str]) -> Iterator[tuple[str, ...]]:
-    """A job of a study once for each setting that its method has there, without what is given.
+    """A job of a study once for each setting that its method has there, without what is given or of its case.
 
     With another part than the method's, as in ``optimizer=lamb``, the settings of the method's own have no meaning. Of
     chosen settings that are not all taken the study that chose them is not named.
     """
     methods = [each.split("=", 1)[1] for each in job if _key(each) == "method"]
+    given = given | {_key(word) for case in listed.cases for word in case.split() if word in job}
     for added in listed.of_method(methods[-1] if methods else "finetune"):
         kept = [each for each in added if given.isdisjoint((_key(each), _key(each).split(".")[0]))]
         whole = len(kept) == len(added)

@@ -78,7 +78,8 @@ class BoardRun:
     """A run that may be ranked: what to call it, its settings and scores, and what it is ranked and grouped by.
 
     ``budget`` is the compute that it was given, in words; ``code`` tells apart parts that are not ours; ``steps`` are
-    those that it took, ``steps_of`` those of each task.
+    those that it took, ``steps_of`` those of each task, ``num_samples`` the rows in their batches; ``compute`` are the
+    card's rates, and ``processes`` have taken the steps together.
     """
 
     name: str
@@ -90,6 +91,9 @@ class BoardRun:
     code: str
     steps: int
     steps_of: Mapping[int, int] = field(default_factory=dict)
+    num_samples: int = 0
+    compute: Mapping[str, Any] | None = None
+    processes: int = 1
 
     @property
     def key(self) -> "Key":
@@ -177,6 +181,9 @@ def _read(folder: Path, name: str, split: str) -> BoardRun:
         code=code,
         steps=ledger.charged.steps,
         steps_of=ledger.steps("charged"),
+        num_samples=sum(ledger.samples.values()),
+        compute=card.compute,
+        processes=card.num_processes,
     )
 
 

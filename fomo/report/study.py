@@ -10,6 +10,7 @@ from fomo.report.board import cell, in_words, markdown_row, neighbours
 from fomo.report.labels import shared_settings, without
 from fomo.report.leaderboard import MAIN, Board, BoardEntry, BoardRun, leaderboard
 from fomo.report.plane import plane
+from fomo.report.rates import HEADS, about, cells, have_other_batches
 from fomo.results.scores import Point, Scores
 from fomo.results.statistics import Comparison, compare, sampling_error
 from fomo.system.writing import write_bytes, write_text
@@ -75,6 +76,9 @@ def _section(track: str, entries: Sequence[BoardEntry], known: Mapping[str, Boar
     reference = next((number for number, label in enumerate(labels) if in_two(label)[0] == REFERENCE), None)
     if reference is not None:
         yield from _against(reference, labels, list(map(_by_seed, runs)))
+    if have_other_batches(runs):
+        rows = ((*in_two(label), *cells(of)) for label, of in zip(labels, runs, strict=True))
+        yield from (about(runs), "", *_table(HEADS, rows), "")
 
 
 def in_two(label: str) -> tuple[str, str]:
