@@ -62,7 +62,7 @@ def test_a_stored_configuration_replays_and_takes_settings(tmp_path: Path) -> No
 
 def test_a_sweep_lists_lists() -> None:
     jobs = sweep(["regularizer=[ewc,l2],none"])
-    assert [list(factory.methods(resolve(compose(job)).config).parts)[1] for job in jobs] == [
+    assert [list(factory.methods(resolve(compose(job)).config).parts)[2] for job in jobs] == [
         "regularizer.ewc",
         "regularizer",
     ]
