@@ -12,7 +12,7 @@ from fomo.batch import Batch
 from fomo.budget.flops import Meter, charged
 from fomo.budget.held import held
 from fomo.budget.ledger import Ledger
-from fomo.method import Task
+from fomo.method import Task, period_of
 from fomo.results.record import Record
 from fomo.stream.pools import POOLS
 from fomo.system.memory_fault import during
@@ -197,7 +197,7 @@ def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer |
     if optimizer is None:
         return
     experiment.learner.train_mode()
-    experiment.ledger.follow(optimizer)
+    experiment.ledger.follow(period_of(optimizer, experiment.learner.methods.parts))
     batches = experiment.batches.of_task(task.number, task.num_steps, start)
     waited = experiment.stages.waiting(experiment.checkpointer.interruptible(batches))
     for step, batch in enumerate(waited, start):

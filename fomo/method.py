@@ -179,6 +179,10 @@ class Method(Logging):
     ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
     """
 
+    refresh_every: int | None = None
+    """k, where what its hooks do in steps 0, k, 2k, … of a task costs more than in others; steps that are lost because
+    they were not finite do not count. It is then planned and charged so (:func:`period_of`)."""
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 
@@ -263,6 +267,28 @@ class PeriodicOptimizer(torch.optim.Optimizer):
     """An optimizer whose steps 0, k, 2k, … of a task do more than the others; ``refresh_every`` is k."""
 
     refresh_every: int
+
+
+def period_of(optimizer: torch.optim.Optimizer, parts: Mapping[str, Method]) -> int | None:
+    """The period of steps that cost what the first of a task does, of optimizer and parts; ``None`` where none has one.
+
+    Args:
+        optimizer: The task's.
+        parts: Those of the run by name.
+
+    Raises:
+        FomoError: a period is no integer from 1, or two differ, which a budget cannot plan.
+    """
+    found = {name: part.refresh_every for name, part in parts.items() if part.refresh_every is not None}
+    if isinstance(optimizer, PeriodicOptimizer):
+        found = {type(optimizer).__name__: optimizer.refresh_every} | found
+    for name, every in found.items():
+        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+            raise FomoError(f"{name}.refresh_every={every}: allowed are integers from 1.")
+    if len(set(found.values())) > 1:
+        said = ", ".join(f"{name} every {every}" for name, every in found.items())
+        raise FomoError(f"some steps do more: {said} steps. Give all of them one period, or leave one out.")
+    return next(iter(found.values()), None)
 
 
 class ListeningOptimizer(torch.optim.Optimizer):

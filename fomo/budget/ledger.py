@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import torch
-
 from fomo import rng
 from fomo.batch import Batch
 from fomo.budget.cost import Cost
@@ -18,7 +16,6 @@ from fomo.budget.flops import NOTHING, FlopMeter, Flops, Meter, Phases, charged,
 from fomo.budget.memory import allocator_peak, forget_allocator_peak
 from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
-from fomo.method import PeriodicOptimizer
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
 from fomo.stream.pools import POOLS
 from fomo.system.ranks import exchanged, own_share, world
@@ -83,9 +80,9 @@ class Ledger:
         self._begun = task if when == "begin" else 0
         forget_allocator_peak()
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Know, where nothing was rehearsed, the period of the optimizer whose steps are taken from here on."""
-        self._refresh_every = optimizer.refresh_every if isinstance(optimizer, PeriodicOptimizer) else None
+    def follow(self, refresh_every: int | None) -> None:
+        """Know, where nothing was rehearsed, the period of steps that cost what the first one does, from here on."""
+        self._refresh_every = refresh_every
 
     def meter(self, task: int, step: int, batch: Batch) -> Meter:
         """The meter of a step about to be taken (tasks from 1, steps from 0). It counts if the kind is to be counted.

@@ -14,7 +14,7 @@ from fomo.config.targets import blamed, bound
 from fomo.errors import FomoError, check_allowed
 from fomo.loggers.logger import Logger
 from fomo.loop import LearningRate
-from fomo.method import ListeningOptimizer, Method
+from fomo.method import ListeningOptimizer, Method, period_of
 from fomo.model import fast
 from fomo.model.clip import ClipModel
 from fomo.model.recomputing import recompute
@@ -198,14 +198,17 @@ def try_optimizer(config: Config, network: nn.Module) -> None:
         raise FomoError(f"optimizer: {described(error)}.") from error
 
 
-def try_listening(config: Config, network: nn.Module) -> None:
-    """Let an optimizer that listens to layers refuse those that are trained, once the parts have begun the run.
+def try_steps(config: Config, network: nn.Module, parts: Methods) -> None:
+    """Let an optimizer that listens to layers refuse those that are trained, once the parts have begun the run; and
+    refuse parts whose periods are not its.
 
     Raises:
         FomoError: it does.
     """
     trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     optimizer = make_optimizer(config)(trained) if trained else None
+    if optimizer:
+        period_of(optimizer, parts.parts)
     if isinstance(optimizer, ListeningOptimizer):
         optimizer.listen(network)
 

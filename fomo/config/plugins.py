@@ -35,7 +35,7 @@ from fomo.results import measures
 OF_RUNS = ("methods", "merges", "schedules", "datasets", "orderings", "loggers")
 """Those that a configuration names; metrics are of results, engines propose runs, and prompts are for evaluations."""
 KINDS = (*OF_RUNS, "metrics", "tuners", "prompts")
-PARTS = ("trainable", "regularizer", "merging", "diagnostics", "activations")
+PARTS = ("trainable", "modulation", "regularizer", "merging", "diagnostics", "activations")
 KEPT = ("flops", "state_dict", "load_state_dict")
 """Functions of a method that only tell of what the others do."""
 

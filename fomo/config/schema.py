@@ -28,7 +28,7 @@ from fomo.training.nonfinite import POLICIES
 from fomo.version import FIRST_SCORE_VERSION
 
 PARTS = (
-    *("model", "stream", "trainable", "regularizer", "merging", "diagnostics", "activations"),
+    *("model", "stream", "trainable", "modulation", "regularizer", "merging", "diagnostics", "activations"),
     *("schedule", "meta_schedule", "optimizer"),
 )
 RESUME = ("auto", "must", "never", "again")
@@ -71,6 +71,7 @@ class Config:
     model: Part
     stream: Part
     trainable: Part
+    modulation: Part
     regularizer: Part
     merging: Part
     diagnostics: Part

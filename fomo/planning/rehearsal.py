@@ -26,7 +26,7 @@ from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision, no
 from fomo.budget.memory import mixed_precision as gpu_precision
 from fomo.data.drawn import Source
 from fomo.errors import FomoError
-from fomo.method import Method, PeriodicOptimizer, Task, UpdateBatches
+from fomo.method import Method, Task, UpdateBatches, period_of
 from fomo.model.clip import train_mode
 from fomo.planning.rehearsed import RehearsedParts
 from fomo.stream.definition import NO_NAMES, StreamNames
@@ -154,7 +154,7 @@ class _Rehearsal:
         trace = _Trace(begun, self.memory.recent - begun, 0, 0, False, self.memory.live)
         is_known = like is not None and like.first == first and (number > 2 or self._as_in_first_task(trace))
         ordinary = like.ordinary if like and is_known else self._step(optimizer, number)
-        self._same_for_all_kinds(optimizer, number, ordinary)
+        self._same_for_all_kinds(optimizer, number, [first, ordinary], num_taken=1 if is_known else 2)
         if is_known and number == 2:
             self.memory.recent = max(self.memory.recent, self.traces[0].begun + self.traces[0].steps)
         return first, ordinary, trace._replace(steps=self.memory.recent - begun)
@@ -205,18 +205,21 @@ class _Rehearsal:
         keeps = of_second.keeps or of_third.keeps
         return _same_steps(second, third) and of_second.first == of_third.first and not keeps
 
-    def _same_for_all_kinds(self, optimizer: torch.optim.Optimizer, task: int, ordinary: Phases | None) -> None:
-        """Batches of one pool each have to cost the same, since the budget knows one cost of a step."""
-        for kind in range(1, len(self.shape.kinds(task))):
-            if self._step(optimizer, task, kind) != ordinary:
+    def _same_for_all_kinds(
+        self, optimizer: torch.optim.Optimizer, task: int, known: Sequence[Phases | None], num_taken: int
+    ) -> None:
+        """Batches of one pool each have to cost the same, since the budget knows one cost of a step, or of a first and
+        an ordinary one, which are ``known``."""
+        for step, kind in enumerate(range(1, len(self.shape.kinds(task))), num_taken):
+            refreshes = self.refresh_every is not None and step % self.refresh_every == 0
+            if self._step(optimizer, task, kind) != known[0 if refreshes else 1]:
                 raise FomoError(
                     "mixture.batches=unmixed: steps of this method cost differently by the pool of their batch, so a "
                     "budget of FLOPs cannot plan them. Take mixture.batches=mixed, or budget=steps."
                 )
 
     def _step(self, optimizer: torch.optim.Optimizer, task: int, kind: int = 0) -> Phases:
-        if isinstance(optimizer, PeriodicOptimizer):
-            self.refresh_every = _period(optimizer)
+        self.refresh_every = period_of(optimizer, self.methods.parts)
         train_mode(self.learner.network)
         with self.phases() as phases:
             counts = self.shape.kinds(task)[kind]
@@ -285,13 +288,6 @@ def _sizes(network: nn.Module, optimizer: torch.optim.Optimizer | None) -> Sizes
 
 def _same_steps(one: TaskCost, other: TaskCost) -> bool:
     return (one.first, one.ordinary) == (other.first, other.ordinary)
-
-
-def _period(optimizer: PeriodicOptimizer) -> int:
-    every = optimizer.refresh_every
-    if not isinstance(every, int) or every < 1:
-        raise FomoError(f"{type(optimizer).__name__}.refresh_every={every}: allowed are integers from 1.")
-    return every
 
 
 @cache

@@ -13,7 +13,7 @@ from fomo.version import SCORE_VERSION
 UNCOMPARED = ("run", "label", "resume", "checkpoint", "keep_weights", "log")
 UNCOMPARED_RUNTIME = ("device", "strategy", "num_workers", "worker_timeout", "image_cache_gb", "allow_targets")
 """Keys, and keys of ``runtime``, that change no result."""
-LATER_GROUPS = ("diagnostics", "activations")
+LATER_GROUPS = ("diagnostics", "activations", "modulation")
 """Groups that older configurations lack: no part."""
 LATER: dict[str, dict[str, Any]] = {
     **{group: {"_target_": "fomo.Method"} for group in LATER_GROUPS},

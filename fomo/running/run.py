@@ -139,7 +139,7 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     learning_rate = factory.learning_rate(config, rate, plan.steps)
     maker = factory.batch_maker(config, model, pools, plan.steps)
     begun = methods.begun(model.network, config.seed)  # here, so that a part can refuse before anything is written
-    factory.try_listening(config, model.network)
+    factory.try_steps(config, model.network, methods)
     seconds = time.perf_counter() - began
     return Prepared(
         resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched, seconds, loggers

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.budget.flops import FlopMeter, Flops
-from fomo.method import Method
+from fomo.method import Method, period_of
 from tests import tiny
 from tests.fomo.budget import settings
 from tests.fomo.planning.test_rehearsal import WORK, ledger_of, planned_run, work
@@ -198,3 +198,21 @@ def test_an_optimizer_that_reads_values_is_refused_in_words() -> None:
 
 def test_a_method_that_trains_nothing_needs_no_batch() -> None:
     assert tiny.prepared("method=frozen", *tiny.COUNTED).plan.steps == (0, 0)
+
+
+class Refreshing(fomo.Method):
+    """Says that every so many of its steps cost more."""
+
+    def __init__(self, every: int) -> None:
+        self.refresh_every = every
+
+
+def test_periods_of_parts_are_integers_and_one_for_all() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    parts = {"one": Refreshing(3), "other": Refreshing(3), "none": fomo.Method()}
+    assert period_of(optimizer, parts) == 3
+    assert period_of(optimizer, {"none": fomo.Method()}) is None
+    with pytest.raises(fomo.FomoError, match=r"one every 3, other every 4 steps. Give all of them one period"):
+        period_of(optimizer, parts | {"other": Refreshing(4)})
+    with pytest.raises(fomo.FomoError, match=r"other\.refresh_every=0: allowed are integers from 1"):
+        period_of(optimizer, parts | {"other": Refreshing(0)})

@@ -29,14 +29,17 @@ def test_each_has_its_settings_and_its_name() -> None:
     made = resolved("regularizer=[zscl,l2]", "regularizer.zscl.l2=3", "regularizer.l2.strength=4")
     assert made.config.label == "finetune regularizer=[zscl,l2] regularizer.zscl.l2=3 regularizer.l2.strength=4"
     parts: dict[str, Any] = dict(factory.methods(made.config).parts)
-    assert list(parts) == ["trainable", "regularizer.zscl", "regularizer.l2", "merging", "diagnostics", "activations"]
-    assert [type(part).__name__ for part in parts.values()][1:3] == ["ZSCL", "L2"]
+    assert list(parts) == [
+        *("trainable", "modulation", "regularizer.zscl", "regularizer.l2", "merging"),
+        *("diagnostics", "activations"),
+    ]
+    assert [type(part).__name__ for part in parts.values()][2:4] == ["ZSCL", "L2"]
     assert parts["regularizer.l2"].factor == 4 / 2
 
 
 def test_the_order_is_that_of_the_list_and_makes_another_experiment() -> None:
     other = resolved("regularizer=[l2,ewc]")
-    assert list(factory.methods(other.config).parts)[1:3] == ["regularizer.l2", "regularizer.ewc"]
+    assert list(factory.methods(other.config).parts)[2:4] == ["regularizer.l2", "regularizer.ewc"]
     assert other.sha256 != resolved(BOTH).sha256
 
 
@@ -47,7 +50,7 @@ def test_one_alone_is_what_it_was() -> None:
         "anchor": "run",
     }
     parts = list(factory.methods(resolved("regularizer=l2").config).parts)
-    assert parts == ["trainable", "regularizer", "merging", "diagnostics", "activations"]
+    assert parts == ["trainable", "modulation", "regularizer", "merging", "diagnostics", "activations"]
 
 
 def test_a_stored_configuration_replays_and_takes_settings(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_a_stored_configuration_replays_and_takes_settings(tmp_path: Path) -> No
 
 def test_a_sweep_lists_lists() -> None:
     jobs = sweep(["regularizer=[ewc,l2],none"])
-    assert [list(factory.methods(resolve(compose(job)).config).parts)[1] for job in jobs] == [
+    assert [list(factory.methods(resolve(compose(job)).config).parts)[2] for job in jobs] == [
         "regularizer.ewc",
         "regularizer",
     ]
