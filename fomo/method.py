@@ -179,6 +179,10 @@ class Method(Logging):
     ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
     """
 
+    batch_tests: tuple[str, ...] = ()
+    """What it logs in :meth:`end_task` that is a size of batch, which a test asks for: ``norm_test`` or
+    ``inner_product_test``, as it is logged. ``batch_ladder`` decides the sizes of later tasks by one of them."""
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 
