@@ -86,7 +86,14 @@ def _task(prepared: Prepared, folder: Path, saving: bool) -> Seconds:
     checkpointer: Checkpointer = timed if saving else Checkpointer()
     checkpointer.start = RunProgress(0)
     experiment = Experiment(
-        0, learner, batches, prepared.learning_rate, lambda task: None, ledger, record, checkpointer=checkpointer
+        0,
+        learner,
+        batches,
+        prepared.learning_rate_of(prepared.plan),
+        lambda task: None,
+        ledger,
+        record,
+        checkpointer=checkpointer,
     )
     clock, processor = time.perf_counter(), time.process_time()
     run(experiment)

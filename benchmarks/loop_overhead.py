@@ -60,7 +60,7 @@ def our_loop(prepared: Prepared, batches: Batches, folder: Path) -> None:
         seed=0,
         learner=factory.learner(config, prepared.model.network, prepared.methods),
         batches=batches,
-        learning_rate=prepared.learning_rate,
+        learning_rate=prepared.learning_rate_of(prepared.plan),
         evaluate=lambda task: None,
         ledger=Ledger(StepPlan(Budget(steps=STEPS), (0, STEPS)), seed=0),
         record=record,

@@ -1,6 +1,6 @@
 """The update loop: what a run does, on one page. Roth et al. 2024, arXiv 2408.14471; hooks: :class:`fomo.Method`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,6 +85,7 @@ class Experiment:
         show: Shows how far the run is: after the first evaluation, and after each task but the last.
         every_steps: Within a task, ``evaluate_within`` is called after every so many of its steps; ``None``: never.
         evaluate_within: Scores the model as it is trained, in a task after so many steps, and writes the scores.
+        resize: Decides, with what parts have logged at the end of a task, how large the batches of later ones are.
     """
 
     seed: int
@@ -100,6 +101,7 @@ class Experiment:
     show: Callable[[], None] = lambda: None
     every_steps: int | None = None
     evaluate_within: Callable[[int, int], None] = lambda task, step: None
+    resize: Callable[[int, Mapping[str, float]], None] = lambda task, logged: None
 
     def charged_in(self, task: int) -> int:
         """FLOPs of a task so far."""
@@ -123,11 +125,12 @@ def run(experiment: Experiment) -> None:
         experiment.learner.close()
         with experiment.ledger.hooks(task.number, "end") as meter, during("hook", task.number):
             meter = experiment.stages.over(meter)
-            end(experiment, task, meter)
+            logged = end(experiment, task, meter)
             with methods.deployed(network, meter, partial(check_weights, network, task.number)):
                 experiment.evaluate(task.number)
             experiment.record.logged("deployed", task.number, experiment.learner.logged())
         experiment.stages.end_task(experiment.charged_in(task.number))
+        experiment.resize(task.number, logged)
         checkpointer.save(RunProgress(task.number))
         if task.number < task.num_tasks:
             experiment.show()
@@ -136,15 +139,15 @@ def run(experiment: Experiment) -> None:
 def tasks(experiment: Experiment) -> Iterator[Task]:
     """The tasks that the budget plans, without those that are ended and evaluated already."""
     batches = experiment.batches
-    planned = experiment.ledger.plan.steps
+    num_tasks = len(experiment.ledger.plan.steps)
     start = experiment.checkpointer.start or RunProgress(0)
-    for number, num_steps in enumerate(planned, start=1):
+    for number in range(1, num_tasks + 1):
         if number < start.task or (number == start.task and start.steps is None):
             continue
         yield experiment.learner.task(
             number,
-            len(planned),
-            num_steps,
+            num_tasks,
+            experiment.ledger.plan.steps[number - 1],  # which may be another one after every task
             experiment.seed,
             num_update_samples=batches.num_update_samples(number),
             datasets=batches.names.datasets,
@@ -176,20 +179,23 @@ def begin(experiment: Experiment, task: Task) -> tuple[torch.optim.Optimizer | N
     return optimizer, 0
 
 
-def end(experiment: Experiment, task: Task, meter: Meter) -> None:
-    """The hooks of every part at the end of a task: estimate importances, merge."""
+def end(experiment: Experiment, task: Task, meter: Meter) -> dict[str, float]:
+    """The hooks of every part at the end of a task: estimate importances, merge. What they have logged."""
     seed_layers(experiment.seed, task.number, "end")
-    _hooks(experiment, "end", task, meter)
+    logged = _hooks(experiment, "end", task, meter)
     learner = experiment.learner
     experiment.ledger.check_memory(task.number, "end", held(learner.methods.parts, learner.network))
+    return logged
 
 
-def _hooks(experiment: Experiment, when: str, task: Task, meter: Meter) -> None:
-    """Call a task's hook of every part, each of which has to leave finite weights, and write what they log."""
+def _hooks(experiment: Experiment, when: str, task: Task, meter: Meter) -> dict[str, float]:
+    """Call a task's hook of every part, each of which has to leave finite weights; what they log, which is written."""
     learner = experiment.learner
     check = partial(check_weights, learner.network, task.number)
     learner.methods.each(f"{when}_task", learner.network, task, meter=meter, after=check)
-    experiment.record.logged(f"{when}_task", task.number, learner.logged())
+    logged = learner.logged()
+    experiment.record.logged(f"{when}_task", task.number, logged)
+    return logged
 
 
 def train(experiment: Experiment, task: Task, optimizer: torch.optim.Optimizer | None, start: int = 0) -> None:

@@ -183,6 +183,10 @@ class Method(Logging):
     """k, where what its hooks do in steps 0, k, 2k, … of a task costs more than in others; steps that are lost because
     they were not finite do not count. It is then planned and charged so (:func:`period_of`)."""
 
+    batch_tests: tuple[str, ...] = ()
+    """What it logs in :meth:`end_task` that is a size of batch, which a test asks for: ``norm_test`` or
+    ``inner_product_test``, as it is logged. ``batch_ladder`` decides the sizes of later tasks by one of them."""
+
     workdir: Path | None = None
     """A folder of the run for a part that needs disk, set before the first task; not there until you make it.
 

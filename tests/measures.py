@@ -34,7 +34,7 @@ def counted(values: Mapping[str, Any], with_work: bool = False) -> dict[str, Any
         os.kill(os.getpid(), signal.SIGKILL)
     numbers = dict.fromkeys(("gflops_per_step", "gflops_per_task_extra", "gflops_other", "mafs_per_step"), 1.0)
     about = {"method": label, "label": label, "model": "made_up", "batch_size": 8}
-    of_run = {"batch_ramp": None, "assumed_stream": None}
+    of_run = {"batch_ramp": None, "batch_ladder": None, "assumed_stream": None}
     memory = {"peak_memory_gib": PLANNED_GIB, "memory_multiplier": 1.0, "steps_per_task": {"2": 3, "20": None}}
     unmeasured = {"measured_peak_memory_gib": None, "measured_to_planned": None, "problem": None}
     return {**about, **of_run, **numbers, **memory, **unmeasured}

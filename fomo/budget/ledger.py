@@ -17,6 +17,7 @@ from fomo.budget.memory import allocator_peak, forget_allocator_peak
 from fomo.budget.plan import StepPlan, shares
 from fomo.errors import FomoError
 from fomo.results.ledger import GIGA, LedgerFile, Spent, TaskSpent
+from fomo.stream.batch_sizes import Stretch
 from fomo.stream.pools import POOLS
 from fomo.system.ranks import exchanged, own_share, world
 
@@ -248,7 +249,13 @@ class Ledger:
             tasks={str(number): self._task(number) for number in numbers},
             phases=self._by_phase(),
             samples=self.samples,
+            batch_sizes={str(number): stretches[0].size for number, stretches in self._decided() if stretches},
         )
+
+    def _decided(self) -> list[tuple[int, list[Stretch]]]:
+        """The steps of each task, where their size was decided at the end of the task before; else nothing."""
+        sizes = self.plan.sizes
+        return list(enumerate(sizes.of_tasks(self.plan.steps), start=1)) if sizes.rungs else []
 
     def _spent(self, steps: int, flops: int | None) -> Spent:
         return Spent(steps, flops, None if flops is None else self._mafs(flops))

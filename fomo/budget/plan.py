@@ -141,6 +141,41 @@ def plan(budget: Budget, cost: Cost, memory: Memory, sizes: BatchSizes = ONE_SIZ
     return planned
 
 
+def at_size(planned: StepPlan, size: int) -> StepPlan:
+    """The same budget, and batches of ``size`` throughout.
+
+    Raises:
+        FomoError: less than one step per task.
+    """
+    sizes = BatchSizes(size)
+    if planned.cost is None or planned.memory is None:
+        return typed_in(planned.budget, len(planned.steps), sizes)
+    return plan(planned.budget, planned.cost, planned.memory, sizes)
+
+
+def climbed(planned: StepPlan, task: int, size: int) -> StepPlan:
+    """The plan as it is where ``task`` has ended and all later tasks are to have batches of ``size``.
+
+    What is made stays. Each later task has the steps that its own share of the budget affords at that size.
+    """
+    made = planned.steps[:task]
+    later = at_size(planned, size).steps[task:]
+    return replace(planned, steps=(*made, *later), sizes=planned.sizes.climbed(sum(made), size))
+
+
+def check_rungs(planned: StepPlan) -> None:
+    """Refuse a size that a later task may have, if it could not take a step.
+
+    Raises:
+        FomoError: it could not.
+    """
+    for size in planned.sizes.rungs:
+        try:
+            at_size(planned, size)
+        except FomoError as error:
+            raise FomoError(f"batch_ladder.sizes={list(planned.sizes.rungs)}: with {size} rows, {error}") from None
+
+
 def shares(budget: Budget, num_tasks: int) -> Fraction:
     """A task's share in FLOPs, memory-adjusted where the unit is."""
     return Fraction(budget.total) * GIGA / num_tasks

@@ -10,6 +10,7 @@ CAPTION = """MAFs: GFLOPs × memory ÷ memory of full fine-tuning. Memory: all t
 a GPU. Other: optimizer arithmetic and decompositions. See docs/budget.md."""
 MEASURED = "Measured: the peak of real steps on the GPU; ÷: over the planned memory."
 OF_A_RAMP = "With a ramp: GFLOPs of the first size, memory of the largest, steps of the last task."
+OF_A_LADDER = "With a ladder: GFLOPs and steps of the first size, memory of the largest."
 COSTS = (("GFLOPs", "per step"), ("extra", "per task"), ("", "other"), ("memory", "GiB"))
 ON_GPU = (("measured", "GiB"), ("÷", "memory"))
 SHARES = (("× full", "memory"), ("MAFs", "per step"))
@@ -110,7 +111,8 @@ def footer(found: Sequence[Row], shown: Layout) -> str:
     measured = [MEASURED] if shown.measures else []
     through = [_assumed(row, shown) for row in counted if row["assumed_stream"]]
     ramp = [OF_A_RAMP] if any(row["batch_ramp"] for row in counted) else []
-    return "\n".join(["", models, *_evaluations(counted, shown), CAPTION, *measured, *ramp, *through])
+    ladder = [OF_A_LADDER] if any(row["batch_ladder"] for row in counted) else []
+    return "\n".join(["", models, *_evaluations(counted, shown), CAPTION, *measured, *ramp, *ladder, *through])
 
 
 def _evaluations(rows: Sequence[Row], shown: Layout) -> list[str]:
@@ -140,6 +142,8 @@ def _assumed(row: Row, shown: Layout) -> str:
 
 
 def _sizes(row: Row) -> str:
-    """The batch size, and what a ramp makes of it."""
+    """The batch size, and what a ramp or a ladder makes of it."""
     later = "".join(f", {size} from {samples:,} samples on" for samples, size in row["batch_ramp"] or [])
-    return f"{row['batch_size']}{later}"
+    rungs = row["batch_ladder"] or {}
+    asked = " or ".join(f"{size} ({rung['steps_per_task']:,} steps a task)" for size, rung in rungs.items())
+    return f"{row['batch_size']}{later}{f', {asked} where a test asks for it' if asked else ''}"

@@ -42,7 +42,7 @@ class ProgressBars(Progress):
         """Set the lengths of the bars."""
         self._num_tasks = num_tasks
         self._num_datasets = num_datasets
-        self.update(self._steps, total=num_steps)
+        self.update(self._steps, total=self.tasks[self._steps].completed + num_steps)
 
     def step(self, task: int, step: int, loss: float) -> None:
         """Move on by a step."""
@@ -83,8 +83,8 @@ class ProgressLines:
     def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
         """Say how much there is to do."""
         self._num_tasks = num_tasks
-        self._num_steps = num_steps
-        self._begun = self._clock()
+        self._num_steps = self._done + num_steps
+        self._begun = self._begun if self._done else self._clock()
         self._say(f"{num_steps:,} steps to take in {num_tasks} tasks; {num_datasets} datasets to evaluate on")
 
     def step(self, task: int, step: int, loss: float) -> None:

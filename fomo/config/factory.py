@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fomo.budget.plan import StepPlan
 from fomo.config.plugins import PARTS, check_method, described
 from fomo.config.schema import Config
 from fomo.config.several import parts_of
@@ -256,29 +257,31 @@ def schedule(config: Config) -> Callable[[Position], float]:
     return lambda at: float(across_tasks(within_task, at))
 
 
-def learning_rate(config: Config, rate: Callable[[Position], float], steps: Sequence[int]) -> LearningRate:
+def learning_rate(config: Config, rate: Callable[[Position], float], plan: StepPlan) -> LearningRate:
     """The rate at each step of a run: the schedule's, times what the size of the step's batch makes of it.
 
     Args:
-        config: Holds the peak rate and the batch sizes.
+        config: Holds the peak rate, and what it is at which batch size.
         rate: The schedule, from :func:`schedule`.
-        steps: The number of steps of every task.
+        plan: Holds the number of steps of every task, and the batch sizes.
 
     Raises:
         FomoError: the schedule refuses a task, at either end of it.
     """
     peak = config.optimizer["lr"]
-    before = [0, *accumulate(steps)]
+    sizes = plan.sizes
+    before = [0, *accumulate(plan.steps)]
+    changes = {"ramped": True, "seen": sizes.seen} if sizes.ramp or sizes.rungs else {}
 
     def of_step(task: int, step: int, num_steps: int) -> float:
         start = before[task - 1]
-        size = config.sizes.of(start + step)
-        ramp: dict[str, Any] = {"ramped": True, "start": start, "seen": config.sizes.seen} if config.sizes.ramp else {}
+        size = sizes.of(start + step)
+        ramp: dict[str, Any] = {"start": start, **changes} if changes else {}
         rescaled = config.batch_scaling.rule != "none"
         at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, rescaled=rescaled, **ramp)
         return config.batch_scaling.factor(size, config.batch_size) * rate(at)
 
-    for task, num_steps in enumerate(steps, start=1):
+    for task, num_steps in enumerate(plan.steps, start=1):
         for step in {0, num_steps - 1} if num_steps else ():
             of_step(task, step, num_steps)
     return of_step

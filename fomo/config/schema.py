@@ -16,6 +16,7 @@ from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.evaluation.templates import with_file
 from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.results.config_file import LATER, LATER_GROUPS, check_score_version, comparable
+from fomo.stream.batch_ladder import BatchLadder
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp
 from fomo.stream.batches import Augmentation
 from fomo.stream.buffer import Buffer
@@ -81,6 +82,7 @@ class Config:
     optimizer: Part
     log: Part
     batch_ramp: Any = None
+    batch_ladder: BatchLadder = field(default_factory=BatchLadder)
     batch_scaling: BatchScaling = field(default_factory=BatchScaling)
     buffer: Buffer = field(default_factory=Buffer)
     captions: Captions = field(default_factory=Captions)
@@ -105,6 +107,7 @@ class Config:
             value = getattr(self, name)
             check_allowed(value is None or value > 0, f"{name}={value}", "numbers above 0")
         _ = self.sizes  # refuses a ramp that makes no sense
+        self._check_ladder()
         seed = self.stream.get("seed")
         allowed = "integers from 0, and null: that of the run"
         check_allowed(seed is None or is_count(seed), f"stream.seed={seed}", allowed)
@@ -116,6 +119,24 @@ class Config:
                 "process has a part of the weights alone, so nothing can be scored there. Leave one of the two out."
             )
 
+    def _check_ladder(self) -> None:
+        sizes = f"batch_ladder.sizes={self.batch_ladder.sizes}"
+        self.batch_ladder.check_above(self.batch_size)
+        if self.batch_ladder.rungs and self.batch_ramp is not None:
+            raise FomoError(
+                f"{sizes} with batch_ramp={self.batch_ramp}: both set later sizes. Leave one of the two out."
+            )
+        if self.batch_ladder.rungs and self.mixture.batches == "unmixed":
+            raise FomoError(
+                f"{sizes} with mixture.batches=unmixed: a batch of one pool does not tell how much the gradients of "
+                "pools differ. Take mixture.batches=mixed, or leave the ladder out."
+            )
+        if self.batch_ladder.rungs and self.budget.unit == "wall_seconds":
+            raise FomoError(
+                f"{sizes} with budget=wall_seconds: the steps of a size would be timed anew by a run that goes on. "
+                "Take another budget, as budget=mafs, or leave the ladder out."
+            )
+
     @property
     def stream_seed(self) -> int:
         """What the order of the stream is drawn from: ``stream.seed``, else the run's seed."""
@@ -125,7 +146,7 @@ class Config:
     @cached_property
     def sizes(self) -> BatchSizes:
         """The sizes of all batches."""
-        return BatchSizes(self.batch_size, read_ramp(self.batch_ramp))
+        return BatchSizes(self.batch_size, read_ramp(self.batch_ramp), self.batch_ladder.rungs)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from open_clip.model import CLIP
 
 from fomo.batch import Batch
 from fomo.budget.cost import Cost, of_all_sizes
-from fomo.budget.plan import Memory, Recomputed, StepPlan, plan, typed_in
+from fomo.budget.plan import Memory, Recomputed, StepPlan, check_rungs, plan, typed_in
 from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.errors import FomoError
@@ -150,8 +150,8 @@ def plan_run(
 
     Raises:
         FomoError: a task would get less than one step; a hook can be neither rehearsed nor asked for its FLOPs; a
-            batch size is never reached; steps that are made again would overspend; a step of the method needs an
-            operation that has no deterministic algorithm on the GPU.
+            batch size is never reached, or affords no step; steps that are made again would overspend; a step of the
+            method needs an operation that has no deterministic algorithm on the GPU.
     """
     if kept_steps is not None and config.budget.unit == "wall_seconds":
         planned = StepPlan(config.budget, kept_steps, sizes=config.sizes)
@@ -163,6 +163,7 @@ def plan_run(
     if config.runtime.compile or (kept_steps is None and config.runtime.device.startswith("cuda")):
         try_on_device(config, model, names)
     config.sizes.check_reached(sum(planned.steps))
+    check_rungs(planned)
     return planned
 
 

@@ -1,7 +1,7 @@
 """The rows of ``fomo budget``: what methods cost, and the steps that they get, without running them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fomo.budget.cost import Cost, TaskCost
@@ -11,6 +11,7 @@ from fomo.config import factory
 from fomo.config.schema import Config
 from fomo.planning.planner import reference_bytes, rehearsed
 from fomo.results.ledger import GIGA
+from fomo.stream.batch_ladder import BatchLadder
 from fomo.stream.batch_sizes import BatchSizes
 from fomo.stream.definition import NO_NAMES, StreamNames
 
@@ -34,6 +35,8 @@ class BudgetRow:
     """The stream whose D_t the method goes through, and |D_t| as it was taken to be; ``None``: it does not."""
     plans: dict[int, StepPlan]
     """By the number of tasks; of a budget in seconds, steps are known where it runs alone."""
+    rungs: dict[int, int] = field(default_factory=dict)
+    """By each size that is decided as the run goes on: the steps of its last task at that size."""
 
     @property
     def typical(self) -> TaskCost:
@@ -65,6 +68,7 @@ class BudgetRow:
             "model": self.model,
             "batch_size": self.sizes.first,
             "batch_ramp": list(map(list, self.sizes.ramp)) or None,
+            "batch_ladder": {str(size): self._rung(size) for size in self.rungs} or None,
             "gflops_per_step": counted(step) / GIGA,
             "gflops_by_phase": {name: flops.counted / GIGA for name, flops in step.items()},
             "gflops_per_task_extra": sum(counted(phases) for phases in extra) / GIGA,
@@ -79,6 +83,11 @@ class BudgetRow:
             "assumed_update_samples": self.goes_through and self.goes_through[1],
             "total_samples": {length: each and self.sizes.seen(sum(each)) for length, each in steps.items()},
         }
+
+    def _rung(self, size: int) -> dict[str, float]:
+        """GFLOPs of an ordinary step at a size of the ladder, and the steps of the last task."""
+        gflops = counted(self.typical.step(size, first=False)) / GIGA
+        return {"gflops_per_step": gflops, "steps_per_task": self.rungs[size]}
 
 
 def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
@@ -111,7 +120,9 @@ def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = 
     assert shown.cost is not None and shown.memory is not None
     stream = str(config.stream.get("name", "own"))
     goes_through = (stream, num_samples(config.num_tasks)) if cost.depends_on_samples else None
-    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, goes_through, plans)
+    at = {size: replace(config, batch_size=size, batch_ladder=BatchLadder()) for size in config.sizes.rungs}
+    rungs = {size: _plan(each, shown.cost, shown.memory, config.num_tasks).steps[-1] for size, each in at.items()}
+    return BudgetRow(config.label, model.name, config.sizes, shown.cost, shown.memory, goes_through, plans, rungs)
 
 
 def _stretched(cost: Cost, late: TaskCost, length: int) -> tuple[TaskCost, ...]:

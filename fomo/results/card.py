@@ -23,7 +23,8 @@ class RunCard:
     model, deployed weights (empty where what was scored is more than weights), samples that were right (empty where
     they are not kept), ledger and scores; ``code`` are those of parts that are not ours, by target.
     ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU, of the run
-    and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained);
+    and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained); ``batch_sizes`` are those of
+    each task, where they were decided as the run went on;
     ``caveats`` say what keeps the result from being compared freely; ``left_out`` counts data that could not be used,
     ``num_cut_captions`` the training rows whose caption the context has cut. ``extra_parameters`` are tensors that a
     plain model lacks, each with the part that makes it, its class and the file that it is in. ``tuning`` is of the
@@ -52,6 +53,7 @@ class RunCard:
     peak_memory_gib: float = 0
     peak_memory_allocated_gib: float | None = None
     compute: Mapping[str, Any] | None = None
+    batch_sizes: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     caveats: tuple[str, ...] = ()

@@ -19,11 +19,15 @@ LATER: dict[str, dict[str, Any]] = {
     **{group: {"_target_": "fomo.Method"} for group in LATER_GROUPS},
     "model": {"folder": None},
     "stream": {"seed": None},
+    "batch_ladder": {"sizes": None, "test": "norm_test"},
     "runtime": {"compile": None, "deterministic": True},
     "evaluation": {"every_tasks": 1, "every_steps": None, "keep_samples": False, "prompts": None},
 }
 """Keys of sections that older configurations lack, as whole sections, and the value that makes no other run."""
-SECTIONS = ("model", "stream", "evaluation", "merging", "regularizer", *LATER_GROUPS, "optimizer", "trainable")
+SECTIONS = (
+    *("model", "stream", "evaluation", "merging", "regularizer", *LATER_GROUPS, "optimizer", "trainable"),
+    "batch_ladder",
+)
 """Keys that hold keys, where a configuration has them."""
 ENGINE = ("compile", "deterministic", "grad_checkpointing", "micro_batch")
 """Keys of ``runtime`` that move the last bits: a run that goes on has to share them, results are compared without."""

@@ -61,7 +61,8 @@ class LedgerFile:
     """The content of ``ledger.json``.
 
     ``total`` and ``left`` are in the budget's ``unit``; ``caveats`` say what keeps the result from being compared
-    freely; ``memory`` holds the multiplier and both peaks in bytes; ``samples`` are the rows seen of each pool.
+    freely; ``memory`` holds the multiplier and both peaks in bytes; ``samples`` are the rows seen of each pool;
+    ``batch_sizes`` are those of each task, where they were decided as the run went on: else there are none.
     """
 
     unit: str
@@ -76,6 +77,7 @@ class LedgerFile:
     left: float = 0
     tasks: Mapping[str, TaskSpent] = field(default_factory=dict)
     phases: Mapping[str, int] = field(default_factory=dict)
+    batch_sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def charged_units(self) -> float | None:
@@ -105,6 +107,7 @@ class LedgerFile:
             "tasks": {number: task.to_json() for number, task in self.tasks.items()},
             "phases": dict(self.phases),
             "samples": dict(self.samples),
+            **({"batch_sizes": dict(self.batch_sizes)} if self.batch_sizes else {}),
         }
 
     def write(self, run: Path) -> None:
@@ -176,5 +179,6 @@ OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "lost_steps": is_count,
     "left": lambda value: isinstance(value, (int, float)),
     "phases": _is_phases,
+    "batch_sizes": _is_phases,
 }
 """Keys that older ledgers may lack, and what they hold."""

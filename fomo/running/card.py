@@ -57,6 +57,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) 
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         peak_memory_allocated_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3) if cuda else None,
         compute=_compute(live, computed_flops),
+        batch_sizes=live.ledger.to_file().batch_sizes,
         num_processes=world().size,
         versions=known.versions,
         python=platform.python_version(),

@@ -18,6 +18,7 @@ from fomo.running.deployment import Deployment
 from fomo.running.kept import is_kept, keep_weights
 from fomo.running.known import Known, known
 from fomo.running.prepared import Prepared
+from fomo.running.sizing import Sizing, measured_by
 from fomo.system.memory_fault import during
 from fomo.system.ranks import from_first, is_first, world
 from fomo.system.usage import Usage
@@ -29,7 +30,7 @@ class Progress(Protocol):
     """Who wants to see how far a run is."""
 
     def planned(self, num_tasks: int, num_steps: int, num_datasets: int) -> None:
-        """What is left of the run."""
+        """What is left of the run; said again where that changes."""
 
     def step(self, task: int, step: int, loss: float) -> None:
         """A step was made."""
@@ -53,16 +54,19 @@ class Live:
     batches: Batches
     nonfinite: StopRun
     loggers: Loggers
+    sizing: Sizing
 
     @property
     def parts(self) -> dict[str, Stateful]:
-        """By the name that a checkpoint keeps each under."""
+        """By the name that a checkpoint keeps each under; sizes that nobody decides are not kept."""
+        decided = {"sizes": self.sizing} if self.ledger.plan.sizes.rungs else {}
         return {
             "batches": self.batches,
             "ledger": self.ledger,
             "record": self.record,
             "usage": self.usage,
             "guard": self.nonfinite,
+            **decided,
         }
 
     def score(self, prepared: Prepared, deployment: Deployment, task: int, seen: Callable[[str], None]) -> bool:
@@ -136,14 +140,19 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     config = prepared.resolved.config
     processes = f"{world().size}{' fsdp' if config.runtime.strategy == 'fsdp' else ''}"
     loggers = Loggers(prepared.loggers)
+    ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
+    record = Record(_no_scores(prepared, folder), progress.step, processes, is_first(), loggers.hear)
+    batches = Batches(prepared.maker, prepared.model, config.runtime)
+    measured = measured_by(config.batch_ladder, prepared.methods)
     return Live(
         known=known(prepared),
-        ledger=Ledger(prepared.plan, config.seed, prepared.begin_run),
-        record=Record(_no_scores(prepared, folder), progress.step, processes, is_first(), loggers.hear),
+        ledger=ledger,
+        record=record,
         usage=Usage(config.runtime.device),
-        batches=Batches(prepared.maker, prepared.model, config.runtime),
+        batches=batches,
         nonfinite=POLICIES[config.on_nan](config.rewind_every),
         loggers=loggers,
+        sizing=Sizing(config.batch_ladder, ledger, batches, record, prepared.learning_rate_of, measured),
     )
 
 

@@ -17,6 +17,7 @@ from fomo.errors import FomoError
 from fomo.planning.planner import stream_shape, trial
 from fomo.planning.rehearsal import rehearse
 from fomo.running.prepared import Prepared
+from fomo.stream.batch_ladder import BatchLadder
 from fomo.stream.pools import StreamPools
 from fomo.system.memory_fault import MemoryFault, is_out_of_memory
 from fomo.system.ranks import is_first, world
@@ -49,7 +50,7 @@ def explain(fault: MemoryFault, run: Prepared, newest: Path | None) -> FomoError
 
 def _of_step(run: Prepared) -> str:
     config = run.resolved.config
-    config = replace(config, batch_size=max(config.sizes.distinct), batch_ramp=None)
+    config = replace(config, batch_size=max(config.sizes.distinct), batch_ramp=None, batch_ladder=BatchLadder())
     pools = run.maker.pools
     release(run)
     there = available(config.runtime.device)

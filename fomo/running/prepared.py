@@ -1,6 +1,6 @@
 """A run with every part built and checked, before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
 from fomo.running.contents import contents_of
+from fomo.running.sizing import check_rates, measured_by
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.system.determinism import NOT_DETERMINISTIC
@@ -26,6 +27,8 @@ from fomo.system.digest import json_digest
 from fomo.training.methods import Methods
 from fomo.version import __version__
 
+SIZES_MEASURED = "batch sizes measured"
+"""The caveat of a result whose batch sizes were decided by what was measured: another machine may decide otherwise."""
 NO_PLAIN_WEIGHTS = "no plain weights"
 """The caveat of a result whose model is more than weights: those that are stored are not what was scored."""
 
@@ -42,7 +45,7 @@ class Prepared:
         plan: The steps of every task, and what they cost.
         begin_run: What the parts' ``begin_run`` has cost.
         maker: Makes the batch of every step.
-        learning_rate: The rate of every step.
+        learning_rate_of: The rate of every step, of a plan.
         base_sha256: Hash of the base model before the method has begun.
         blank: The modules of the base model before that, without weights.
         seconds: What all of it has taken, compiling included.
@@ -56,13 +59,15 @@ class Prepared:
     plan: StepPlan
     begin_run: Phases
     maker: BatchMaker
-    learning_rate: LearningRate
+    learning_rate_of: Callable[[StepPlan], LearningRate]
     base_sha256: str
     blank: nn.Module
     seconds: float = 0.0
     loggers: Mapping[str, Logger] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        measured_by(self.resolved.config.batch_ladder, self.methods)
+        check_rates(self.plan, self.learning_rate_of)
         if self.resolved.config.keep_weights == "all" and not self.is_plain:
             more = " and ".join(name for name, part in self.methods.parts.items() if not part.plain_weights)
             raise FomoError(
@@ -80,8 +85,9 @@ class Prepared:
         """What keeps the result from being compared freely."""
         validation = ["validation split"] if self.resolved.config.evaluation.split == "validation" else []
         deployed = [] if self.is_plain else [NO_PLAIN_WEIGHTS]
+        measured = [SIZES_MEASURED] if self.plan.sizes.rungs else []
         unsure = [] if self.resolved.config.runtime.deterministic else [NOT_DETERMINISTIC]
-        return (*self.plan.budget.caveats, *unsure, *validation, *self.model.caveats, *deployed)
+        return (*self.plan.budget.caveats, *measured, *unsure, *validation, *self.model.caveats, *deployed)
 
     @property
     def work(self) -> str:
@@ -89,7 +95,8 @@ class Prepared:
         config, steps = self.resolved.config, self.plan.steps
         cards = [dataset.card for dataset in self.stream.datasets.values()]
         trained = config.sizes.seen(sum(steps))
-        return f"Training: {trained:,} samples. Evaluation: {evaluation_cost(cards, config.evaluation, steps)}."
+        stays = f" if batches stay at {config.batch_size}" if config.sizes.rungs else ""
+        return f"Training: {trained:,} samples{stays}. Evaluation: {evaluation_cost(cards, config.evaluation, steps)}."
 
     @cached_property
     def contents(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -136,13 +137,14 @@ def prepare(resolved: Resolved, kept_steps: tuple[int, ...] | None = None) -> Pr
     model = with_prompt_caveats(model, stream, config.evaluation)
     pools = factory.pools(config, stream)
     plan = plan_run(config, model, pools.update_sizes, kept_steps, pools.names)
-    learning_rate = factory.learning_rate(config, rate, plan.steps)
+    learning_rate_of = partial(factory.learning_rate, config, rate)
+    learning_rate_of(plan)  # which refuses tasks that are too short for the schedule
     maker = factory.batch_maker(config, model, pools, plan.steps)
     begun = methods.begun(model.network, config.seed)  # here, so that a part can refuse before anything is written
     factory.try_steps(config, model.network, methods)
     seconds = time.perf_counter() - began
     return Prepared(
-        resolved, stream, model, methods, plan, begun, maker, learning_rate, base, untouched, seconds, loggers
+        resolved, stream, model, methods, plan, begun, maker, learning_rate_of, base, untouched, seconds, loggers
     )
 
 
@@ -187,11 +189,16 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
     def score_within(task: int, step: int) -> None:
         live.score_within(prepared, task, step, partial(seen, task))
 
+    def resize(task: int, logged: Mapping[str, float]) -> None:
+        if live.sizing.decide(task, logged):
+            steps = live.ledger.plan.steps
+            progress.planned(len(steps), sum(steps[task:]), len(prepared.stream.datasets))
+
     experiment = loop.Experiment(
         seed=config.seed,
         learner=learner,
         batches=live.batches,
-        learning_rate=prepared.learning_rate,
+        learning_rate=live.sizing.learning_rate,
         evaluate=score,
         ledger=live.ledger,
         record=live.record,
@@ -201,6 +208,7 @@ def _execute(prepared: Prepared, folder: Path, progress: Progress, stop: Stop) -
         show=partial(show, folder, live),
         every_steps=config.evaluation.every_steps,
         evaluate_within=score_within,
+        resize=resize,
     )
     left = loop.left(experiment)
     progress.planned(len(prepared.plan.steps), len(left), len(prepared.stream.datasets))

@@ -11,7 +11,7 @@ section 5; for Adam Malladi et al. 2022, arXiv 2205.10287). The latter scale Ada
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -73,7 +73,8 @@ class _Stage(NamedTuple):
 class BatchSizes:
     """The sizes of all batches of a run: ``first``, and each ``(samples, size)`` of ``ramp`` from so many on.
 
-    Steps count from 0, over the whole run.
+    Steps count from 0, over the whole run. Where sizes are decided as it goes on, ``rungs`` are those that later tasks
+    may have, and ``ramp`` has what is decided.
 
     Raises:
         FomoError: positions that do not rise, a size below 2, a size that no batch has.
@@ -81,6 +82,7 @@ class BatchSizes:
 
     first: int
     ramp: tuple[tuple[int, int], ...] = ()
+    rungs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for samples, size in self.ramp:
@@ -108,8 +110,12 @@ class BatchSizes:
 
     @property
     def distinct(self) -> tuple[int, ...]:
-        """Every size once, ``first`` before all others."""
-        return tuple(dict.fromkeys(stage.size for stage in self._stages))
+        """Every size that a batch may have once, ``first`` before all others."""
+        return tuple(dict.fromkeys([*(stage.size for stage in self._stages), *self.rungs]))
+
+    def climbed(self, step: int, size: int) -> "BatchSizes":
+        """The same sizes before ``step``, and ``size`` from it on."""
+        return replace(self, ramp=(*self.ramp, (self.seen(step), size)))
 
     def _stage(self, step: int) -> _Stage:
         return next(stage for stage in reversed(self._stages) if stage.step <= step)

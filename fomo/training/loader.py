@@ -10,12 +10,14 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from fomo.batch import Batch, cut_at
 from fomo.data.drawn import Skipped
 from fomo.model.clip import ClipModel
 from fomo.model.fast import shortest
+from fomo.stream.batch_sizes import BatchSizes
 from fomo.stream.batches import BatchKey, BatchMaker, PassKey, RawBatch
 from fomo.stream.definition import StreamNames
 from fomo.stream.mixture import Counts
@@ -46,6 +48,7 @@ class Batches:
         self._feeds: list[Feed[BatchKey, RawBatch]] = []
         """All: that of the steps, and one for each pass that there was at a time."""
         self._feed = self._new_feed()
+        self._announced = False
         self._idle: list[Feed[BatchKey, RawBatch]] = []
         """Those of passes, while nobody asks them for anything."""
 
@@ -56,11 +59,27 @@ class Batches:
         They start at once, and go on at the end of a task with the next one. At the end of the block all are ended.
         """
         self._feed.announce(steps)
+        self._announced = True
         try:
             yield
         finally:
+            self._announced = False
             for feed in self._feeds:
                 feed.close()
+
+    def follow(self, sizes: BatchSizes, steps: Sequence[int], after: int) -> None:
+        """Make the batches of the tasks ``after`` one as another plan has them: of ``sizes``, ``steps`` of each task.
+
+        Workers that are at those of the old plan are ended, and others begin with the new ones if they were announced.
+        """
+        self._feed.close()
+        self._feeds.remove(self._feed)
+        mixture = replace(self._maker.mixture, sizes=sizes, steps=tuple(steps))
+        self._maker = replace(self._maker, mixture=mixture)
+        self._feed = self._new_feed()
+        if self._announced:
+            later = [(task, num_steps) for task, num_steps in enumerate(steps, start=1) if task > after]
+            self._feed.announce([(task, step) for task, num_steps in later for step in range(num_steps)])
 
     def _new_feed(self) -> Feed[BatchKey, RawBatch]:
         self._feeds.append(Feed(self._maker.__getitem__, self._runtime, _named))

@@ -142,6 +142,7 @@ class GradientNoise(fomo.Method):
     """
 
     group = "diagnostics"
+    batch_tests = ("norm_test", "inner_product_test")
     one_process = "The pieces of a batch are taken from the rows that a process has."
 
     def __init__(self, num_pieces: int = 8, rows: int | None = 4, norm: float = 0.1, inner: float = 0.1) -> None:

@@ -38,6 +38,7 @@ OTHERS: tuple[tuple[str, ...], ...] = (
     ("model=pocket", "runtime.grad_checkpointing=true", *tiny.COUNTED),
     ("runtime.precision=bf16",),
     ("batch_ramp=[[40,12]]", "batch_scaling.rule=linear"),
+    ("num_tasks=3", "batch_ladder.sizes=[36,48]", "diagnostics=gradient_noise", "diagnostics.norm=0.5"),
     ("method=offline_merge", "merging.technique=ties", "num_tasks=3"),
     ("method=zs_merge", "merging.technique=dare_ties", "merging.density=0.3"),
     ("method=ft_merge", "merging.technique=slerp"),

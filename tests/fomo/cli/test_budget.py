@@ -66,6 +66,18 @@ def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) 
     assert "lora" in shown and "pocket, batch 128" in shown and "T = 200" in shown
 
 
+def test_every_size_of_a_ladder_is_planned_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["budget", "batch_ladder.sizes=[150,500]", "budget=samples", "budget.samples=6000", "num_tasks=2"]
+    main(arguments)
+    assert "128, 150 (20 steps a task) or 500 (6 steps a task) where a test asks" in capsys.readouterr().out
+    main([*arguments, "--json"])
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["total_steps"]["2"] == 2 * 23
+    assert {size: rung["steps_per_task"] for size, rung in row["batch_ladder"].items()} == {"150": 20, "500": 6}
+    per_row = [row["gflops_per_step"] / 128, row["batch_ladder"]["150"]["gflops_per_step"] / 150]
+    assert per_row[0] == pytest.approx(per_row[1], rel=0.01)
+
+
 def test_a_ramp_is_planned_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["budget", "batch_ramp=[[2000,64]]", "budget=samples", "budget.samples=6000", "num_tasks=2"]
     main([*arguments, "--json"])

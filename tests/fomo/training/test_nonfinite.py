@@ -54,6 +54,7 @@ def without(omitted: Places, *overrides: str) -> dict[str, Tensor]:
     config, network, methods = prepared.resolved.config, prepared.model.network, prepared.methods
     learner = factory.learner(config, network, methods)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
+    learning_rate = prepared.learning_rate_of(prepared.plan)
     for number, num_steps in enumerate(prepared.plan.steps, start=1):
         task = Task(number, len(prepared.plan.steps), num_steps, config.seed)
         methods.each("begin_task", network, task)
@@ -62,7 +63,7 @@ def without(omitted: Places, *overrides: str) -> dict[str, Tensor]:
         train_mode(network)
         for step, batch in enumerate(batches.of_task(number, num_steps)):
             for group in optimizer.param_groups:
-                group["lr"] = prepared.learning_rate(number, step, num_steps)
+                group["lr"] = learning_rate(number, step, num_steps)
             if (number, step) not in omitted:
                 learner.step(optimizer, batch)
         methods.each("end_task", network, task)
