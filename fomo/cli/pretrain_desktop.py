@@ -42,6 +42,8 @@ def pretrain_desktop(places: Places, recipe: "HeadRecipe", console: Console) -> 
 
     datasets = _datasets(places.root)
     pool = datasets.pop(POOL)
+    if recipe.steps:
+        recipe.check_pool(pool.card.num_samples["train"])
     packages = tower_packages()
     archives = obtain_packages(packages, places.source, partial(_say, console))
     with tempfile.TemporaryDirectory() as scratch:

@@ -59,6 +59,11 @@ class HeadRecipe:
         check_allowed(0 <= self.weight_decay < math.inf, f"weight_decay={self.weight_decay}", "0 and above")
         check_allowed(0 <= self.warmup < 1, f"warmup={self.warmup}", "shares of the steps, from 0 to below 1")
 
+    def check_pool(self, size: int) -> None:
+        """Refuse a pool of fewer pairs than a batch."""
+        fits = self.batch_size <= size
+        check_allowed(fits, f"batch_size={self.batch_size}", f"up to {size}, the size of the pool")
+
 
 @dataclass(frozen=True)
 class Features:
@@ -129,7 +134,7 @@ def train_head(
         FomoError: the pool is smaller than a batch; the loss became infinite or NaN.
     """
     size = len(features.captions)
-    check_allowed(recipe.batch_size <= size, f"batch_size={recipe.batch_size}", f"up to {size}, the size of the pool")
+    recipe.check_pool(size)
     tower = _tower(network)
     matrices = [tower.trunk.classifier.weight, tower.names.weight]
     others = [tower.trunk.classifier.bias, network.logit_scale]
