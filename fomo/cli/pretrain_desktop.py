@@ -91,4 +91,4 @@ def _train(model: "ClipModel", pool: "Dataset", recipe: "HeadRecipe", console: C
     with counted(console, "features of the pool", len(samples)) as tick:
         features = features_of(model, samples, tick)
     with counted(console, "pretraining", recipe.steps) as advance:
-        train_head(model.network, features, recipe, lambda step, loss: advance(1, f", loss {loss:.3f}"))  # type: ignore[arg-type]
+        train_head(model.network, features, recipe, lambda step, loss: advance(1, f", loss {loss:.3f}"))
