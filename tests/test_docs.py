@@ -27,6 +27,7 @@ from tests.fomo.helpers import encoded, evaluation, picture, put, run_folder
 from tests.fomo.tars import tar
 from tests.plugin import TEMPLATE_CODE, install_template, seen
 from tests.streams.desktop.made import declare_stream
+from tests.streams.desktop.made_towers import declare_towers
 from tests.streams.prepare.originals import ORIGINALS, place, reference_info
 from tests.tiny import TINY
 
@@ -122,7 +123,9 @@ def test_runs_and_imports_work_as_printed(page: str, line: str, folder: Path, mo
     if "desktop" in line:  # small packages in the place of the real ones
         declare_stream(folder, monkeypatch)
         if words[0] == "run":
+            declare_towers(folder / "data" / ".sources" / "desktop", monkeypatch)
             main(["data", "prepare", "desktop", "--out", "data", "--workers", "1"])
+            main(["pretrain", "model=desktop", "steps=0"])
     elif words[:2] == ["data", "prepare"]:  # a small copy of the original files lies where they are looked for
         recipe, _ = ORIGINALS[words[2]](folder / "site")
         place(recipe, folder / "site", folder / "data" / ".sources" / words[2])

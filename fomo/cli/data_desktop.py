@@ -62,4 +62,4 @@ def _show(cards: list[DatasetCard], out: Path, notes: list[str]) -> None:
     if notes:
         _say(console, "note: scores on other pixels are not to be compared with published ones.")
     _say(console, f"authors and licences: 'source' and 'licence' in {out}/NAME/dataset.json")
-    _say(console, f"next: fomo run stream=desktop stream.root={out}")
+    _say(console, f"next: fomo pretrain model=desktop root={out}, then fomo run stream=desktop stream.root={out}")

@@ -1,4 +1,4 @@
-"""``fomo pretrain``: reproduce a pocket base model, or make another one by a changed recipe."""
+"""``fomo pretrain``: reproduce a pocket base model, or make another one; or make that of `desktop`."""
 
 import argparse
 from dataclasses import fields
@@ -10,6 +10,7 @@ from omegaconf.errors import ValidationError
 from rich.console import Console
 from rich.table import Column, Table
 
+from fomo.cli.pretrain_desktop import NAME, Places, pretrain_desktop
 from fomo.cli.progress import counted
 from fomo.cli.screen import print_json
 from fomo.errors import FomoError, check_choice, check_keys
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   fomo pretrain                                     the shipped base model again, in pretrained/pocket
   fomo pretrain model=pocket_resnet out=DIR         the other one; then fomo run model=pocket_resnet model.folder=DIR
-  fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json"""
+  fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json
+  fomo pretrain model=desktop                       of two packages and of the pool in data/, into pretrained/desktop
+  fomo pretrain model=desktop steps=0 out=DIR       the two towers joined in closed form, and nothing trained
+
+For model=desktop, root= is where `fomo data prepare desktop --out` wrote the datasets (data), and source= where the two
+packages lie or are downloaded to (ROOT/.sources/desktop)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,8 +47,11 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     settings = parse(options.settings)
     name = str(settings.pop("model", "pocket"))
-    check_choice("pocket model", name, pocket_names())
+    check_choice("model to pretrain", name, [*pocket_names(), NAME])
     folder = Path(str(settings.pop("out", f"pretrained/{name}")))
+    if name == NAME:
+        _run_desktop(folder, settings, options.json)
+        return
     recipe = recipe_with(name, settings)
     _make_empty(folder)
     _run(name, folder, recipe, options.json)
@@ -61,9 +70,14 @@ def recipe_with(name: str, changes: dict[str, Any]) -> "PretrainingRecipe":
     from streams.pocket.pretraining.train import PretrainingRecipe, shipped_recipe
 
     check_keys("fomo pretrain", changes, ["model", "out", *(each.name for each in fields(PretrainingRecipe))])
-    shipped = OmegaConf.structured(shipped_recipe(name))
+    recipe: PretrainingRecipe = _changed(shipped_recipe(name), changes)
+    return recipe
+
+
+def _changed(recipe: Any, changes: dict[str, Any]) -> Any:
+    """A recipe with other values, which have the types of its own."""
     try:
-        return OmegaConf.to_object(OmegaConf.merge(shipped, changes))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(recipe), changes))
     except ValidationError as error:
         raise FomoError(f"{error.full_key}: {str(error).splitlines()[0]}.") from None
 
@@ -77,6 +91,22 @@ def _make_empty(folder: Path) -> None:
         raise FomoError(f"out={folder}: is not empty. Name another folder by out=DIR.")
 
 
+def _run_desktop(folder: Path, settings: dict[str, Any], as_json: bool) -> None:
+    from streams.desktop.pretraining.train import HeadRecipe
+
+    keys = ["model", "out", "root", "source", *(each.name for each in fields(HeadRecipe))]
+    check_keys("fomo pretrain model=desktop", settings, keys)
+    root = Path(str(settings.pop("root", "data")))
+    source = Path(str(settings.pop("source", root / ".sources" / NAME)))
+    recipe: HeadRecipe = _changed(HeadRecipe(), settings)
+    _make_empty(folder)
+    console = Console(stderr=as_json)
+    scores = pretrain_desktop(Places(root, source, folder), recipe, console)
+    _show(NAME, folder, scores, console, as_json)
+    next_one = "" if str(folder) == f"pretrained/{NAME}" else f" model.folder={folder}"
+    console.print(f"next: fomo run stream=desktop{next_one}", soft_wrap=True, highlight=False)
+
+
 def _run(name: str, folder: Path, recipe: "PretrainingRecipe", as_json: bool) -> None:
     from streams.pocket import datasets
     from streams.pocket.pretraining.card import write_model, zero_shot_scores
@@ -87,11 +117,15 @@ def _run(name: str, folder: Path, recipe: "PretrainingRecipe", as_json: bool) ->
     model = _pretrain(name, recipe, console)
     with console.status("scoring"):
         scores = write_model(folder, model, recipe, zero_shot_scores)
+    _show(name, folder, scores, console, as_json)
+
+
+def _show(name: str, folder: Path, scores: "Scores", console: Console, as_json: bool) -> None:
     if as_json:
         print_json(scores)
     else:
         console.print(scores_table(name, scores))
-    console.print(f"model: {folder / 'model.safetensors'}, card: {folder / 'card.json'}", soft_wrap=True)
+    console.print(f"model: {folder}, card: {folder / 'card.json'}", soft_wrap=True)
 
 
 def _pretrain(name: str, recipe: "PretrainingRecipe", console: Console) -> "ClipModel":

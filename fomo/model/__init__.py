@@ -3,7 +3,11 @@
 import importlib
 from typing import Any
 
-_LAZY = {"pocket": "fomo.model.shipped", "pretrained_clip": "fomo.model.open_clip"}
+_LAZY = {
+    "pocket": "fomo.model.shipped",
+    "pretrained_clip": "fomo.model.open_clip",
+    "desktop_clip": "fomo.model.desktop",
+}
 """The builders that configurations name: their dotted names are part of every stored configuration and its hash."""
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fomo.model.preprocess import Preprocess
+from fomo.model.sources import CONFIG
 from fomo.stream.cut_texts import LONGEST_TEXT, Tokenize
 
 RANDOM_BASE = "random base"
@@ -27,7 +28,8 @@ class ClipModel:
         preprocess: images to pixels as the image tower was trained on them.
         caveats: what a score of this model has to be read with, as :data:`RANDOM_BASE`.
         architecture: open_clip's configuration of the network; empty where it is not known.
-        merges: the file of the byte pairs that the tokenizer merges, where it has one of its own.
+        merges: the file of the byte pairs that the tokenizer merges, or of the tokenizer, where it has one of its own.
+        form: the file that says architecture and preprocessing beside stored weights; open_clip reads its own alone.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ClipModel:
     caveats: tuple[str, ...] = ()
     architecture: Mapping[str, Any] = field(default_factory=dict)
     merges: Path | None = None
+    form: str = CONFIG
 
     @property
     def image_size(self) -> int:

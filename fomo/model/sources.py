@@ -81,19 +81,19 @@ def model_config(name: str) -> Values:
     return dict(open_clip.get_model_config(name))
 
 
-def read_config(folder: Path) -> tuple[Values, Values]:
-    """The model and the preprocessing configuration that lie in a folder.
+def read_config(folder: Path, file: str = CONFIG) -> tuple[Values, Values]:
+    """The model and the preprocessing configuration that lie in a folder, in the file of that name.
 
     Raises:
         FomoError: the file is not of open_clip's form.
     """
-    values = read_json(folder / CONFIG)
+    values = read_json(folder / file)
     model = values.get("model_cfg") if isinstance(values, dict) else None
     preprocess = values.get("preprocess_cfg", {}) if isinstance(values, dict) else None
     if not isinstance(model, dict) or not all(isinstance(model.get(part), dict) for part in ("vision_cfg", "text_cfg")):
-        raise FomoError(f"{folder / CONFIG}: no configuration of an open_clip model (model_cfg).")
+        raise FomoError(f"{folder / file}: no configuration of a model (model_cfg).")
     if not isinstance(preprocess, dict):
-        raise FomoError(f"{folder / CONFIG}: preprocess_cfg is no dictionary.")
+        raise FomoError(f"{folder / file}: preprocess_cfg is no dictionary.")
     return model, preprocess
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from fomo.errors import FomoError
 from fomo.model.clip import RANDOM_BASE, ClipModel
-from fomo.model.sources import CONFIG
 from fomo.results.card import read_card
 from fomo.results.layout import CARD, CHECKPOINTS, NETWORK, WEIGHTS
 from fomo.results.layout import CONFIG as RUN_CONFIG
@@ -26,7 +25,9 @@ def write_form(folder: Path, model: ClipModel) -> None:
     Nothing is written for a model whose architecture is not known: one that a guest built.
     """
     if model.architecture:
-        write_json(folder / CONFIG, {"model_cfg": dict(model.architecture), "preprocess_cfg": asdict(model.preprocess)})
+        write_json(
+            folder / model.form, {"model_cfg": dict(model.architecture), "preprocess_cfg": asdict(model.preprocess)}
+        )
     if model.merges is not None:
         write_bytes(folder / model.merges.name, model.merges.read_bytes())
 

@@ -72,11 +72,16 @@ class PretrainingRecipe:
         _require(0 <= self.shift <= 16, "shift", self.shift, "0 to 16 pixels")
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0: linear warm-up, then half a cosine down to zero."""
-        ramp = round(self.warmup * self.steps)
-        if step < ramp:
-            return self.lr * (step + 1) / ramp
-        return self.lr * (1 + math.cos(math.pi * (step - ramp) / (self.steps - ramp))) / 2
+        """The learning rate of a step, counted from 0."""
+        return warmed_cosine(step, self.steps, self.warmup, self.lr)
+
+
+def warmed_cosine(step: int, steps: int, warmup: float, lr: float) -> float:
+    """The learning rate of a step, counted from 0: linear warm-up to ``lr``, then half a cosine down to zero."""
+    ramp = round(warmup * steps)
+    if step < ramp:
+        return lr * (step + 1) / ramp
+    return lr * (1 + math.cos(math.pi * (step - ramp) / (steps - ramp))) / 2
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
@@ -192,7 +197,7 @@ def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step
     pool = read_pool(datasets.open_pool(recipe.num_samples), model.tokenize)
     optimizer = make_optimizer(model.network, recipe)
     model.network.train()
-    with _threads(recipe.num_threads):
+    with threads(recipe.num_threads):
         for step, pairs in zip(range(recipe.steps), batches(pool, recipe), strict=False):
             on_step(step + 1, _update(model, optimizer, pairs, recipe.learning_rate(step)))
     model.network.eval()
@@ -224,7 +229,8 @@ def make_optimizer(network: nn.Module, recipe: PretrainingRecipe) -> torch.optim
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
+    """While open, torch computes with so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
