@@ -45,7 +45,7 @@ class HeadRecipe:
 
     steps: int = 900
     batch_size: int = 512
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.1
     warmup: float = 0.1
     seed: int = 0
