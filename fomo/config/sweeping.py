@@ -96,12 +96,17 @@ def sweep(overrides: Sequence[str], settings: Path | None = None) -> list[list[s
     given = {each.key_or_group for each in parsed}
     parsed = parse([f"{key}={values}" for key, values in listed.params.items() if key not in given]) + parsed
     refuse_several([each for each in parsed if each.key_or_group == PLACE])
-    combined = [one for job in jobs(parsed) for one in dict.fromkeys(_with_cases(job, listed, given))]
-    found = list(dict.fromkeys(one for job in combined for one in _with_settings(job, listed, given)))
+    found = [one for job in jobs(parsed) for one in _of_study(job, listed, given)]
     check_allowed(len(found) <= MOST, f"a sweep of {len(found):,} runs", f"at most {MOST:,}")
     swept = {each.get_key_element() for each in parsed if each.is_sweep_override()}
     added = {_key(each) for job in found for each in job} - given - {TUNED}
     return in_folders(found, swept | added)
+
+
+def _of_study(job: Sequence[str], listed: Study, given: set[str]) -> list[tuple[str, ...]]:
+    """A job once for each case and setting; those that differ in what is given alone are one."""
+    cases = dict.fromkeys(_with_cases(job, listed, given))
+    return list(dict.fromkeys(one for case in cases for one in _with_settings(case, listed, given)))
 
 
 def _with_cases(job: Sequence[str], listed: Study, given: set[str]) -> Iterator[tuple[str, ...]]:

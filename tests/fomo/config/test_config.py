@@ -399,7 +399,7 @@ def test_comparable_changes_nothing() -> None:
     copy = changed(made, "seed", made["seed"])
     kept = comparable(made)
     assert made == copy and "run" not in kept and "num_workers" not in kept["runtime"]
-    assert set(made) - set(kept) == {*config_file.UNCOMPARED, *config_file.LATER_GROUPS}
+    assert set(made) - set(kept) == {*config_file.UNCOMPARED, *config_file.LATER_GROUPS, "batch_ladder"}
 
 
 def test_a_resolved_configuration_cannot_be_changed() -> None:
