@@ -139,13 +139,14 @@ def begin(prepared: Prepared, folder: Path, progress: Progress) -> Live:
     """The parts at the start of a run in ``folder``."""
     config = prepared.resolved.config
     processes = f"{world().size}{' fsdp' if config.runtime.strategy == 'fsdp' else ''}"
+    facts = known(prepared)  # first: what is not found is not found before anything is written
     loggers = Loggers(prepared.loggers)
     ledger = Ledger(prepared.plan, config.seed, prepared.begin_run)
     record = Record(_no_scores(prepared, folder), progress.step, processes, is_first(), loggers.hear)
     batches = Batches(prepared.maker, prepared.model, config.runtime)
     measured = measured_by(config.batch_ladder, prepared.methods)
     return Live(
-        known=known(prepared),
+        known=facts,
         ledger=ledger,
         record=record,
         usage=Usage(config.runtime.device),
