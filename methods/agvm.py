@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 import fomo
-from methods.diagnostics.gradient_noise import Piece, dot, rows_of, shares
+from methods.diagnostics.gradient_noise import Piece, dot, rows_of, share
 from methods.layer_rates import tower_of
 
 MODULES = ("image", "text", "projections")
@@ -161,7 +161,7 @@ class AGVM(fomo.Method):
             Piece(self._images[rows], self._tokens[rows], (self._of(0, rows, sign), self._of(1, rows, sign)))
             for sign, rows in zip((1, -1), rows_of(len(self._images), 2, None), strict=True)
         ]
-        even, odd = shares(network, pieces, parameters, self._autocast)
+        even, odd = (share(network, parameters, self._autocast, piece) for piece in pieces)
         of_each = zip(even, odd, parameters, strict=True)
         return [_or_zero(one, p) + _or_zero(other, p) for one, other, p in of_each]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,6 +28,7 @@ from fomo.data.drawn import Source
 from fomo.errors import FomoError
 from fomo.method import Method, Task, UpdateBatches, period_of
 from fomo.model.clip import train_mode
+from fomo.planning.alike import AlikeCalls
 from fomo.planning.rehearsed import RehearsedParts
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts
@@ -129,6 +130,7 @@ class _Rehearsal:
             datasets=self.shape.names.datasets,
             concepts=self.shape.names.until(number),
             update_batches=self._update_batches(size),
+            alike=self._alike,
         )
         with self.phases() as begin:
             self.methods.each("begin_task", network, task, meter=self.meter)
@@ -258,6 +260,9 @@ class _Rehearsal:
         counts = (0, num_rows, 0)
         with rehearsing(counts):
             yield self._batch(counts)
+
+    def _alike(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+        return AlikeCalls(function, lambda: self.meter, self.memory)
 
     def _update_batches(self, num_samples: int) -> UpdateBatches:
         """Batches through D_t. Equal ones are given once, and what the hook does with it is charged for each."""

@@ -24,8 +24,9 @@ gradient; g has the terms of all parts, as they leave it. A piece has every J-th
 is: a batch has its exact share of rows of each pool, and what the pools differ by is no noise.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,26 +63,20 @@ def rows_of(num_rows: int, num_pieces: int, rows: int | None) -> list[list[int]]
     return [[piece + number * (each * most // taken) for each in range(taken)] for piece in range(number)]
 
 
-def shares(
+def share(
     network: nn.Module,
-    pieces: Iterable[Piece],
-    parameters: Sequence[nn.Parameter],
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> Iterator[list[Tensor | None]]:
-    """Σ c_i over the rows of each piece, by parameter: the rows are encoded again, and given their features' gradient.
-
-    ``autocast`` opens the precision that they are encoded in.
-    """
-    for piece in pieces:
-        yield _share(network, piece, parameters, autocast)
-
-
-def _share(
-    network: nn.Module,
-    piece: Piece,
     parameters: Sequence[nn.Parameter],
     autocast: Callable[[], AbstractContextManager[None]],
+    piece: Piece,
 ) -> list[Tensor | None]:
+    """Σ c_i over the rows of a piece, by parameter: the rows are encoded again, and given their features' gradient.
+
+    Args:
+        network: What encodes them.
+        parameters: Those that are trained.
+        autocast: Opens the precision that the rows are encoded in.
+        piece: The rows, with the gradient at their features.
+    """
     with torch.enable_grad(), autocast():
         found = network(piece.images, piece.tokens)[:2]
     reached = [(side, its.to(side.dtype)) for side, its in zip(found, piece.gradients, strict=True) if its is not None]
@@ -208,8 +203,9 @@ class GradientNoise(fomo.Method):
         """Compare the pieces' shares in the gradient, which stays as it is."""
         assert self._task is not None and self._batch is not None
         parameters = list(trained(network).values())
+        share_of = self._task.alike(partial(share, network, parameters, self._task.autocast))
         found = noise(
-            shares(network, self._pieces, parameters, self._task.autocast),
+            map(share_of, self._pieces),
             [parameter.grad for parameter in parameters],
             num_rows=len(self._batch.images),
             rows=len(self._pieces[0].images),
