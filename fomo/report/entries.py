@@ -16,11 +16,11 @@ MAIN = ("ka", "zs", "gm")
 class BoardEntry:
     """One method in one track: means over its seeds, and sample standard deviations (``None`` for one seed).
 
-    ``track`` names what may be compared (:func:`fomo.report.tracks.track`, and the budget). Ranks count within it; equal GMs share one.
-    ``folders`` name the runs behind the means, in the order of ``seeds``: a folder, or a submission and a folder in it.
-    ``metrics`` are 95 % intervals over seeds, of :data:`MAIN` and of what else was asked for. ``on_front``: no entry of
-    the track has as much of KA and ZS and more of one. ``against_next`` compares its GM with that of the next entry of
-    the track, on common seeds; the last one has none.
+    ``track`` names what may be compared (:func:`fomo.report.tracks.track`, and the budget). Ranks count within it;
+    equal GMs share one. ``folders`` name the runs behind the means, in the order of ``seeds``: a folder, or a
+    submission and a folder in it. ``metrics`` are 95 % intervals over seeds, of :data:`MAIN` and of what else was asked
+    for. ``on_front``: no entry of the track has as much of KA and ZS and more of one. ``against_next`` compares its GM
+    with that of the next entry of the track, on common seeds; the last one has none.
     """
 
     label: str

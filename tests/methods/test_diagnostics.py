@@ -18,7 +18,8 @@ import fomo
 from fomo.budget.cost import Cost
 from fomo.budget.flops import FlopMeter, Flops
 from fomo.method import called_each_time
-from fomo.planning.rehearsal import StreamShape, rehearse
+from fomo.planning.rehearsal import rehearse
+from fomo.planning.shape import StreamShape
 from fomo.results.layout import WEIGHTS
 from fomo.testing import conformance_of
 from fomo.testing.processes import on_ranks
