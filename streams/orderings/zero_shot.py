@@ -12,9 +12,9 @@ from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError
+from fomo.evaluation.classifier import classifier, predictions
 from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.texts import check_finite, text_features
-from fomo.evaluation.zero_shot import classifier, predictions
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import Concept
 from fomo.system.runtime import Runtime

@@ -9,7 +9,8 @@ import numpy as np
 from safetensors.torch import save
 
 from fomo.data.samples import Dataset
-from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
+from fomo.evaluation.config import EVALUATION_SPLITS, EvaluationConfig
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.model.stored import write_form
 from fomo.model.weights import folded

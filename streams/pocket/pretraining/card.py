@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
+from fomo.evaluation.config import EVALUATION_SPLITS, EvaluationConfig
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import MERGES, compact, pocket, read_config

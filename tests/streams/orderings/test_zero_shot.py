@@ -10,7 +10,8 @@ import torch
 
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig, evaluate
+from fomo.evaluation.config import EvaluationConfig
+from fomo.evaluation.zero_shot import evaluate
 from fomo.model.clip import ClipModel
 from fomo.model.shipped import pocket
 from fomo.results.scores import NotFinished
