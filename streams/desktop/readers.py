@@ -60,22 +60,26 @@ def _picture(icons: IconSet, name: str, class_name: str | None, caption: str = "
 
 
 def _icons(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
-    """Icons that are called like a class, whatever their style."""
-    return iter(()) if icons.category in NO_ICONS else _called(one, icons, subject)
+    """Icons that are called like a class, whatever their style; the plainest names first."""
+    if icons.category in NO_ICONS:
+        return
+    class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
+    counts: Counter[str] = Counter()
+    for name in sorted(icons.icons, key=lambda name: (len(name), name)):
+        class_name = class_of.get(subject(name))
+        if class_name is not None and counts[class_name] < one.limit_per_set:
+            counts[class_name] += 1
+            yield _picture(icons, name, class_name)
 
 
 def _brands(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
     """Logos of the brands that are listed, from the vendors that are listed."""
-    vendors = {name for names in one.vendors.values() for name in names}
-    return _called(one, icons, brand) if icons.name in vendors else iter(())
-
-
-def _called(one: DesktopSet, icons: IconSet, shown: Callable[[str], str]) -> Iterator[Picture]:
-    """Icons whose name says, by ``shown``, what a class is called; the plainest names first, up to the set's limit."""
+    if icons.name not in {name for names in one.vendors.values() for name in names}:
+        return
     class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
     counts: Counter[str] = Counter()
     for name in sorted(icons.icons, key=lambda name: (len(name), name)):
-        class_name = class_of.get(shown(name))
+        class_name = class_of.get(brand(name))
         if class_name is not None and counts[class_name] < one.limit_per_set:
             counts[class_name] += 1
             yield _picture(icons, name, class_name)
