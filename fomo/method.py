@@ -93,6 +93,11 @@ class Logging:
             raise FomoError(f"log('{name}'): a tensor of shape {list(scalar.shape)}: give a number, as value.mean().")
         self.__dict__.setdefault("_logged", {})[name] = scalar
 
+    @property
+    def num_logged(self) -> int:
+        """How many values were logged since they were asked for last."""
+        return len(self.__dict__.get("_logged", {}))
+
     def take_logged(self) -> dict[str, Tensor]:
         """What was logged since this was asked last."""
         logged: dict[str, Tensor] = self.__dict__.pop("_logged", {})
