@@ -184,6 +184,9 @@ class Method(Logging):
     ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
     """
 
+    only_whole = False
+    """Whether it needs whole weights while steps are taken though it has no hook in them, as who listens to layers."""
+
     refresh_every: int | None = None
     """k, where what its hooks do in steps 0, k, 2k, … of a task costs more than in others; steps that are lost because
     they were not finite do not count. It is then planned and charged so (:func:`period_of`)."""
