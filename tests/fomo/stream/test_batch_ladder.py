@@ -200,7 +200,7 @@ def test_a_run_that_was_cut_anywhere_decides_the_same(tmp_path: Path) -> None:
 
 def test_several_processes_decide_as_one_does(tmp_path: Path) -> None:
     """Each is held to its share of the FLOPs of the size that was chosen."""
-    overrides = (*LADDER, *NOISE, "diagnostics.norm=0.8", *tiny.COUNTED)
+    overrides = (*LADDER, *NOISE, *tiny.COUNTED, "num_tasks=2")
     alone = tiny.run(tmp_path / "alone", *overrides)
     on_ranks(2, lambda: str(tiny.run(tmp_path / "two", *overrides)))
     assert len(set(read_ledger(alone).batch_sizes.values())) > 1

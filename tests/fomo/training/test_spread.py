@@ -305,7 +305,7 @@ def test_weights_that_differ_in_a_bit_are_found() -> None:
 
 def _small_rows() -> list[tuple[int, ...]]:
     batch = own_rows(world().of_task[0][0])
-    return [batch.counts, batch.whole, tuple(batch.images.shape[:1]), (batch.num_rows,)]
+    return [batch.counts, batch.whole, tuple(batch.images.shape[:1]), (batch.num_rows,), tuple(batch.rows)]
 
 
 def test_each_process_has_its_share_of_every_pool() -> None:
@@ -314,6 +314,7 @@ def test_each_process_has_its_share_of_every_pool() -> None:
     whole = found[0][1]
     assert [sum(each[0][pool] for each in found) for pool in range(3)] == list(whole)
     assert [each[2] for each in found] == [(3,), (3,), (2,), (2,), (2,)] and found[0][3] == (sum(whole),)
+    assert [each[4] for each in found] == [(0, 5, 10), (1, 6, 11), (2, 7), (3, 8), (4, 9)]
 
 
 class OwnMean(Method):
