@@ -132,9 +132,7 @@ def test_what_cannot_take_parts_is_refused_before_the_first_step(ranks: Ranks) -
     guest = ("regularizer._target_=tests.fomo.training.parted_steps.Guest", "runtime.allow_targets=[tests]")
     with pytest.raises(AssertionError, match=r"parted_weights in the class.*runtime.strategy=ddp"):
         ranks(refused, (*guest, *FSDP))
-    with pytest.raises(
-        AssertionError, match=r"\(FP8Activations\) needs whole weights.*runtime.strategy=ddp"
-    ):
+    with pytest.raises(AssertionError, match=r"\(FP8Activations\) needs whole weights.*runtime.strategy=ddp"):
         ranks(refused, ("activations=fp8", *FSDP))
     with pytest.raises(FomoError, match=r"this is one.*torchrun --nproc-per-node=N"):
         refused(FSDP)
