@@ -115,6 +115,11 @@ class Logging:
             raise FomoError(f"log('{name}'): a tensor of shape {list(scalar.shape)}: give a number, as value.mean().")
         self.__dict__.setdefault("_logged", {})[name] = scalar
 
+    @property
+    def num_logged(self) -> int:
+        """How many values were logged since they were asked for last."""
+        return len(self.__dict__.get("_logged", {}))
+
     def take_logged(self) -> dict[str, Tensor]:
         """What was logged since this was asked last."""
         logged: dict[str, Tensor] = self.__dict__.pop("_logged", {})
@@ -200,6 +205,9 @@ class Method(Logging):
     ``fomo.part_of(value, parameter)`` takes of a plain tensor the part that the process holds of the parameter, and
     ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
     """
+
+    only_whole = False
+    """Whether it needs whole weights while steps are taken though it has no hook in them, as who listens to layers."""
 
     refresh_every: int | None = None
     """k, where what its hooks do in steps 0, k, 2k, … of a task costs more than in others; steps that are lost because

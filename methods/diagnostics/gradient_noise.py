@@ -37,7 +37,10 @@ from methods.diagnostics.settings import check_count, check_positive, trained
 
 
 class Piece(NamedTuple):
-    """Some rows of a batch, and the gradient of the loss at their features [r, d], where there is one."""
+    """Some rows of a batch, and the gradient of the loss at their features [r, d], where there is one.
+
+    Of several processes each has its own of them, with gradients that are N times as large: the mean over N is the sum.
+    """
 
     images: Tensor
     tokens: Tensor
@@ -63,6 +66,25 @@ def rows_of(num_rows: int, num_pieces: int, rows: int | None) -> list[list[int]]
     return [[piece + number * (each * most // taken) for each in range(taken)] for piece in range(number)]
 
 
+def piece_of(batch: fomo.Batch, rows: Sequence[int], gradients: Sequence[Tensor | None]) -> Piece:
+    """A piece of a batch; a process that has none of its rows has another one, with a gradient of 0.
+
+    Args:
+        batch: The batch.
+        rows: Numbers of rows of the whole batch.
+        gradients: That of the loss at the features of all rows [n, d], of images and of texts.
+    """
+    at = [number for number, row in enumerate(batch.rows) if row in rows]
+    factor = batch.rows.step if at else 0
+    at = at or [0]
+    images, texts = (_some(each, [batch.rows[number] for number in at], factor) for each in gradients)
+    return Piece(batch.images[at], batch.tokens[at], (images, texts))
+
+
+def _some(gradient: Tensor | None, rows: list[int], factor: int) -> Tensor | None:
+    return None if gradient is None else factor * gradient[rows]
+
+
 def share(
     network: nn.Module,
     parameters: Sequence[nn.Parameter],
@@ -81,7 +103,7 @@ def share(
         found = network(piece.images, piece.tokens)[:2]
     reached = [(side, its.to(side.dtype)) for side, its in zip(found, piece.gradients, strict=True) if its is not None]
     sides, gradients = zip(*reached, strict=True)
-    return list(torch.autograd.grad(sides, parameters, gradients, allow_unused=True))
+    return list(fomo.averaged(torch.autograd.grad(sides, parameters, gradients, allow_unused=True)))
 
 
 def noise(
@@ -138,7 +160,6 @@ class GradientNoise(fomo.Method):
 
     group = "diagnostics"
     batch_tests = ("norm_test", "inner_product_test")
-    one_process = "The pieces of a batch are taken from the rows that a process has."
 
     def __init__(self, num_pieces: int = 8, rows: int | None = 4, norm: float = 0.1, inner: float = 0.1) -> None:
         check_count("num_pieces", num_pieces, 2)
@@ -192,12 +213,9 @@ class GradientNoise(fomo.Method):
             raise fomo.FomoError(
                 "diagnostics=gradient_noise: nothing that is trained reaches the features. Take diagnostics=none."
             )
-        found = iter(torch.autograd.grad(loss, reached, retain_graph=True, materialize_grads=True))
+        found = iter(fomo.averaged(torch.autograd.grad(loss, reached, retain_graph=True, materialize_grads=True)))
         gradients = [next(found) if side.requires_grad else None for side in sides]
-        return [
-            Piece(batch.images[rows], batch.tokens[rows], (_some(gradients[0], rows), _some(gradients[1], rows)))
-            for rows in rows_of(len(batch.images), self.num_pieces, self.rows)
-        ]
+        return [piece_of(batch, rows, gradients) for rows in rows_of(batch.num_rows, self.num_pieces, self.rows)]
 
     def after_backward(self, network: nn.Module) -> None:
         """Compare the pieces' shares in the gradient, which stays as it is."""
@@ -207,10 +225,10 @@ class GradientNoise(fomo.Method):
         found = noise(
             map(share_of, self._pieces),
             [parameter.grad for parameter in parameters],
-            num_rows=len(self._batch.images),
-            rows=len(self._pieces[0].images),
+            num_rows=self._batch.num_rows,
+            rows=len(rows_of(self._batch.num_rows, self.num_pieces, self.rows)[0]),
         )
-        signal = found.square - found.variance / len(self._batch.images)
+        signal = found.square - found.variance / self._batch.num_rows
         self._sums = self._sums + torch.stack([*found, signal, torch.ones_like(signal)])
         self._say(found)
         self._forget()
@@ -241,7 +259,3 @@ class GradientNoise(fomo.Method):
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Go on from the sums."""
         self._sums = state["sums"].to(next(network.parameters()).device)
-
-
-def _some(gradient: Tensor | None, rows: list[int]) -> Tensor | None:
-    return None if gradient is None else gradient[rows]

@@ -442,6 +442,19 @@ def test_it_is_the_steps_own_loss_that_is_measured() -> None:
     assert with_noise(Toy(), batch(12), looking=Looking())[1] == with_noise(Toy(), batch(12))[1]
 
 
+def noise_here(size: int) -> dict[str, float]:
+    """What this process measures in a step of so many rows, of which others may have some."""
+    return with_noise(Toy(), own_rows(batch(size)))[1]
+
+
+@pytest.mark.parametrize("size", [12, 5])
+def test_several_processes_find_the_noise_that_one_does(size: int) -> None:
+    """With 5 rows most pieces have none of some process's."""
+    for processes in (2, 3):
+        for found in on_ranks(processes, partial(noise_here, size)):
+            assert found == pytest.approx(noise_here(size), rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The tiny run without diagnostics, and with both."""
