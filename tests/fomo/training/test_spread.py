@@ -33,7 +33,7 @@ TOGETHER = [
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
     "optimizer=mkor optimizer.name=momentum optimizer.lr=0.01 optimizer.update_every=2",
-    "regularizer=conadv optimizer=sgd",
+    "regularizer=[conadv,mclrec] optimizer=sgd",
     "optimizer=adamw_fp8 optimizer.eps=1e-4",
 ]
 """Every built-in trainable, regulariser, merge and optimizer; the merges' techniques compute from weights alone."""
