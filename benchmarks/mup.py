@@ -3,8 +3,9 @@
     python benchmarks/mup.py [--widths 0.5 1 2] [--rates LR …] [--steps N] [--batch-size B] [--samples N] [--seeds S]
 
 Each cell is the mean loss of the last sixth of the steps, the mean over seeds (order of the pool; initial weights are
-one draw a width), of the shipped recipe in short, without its groups of hard negatives, which take longer to tell
-apart; * is the best rate of its row. At width 1 both parametrisations are one.
+one draw a width); * is the best rate of its row. By default 128 pairs are learned by heart, which shows in minutes what
+a rate does; the recipe is the shipped one without its groups of hard negatives. At width 1 both parametrisations are
+one.
 """
 
 import argparse
@@ -44,10 +45,10 @@ def main() -> None:
     """Pretrain and print, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", type=float, nargs="+", default=[0.5, 1, 2])
-    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2])
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--samples", type=int, default=4096)
+    parser.add_argument("--rates", type=float, nargs="+", default=[2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3])
+    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
     sizes = {"num_samples": options.samples, "steps": options.steps, "batch_size": options.batch_size}
