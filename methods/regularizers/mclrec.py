@@ -79,7 +79,8 @@ def contrasted(weights: Mapping[str, Tensor], features: fomo.Features, regularit
         features: z₁, z₂ and the scale of similarities.
         regularity: γ.
     """
-    images, texts, scale = features
+    kind = next(iter(weights.values())).dtype
+    images, texts, scale = (each.to(kind) for each in features)
     made_images = augmented(weights, "images", images)
     made_texts = augmented(weights, "texts", texts)
     pairs = ((images, made_texts), (made_images, texts), (made_images, made_texts))
@@ -134,17 +135,18 @@ class MCLRec(Kept):
             raise fomo.FomoError("regularizer=mclrec: a batch of one row has nothing to contrast. Raise batch_size.")
         assert batch.features is not None
         if not self.kept["augmenter"]:
-            self._make(batch.features.images)
+            self._make(network, batch.features.images.shape[1])
         self._batch = replace(batch, features=fomo.Features(*(each.detach() for each in batch.features)))
         features = batch.features._replace(scale=batch.features.scale.detach())
         return loss + self.strength * contrasted(self.kept["augmenter"], features, self.regularity)
 
-    def _make(self, features: Tensor) -> None:
-        made = augmenters(features.shape[1], self._seed)
-        self.kept["augmenter"] = {name: value.to(features.device) for name, value in made.items()}
+    def _make(self, network: nn.Module, width: int) -> None:
+        like = next(network.parameters())
+        made = augmenters(width, self._seed)
+        self.kept["augmenter"] = {name: value.to(like.device, like.dtype) for name, value in made.items()}
         for table in ("mean", "square"):
             self.kept[table] = {name: torch.zeros_like(value) for name, value in self.kept["augmenter"].items()}
-        self.kept["count"] = {"steps": torch.zeros((), device=features.device)}
+        self.kept["count"] = {"steps": torch.zeros((), device=like.device)}
 
     def after_step(self, network: nn.Module) -> None:
         """A step of the augmenters on L_m + γR."""
@@ -156,7 +158,7 @@ class MCLRec(Kept):
                 features = fomo.encode(network, batch)
         weights = {name: value.requires_grad_() for name, value in self.kept["augmenter"].items()}
         with torch.enable_grad():
-            value = contrasted(weights, fomo.Features(*(each.float() for each in features)), self.regularity)
+            value = contrasted(weights, features, self.regularity)
         gradients = torch.autograd.grad(value, list(weights.values()))
         self.log("augmenters", value)
         for each in weights.values():

@@ -211,4 +211,4 @@ def test_a_batch_of_one_row_is_refused() -> None:
     one = features(rows=1)
     batch = fomo.Batch(torch.zeros(1, 3, 2, 2), torch.zeros(1, 4, dtype=torch.long), (0, 1, 0), features=one)
     with pytest.raises(fomo.FomoError, match=r"batch of one row.*Raise batch_size"):
-        MCLRec().loss(torch.nn.Identity(), batch, torch.tensor(0.0))
+        MCLRec().loss(torch.nn.Linear(1, 1), batch, torch.tensor(0.0))
