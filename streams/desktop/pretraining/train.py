@@ -47,9 +47,9 @@ class HeadRecipe:
         num_threads: of the processor; sums over threads round differently.
     """
 
-    steps: int = 900
+    steps: int = 450
     batch_size: int = 512
-    lr: float = 3e-3
+    lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: float = 0.1
     seed: int = 0
