@@ -8,7 +8,7 @@ from torch import nn
 
 from fomo.budget.plan import StepPlan
 from fomo.config.plugins import PARTS, check_method, described
-from fomo.config.refusals import check_made, check_pools, peak
+from fomo.config.refusals import check_made, check_pools, measured_by, peak
 from fomo.config.schema import Config
 from fomo.config.several import parts_of
 from fomo.config.step_rates import StepRates
@@ -118,13 +118,15 @@ def methods(config: Config) -> Methods:
     """Fresh parts of the configured method, in the order in which their hooks are called.
 
     Raises:
-        FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called.
+        FomoError: a part is no ``fomo.Method``, or has hooks that cannot be called; none decides the sizes of a ladder.
     """
     nodes = {name: node for group in PARTS for name, node in parts_of(group, getattr(config, group)).items()}
     parts: dict[str, Method] = {name: build(name, node, config.runtime.allow_targets) for name, node in nodes.items()}
     for name, part in parts.items():
         check_method(type(part), f"{name}._target_ = {nodes[name]['_target_']}")
-    return Methods(parts)
+    found = Methods(parts)
+    measured_by(config.batch_ladder, found)
+    return found
 
 
 def loggers(config: Config) -> dict[str, Logger]:

@@ -4,9 +4,11 @@ import torch
 
 from fomo.config.schema import Config
 from fomo.errors import FomoError, check_allowed
+from fomo.stream.batch_ladder import BatchLadder
 from fomo.stream.mixture import Mixture
 from fomo.stream.pools import StreamPools
 from fomo.training.fully_sharded import WAY_OUT
+from fomo.training.methods import Methods
 
 
 def check_made(config: Config, optimizer: object) -> None:
@@ -42,6 +44,25 @@ def peak(config: Config) -> float:
     is_rate = isinstance(rate, (int, float)) and 0 < rate < float("inf")
     check_allowed(is_rate, f"optimizer.lr={rate}", "finite numbers above 0")
     return float(rate)  # type: ignore[arg-type]  # None is refused
+
+
+def measured_by(ladder: BatchLadder, methods: Methods) -> str:
+    """The name by which the ladder's test is logged; empty without a ladder.
+
+    Raises:
+        FomoError: no part measures it, or several do.
+    """
+    if not ladder.rungs:
+        return ""
+    found = [f"{name}.{ladder.test}" for name, part in methods.parts.items() if ladder.test in part.batch_tests]
+    sizes = f"batch_ladder.sizes={list(ladder.rungs)}"
+    if len(found) != 1:
+        who = f"{len(found)} parts measure" if found else "no part measures"
+        raise FomoError(
+            f"{sizes}: {who} {ladder.test}, by which sizes are to be decided. Take diagnostics=gradient_noise alone, "
+            "or leave the ladder out."
+        )
+    return found[0]
 
 
 def check_pools(mixture: Mixture, drawn_from: StreamPools) -> None:

@@ -17,6 +17,8 @@ from fomo.stream.definition import NO_NAMES, StreamNames
 
 STREAM_LENGTHS = (20, 50, 100, 200)
 GIB = 2**30
+LONG = 10_000
+"""Steps of a task that no schedule finds too short: what one refuses there are its settings."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,25 @@ def _mean(first: Flops, ordinary: Flops, every: int) -> Flops:
     return Flops(*((a + (every - 1) * b) // every for a, b in zip(first, ordinary, strict=True)))
 
 
+def _check_schedule(config: Config) -> None:
+    """Have the schedule look at its settings, in tasks as long as any of them wants.
+
+    Raises:
+        FomoError: it refuses them.
+    """
+    plan = StepPlan(config.budget, (LONG,) * config.num_tasks, sizes=config.sizes)
+    factory.learning_rate(config, factory.schedule(config), plan)
+
+
 def row(config: Config, num_samples: Callable[[int], int], names: StreamNames = NO_NAMES) -> BudgetRow:
-    """Count a method. Never refuses a small budget.
+    """Count a method. Refuses a schedule that a run would refuse, but no small budget.
 
     Args:
         config: Says which.
         num_samples: Of the number of tasks, |D_t|.
         names: Datasets and concepts; the tasks of a stream of any length have equal parts of them.
     """
+    _check_schedule(config)
     model = factory.model_shapes(config)
     lengths = sorted({*STREAM_LENGTHS, config.num_tasks})
     # Three tasks as the rehearsal wants them, then one with the size of D_t of every length.

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.state import Stateful
+from fomo.config.refusals import measured_by
 from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.kinds import Scored
 from fomo.evaluation.zero_shot import evaluate
@@ -20,7 +21,7 @@ from fomo.running.deployment import Deployment
 from fomo.running.kept import is_kept, keep_weights
 from fomo.running.known import Known, known
 from fomo.running.prepared import Prepared
-from fomo.running.sizing import Sizing, measured_by
+from fomo.running.sizing import Sizing
 from fomo.system.memory_fault import during
 from fomo.system.ranks import from_first, is_first, world
 from fomo.system.usage import Usage

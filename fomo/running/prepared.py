@@ -19,7 +19,7 @@ from fomo.loop import LearningRate
 from fomo.model.clip import ClipModel
 from fomo.results.config_file import comparable
 from fomo.running.contents import contents_of
-from fomo.running.sizing import check_rates, measured_by
+from fomo.running.sizing import check_rates
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.system.determinism import NOT_DETERMINISTIC
@@ -66,7 +66,6 @@ class Prepared:
     loggers: Mapping[str, Logger] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        measured_by(self.resolved.config.batch_ladder, self.methods)
         check_rates(self.plan, self.learning_rate_of)
         if self.resolved.config.keep_weights == "all" and not self.is_plain:
             more = " and ".join(name for name, part in self.methods.parts.items() if not part.plain_weights)

@@ -11,7 +11,6 @@ from fomo.results.record import Record
 from fomo.stream.batch_ladder import BatchLadder, next_size
 from fomo.system.ranks import agreed
 from fomo.training.loader import Batches
-from fomo.training.methods import Methods
 
 
 class Sizing:
@@ -84,25 +83,6 @@ class Sizing:
         """Go on from :meth:`state_dict`, before anything is decided."""
         for task, size in state["climbs"]:
             self._climb(task, size)
-
-
-def measured_by(ladder: BatchLadder, methods: Methods) -> str:
-    """The name by which the ladder's test is logged; empty without a ladder.
-
-    Raises:
-        FomoError: no part measures it, or several do.
-    """
-    if not ladder.rungs:
-        return ""
-    found = [f"{name}.{ladder.test}" for name, part in methods.parts.items() if ladder.test in part.batch_tests]
-    sizes = f"batch_ladder.sizes={list(ladder.rungs)}"
-    if len(found) != 1:
-        who = f"{len(found)} parts measure" if found else "no part measures"
-        raise FomoError(
-            f"{sizes}: {who} {ladder.test}, by which sizes are to be decided. Take diagnostics=gradient_noise alone, "
-            "or leave the ladder out."
-        )
-    return found[0]
 
 
 def check_rates(plan: StepPlan, learning_rate_of: Callable[[StepPlan], LearningRate]) -> None:

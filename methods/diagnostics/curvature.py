@@ -117,8 +117,17 @@ class Curvature(fomo.Method):
         self._first: dict[str, Tensor] = {}
 
     def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
-        """Measure at the weights that the task starts from, on its new data."""
+        """Measure at the weights that the task starts from, on its new data.
+
+        Raises:
+            FomoError: it has fewer samples than the smallest batch.
+        """
         sizes = [size for size in self.sizes if size <= task.num_update_samples]
+        if not sizes:
+            raise fomo.FomoError(
+                f"diagnostics.batch_size={self.sizes[0]}: task {task.number} has {task.num_update_samples:,} new "
+                f"samples, so that nothing would be measured. Take {task.num_update_samples} or fewer."
+            )
         largest = [self._measured(network, task, size) for size in sizes]
         if len(sizes) > 1:
             self.log("rate_exponent", slope(sizes, largest).neg())

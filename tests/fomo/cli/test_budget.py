@@ -67,14 +67,15 @@ def test_the_table_shows_what_the_json_says(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_size_of_a_ladder_is_planned_and_named(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["budget", "batch_ladder.sizes=[150,500]", "budget=samples", "budget.samples=6000", "num_tasks=2"]
+    arguments = ["budget", "batch_ladder.sizes=[160,480]", "diagnostics=gradient_noise", "diagnostics.rows=null"]
+    arguments += ["budget=samples", "budget.samples=6000", "num_tasks=2"]
     main(arguments)
-    assert "128, 150 (20 steps a task) or 500 (6 steps a task) where a test asks" in capsys.readouterr().out
+    assert "128, 160 (18 steps a task) or 480 (6 steps a task) where a test asks" in capsys.readouterr().out
     main([*arguments, "--json"])
     (row,) = json.loads(capsys.readouterr().out)
     assert row["total_steps"]["2"] == 2 * 23
-    assert {size: rung["steps_per_task"] for size, rung in row["batch_ladder"].items()} == {"150": 20, "500": 6}
-    per_row = [row["gflops_per_step"] / 128, row["batch_ladder"]["150"]["gflops_per_step"] / 150]
+    assert {size: rung["steps_per_task"] for size, rung in row["batch_ladder"].items()} == {"160": 18, "480": 6}
+    per_row = [row["gflops_per_step"] / 128, row["batch_ladder"]["160"]["gflops_per_step"] / 160]
     assert per_row[0] == pytest.approx(per_row[1], rel=0.01)
 
 
@@ -173,6 +174,11 @@ def test_no_digit_is_cut_off_on_a_narrow_screen(
         (["--device", "h100", "--bandwidth", "inf"], ["--bandwidth=inf", "above 0"]),
         (["--device", "h100", "--image-kb", "0"], ["--image-kb=0", "above 0"]),
         (["model=coca_ViT-B-32"], ["coca_ViT-B-32", "CoCa"]),
+        # what fomo run would refuse
+        (["batch_ladder.sizes=[150]"], ["batch_ladder.sizes=[150]", "no part measures norm_test"]),
+        (["schedule=power", "schedule.b=nan"], ["schedule.b=nan", "-10 to 0"]),
+        (["schedule=power", "+schedule.exponent=2"], ["exponent"]),
+        (["diagnostics=curvature", "diagnostics.batch_size=9000"], ["diagnostics.batch_size=9000", "task 1 has"]),
     ],
 )
 def test_what_cannot_be_counted_is_one_error(
