@@ -101,8 +101,6 @@ class MCLRec(Kept):
         FomoError: a setting out of range.
     """
 
-    parted_weights = True
-
     def __init__(
         self, strength: float = 0.01, regularity: float = 0.1, lr: float = 1e-3, features: str = "kept"
     ) -> None:

@@ -38,7 +38,6 @@ METHODS = {
     "zscl": ("method=zscl", "max_grad_norm=0.01", "max_logit_scale=2", *SGD),
     "lwf": ("method=lwf", "runtime.micro_batch=1", "trainable=locked_image", *SGD),
     "lora": ("method=lora_ema", "runtime.grad_checkpointing=true", "runtime.micro_batch=4", *SGD),
-    "mclrec": ("regularizer=mclrec", "regularizer.features=updated", "regularizer.lr=0.1", *SGD),
     "dora": ("method=dora", *SGD),
     "vera": ("method=vera", *SGD),
     "galore": ("optimizer=galore", "optimizer.eps=1e-4"),  # above what is rounding alone: nine rows have no rank of 16
