@@ -102,7 +102,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         for name in ("NAME", "openclipart"):
-            main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
+            main(["data", "import", "folder", "tree", "--name", name, "--out", "data", "--workers=1"])
     make_foreign_data(place)
     shutil.copy(TEMPLATE_CODE / "pull.py", place)
     install_template(place)

@@ -125,7 +125,8 @@ def imported(root: Path) -> Path:
     """``root``, with a dataset ``mine`` of four classes in it."""
     for number in range(40):
         put(root / "tree" / f"kind {number % 4}" / f"{number}.png", picture(number, (40, 36)))
-    assert status("data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root)) == 0
+    words = ("data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root), "--workers=1")
+    assert status(*words) == 0
     return root
 
 

@@ -70,5 +70,5 @@ def imported(tmp_path: Path, name: str) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place)
     root = tmp_path / "data"
-    main(["data", "import", "folder", str(place.parents[1]), "--name", name, "--out", str(root)])
+    main(["data", "import", "folder", str(place.parents[1]), "--name", name, "--out", str(root), "--workers=1"])
     return root / name

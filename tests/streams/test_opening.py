@@ -21,7 +21,7 @@ def test_imported_datasets_stand_beside_the_pockets(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place)
     root = tmp_path / "data"
-    main(["data", "import", "folder", str(tmp_path / "tree"), "--name", "mine", "--out", str(root)])
+    main(["data", "import", "folder", str(tmp_path / "tree"), "--name", "mine", "--out", str(root), "--workers=1"])
     assert available(root)["mine"] == root / "mine"
     stream = built(tmp_path, adaptation=["mine", "pocket_solids+++cube"], num_tasks=1)
     assert {str(concept) for concept in stream.concepts} == {

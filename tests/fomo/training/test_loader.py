@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     for number in range(40):
         put(root / "tree" / f"kind {number % 4}" / f"{number}.png", picture(number, (40, 36)))
-    main(["data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root)])
+    main(["data", "import", "folder", str(root / "tree"), "--name", "mine", "--out", str(root), "--workers=1"])
     pairs: dict[str, list[Content]] = {"a": [], "b": [("bad.png", b"x"), ("bad.txt", b"x")]}
     for number in range(30):
         pairs["ab"[number % 2]] += [(f"{number}.png", encoded(picture(number))), (f"{number}.txt", b"text %d" % number)]
