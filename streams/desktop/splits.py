@@ -67,7 +67,7 @@ def split_of(one: DesktopSet, picture: Picture, digest: str) -> str:
     if one.vendors:
         listed = (split for split in ("validation", "test") if picture.vendor in one.vendors.get(split, ()))
         return next(listed, "train")
-    drawn = share(SALT, picture.designer if one.reader == "icons" else digest)
+    drawn = share(SALT, picture.designer if one.by_designer else digest)
     return "test" if drawn < TEST_SHARE else "validation" if drawn < HELD_OUT_SHARE else "train"
 
 
