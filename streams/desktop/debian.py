@@ -20,7 +20,13 @@ from streams.desktop.sheets import Sheet, sheet_of
 from streams.desktop.svg import BadSvg
 
 SUITS = {"club": "clubs", "diamond": "diamonds", "heart": "hearts", "spade": "spades"}
-RANKS = {"1": "ace", **{str(pips): str(pips) for pips in range(2, 11)}, "jack": "jack", "queen": "queen", "king": "king"}
+RANKS = {
+    "1": "ace",
+    **{str(pips): str(pips) for pips in range(2, 11)},
+    "jack": "jack",
+    "queen": "queen",
+    "king": "king",
+}
 CARD_ROWS = 5
 """Rows of a sheet of cards: the suits, and one of jokers and the back."""
 PIECES = ("king", "queen", "rook", "bishop", "knight", "pawn")
@@ -42,7 +48,9 @@ LICENCES_OF_FURNITURE = {
 """As ``debian/copyright`` has them."""
 NO_PHOTOGRAPHS = frozenset(("cartoon", "symbols", "toys", "seasonal", "clothes", "flags", "roadsigns"))
 """Folders of stamps that are drawn."""
-CREDITED = re.compile(r'"imageCredits"\s*:\s*\{\s*"short"\s*:\s*"([^"]*)"[^}]*\}\s*,\s*"imageUrl"\s*:\s*"([^"]+)"', re.I)
+CREDITED = re.compile(
+    r'"imageCredits"\s*:\s*\{\s*"short"\s*:\s*"([^"]*)"[^}]*\}\s*,\s*"imageUrl"\s*:\s*"([^"]+)"', re.I
+)
 CATALOGUED = re.compile(r"(m|n|ic)(\d+)(?!\d)")
 """How a photograph of an object of Messier's, the New General or the Index Catalogue is called."""
 
@@ -194,17 +202,18 @@ def deep_sky(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]:
     class_of = one.class_of
     kinds = _kinds(archives[1])
     folder = "usr/share/stellarium/nebulae/default/"
+    found: list[Picture] = []
     authors: dict[str, str] = {}
     for path, data in members(archives[0], lambda name: name.startswith(folder)):
-        if path == f"{folder}textures.json":
-            authors = {file: author for author, file in CREDITED.findall(data.decode("utf-8", "replace"))}
-    for path, data in members(archives[0], lambda name: name.startswith(folder) and name.endswith(".png")):
         file = PurePosixPath(path).name
         class_name = class_of.get(kinds.get(_object(file), ""))
-        if class_name is not None:
-            made = _picture(one, f"stellarium/{file}", class_name, file)
-            author = authors.get(file, "")
-            yield replace(made, data=data, credit=f"{author} ({one.licence})" if author else made.credit)
+        if file == "textures.json":
+            authors = {image: author for author, image in CREDITED.findall(data.decode("utf-8", "replace"))}
+        elif class_name is not None:
+            found.append(replace(_picture(one, f"stellarium/{file}", class_name, file), data=data))
+    for each in found:
+        author = authors.get(each.designer)
+        yield replace(each, credit=f"{author} ({one.licence})") if author else each
 
 
 def _object(file: str) -> str:
@@ -212,7 +221,7 @@ def _object(file: str) -> str:
     found = CATALOGUED.match(file)
     if not found:
         return ""
-    return f"M{int(found[2]):03d}" if found[1] == "m" else f"{ {'n': 'NGC', 'ic': 'IC'}[found[1]]}{int(found[2]):04d}"
+    return f"M{int(found[2]):03d}" if found[1] == "m" else f"{ {'n': 'NGC', 'ic': 'IC'}[found[1]] }{int(found[2]):04d}"
 
 
 def _kinds(archive: Path) -> dict[str, str]:

@@ -126,9 +126,7 @@ def load_sets(path: Path = HERE / "datasets.yaml") -> dict[str, DesktopSet]:
     return {one.name: one for one in made}
 
 
-def chosen_sets(
-    asked: Sequence[str], sets: Mapping[str, DesktopSet], debian: bool = False
-) -> list[DesktopSet]:
+def chosen_sets(asked: Sequence[str], sets: Mapping[str, DesktopSet], debian: bool = False) -> list[DesktopSet]:
     """The datasets that are always prepared, and those that were asked for.
 
     Args:
@@ -142,7 +140,9 @@ def chosen_sets(
     optional = {one.short: one for one in sets.values() if one.ask}
     of_debian = [one.short for one in sets.values() if one.debian]
     for name in asked:
-        check_allowed(name not in of_debian, f"--with {name}", f"--debian, which brings {', '.join(of_debian)} together")
+        check_allowed(
+            name not in of_debian, f"--with {name}", f"--debian, which brings {', '.join(of_debian)} together"
+        )
         check_choice("dataset for --with", name, optional)
     return [one for one in sets.values() if not one.is_optional or one.short in asked or (debian and one.debian)]
 

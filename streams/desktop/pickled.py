@@ -1,9 +1,9 @@
 """An array that numpy has pickled, read as data: nothing is unpickled.
 
 A pickle is a program. An ``Unpickler`` that admits numpy's constructors alone still runs it: it may ask ``ndarray`` for
-memory without end, or hand ``__setstate__`` values that its C code was not written for. Here the list of instructions is
-compared, one by one, with the one that numpy writes for an array of integers; the numbers in it are taken, and no
-instruction is carried out.
+memory without end, or hand ``__setstate__`` values that its C code was not written for. Here the instructions are
+compared, one by one, with those that numpy writes for an array of integers; the numbers in them are taken, and none is
+carried out.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 
 from fomo.errors import FomoError
 
-KINDS = {"u1": np.dtype("u1"), "i8": np.dtype("<i8")}
+KINDS: dict[str, np.dtype[Any]] = {"u1": np.dtype("u1"), "i8": np.dtype("<i8")}
 """Numbers that an array may hold."""
 MAX_DIMENSIONS = 3
 SKIPPED = ("PROTO", "FRAME", "MEMOIZE")

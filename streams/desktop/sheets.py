@@ -123,10 +123,10 @@ class _Reader:
 
     def close(self) -> Element:
         """The outermost element."""
-        try:
-            return self._builder.close()
-        except AssertionError:
-            raise BadSvg("SVG that is no XML") from None
+        root = self._builder.close()
+        if root is None:
+            raise BadSvg("XML that is no SVG")
+        return root
 
     def _entity(self, *_: object) -> None:
         raise BadSvg("SVG that declares entities")
@@ -136,7 +136,7 @@ class _Reader:
         vocabulary, _, short = name.rpartition(" ")
         if self._depth > MAX_DEPTH:
             raise BadSvg("SVG nested too deeply")
-        if self._dropped or vocabulary != SVG:
+        if self._dropped or vocabulary not in (SVG, ""):
             self._dropped += 1
         elif short == "style":
             raise BadSvg("SVG with <style>")
