@@ -77,7 +77,7 @@ class _Part:
 
 
 def _data_of_deb(file: IO[bytes]) -> _Part:
-    """The tar of files in a Debian package, which is an ar: a header of 60 bytes before each part, parts at even places.
+    """The tar of files in a Debian package, an ar: 60 bytes of header before each part, parts at even places.
 
     Raises:
         ValueError: there is none, or it is compressed by something that ``tarfile`` does not read.

@@ -67,8 +67,8 @@ class DesktopSet:
         ask: why it is prepared only where it is asked for by ``--with``; empty where that is no reason.
         debian: whether it is made of packages of Debian, and prepared only where they are asked for by ``--debian``.
         by_designer: whether a hash of the designer decides on the split, not one of the pixels.
-        classes: by class the names of icons, last words of names, folders, words in file names, or kinds of objects that
-            the reader looks for; empty where the package names the classes.
+        classes: what the reader looks for, by class: names of icons, last words of names, folders, words in file names,
+            kinds of objects; empty where the package names the classes.
         vendors: names of icon sets, or of other designs, by split; empty where a hash decides.
         groups: names of classes by the letter of their group.
         group: the number of a group of emoji; -1 for none.

@@ -5,6 +5,7 @@ after an interruption. Nothing of a dataset is to be seen under its name before 
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -106,12 +107,15 @@ def prepare(wanted: Preparation, say: Say, counted: Counted) -> list[DatasetCard
         check_renderer()
         for one in wanted.missing:
             check_destination(one.name, wanted.out)
-        wanted.source.mkdir(parents=True, exist_ok=True)
         try:
+            wanted.source.mkdir(parents=True, exist_ok=True)
             with FileLock(wanted.source / ".prepare.lock", timeout=0):
                 _prepare(wanted, say, counted)
         except Timeout:
             raise FomoError(f"another preparation with '{wanted.source}' is under way: wait for it.") from None
+        except OSError as error:
+            why = f"{error.filename or wanted.source}: {error.strerror}"
+            raise FomoError(f"{why}. What is finished is kept: with that mended, the same command goes on.") from None
     return [read_card(wanted.out / one.name / "dataset.json") for one in wanted.sets]
 
 
@@ -151,8 +155,13 @@ def _rendered(
 
 
 def _refuse_lost(wanted: Preparation, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Refuse a dataset of which fewer pictures could be rendered than were published."""
+    """Refuse a dataset of which nothing is left, or fewer pictures could be rendered than were published."""
     for one in wanted.sets:
+        if all(row.reason for row in rows[one.name]):
+            why = ", ".join(
+                f"{count} {reason}" for reason, count in Counter(row.reason for row in rows[one.name]).items()
+            )
+            raise FomoError(f"'{one.name}' has no image left ({why}). Nothing is written.")
         if one.name not in wanted.published or one.role == "pool":
             continue
         expected = int(str(wanted.published[one.name]["usable"]))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from fomo.errors import FomoError
 from streams.desktop import debian
 from streams.desktop.archives import members, parsed, unzipped
@@ -153,7 +155,7 @@ def _silhouettes(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]
         where = f"'{archives[0]}', {path}"
         arrays["data" if "_data_" in path else "label"] = pickled_array(unzipped(data, where), where)
     images, labels = arrays.get("data"), arrays.get("label")
-    fit = images is not None and labels is not None and labels.max(initial=0) < len(ANIMALS)
+    fit = images is not None and labels is not None and bool(np.isin(labels, range(len(ANIMALS))).all())
     if images is None or labels is None or not fit or images.shape != (*labels.shape, 28, 28):
         raise FomoError(f"'{archives[0]}' does not hold images of 28 x 28 and a label for each.")
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
