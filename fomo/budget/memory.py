@@ -1,16 +1,16 @@
 """Peak memory without a GPU: every allocation on fake tensors is added up.
 
 Mixed precision is that of CUDA: CPU autocast, with the one operation on which the two policies differ for a CLIP
-model, layer normalisation, taken in fp32. Workspaces inside kernels, the CUDA context and the allocator's cache are
-not seen, nor is the copy of its result that CUDA's kernel for masked attention causes. The published rows (Roth et al.
-2024, ViT-B/16) are the driver's view: docs/budget.md lists by how much the ratios to full fine-tuning differ, with and
-without that copy, and what remains.
+model, layer normalisation, taken in fp32. Attention is laid out as CUDA's kernels write it. Workspaces inside kernels,
+the CUDA context and the allocator's cache are not seen. The published rows (Roth et al. 2024, ViT-B/16) are the
+driver's view: docs/budget.md lists by how much the ratios to full fine-tuning differ, and what remains.
 """
 
 import copy
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,24 +64,46 @@ class PeakMemory(TorchDispatchMode):
 
 
 @contextmanager
-def norm_in_full_precision() -> Iterator[None]:
-    """Where CUDA's autocast differs from the CPU's on a CLIP model: layer normalisation reads and writes fp32.
+def cuda_kernels() -> Iterator[None]:
+    """Where memory differs on CUDA from a CPU: :func:`_norm_in_full_precision`, :func:`_attention_as_written_on_cuda`.
 
-    The function is replaced while this is open: a mode would not reach what a backward pass computes again.
+    The functions are replaced while this is open: a mode would not reach what a backward pass computes again.
     """
-    plain = F.layer_norm
-
-    def layer_norm(features: Tensor, *rest: Any, **more: Any) -> Tensor:
-        if not torch.is_autocast_enabled("cpu"):
-            return plain(features, *rest, **more)
-        with torch.autocast("cpu", enabled=False):
-            return plain(features.float(), *rest, **more)
-
-    F.layer_norm = layer_norm  # type: ignore[assignment]
+    norm, attention = F.layer_norm, F.scaled_dot_product_attention
+    F.layer_norm = partial(_norm_in_full_precision, norm)
+    F.scaled_dot_product_attention = partial(_attention_as_written_on_cuda, attention)
     try:
         yield
     finally:
-        F.layer_norm = plain
+        F.layer_norm, F.scaled_dot_product_attention = norm, attention
+
+
+def _norm_in_full_precision(norm: Callable[..., Tensor], features: Tensor, *rest: Any, **more: Any) -> Tensor:
+    """CUDA's autocast has layer normalisation read and write fp32; the CPU's does not."""
+    if not torch.is_autocast_enabled("cpu"):
+        return norm(features, *rest, **more)
+    with torch.autocast("cpu", enabled=False):
+        return norm(features.float(), *rest, **more)
+
+
+def _attention_as_written_on_cuda(
+    attention: Callable[..., Tensor],
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    attn_mask: Tensor | None = None,
+    *rest: Any,
+    **more: Any,
+) -> Tensor:
+    """Attention whose result, [b, heads, n, d], lies as CUDA's fused kernels leave it.
+
+    FlashAttention writes in the layout of its input, as the CPU's kernel does. What takes a mask, or fp32, is the
+    memory-efficient kernel, which writes [b, n, heads, d]; ``nn.MultiheadAttention`` wants n first and copies that.
+    """
+    found = attention(queries, keys, values, attn_mask, *rest, **more)
+    if attn_mask is None and queries.dtype in (torch.float16, torch.bfloat16):
+        return found
+    return found.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 _on_host = False
@@ -151,7 +173,7 @@ def forget_allocator_peak() -> None:
 
 
 def mixed_precision() -> AbstractContextManager[None]:
-    """bf16 where CUDA's autocast has it; inside of :func:`norm_in_full_precision`, which backward passes need too."""
+    """bf16 where CUDA's autocast has it; inside of :func:`cuda_kernels`, which backward passes need too."""
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 

@@ -22,7 +22,7 @@ from fomo.batch import UNKNOWN, Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, Sizes, TaskCost
 from fomo.budget.flops import FlopMeter, Flops, Phases
-from fomo.budget.memory import PeakMemory, fake_copy, norm_in_full_precision, not_counted
+from fomo.budget.memory import PeakMemory, cuda_kernels, fake_copy, not_counted
 from fomo.budget.memory import mixed_precision as gpu_precision
 from fomo.data.drawn import Source
 from fomo.errors import FomoError
@@ -311,7 +311,7 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         FomoError: a hook can be neither rehearsed nor asked for its FLOPs.
     """
     start_engine()
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, norm_in_full_precision():
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, PeakMemory() as memory, cuda_kernels():
         rehearsal = _Rehearsal(make_learner(), shape, mixed_precision, fake, memory)
         begin_run = rehearsal.begin_run()
         tasks: list[TaskCost] = []

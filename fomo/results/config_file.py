@@ -62,9 +62,9 @@ def check_score_version(found: object, where: str) -> None:
     """
     if found != SCORE_VERSION:
         raise FomoError(
-            f"{where} is of score version {found}, and this is {SCORE_VERSION}: datasets, pool or models are others, "
-            "and no run goes on from one to the other. `fomo score` and `fomo report` show old results; to run it "
-            "anew, give its choices to `fomo run` and another run.dir."
+            f"{where} is of score version {found}, and this is {SCORE_VERSION}: datasets, models or what a budget "
+            "buys are others, and no run goes on from one to the other. `fomo score` and `fomo report` show old "
+            "results; to run it anew, give its choices to `fomo run` and another run.dir."
         )
 
 

@@ -298,7 +298,7 @@ def test_a_ledger_that_is_none_or_not_the_runs_is_refused(content: str, tmp_path
 
 def test_results_of_two_score_versions_are_never_ranked_together(tmp_path: Path) -> None:
     last = evaluation(2, 36, 36, 36)
-    now, old = run_folder(tmp_path / "now", *BASE, last, score_version="2.0"), made(tmp_path / "old", 49, 49, seed=1)
+    now, old = run_folder(tmp_path / "now", *BASE, last, score_version="2.1"), made(tmp_path / "old", 49, 49, seed=1)
     found = entries(now, old)
     assert [entry.rank for entry in found] == [1, 1]
     assert ["scores 1.0" in entry.track for entry in found] == [True, False]
