@@ -33,8 +33,9 @@ from fomo.data.importing.split_writer import SplitWriter
 from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, write_card
 from fomo.evaluation import image_cache, zero_shot
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.images import encode_images
-from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.system.runtime import Runtime
 

@@ -64,7 +64,8 @@ class Batch:
     ``features`` are those that the contrastive loss of the step rests on, with gradient; there in ``loss`` alone.
 
     Where several processes take the steps of a run, each has its own rows of the batch here; ``whole`` are the counts
-    of all of them together, and ``features`` [n, d] are of all n rows. ``fomo.gathered`` makes all rows of one's own.
+    of all of them together, and ``features`` [n, d] are of all n rows. ``fomo.gathered`` makes all rows of one's own,
+    and :attr:`rows` says which these are.
 
     Where each row is from say :attr:`labels`, :attr:`tasks`, :attr:`datasets` and :attr:`samples`, int64 [b] on the
     device, views of ``sources`` [b, 4]; -1 is what a row does not have. They are the same for a sample throughout the
@@ -90,6 +91,13 @@ class Batch:
     def num_rows(self) -> int:
         """Rows of the batch, those of other processes included."""
         return sum(self.whole)
+
+    @property
+    def rows(self) -> range:
+        """Which of the batch's rows are here, in order; its ``step`` is the number of processes that have one each."""
+        if self.whole == self.counts:
+            return range(len(self.images))
+        return range(self.num_rows)[world().rows(self.num_rows)]
 
     @property
     def short_tokens(self) -> Tensor:

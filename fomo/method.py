@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,23 @@ class UpdateBatches(Protocol):
 def no_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
     """The update batches of a task that has none."""
     return iter(())
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Alike(Protocol):
+    """Says of a function that its calls cost alike."""
+
+    def __call__(self, function: Callable[Arguments, Result], /) -> Callable[Arguments, Result]:
+        """The function to call in its place."""
+        ...
+
+
+def called_each_time(function: Callable[Arguments, Result], /) -> Callable[Arguments, Result]:
+    """The function as it is: outside of a rehearsal every call is one."""
+    return function
 
 
 def no_backward(batch: Batch) -> Tensor:
@@ -49,6 +66,10 @@ class Task:
     that the network holds now, adds its gradient to ``parameter.grad``, and returns it. It is for ``after_backward`` of
     a method that looks at other weights, and costs a forward and a backward pass.
 
+    ``alike(function)`` returns a function to call in the place of one whose calls cost alike, as products with one
+    matrix do: the rehearsal makes two calls, and charges all later ones as the second, in FLOPs and in memory. What it
+    returns are tensors of its own of the same shapes, without a graph. A run makes every call.
+
     ``datasets`` are the names that ``batch.datasets`` numbers, ``concepts`` the concepts (``dataset``, ``name``) of the
     tasks up to this one, in the order of the stream, that ``batch.labels`` numbers.
     """
@@ -62,6 +83,7 @@ class Task:
     autocast: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, repr=False, compare=False)
     max_grad_norm: float = float("inf")
     backward: Callable[[Batch], Tensor] = field(default=no_backward, repr=False, compare=False)
+    alike: Alike = field(default=called_each_time, repr=False, compare=False)
     datasets: tuple[str, ...] = field(default=(), repr=False)
     concepts: tuple[Concept, ...] = field(default=(), repr=False)
 
@@ -92,6 +114,11 @@ class Logging:
         if scalar.dim():
             raise FomoError(f"log('{name}'): a tensor of shape {list(scalar.shape)}: give a number, as value.mean().")
         self.__dict__.setdefault("_logged", {})[name] = scalar
+
+    @property
+    def num_logged(self) -> int:
+        """How many values were logged since they were asked for last."""
+        return len(self.__dict__.get("_logged", {}))
 
     def take_logged(self) -> dict[str, Tensor]:
         """What was logged since this was asked last."""
@@ -178,6 +205,9 @@ class Method(Logging):
     ``fomo.part_of(value, parameter)`` takes of a plain tensor the part that the process holds of the parameter, and
     ``fomo.whole`` makes any tensor plain. In other hooks weights are whole. Keep names, not parameters.
     """
+
+    only_whole = False
+    """Whether it needs whole weights while steps are taken though it has no hook in them, as who listens to layers."""
 
     refresh_every: int | None = None
     """k, where what its hooks do in steps 0, k, 2k, … of a task costs more than in others; steps that are lost because

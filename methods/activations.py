@@ -107,6 +107,8 @@ class FP8Activations(fomo.Method):
             would be others than these.
     """
 
+    only_whole = True
+
     def __init__(self) -> None:
         self._saved = _Saved()
         self._open: list[AbstractContextManager[Any]] = []

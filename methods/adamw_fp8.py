@@ -13,16 +13,16 @@ underflow, and tensors of less than a group, as the temperature, stay in fp32, w
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import fomo
+from methods.adam import DecoupledAdam, adam_direction
 from methods.fp8 import LARGEST, check_there, decode, encode, in_groups
-from methods.galore import adam_direction
-from methods.optimizers import NamedParameters, check_moments, groups
+from methods.grouped import Groups, check_moments, over_groups
 
 GROUP = 128
 """Entries that share s, k and c."""
@@ -68,48 +68,26 @@ def unpack(kept: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
     return found.view(-1)[: shape.numel()].view(shape)
 
 
-class AdamWFP8(torch.optim.Optimizer):
+class AdamWFP8(DecoupledAdam):
     """AdamW with packed moments.
 
     Args:
         params: Groups of parameters.
         lr: Learning rate η.
-        weight_decay: Decoupled decay λ.
-        betas: Kept shares of the moments.
-        eps: ε.
         expand: Whether ranges are expanded.
+        settings: Those of :class:`DecoupledAdam`: ``weight_decay``, ``betas``, ``eps``.
     """
 
     only_whole = True
     """That the run is refused where weights are parted: groups go through whole tensors."""
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        expand: bool = True,
-    ) -> None:
+    def __init__(self, params: Iterable[Any], lr: float, expand: bool = True, **settings: Any) -> None:
         self._expand = expand
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps})
+        super().__init__(params, lr, **settings)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no closure is used
-        """One step of every parameter that has a gradient."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    direction = self._direction(parameter, group["betas"], group["eps"])
-                    parameter.sub_(group["lr"] * direction)
-
-    def _direction(self, parameter: Tensor, betas: tuple[float, float], eps: float) -> Tensor:
-        """AdamW's direction; the moments are whole in here alone."""
-        state = self.state[parameter]
-        gradient = parameter.grad
-        assert gradient is not None
+    def direction(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """AdamW's; the moments are whole in here alone."""
+        state, betas, eps = self.state[parameter], group["betas"], group["eps"]
         if parameter.numel() < GROUP:
             return adam_direction(gradient, state, betas, eps)
         whole = {"step": state["step"]} if state else {}
@@ -128,41 +106,33 @@ def _of(state: Mapping[str, Tensor], moment: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
+@over_groups
 def adamw_fp8(
-    parameters: NamedParameters,
+    grouped: Groups,
     lr: float,
-    weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    decay: str = "all",
     expand: bool = True,
-    lr_scale: Mapping[str, float] | None = None,
-    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """AdamW with moments in eight bits.
 
     Args:
-        parameters: what is trained, by name.
+        grouped: groups of what is trained.
         lr: learning rate η.
-        weight_decay: decoupled decay λ: each step multiplies by 1 − η·λ.
         betas: decay of the first and of the second moment, 0 to below 1.
         eps: ε, added to the root of the second moment.
-        decay: what weight decay reaches: ``all`` or ``matrices``.
         expand: whether the range of each group is expanded; else plain E4M3.
-        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
-        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
 
     Raises:
         FomoError: a setting out of range, a device without E4M3, or no tensor that would be packed: it would be AdamW.
     """
     check_moments(betas, eps)
-    named = dict(parameters)
-    for device in {parameter.device for parameter in named.values()}:
+    parameters = [parameter for group in grouped for parameter in group["params"]]
+    for device in {parameter.device for parameter in parameters}:
         check_there(device, "optimizer=adamw_fp8", WAY_OUT)
-    if not any(parameter.numel() >= GROUP for parameter in named.values()):
+    if not any(parameter.numel() >= GROUP for parameter in parameters):
         raise fomo.FomoError(
             f"optimizer=adamw_fp8: of what is trained, no tensor has {GROUP} entries, so that nothing would be packed. "
             f"Train more (trainable=full). {WAY_OUT}"
         )
-    grouped = groups(named.items(), weight_decay, decay, lr_scale, layer_decay)
     return AdamWFP8(grouped, lr=lr, betas=(betas[0], betas[1]), eps=eps, expand=expand)

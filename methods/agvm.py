@@ -23,13 +23,14 @@ whose steps are in proportion to its rate, as those of all built-in ones are.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 import fomo
-from methods.diagnostics.gradient_noise import Piece, dot, rows_of, shares
+from methods.diagnostics.gradient_noise import dot, piece_of, rows_of, share
 from methods.layer_rates import tower_of
 
 MODULES = ("image", "text", "projections")
@@ -73,8 +74,6 @@ class AGVM(fomo.Method):
         FomoError: a setting out of range.
     """
 
-    one_process = "The halves of a batch are taken from the rows that a process has."
-
     def __init__(self, every: int = 10, keep: float = 0.97, lowest: float = 0.5, highest: float = 10.0) -> None:
         is_count = isinstance(every, int) and not isinstance(every, bool) and every >= 1
         _check(is_count, "every", every, "integers from 1")
@@ -90,8 +89,7 @@ class AGVM(fomo.Method):
         self._forget()
 
     def _forget(self) -> None:
-        self._images: Tensor | None = None
-        self._tokens: Tensor | None = None
+        self._batch: fomo.Batch | None = None
         self._reached: list[Tensor | None] = [None, None]
         self._before: dict[str, Tensor] = {}
 
@@ -114,12 +112,11 @@ class AGVM(fomo.Method):
 
     def loss(self, network: nn.Module, batch: fomo.Batch, loss: Tensor) -> Tensor:
         """The loss as it is; in a step that measures, the features are listened to for their gradient."""
-        if self._num_steps % self._every == 0 and self._images is not batch.images:
-            if len(batch.images) < 2:
+        if self._num_steps % self._every == 0 and (self._batch is None or self._batch.images is not batch.images):
+            if batch.num_rows < 2:
                 raise fomo.FomoError(f"modulation=agvm: a batch of one row has no halves. Raise batch_size. {WAY_OUT}")
             assert batch.features is not None
-            self._images = batch.images
-            self._tokens = batch.tokens
+            self._batch = replace(batch, features=None)
             for side, features in enumerate(batch.features[:2]):
                 if features.requires_grad:
                     features.register_hook(partial(self._hear, side))
@@ -131,15 +128,15 @@ class AGVM(fomo.Method):
     def after_backward(self, network: nn.Module) -> None:
         """Measure, where it is time; keep the weights whose step is to be multiplied."""
         modules = _by_module(network)
-        if self._images is not None:
-            self._measure(network, modules)
+        if self._batch is not None:
+            self._measure(network, modules, self._batch)
         self._forget()
         for module in MODULES[1:]:
             self._before |= {name: p.detach().clone() for name, p in modules.get(module, {}).items()}
 
-    def _measure(self, network: nn.Module, modules: Mapping[str, dict[str, nn.Parameter]]) -> None:
+    def _measure(self, network: nn.Module, modules: Mapping[str, dict[str, nn.Parameter]], batch: fomo.Batch) -> None:
         named = {name: parameter for of_module in modules.values() for name, parameter in of_module.items()}
-        difference = dict(zip(named, self._difference(network, list(named.values())), strict=True))
+        difference = dict(zip(named, self._difference(network, list(named.values()), batch), strict=True))
         found = {
             module: unlikeness([_or_zero(p.grad, p) for p in of_module.values()], [difference[n] for n in of_module])
             for module, of_module in modules.items()
@@ -154,20 +151,16 @@ class AGVM(fomo.Method):
             if module in found:
                 self.log(module, scale)
 
-    def _difference(self, network: nn.Module, parameters: list[nn.Parameter]) -> list[Tensor]:
+    def _difference(self, network: nn.Module, parameters: list[nn.Parameter], batch: fomo.Batch) -> list[Tensor]:
         """δ by parameter: the shares of the even rows less those of the odd ones."""
-        assert self._images is not None and self._tokens is not None
+        reached = fomo.averaged(self._reached)
         pieces = [
-            Piece(self._images[rows], self._tokens[rows], (self._of(0, rows, sign), self._of(1, rows, sign)))
-            for sign, rows in zip((1, -1), rows_of(len(self._images), 2, None), strict=True)
+            piece_of(batch, rows, [each if each is None else sign * each for each in reached])
+            for sign, rows in zip((1, -1), rows_of(batch.num_rows, 2, None), strict=True)
         ]
-        even, odd = shares(network, pieces, parameters, self._autocast)
+        even, odd = (share(network, parameters, self._autocast, piece) for piece in pieces)
         of_each = zip(even, odd, parameters, strict=True)
         return [_or_zero(one, p) + _or_zero(other, p) for one, other, p in of_each]
-
-    def _of(self, side: int, rows: list[int], sign: int) -> Tensor | None:
-        reached = self._reached[side]
-        return None if reached is None else sign * reached[rows]
 
     def after_step(self, network: nn.Module) -> None:
         """Multiply the step; a factor of 1 leaves every bit of it."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import fomo
+from methods.adam import adam_direction
 
 
 def is_projected(parameter: Tensor, rank: int) -> bool:
@@ -39,26 +40,6 @@ def down(gradient: Tensor, basis: Tensor) -> Tensor:
 def up(low: Tensor, basis: Tensor, shape: torch.Size) -> Tensor:
     """A step in the subspace of the basis P, taken back to ``shape`` [m, n]: P N if m ≤ n, else N Pᵀ."""
     return basis @ low if shape[0] <= shape[1] else low @ basis.T
-
-
-def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, float], eps: float) -> Tensor:
-    """Adam's direction M̂/(√V̂ + ε), in the gradient's shape.
-
-    Args:
-        gradient: G, or R in a subspace.
-        state: the moments ``exp_avg`` and ``exp_avg_sq`` and the count ``step``; updated, and made at the first call.
-        betas: decay of the first and of the second moment.
-        eps: ε.
-    """
-    if "exp_avg" not in state:
-        state["step"] = torch.zeros((), dtype=torch.float64)
-        state["exp_avg"] = torch.zeros_like(gradient)
-        state["exp_avg_sq"] = torch.zeros_like(gradient)
-    state["step"] += 1
-    state["exp_avg"].lerp_(gradient, 1 - betas[0])
-    state["exp_avg_sq"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-    first, second = (1 - beta ** state["step"] for beta in betas)  # tensors: no host waits for a device
-    return (state["exp_avg"] / first) / ((state["exp_avg_sq"] / second).sqrt_() + eps)
 
 
 class GaLore(fomo.PeriodicOptimizer):

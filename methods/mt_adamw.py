@@ -18,20 +18,19 @@ import torch
 from torch import Tensor
 
 import fomo
+from methods.adam import DecoupledAdam
 
 POOLS = ("pretraining", "update", "buffer")
 
 
-class MTAdamW(torch.optim.Optimizer):
+class MTAdamW(DecoupledAdam):
     """AdamW on normalised gradients, balanced over pools; :meth:`see` says before each step which pool it is of.
 
     Args:
         params: Groups of parameters.
         lr: Learning rate η.
-        weight_decay: Decoupled decay λ.
-        betas: Kept shares β₁ and β₂ of the moments.
-        eps: ε.
         weights: ω of the pools that do not count 1, by :data:`POOLS`.
+        settings: Those of :class:`DecoupledAdam`: ``weight_decay``, ``betas``, ``eps``.
 
     Raises:
         FomoError: an unknown pool, or a weight that is not above 0.
@@ -41,18 +40,13 @@ class MTAdamW(torch.optim.Optimizer):
     """That the run is refused where its batches are mixed."""
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weights: Mapping[str, float] | None = None,
+        self, params: Iterable[Any], lr: float, weights: Mapping[str, float] | None = None, **settings: Any
     ) -> None:
         self._weights = _checked(weights or {})
         self._share = 1.0
         self._weight = 1.0
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps})
+        self._factor = torch.ones(())
+        super().__init__(params, lr, **settings)
 
     def see(self, counts: Sequence[int], shares: Sequence[float]) -> None:
         """Which pool the next step is of: the one that its batch has rows of, and its share of the task's steps.
@@ -69,18 +63,15 @@ class MTAdamW(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no closure is used
         """One step of every parameter that has a gradient."""
-        trained = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not trained:
-            return
-        norm = torch.nn.utils.get_total_norm([p.grad for _, p in trained])
-        factor = self._weight / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-        for group, parameter in trained:
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            direction = self._direction(parameter, parameter.grad * factor, group)
-            parameter.sub_(group["lr"] * direction)
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if gradients:
+            norm = torch.nn.utils.get_total_norm(gradients)
+            self._factor = self._weight / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+            super().step()
 
-    def _direction(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
+    def direction(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
         """m̂/(√n̂ + ε) after the moments have taken in the normalised gradient."""
+        gradient = gradient * self._factor
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float64)

@@ -32,6 +32,7 @@ PAPERS = {
     "lwf": Paper("Li and Hoiem 2016", "1606.09282"),
     "zscl": Paper("Zheng et al. 2023", "2303.06628"),
     "conadv": Paper("Liu et al. 2021", "2106.00221"),
+    "mclrec": Paper("Qin et al. 2023", "2304.07763"),
     # merging
     "temporal": Paper("Dziadzio et al. 2024", "2412.06712"),
     "ema": Paper("Stojanovski et al. 2022", "2211.03186"),

@@ -91,25 +91,34 @@ def make_foreign_data(folder: Path) -> None:
     tar(folder / "laion" / "00000.tar", [("a.png", image), ("a.txt", b"a cat")])
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder with a tree of class folders in it and two datasets imported from it."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of class folders, two datasets imported from it, and whatever else the pages' commands are given."""
+    place = tmp_path_factory.mktemp("made")
     rng = np.random.default_rng(0)
     for number in range(40):
-        place = tmp_path / "tree" / f"class_{number % 4}" / f"a_nice_picture_{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(place)
-    for name in ("NAME", "openclipart"):
-        main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
-    make_foreign_data(tmp_path)
-    shutil.copy(TEMPLATE_CODE / "pull.py", tmp_path)
-    install_template(tmp_path)
-    (tmp_path / "my.json").write_text(json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
-    put(tmp_path / "runs" / "tuning" / "lora" / "settings.yaml", "settings: {lora: [optimizer.lr=3e-3]}")
+        pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        put(place / "tree" / f"class_{number % 4}" / f"a_nice_picture_{number}.png", Image.fromarray(pixels))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for name in ("NAME", "openclipart"):
+            main(["data", "import", "folder", "tree", "--name", name, "--out", "data"])
+    make_foreign_data(place)
+    shutil.copy(TEMPLATE_CODE / "pull.py", place)
+    install_template(place)
+    put(place / "my.json", json.dumps([f"pocket_flags+++{name}" for name in FLAGS]))
+    put(place / "runs" / "tuning" / "lora" / "settings.yaml", "settings: {lora: [optimizer.lr=3e-3]}")
     own = {name: ["a drawing of {}."] for name in ("pocket_flags", "pocket_counting")}
-    (tmp_path / "prompts.json").write_text(json.dumps({"schema": "fomo.prompts/1", "templates": own}))
-    (tmp_path / "captions.txt").write_text("the flag of japan\n")
+    put(place / "prompts.json", json.dumps({"schema": "fomo.prompts/1", "templates": own}))
+    put(place / "captions.txt", "the flag of japan\n")
+    return place
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it, for one command, which is run there."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     with seen(tmp_path, monkeypatch):
         yield tmp_path
 

@@ -11,7 +11,8 @@ from fomo.cli.screen import fitting, print_json, screen
 from fomo.errors import FomoError
 from fomo.report.board import CAPTION, above, comma_separated, latex, markdown, outside, tables
 from fomo.report.board_page import board_page, plotly_source
-from fomo.report.leaderboard import Board, leaderboard
+from fomo.report.entries import Board
+from fomo.report.leaderboard import leaderboard
 from fomo.results.folders import results
 from fomo.results.measures import names_in
 from fomo.system.text import printable

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   fomo pretrain                                     the shipped base model again, in pretrained/pocket
   fomo pretrain model=pocket_resnet out=DIR         the other one; then fomo run model=pocket_resnet model.folder=DIR
-  fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json
+  fomo pretrain steps=200 num_samples=20000         a short run; keys are those of recipe.json, and the next two
+  fomo pretrain width=2 parametrization=mup out=W   twice as wide, at rates found at width 1 (docs/models.md#widths)
   fomo pretrain model=desktop                       of two packages and of the pool in data/, into pretrained/desktop
   fomo pretrain model=desktop steps=0 out=DIR       the two towers joined in closed form, and nothing trained
 
@@ -71,6 +72,7 @@ def recipe_with(name: str, changes: dict[str, Any]) -> "PretrainingRecipe":
 
     check_keys("fomo pretrain", changes, ["model", "out", *(each.name for each in fields(PretrainingRecipe))])
     recipe: PretrainingRecipe = _changed(shipped_recipe(name), changes)
+    recipe.check_model(name)
     return recipe
 
 
@@ -118,6 +120,9 @@ def _run(name: str, folder: Path, recipe: "PretrainingRecipe", as_json: bool) ->
     with console.status("scoring"):
         scores = write_model(folder, model, recipe, zero_shot_scores)
     _show(name, folder, scores, console, as_json)
+    if recipe.width != 1:
+        chosen = f"model={name} model.width={recipe.width:g} model.folder={folder}"
+        console.print(f"next: fomo run {chosen}", soft_wrap=True, highlight=False)
 
 
 def _show(name: str, folder: Path, scores: "Scores", console: Console, as_json: bool) -> None:

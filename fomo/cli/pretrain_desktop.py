@@ -1,4 +1,4 @@
-"""``fomo pretrain model=desktop``: two towers out of packages, joined, and their head trained on the desktop's pool."""
+"""``fomo pretrain model=desktop``: two towers of packages, joined, and their head trained on the desktop's images."""
 
 import tempfile
 from dataclasses import dataclass
@@ -13,12 +13,11 @@ from fomo.errors import FomoError
 from fomo.system.text import printable
 
 if TYPE_CHECKING:
-    from fomo.data.samples import Dataset
+    from fomo.data.samples import Dataset, Samples
     from fomo.model.clip import ClipModel
     from streams.desktop.pretraining.train import HeadRecipe
 
 NAME = "desktop"
-POOL = "desktop_pool"
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,23 @@ def pretrain_desktop(places: Places, recipe: "HeadRecipe", console: Console) -> 
     from streams.desktop.fetching import obtain_packages
     from streams.desktop.pretraining.card import write_card, write_model, zero_shot_scores
     from streams.desktop.pretraining.join import tower_packages
+    from streams.desktop.pretraining.train import pairs_of, trained_on
 
     datasets = _datasets(places.root)
-    pool = datasets.pop(POOL)
+    seen = trained_on(datasets.values()) if recipe.steps else []
+    pairs = pairs_of(seen)
     if recipe.steps:
-        recipe.check_pool(pool.card.num_samples["train"])
+        recipe.check_size(len(pairs))
     packages = tower_packages()
     archives = obtain_packages(packages, places.source, partial(_say, console))
     with tempfile.TemporaryDirectory() as scratch:
         model = _joined(archives, Path(scratch) / "tokenizer.json", console)
-        _train(model, pool, recipe, console)
+        _train(model, pairs, recipe, console)
         write_model(places.out, model)
-        with counted(console, "scoring", 2 * len(datasets)) as tick:
-            scores = zero_shot_scores(model, datasets, tick)
-        write_card(places.out, model, recipe, packages, places.root / POOL, scores)
+        scored = {name: each for name, each in datasets.items() if each.card.role != "pool"}
+        with counted(console, "scoring", 2 * len(scored)) as tick:
+            scores = zero_shot_scores(model, scored, tick)
+        write_card(places.out, model, recipe, packages, [places.root / each.name for each in seen], scores)
     return scores
 
 
@@ -82,13 +84,12 @@ def _joined(archives: dict[str, Path], tokenizer: Path, console: Console) -> "Cl
         return wrapped(NAME, joined(archives, tokenizer, ARCHITECTURE), published(), ARCHITECTURE, tokenizer)
 
 
-def _train(model: "ClipModel", pool: "Dataset", recipe: "HeadRecipe", console: Console) -> None:
+def _train(model: "ClipModel", pairs: "Samples", recipe: "HeadRecipe", console: Console) -> None:
     from streams.desktop.pretraining.train import features_of, train_head
 
     if not recipe.steps:
         return
-    samples = pool.split("train")
-    with counted(console, "features of the pool", len(samples)) as tick:
-        features = features_of(model, samples, tick)
+    with counted(console, "features", len(pairs)) as tick:
+        features = features_of(model, pairs, tick)
     with counted(console, "pretraining", recipe.steps) as advance:
         train_head(model.network, features, recipe, lambda step, loss: advance(1, f", loss {loss:.3f}"))

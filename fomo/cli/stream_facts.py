@@ -1,6 +1,6 @@
 """What ``fomo stream build`` finds out for orderings: models, captions and time groups, each when it is asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fomo.stream.definition import Concept
     from fomo.stream.plan import StreamPlan
     from streams.orderings import Facts
+    from streams.orderings.zero_shot import Score
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,18 @@ class FactFinder:
         return concept_features(self._model(), concepts, datasets, self.config.runtime)
 
     def _accuracy(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.orderings.zero_shot import concept_accuracy
+        from streams.orderings.zero_shot import hits
 
-        return self._scored(concept_accuracy, concepts)
+        return self._scored(hits, concepts)
 
     def _alignment(self, concepts: "Sequence[Concept]") -> "np.ndarray":
-        from streams.orderings.zero_shot import concept_alignment
+        from streams.orderings.zero_shot import cosines
 
-        return self._scored(concept_alignment, concepts)
+        return self._scored(cosines, concepts)
 
-    def _scored(self, score: "Callable[..., np.ndarray]", concepts: "Sequence[Concept]") -> "np.ndarray":
+    def _scored(self, score: "Score", concepts: "Sequence[Concept]") -> "np.ndarray":
+        from streams.orderings.zero_shot import concept_means
+
         datasets = self.plan.opened(self.plan.adaptation)
         self._tell("drawing images (once, then cached)")
         self.plan.draw_ahead(("train",), (), with_pool=False)
@@ -94,7 +97,7 @@ class FactFinder:
         def seen(name: str) -> None:
             self._tell(f"scoring {name}", numbers[name], len(numbers))
 
-        return score(self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
+        return concept_means(score, self._model(), concepts, datasets, self.per_class, self.config.runtime, seen)
 
     def _occurrences(self, concepts: "Sequence[Concept]") -> "np.ndarray":
         from streams.orderings.captions import count_captions, occurrences, texts_of

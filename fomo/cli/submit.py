@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fomo.cli.screen import examples, print_json
 from fomo.errors import FomoError
-from fomo.report.leaderboard import BoardEntry
+from fomo.report.entries import BoardEntry
 from fomo.report.submitted import one_entry
 from fomo.results.folders import run_folders
 from fomo.results.submission import SUFFIX, pack

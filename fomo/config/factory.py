@@ -1,7 +1,6 @@
 """The one place that builds: from a configuration to model, method, optimizer, learning rate, stream and batches."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -9,10 +8,12 @@ from torch import nn
 
 from fomo.budget.plan import StepPlan
 from fomo.config.plugins import PARTS, check_method, described
+from fomo.config.refusals import check_made, check_pools, peak
 from fomo.config.schema import Config
 from fomo.config.several import parts_of
+from fomo.config.step_rates import StepRates
 from fomo.config.targets import blamed, bound
-from fomo.errors import FomoError, check_allowed
+from fomo.errors import FomoError
 from fomo.loggers.logger import Logger
 from fomo.loop import LearningRate
 from fomo.method import ListeningOptimizer, Method, period_of
@@ -26,16 +27,13 @@ from fomo.stream.mixture import Mixture
 from fomo.stream.plan import StreamPlan
 from fomo.stream.pools import StreamPools
 from fomo.system.ranks import is_first, world
-from fomo.training.fully_sharded import WAY_OUT, FullySharded
+from fomo.training.fully_sharded import FullySharded
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import check_deterministic
 from fomo.training.partable import check_optimizer, check_partable
 from fomo.training.rates import with_scales
 from fomo.training.spread import Spread
 from fomo.training.step import Learner, MakeOptimizer
-
-FLOOR = 0.001
-"""Share of the learning rate that schedules end at."""
 
 
 def build(
@@ -148,40 +146,14 @@ def loggers(config: Config) -> dict[str, Logger]:
 def make_optimizer(config: Config) -> MakeOptimizer:
     """What makes a fresh optimizer over named parameters, whose groups keep the ratio of their rates to the peak."""
     make = _build(config, "optimizer")
-    rate = _peak(config)
+    rate = peak(config)
 
     def made(named: list[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
         optimizer = make(named)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise FomoError(
-                f"optimizer._target_ = {config.optimizer['_target_']} returned a {type(optimizer).__name__}: expected "
-                "is a torch.optim.Optimizer over the parameters that it is given."
-            )
-        if getattr(optimizer, "only_unmixed", False) and config.mixture.batches != "unmixed":
-            raise FomoError(
-                f"optimizer: {type(optimizer).__name__} takes batches of one pool each, and mixture.batches="
-                f"{config.mixture.batches}. Add mixture.batches=unmixed, or take optimizer=adamw."
-            )
-        if getattr(optimizer, "only_whole", False) and config.runtime.strategy != "ddp":
-            raise FomoError(
-                f"runtime.strategy={config.runtime.strategy}: {type(optimizer).__name__} takes steps of whole weights "
-                f"alone. {WAY_OUT}"
-            )
+        check_made(config, optimizer)
         return with_scales(optimizer, rate)
 
     return made
-
-
-def _peak(config: Config) -> float:
-    """The peak of the learning rate.
-
-    Raises:
-        FomoError: it is not a finite number above 0.
-    """
-    rate = config.optimizer.get("lr")
-    is_rate = isinstance(rate, (int, float)) and 0 < rate < float("inf")
-    check_allowed(is_rate, f"optimizer.lr={rate}", "finite numbers above 0")
-    return float(rate)  # type: ignore[arg-type]  # None is refused
 
 
 def try_optimizer(config: Config, network: nn.Module) -> None:
@@ -251,7 +223,7 @@ def schedule(config: Config) -> Callable[[Position], float]:
     Raises:
         FomoError: ``optimizer.lr`` is not a finite number above 0.
     """
-    _peak(config)
+    peak(config)
     within_task = _build(config, "schedule")
     across_tasks = _build(config, "meta_schedule")
     return lambda at: float(across_tasks(within_task, at))
@@ -268,23 +240,11 @@ def learning_rate(config: Config, rate: Callable[[Position], float], plan: StepP
     Raises:
         FomoError: the schedule refuses a task, at either end of it.
     """
-    peak = config.optimizer["lr"]
-    sizes = plan.sizes
-    before = [0, *accumulate(plan.steps)]
-    changes = {"ramped": True, "seen": sizes.seen} if sizes.ramp or sizes.rungs else {}
-
-    def of_step(task: int, step: int, num_steps: int) -> float:
-        start = before[task - 1]
-        size = sizes.of(start + step)
-        ramp: dict[str, Any] = {"start": start, **changes} if changes else {}
-        rescaled = config.batch_scaling.rule != "none"
-        at = Position(task - 1, step, num_steps, peak, FLOOR * peak, size, rescaled=rescaled, **ramp)
-        return config.batch_scaling.factor(size, config.batch_size) * rate(at)
-
+    rates = StepRates(config, rate, plan)
     for task, num_steps in enumerate(plan.steps, start=1):
         for step in {0, num_steps - 1} if num_steps else ():
-            of_step(task, step, num_steps)
-    return of_step
+            rates(task, step, num_steps)
+    return rates
 
 
 def stream_plan(config: Config) -> StreamPlan:
@@ -321,19 +281,5 @@ def batch_maker(config: Config, clip: ClipModel, drawn_from: StreamPools, steps:
         FomoError: the mixture asks for samples of a pool that has none.
     """
     mixture = Mixture(config.seed, config.sizes, config.mixture, tuple(steps))
-    _check_pools(mixture, drawn_from)
+    check_pools(mixture, drawn_from)
     return BatchMaker(mixture, drawn_from, clip.tokenize, clip.image_size, config.augmentation, world())
-
-
-def _check_pools(mixture: Mixture, drawn_from: StreamPools) -> None:
-    share = mixture.weights.pretraining
-    if share > 0 and drawn_from.pretraining.size == 0:
-        raise FomoError(f"mixture.pretraining={share}, but the stream has no pretraining pool (stream.pool_size=0).")
-    if share > 0:
-        drawn_from.pretraining.draw(0)  # a pool that cannot be read is refused before long work
-    for task, num_steps in enumerate(mixture.steps, start=1):
-        if num_steps and mixture.totals(task)[1] == 0 and mixture.weights.update > 0:
-            mixed = mixture.weights.batches == "mixed"
-            few = f"batch_size={mixture.sizes.first}" if mixed else f"task {task}: {num_steps} unmixed steps"
-            way_out = "take a larger batch" if mixed else "take more steps"
-            raise FomoError(f"{few}: no sample is left for mixture.update={mixture.weights.update}: {way_out}.")

@@ -13,8 +13,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from fomo.budget import Budget
 from fomo.checkpoint.writer import CheckpointConfig
 from fomo.errors import FomoError, check_allowed, check_choice, check_keys
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.templates import with_file
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.results.config_file import LATER, LATER_GROUPS, check_score_version, comparable
 from fomo.stream.batch_ladder import BatchLadder
 from fomo.stream.batch_sizes import BatchScaling, BatchSizes, read_ramp

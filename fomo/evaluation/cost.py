@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fomo.data.card import DatasetCard
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.subset import size_of
-from fomo.evaluation.zero_shot import EvaluationConfig
 
 
 class EvaluationCost(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 
 from fomo.data.samples import Dataset
 from fomo.evaluation import subset
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.templates import prompts_in_use
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.stream.definition import Stream
 from fomo.system.digest import json_digest
 

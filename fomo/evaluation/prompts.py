@@ -16,8 +16,8 @@ from fomo.data.card import DatasetCard
 from fomo.data.importing.reference import SOURCE
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.templates import Templates, check_same_datasets, prompts_in_use
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.model.clip import ClipModel
 from fomo.stream.cut_texts import Tokenize, num_cut
 from fomo.stream.definition import Stream

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from fomo.data.card import DatasetCard
 from fomo.data.samples import Dataset
+from fomo.evaluation.classifier import classifier_of
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.prompts import alike_classes
 from fomo.evaluation.templates import beginnings
 from fomo.evaluation.texts import check_finite, encode_texts
-from fomo.evaluation.zero_shot import EvaluationConfig, classifier_of, image_stream
+from fomo.evaluation.zero_shot import image_stream
 from fomo.model.clip import ClipModel
 from fomo.system.runtime import Runtime
 

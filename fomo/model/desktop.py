@@ -29,7 +29,12 @@ FORM = "fomo_model.json"
 TOKENIZER = "tokenizer.json"
 ARCHITECTURE: Values = {
     "embed_dim": 384,
-    "vision_cfg": {"timm_model_name": "tf_efficientnet_lite0", "timm_proj": CONSE, "image_size": 96},
+    "vision_cfg": {
+        "timm_model_name": "tf_efficientnet_lite0",
+        "timm_proj": CONSE,
+        "head_width": 1024,
+        "image_size": 96,
+    },
     "text_cfg": {"context_length": 24, "vocab_size": 30522, "width": 384, "heads": 12, "layers": 6},
 }
 MEAN = (127 / 255,) * 3

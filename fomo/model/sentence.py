@@ -8,6 +8,7 @@ kind of segment, whose embedding is part of the positions, and no dropout.
 from typing import Any
 
 import torch
+from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -49,7 +50,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = SelfAttention(width, heads)
         self.attention_norm = nn.LayerNorm(width, EPSILON)
-        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+        self.mlp = Mlp(width, inner)
         self.mlp_norm = nn.LayerNorm(width, EPSILON)
 
     def forward(self, rows: Tensor, seen: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from fomo.model.sources import CONFIG as OPEN_CLIP_CONFIG
 from fomo.model.sources import read_config as read_form
 from fomo.model.stored import EXPECTED, Stored, check_same, stored_in
 from fomo.model.weight_files import read_weights
+from fomo.model.widths import widened, width_of
 from fomo.results.layout import WEIGHTS
 from fomo.system.reading import read_json
 
@@ -38,19 +39,31 @@ def read_config(name: str) -> dict[str, Any]:
     return read_json(MODELS / name / "config.json")
 
 
-def pocket(name: str, initial: bool = False, folder: str | Path | None = None, shapes_only: bool = False) -> ClipModel:
-    """A shipped base model, or one of its architecture with other weights.
+def pocket(
+    name: str,
+    initial: bool = False,
+    folder: str | Path | None = None,
+    shapes_only: bool = False,
+    width: float = 1,
+) -> ClipModel:
+    """A shipped base model, or one of its architecture with other weights, at its width or another one.
 
     Args:
         name: of a shipped model.
         initial: whether it is untrained, as pretraining starts from it.
         folder: holds other weights: of a finished run, or as ``fomo pretrain`` writes them.
         shapes_only: whether its tensors are on the meta device, where they have no content.
+        width: what its numbers of channels and heads are multiplied by; no weights ship but those of 1.
 
     Raises:
         FomoError: there is no such model, or the weights in the folder are not of its architecture.
     """
-    config = read_config(name)
+    config = widened(name, read_config(name), width)
+    if width != 1 and folder is None and not (initial or shapes_only):
+        raise FomoError(
+            f"model.width={width}: weights of '{name}' ship at width 1 alone. Make them: fomo pretrain model={name} "
+            f"width={width} out=DIR, and say model.folder=DIR."
+        )
     stored = Stored(MODELS / name) if folder is None else stored_in(folder)
     if folder is not None:
         config = _form_in(folder, stored, name, config)
@@ -74,6 +87,9 @@ def _form_in(folder: str | Path, stored: Stored, name: str, config: dict[str, An
             return config
         raise FomoError(f"model.folder={folder}: it holds no config.json; {EXPECTED}.")
     model, preprocess = read_form(stored.path) if stored.of_run else (read_json(file),) * 2
+    width = width_of(name, read_config(name), model)
+    if width is not None and model["embed_dim"] != config["embed_dim"]:
+        raise FomoError(f"model.folder={folder}: its '{name}' is {width:g} times as wide. Say model.width={width:g}.")
     check_same(folder, name, config, model)
     return {**config, "mean": preprocess["mean"], "std": preprocess["std"]}
 

@@ -21,7 +21,9 @@ from fomo.config.schema import Config
 from fomo.errors import FomoError
 from fomo.model.clip import ClipModel
 from fomo.planning.blank import blank_batch, blank_forms, blank_task
-from fomo.planning.rehearsal import StreamShape, full_fine_tuning, rehearse
+from fomo.planning.reference import full_fine_tuning
+from fomo.planning.rehearsal import rehearse
+from fomo.planning.shape import StreamShape
 from fomo.stream.definition import NO_NAMES, StreamNames
 from fomo.stream.mixture import Counts, batch_counts, first_task_counts
 from fomo.system.determinism import deterministic, refused

@@ -9,56 +9,28 @@ real steps again, looks at what the parts hold, and refuses any other cost.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim import AdamW
 
-from fomo.batch import UNKNOWN, Batch
+from fomo.batch import Batch
 from fomo.budget.arithmetic import Arithmetic
 from fomo.budget.cost import Cost, Sizes, TaskCost
 from fomo.budget.flops import FlopMeter, Flops, Phases
-from fomo.budget.memory import PeakMemory, cuda_kernels, fake_copy, not_counted
+from fomo.budget.memory import PeakMemory, cuda_kernels, fake_copy
 from fomo.budget.memory import mixed_precision as gpu_precision
-from fomo.data.drawn import Source
 from fomo.errors import FomoError
-from fomo.method import Method, Task, UpdateBatches, period_of
+from fomo.method import UpdateBatches, period_of
 from fomo.model.clip import train_mode
+from fomo.planning.alike import AlikeCalls
 from fomo.planning.rehearsed import RehearsedParts
-from fomo.stream.definition import NO_NAMES, StreamNames
-from fomo.stream.mixture import Counts
-from fomo.system.ranks import world
+from fomo.planning.shape import BlankBatches, StreamShape
 from fomo.system.shared_rows import rehearsing
-from fomo.training.methods import Methods
 from fomo.training.step import Learner
-
-
-@dataclass(frozen=True)
-class StreamShape:
-    """What tasks and batches look like, which is all that a rehearsal needs of them.
-
-    Args:
-        image_size: Height and width of the network's images, in pixels.
-        kinds: Of a task, the counts of P, D and B that a batch may have.
-        num_samples: |D_t| of every task.
-        seed: The run's seed, which hooks are called with.
-        names: Datasets and concepts of the tasks, by the numbers that rows have.
-    """
-
-    image_size: int
-    kinds: Callable[[int], Sequence[Counts]]
-    num_samples: Sequence[int]
-    seed: int
-    names: StreamNames = NO_NAMES
-
-    @property
-    def num_tasks(self) -> int:
-        """Update steps of the stream."""
-        return len(self.num_samples)
 
 
 class _Trace(NamedTuple):
@@ -94,6 +66,7 @@ class _Rehearsal:
             autocast=gpu_precision if mixed else nullcontext,
             fetch=lambda scalars: [0.0] * len(scalars),  # fake tensors have no values: all is taken as finite
         )
+        self.batches = BlankBatches(shape.image_size, self.learner.network.context_length)  # type: ignore[arg-type]
         for tensor in (*self.learner.network.parameters(), *self.learner.network.buffers()):
             memory.add(tensor)
 
@@ -129,6 +102,7 @@ class _Rehearsal:
             datasets=self.shape.names.datasets,
             concepts=self.shape.names.until(number),
             update_batches=self._update_batches(size),
+            alike=self._alike,
         )
         with self.phases() as begin:
             self.methods.each("begin_task", network, task, meter=self.meter)
@@ -225,7 +199,7 @@ class _Rehearsal:
             counts = self.shape.kinds(task)[kind]
             try:
                 with rehearsing(counts):
-                    self.learner.step(optimizer, self._batch(counts), self._with_arithmetic)
+                    self.learner.step(optimizer, self.batches.of(counts), self._with_arithmetic)
             except FomoError:
                 raise
             except Exception as error:  # whatever the optimizer's or the model's code raises
@@ -242,35 +216,15 @@ class _Rehearsal:
             yield
         self.arithmetic = arithmetic.flops if arithmetic else self.arithmetic  # the last is that of the step
 
-    def _batch(self, counts: Counts) -> Batch:
-        """A batch of so many rows; of a run's ranks, each has its own."""
-        own = world().share(counts)
-        size = sum(own)
-        side = self.shape.image_size
-        length: int = self.learner.network.context_length  # type: ignore[assignment]
-        with not_counted():  # 32 bytes a row, where an image has thousands
-            sources = torch.full((size, len(Source._fields)), UNKNOWN)
-        images = torch.empty(size, 3, side, side)
-        tokens = torch.zeros(size, length, dtype=torch.long)
-        return Batch(images, tokens, (own[0], own[1], own[2]), sources=sources, whole=counts)
-
-    def _one_batch(self, num_rows: int) -> Iterator[Batch]:
-        counts = (0, num_rows, 0)
-        with rehearsing(counts):
-            yield self._batch(counts)
+    def _alike(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+        return AlikeCalls(function, lambda: self.meter, self.memory)
 
     def _update_batches(self, num_samples: int) -> UpdateBatches:
-        """Batches through D_t. Equal ones are given once, and what the hook does with it is charged for each."""
+        """Batches through D_t, for a hook that is then known to go through it."""
 
         def update_batches(size: int, max_samples: int | None = None) -> Iterator[Batch]:
             self._went_through = True
-            full, rest = divmod(min(num_samples, max_samples or num_samples), size)
-            before = self.meter.so_far()
-            if full:
-                yield from self._one_batch(size)
-                self.meter.repeat(self.meter.so_far().plus(before, times=-1), full - 1)
-            if rest:
-                yield from self._one_batch(rest)
+            yield from self.batches.of_task(min(num_samples, max_samples or num_samples), size, self.meter)
 
         return update_batches
 
@@ -331,24 +285,3 @@ def rehearse(make_learner: Callable[[], Learner], shape: StreamShape, mixed_prec
         declared=frozenset(rehearsal.methods.declared),
         sizes=rehearsal.sizes,
     )
-
-
-def full_fine_tuning(make_learner: Callable[[], Learner], shape: StreamShape, mixed_precision: bool) -> Cost:
-    """The reference of the memory multiplier: every parameter trained by AdamW, in one task of one sample.
-
-    Model, batch and precision are those of the learner, the shape and ``mixed_precision``.
-    """
-
-    def reference() -> Learner:
-        full = Methods({"trainable": _Full()})
-        return replace(
-            make_learner(), methods=full, make_optimizer=lambda named: AdamW(dict(named).values(), fused=True)
-        )
-
-    return rehearse(reference, replace(shape, num_samples=[1]), mixed_precision)
-
-
-class _Full(Method):
-    def begin_task(self, network: nn.Module, task: Task) -> None:
-        """Everything is trained."""
-        network.requires_grad_(True)

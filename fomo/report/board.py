@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
+from fomo.report.entries import MAIN, Board, BoardEntry
 from fomo.report.labels import in_all, shared_settings, without
-from fomo.report.leaderboard import MAIN, Board, BoardEntry
 from fomo.results.statistics import Interval
 from fomo.system.text import one_line, printable, spreadsheet
 

@@ -21,8 +21,8 @@ from markupsafe import Markup
 
 from fomo.errors import FomoError
 from fomo.report.board import UNITS, TrackTable, above, cell, outside, tables
+from fomo.report.entries import MAIN, Board, BoardEntry, BoardRun
 from fomo.report.families import FAMILIES, family
-from fomo.report.leaderboard import MAIN, Board, BoardEntry, BoardRun
 from fomo.report.within import Placed, placed
 from fomo.results.scores import Scores
 from fomo.results.statistics import Interval

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fomo.report.board import in_words
+from fomo.report.entries import Board, BoardEntry, BoardRun
 from fomo.report.families import FAMILIES, family
 from fomo.report.figures import figures, png
 from fomo.report.labels import shared_settings, without
-from fomo.report.leaderboard import Board, BoardEntry, BoardRun
 
 MARKS = "osD^vP*X<>hd"
 """Marks within a family, one after the other."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from fomo.report.leaderboard import BoardRun
+from fomo.report.entries import BoardRun
 from fomo.system.checks import is_number
 
 ABOUT = (

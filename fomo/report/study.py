@@ -7,8 +7,9 @@ from statistics import fmean
 
 from fomo.errors import FomoError
 from fomo.report.board import cell, in_words, markdown_row, neighbours
+from fomo.report.entries import MAIN, Board, BoardEntry, BoardRun
 from fomo.report.labels import shared_settings, without
-from fomo.report.leaderboard import MAIN, Board, BoardEntry, BoardRun, leaderboard
+from fomo.report.leaderboard import leaderboard
 from fomo.report.plane import plane
 from fomo.report.rates import HEADS, about, cells, have_other_batches
 from fomo.results.scores import Point, Scores

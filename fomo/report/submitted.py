@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fomo.errors import FomoError
-from fomo.report.leaderboard import BoardEntry, leaderboard
+from fomo.report.entries import BoardEntry
+from fomo.report.leaderboard import leaderboard
 
 
 def one_entry(places: Sequence[Path]) -> BoardEntry:

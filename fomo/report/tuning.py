@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fomo.errors import FomoError
 from fomo.report.board import in_words, markdown_row
-from fomo.report.leaderboard import BoardEntry, leaderboard
+from fomo.report.entries import BoardEntry
+from fomo.report.leaderboard import leaderboard
 from fomo.report.study import in_two, whole
 from fomo.system.writing import write_text
 

@@ -17,7 +17,7 @@ LATER_GROUPS = ("diagnostics", "activations", "modulation")
 """Groups that older configurations lack: no part."""
 LATER: dict[str, dict[str, Any]] = {
     **{group: {"_target_": "fomo.Method"} for group in LATER_GROUPS},
-    "model": {"folder": None},
+    "model": {"folder": None, "width": 1},
     "stream": {"seed": None},
     "batch_ladder": {"sizes": None, "test": "norm_test"},
     "runtime": {"compile": None, "deterministic": True},

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from fomo.config import factory
 from fomo.config.schema import Resolved
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import Scored, evaluate
+from fomo.evaluation.kinds import Scored
+from fomo.evaluation.zero_shot import evaluate
 from fomo.model import weights
 from fomo.model.clip import ClipModel
 from fomo.report.page import write_report

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from fomo.budget.ledger import Ledger
 from fomo.checkpoint.state import Stateful
-from fomo.evaluation.zero_shot import EvaluationConfig, Scored, evaluate
+from fomo.evaluation.config import EvaluationConfig
+from fomo.evaluation.kinds import Scored
+from fomo.evaluation.zero_shot import evaluate
 from fomo.loggers.loggers import Loggers
 from fomo.model.clip import ClipModel
 from fomo.results.record import Record

@@ -8,7 +8,8 @@ from typing import Any
 from fomo.config import factory
 from fomo.config.schema import resolve
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import Scored, evaluate
+from fomo.evaluation.kinds import Scored
+from fomo.evaluation.zero_shot import evaluate
 from fomo.results.card import read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import WEIGHTS

@@ -9,7 +9,7 @@ from fomo.errors import FomoError
 from fomo.loop import LearningRate
 from fomo.results.record import Record
 from fomo.stream.batch_ladder import BatchLadder, next_size
-from fomo.system.ranks import world
+from fomo.system.ranks import agreed
 from fomo.training.loader import Batches
 from fomo.training.methods import Methods
 
@@ -63,8 +63,9 @@ class Sizing:
         if self._measured not in logged:
             raise FomoError(f"task {task}: {self._measured} was not logged at its end, so no size can be decided.")
         before = plan.sizes.of(sum(plan.steps[:task]))
-        size = next_size(self._ladder.rungs, before, logged[self._measured])
-        self._record.logged("next_batch_size", task, {"batch_size": size, "asked": logged[self._measured]})
+        asked = agreed([logged[self._measured]])[0][0]  # of GPUs that are not deterministic, the first one's
+        size = next_size(self._ladder.rungs, before, asked)
+        self._record.logged("next_batch_size", task, {"batch_size": size, "asked": asked})
         if size != before:
             self._climb(task, size)
         return size != before
@@ -89,7 +90,7 @@ def measured_by(ladder: BatchLadder, methods: Methods) -> str:
     """The name by which the ladder's test is logged; empty without a ladder.
 
     Raises:
-        FomoError: no part measures it, or several do; several processes, each of which would measure its own rows.
+        FomoError: no part measures it, or several do.
     """
     if not ladder.rungs:
         return ""
@@ -100,11 +101,6 @@ def measured_by(ladder: BatchLadder, methods: Methods) -> str:
         raise FomoError(
             f"{sizes}: {who} {ladder.test}, by which sizes are to be decided. Take diagnostics=gradient_noise alone, "
             "or leave the ladder out."
-        )
-    if world().size > 1:
-        raise FomoError(
-            f"{sizes} with {world().size} processes: what is measured is of the rows of one. Start the run without "
-            "torchrun, or leave the ladder out."
         )
     return found[0]
 

@@ -11,8 +11,9 @@ from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset
 from fomo.data.validation import with_validation
 from fomo.errors import FomoError, check_choice
+from fomo.evaluation.kinds import KINDS
 from fomo.evaluation.prompts import alike_classes
-from fomo.evaluation.zero_shot import KINDS, scored_datasets
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.stream.plan import StreamPlan
 from fomo.system.determinism import deterministic

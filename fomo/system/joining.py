@@ -24,6 +24,8 @@ JOIN = "FOMO_JOIN_SECONDS"
 """Of the environment: how long to wait for all ranks to be there; by default five minutes."""
 LOOK = 0.1
 """Seconds between looks at whether a signal has come, while a thread waits for the ranks."""
+SLACK = 5.0
+"""Seconds more, for torch to say itself what it has waited for, before the wait is ended for it."""
 PATIENCE = timedelta(minutes=30)
 """For one exchange: a rank may have to draw or download what the others wait for."""
 
@@ -50,13 +52,23 @@ def joined() -> Iterator[World]:
 
 
 def _met(backend: str) -> None:
-    """Be connected with all ranks. A signal ends the wait for them, which a thread does: torch would not heed one."""
+    """Be connected with all ranks. A signal ends the wait for them, which a thread does: torch would not heed one.
+
+    Nor would it heed the time where a store takes a connection and says nothing, or a name server a question; and a
+    rank that goes once it has answered would be waited for as in an exchange.
+
+    Raises:
+        FomoError: not all ranks are there in time.
+    """
     seconds = whole_number(JOIN) if JOIN in os.environ else 300
     met: Future[None] = Future()
     threading.Thread(target=_meet, args=(met, backend, timedelta(seconds=seconds)), daemon=True).start()
+    end = time.monotonic() + seconds + SLACK
     try:
-        while not met.done():
+        while not met.done() and time.monotonic() < end:
             time.sleep(LOOK)
+        if not met.done():
+            raise TimeoutError("nothing more is heard: of whoever keeps their store, or of a rank that was there")
         met.result()
     except (RuntimeError, ValueError, OSError) as error:
         size, host, port = (os.environ[name] for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))

@@ -231,6 +231,24 @@ def check_same(values: Mapping[str, float], why: str) -> None:
             raise FomoError(f"{name} is {found[0]!r} on rank 0 and {found[other]!r} on rank {other}: {why}")
 
 
+def check_same_named(values: Mapping[str, float], why: str) -> None:
+    """As :func:`check_same`, of numbers that a rank may have given other names than another has.
+
+    Raises:
+        FomoError: two ranks differ; the first such value is named.
+    """
+    of_first, *others = exchanged(dict(values))
+    for rank, found in enumerate(others, start=1):
+        for name in [*of_first, *found]:
+            one, other = of_first.get(name), found.get(name)
+            if one is None or other is None or not _alike(one, other):
+                raise FomoError(f"{name} is {_shown(one)} on rank 0 and {_shown(other)} on rank {rank}: {why}")
+
+
+def _shown(value: float | None) -> str:
+    return "not there" if value is None else repr(value)
+
+
 def _alike(one: float, other: float) -> bool:
     if torch.are_deterministic_algorithms_enabled():
         return one == other or (one != one and other != other)

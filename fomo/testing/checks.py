@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,6 +31,7 @@ from fomo.testing.require import (
     require_finite,
     require_none,
     unlike,
+    unlike_logged,
 )
 from fomo.testing.trial import MakeParts, Saved, State, Trial, differing, without_temperature
 from fomo.testing.watch import settings_kept, threads_started
@@ -61,6 +62,13 @@ class Unbroken:
     middle: Saved
     final: State
     deployed: weights.Weights
+
+
+class Ended(NamedTuple):
+    """Where two tasks end, and by name what was logged in them, in order."""
+
+    state: State
+    logged: dict[str, list[float]]
 
 
 @dataclass
@@ -304,13 +312,15 @@ class Kit:
         here, alone = self._in_double
         base = weights.folded(here.model.network)
         for rank, found in enumerate(on_ranks(self.processes, partial(self._together, here))):
-            off = unlike(alone, found, base, ROUNDING_IN_DOUBLE)
+            off = unlike(alone.state, found.state, base, ROUNDING_IN_DOUBLE)
             rounding = self._rounding if off else {}
             worse = [name for name, share in off.items() if not share <= WORSE * rounding.get(name, 0)]
             require_none(worse, f"rank {rank} of {self.processes} ends elsewhere than one process does:")
+            other = unlike_logged(alone.logged, found.logged, ROUNDING)
+            require_none(other, f"rank {rank} of {self.processes} logs something else than one process does:")
 
     @cached_property
-    def _in_double(self) -> tuple[World, State]:
+    def _in_double(self) -> tuple[World, Ended]:
         """The world in fp64, and where two tasks end in this process."""
         here = self.world().in_double()
         return here, self._together(here)
@@ -320,11 +330,11 @@ class Kit:
         """By what share tensors differ in this process alone, where a sum is made in another order."""
         here, alone = self._in_double
         try:
-            return unlike(alone, self._together(here, PIECE), weights.folded(here.model.network), 0)
+            return unlike(alone.state, self._together(here, PIECE).state, weights.folded(here.model.network), 0)
         except FomoError:  # not every method can
             return {}
 
-    def _together(self, here: World, micro_batch: int | None = None) -> State:
+    def _together(self, here: World, micro_batch: int | None = None) -> Ended:
         """Where two tasks end in the processes at hand; rows may be encoded ``micro_batch`` at a time."""
         folder = self.folder / f"{ranks.world().size}_processes"
         # Where a gradient is rounding alone, Adam makes as much of it as of any other: eps is put above it.
@@ -333,7 +343,7 @@ class Kit:
         folder = folder / ("pieces" if micro_batch else "whole")
         trial = Trial(here, self.make_parts, make_optimizer, folder, num_steps=self.num_steps, micro_batch=micro_batch)
         trial.whole(1)
-        return trial.final(trial.whole(2))
+        return Ended(trial.final(trial.whole(2)), trial.logged)
 
     def check_precision(self) -> None:
         """A step of each task in bf16."""

@@ -16,8 +16,8 @@ from fomo.errors import FomoError, RankLost
 from fomo.system.determinism import deterministic
 from fomo.system.joining import joined
 
-PATIENCE = 120.0
-"""Seconds that all of them may take."""
+PATIENCE = 600.0
+"""Seconds without an end of any of them after which they hang: so long that a busy machine is not taken for one."""
 GRACE = 5.0
 """Seconds that the others have to end once one has failed."""
 

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, allclose
 
 from fomo.testing.trial import State
 
 LISTED = 3
+Logged = Mapping[str, Sequence[float]]
+"""The values that were logged by a name, in order."""
 
 
 class CheckFailed(Exception):
@@ -74,6 +77,18 @@ def unlike(one: State, other: State, base: State, most: float) -> dict[str, floa
         if not share <= most:
             found[name] = share
     return dict(sorted(found.items()))
+
+
+def unlike_logged(one: Logged, other: Logged, most: float) -> list[str]:
+    """Names that are in one alone, or whose values differ by more than the share ``most`` of the largest finite one."""
+    either = sorted({**one, **other})
+    return [name for name in either if not _near(one.get(name, ()), other.get(name, ()), most)]
+
+
+def _near(one: Sequence[float], other: Sequence[float], most: float) -> bool:
+    usual = max((abs(value) for value in one if math.isfinite(value)), default=0.0)
+    first, second = torch.tensor(one), torch.tensor(other)
+    return len(one) == len(other) and allclose(first, second, rtol=0, atol=most * usual, equal_nan=True)
 
 
 def _moved(value: Tensor, start: Tensor | None) -> Tensor:

@@ -93,6 +93,7 @@ class Trial:
     draws: dict[str, None] | None = None
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
+    logged: dict[str, list[float]] = field(default_factory=dict)
     fault: str = ""
     faults: dict[str, None] = field(default_factory=dict)
     free: dict[str, None] = field(default_factory=dict)
@@ -152,6 +153,7 @@ class Trial:
         with self._hooks(number, "begin") as meter:
             self.methods.each("begin_task", self.network, self.task(number), meter=meter)
         self._check_memory(number, "begin")
+        self._note(self.learner.logged())
         self.trained |= trained_names(self.network)
         self.optimizer = self.learner.optimizer()
         train_mode(self.network)
@@ -171,6 +173,7 @@ class Trial:
             self.ledger.charge(number, step, batch, meter, left_out=result.left_out)
         self.losses.append(result.loss)
         self.norms.append(result.norm)
+        self._note(result.logged)
         if result.fault and not self.fault:
             self.fault = f"task {number}, step {step}: {result.fault}"
 
@@ -179,7 +182,13 @@ class Trial:
         with self._hooks(number, "end") as meter:
             self.methods.each("end_task", self.network, self.task(number), meter=meter)
             self._check_memory(number, "end")
-            return self.deployed(meter)
+            deployed = self.deployed(meter)
+        self._note(self.learner.logged())
+        return deployed
+
+    def _note(self, logged: Mapping[str, float]) -> None:
+        for name, value in logged.items():
+            self.logged.setdefault(name, []).append(value)
 
     def deployed(self, meter: Meter = unmetered) -> weights.Weights:
         """The weights that are deployed; the others have to be back afterwards."""

@@ -53,7 +53,7 @@ class FullySharded(Spread):
         """
         if world().size == 1 or any(isinstance(each, FakeTensor) for each in network.parameters()):
             return
-        _refuse_hooks(network)
+        refuse_hooks(network)
         self.stepped = _parted(network, self._computed_in)
         for name, parameter in network.named_parameters():
             self._strides[name] = parameter.stride()
@@ -144,11 +144,19 @@ def units(network: nn.Module) -> Iterator[nn.Module]:
             yield from units(child)
 
 
-def _refuse_hooks(network: nn.Module) -> None:
-    """Refuse hooks, which would not be called, or with a part."""
-    found = [f"parameter '{name}'" for name, parameter in network.named_parameters() if parameter._backward_hooks]
+def refuse_hooks(network: nn.Module) -> None:
+    """Refuse hooks, which would not be called, or with a part.
+
+    Raises:
+        FomoError: the first one; it is named.
+    """
+    found = [(f"parameter '{name}'", each._backward_hooks) for name, each in network.named_parameters()]
     for name, module in network.named_modules():
         kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        found += [f"module '{name}'"] if any(kinds) else []
-    if found:
-        raise FomoError(f"runtime.strategy=fsdp: the {found[0]} has a hook, which would see parted weights. {WAY_OUT}")
+        found += [(f"module '{name}'" if name else "network", kind) for kind in kinds]
+    for whose, hooks in found:
+        for hook in (hooks or {}).values():
+            raise FomoError(
+                f"runtime.strategy=fsdp: the {whose} has a hook ({getattr(hook, '__qualname__', hook)}), which would "
+                f"see parted weights. {WAY_OUT}"
+            )

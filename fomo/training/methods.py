@@ -67,6 +67,11 @@ class Methods:
             f"{name}.{key}": value for name, part in self.parts.items() for key, value in part.take_logged().items()
         }
 
+    @property
+    def num_logged(self) -> int:
+        """How many values parts have logged since this was asked last."""
+        return sum(part.num_logged for part in self.parts.values())
+
     def work_in(self, folder: Path) -> None:
         """Give each part its own folder below ``folder``."""
         for name, part in self.parts.items():

@@ -34,6 +34,11 @@ def check_partable(spread: Spread, parts: Mapping[str, Method]) -> None:
             f"torchrun --nproc-per-node=N -m fomo run …. {WAY_OUT}"
         )
     for name, part in parts.items():
+        if part.only_whole:
+            raise FomoError(
+                f"runtime.strategy=fsdp: {name} ({type(part).__qualname__}) needs whole weights while steps are taken "
+                f"(only_whole in the class). {WAY_OUT}"
+            )
         own = [hook for hook in sorted(HOOKS_IN_STEP) if getattr(type(part), hook) is not getattr(Method, hook)]
         if own and not part.parted_weights:
             raise FomoError(

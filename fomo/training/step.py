@@ -19,9 +19,9 @@ from fomo.model.clip import train_mode
 from fomo.model.fast import may_cut
 from fomo.system.magnitude import largest
 from fomo.system.parted import is_parted, whole
-from fomo.system.ranks import world
+from fomo.system.ranks import check_same_named, world
 from fomo.system.shared_rows import gathered
-from fomo.training.finite import Fetch, Scalars, bits_of, fetched, not_finite
+from fomo.training.finite import OWN_ROWS, Fetch, Scalars, bits_of, fetched, not_finite
 from fomo.training.folding import folded_once_a_call
 from fomo.training.methods import Methods
 from fomo.training.micro_batches import MicroBatches
@@ -48,6 +48,8 @@ class StepResult(NamedTuple):
 
 UPDATE = ("optimizer", "after_step")
 """The phases of a step that change weights."""
+NUM_LOGGED = "how many values parts have logged"
+"""What processes of a run compare before they compare the values, so that a step without any takes no exchange more."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Learner:
         if isinstance(optimizer, ListeningOptimizer):
             optimizer.hear(loss.detach())
         self._update(optimizer, trained, meter, scalars)
+        if world().size > 1 and self.fetch is fetched:
+            scalars.note(NUM_LOGGED, torch.tensor(float(self.methods.num_logged)))
         return self._result(scalars, scalars.fault())
 
     def _result(self, scalars: Scalars, fault: str = "", left_out: tuple[str, ...] = ()) -> StepResult:
@@ -167,12 +171,23 @@ class Learner:
         spoilt = not_finite(self.stepped) if fault else ""
         if spoilt and left_out:
             fault = f"'{spoilt}' is not finite, whoever has written to it since the step before: {fault}"
-        return StepResult(losses[-1], values["the gradient norm"], fault, left_out, bool(spoilt), self.logged())
+        logged = self.logged(is_any=bool(values.get(NUM_LOGGED, True)))
+        return StepResult(losses[-1], values["the gradient norm"], fault, left_out, bool(spoilt), logged)
 
-    def logged(self) -> dict[str, float]:
-        """What parts have logged since this was asked last."""
+    def logged(self, is_any: bool = True) -> dict[str, float]:
+        """What parts have logged since this was asked last, the same on all ranks of a run.
+
+        Args:
+            is_any: Whether any rank may have something, which all ranks say alike.
+
+        Raises:
+            FomoError: a rank has logged something else.
+        """
         noted = self.methods.logged()
-        return dict(zip(noted, self.fetch(list(noted.values())), strict=True)) if noted else {}
+        read = dict(zip(noted, self.fetch(list(noted.values())), strict=True)) if noted else {}
+        if is_any and self.fetch is fetched:
+            check_same_named({f"what is logged as {name}": value for name, value in read.items()}, OWN_ROWS)
+        return read
 
     def _after_backward(self, trained: list[nn.Parameter], meter: Meter, scalars: Scalars) -> None:
         """Let every part change the gradient, and note who did what to it."""

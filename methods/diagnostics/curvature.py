@@ -170,7 +170,7 @@ def eigenvalues(
     for batch in task.update_batches(size, size):  # one
         with twice_differentiable():
             product = Hessian(fomo.contrastive(network, batch), parameters, scales)
-        values = ritz_values(product, start, min(num_products, num_parameters))
+        values = ritz_values(task.alike(product), start, min(num_products, num_parameters))
     return values
 
 

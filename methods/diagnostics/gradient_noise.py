@@ -24,8 +24,9 @@ gradient; g has the terms of all parts, as they leave it. A piece has every J-th
 is: a batch has its exact share of rows of each pool, and what the pools differ by is no noise.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -36,7 +37,10 @@ from methods.diagnostics.settings import check_count, check_positive, trained
 
 
 class Piece(NamedTuple):
-    """Some rows of a batch, and the gradient of the loss at their features [r, d], where there is one."""
+    """Some rows of a batch, and the gradient of the loss at their features [r, d], where there is one.
+
+    Of several processes each has its own of them, with gradients that are N times as large: the mean over N is the sum.
+    """
 
     images: Tensor
     tokens: Tensor
@@ -62,31 +66,44 @@ def rows_of(num_rows: int, num_pieces: int, rows: int | None) -> list[list[int]]
     return [[piece + number * (each * most // taken) for each in range(taken)] for piece in range(number)]
 
 
-def shares(
-    network: nn.Module,
-    pieces: Iterable[Piece],
-    parameters: Sequence[nn.Parameter],
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> Iterator[list[Tensor | None]]:
-    """Σ c_i over the rows of each piece, by parameter: the rows are encoded again, and given their features' gradient.
+def piece_of(batch: fomo.Batch, rows: Sequence[int], gradients: Sequence[Tensor | None]) -> Piece:
+    """A piece of a batch; a process that has none of its rows has another one, with a gradient of 0.
 
-    ``autocast`` opens the precision that they are encoded in.
+    Args:
+        batch: The batch.
+        rows: Numbers of rows of the whole batch.
+        gradients: That of the loss at the features of all rows [n, d], of images and of texts.
     """
-    for piece in pieces:
-        yield _share(network, piece, parameters, autocast)
+    at = [number for number, row in enumerate(batch.rows) if row in rows]
+    factor = batch.rows.step if at else 0
+    at = at or [0]
+    images, texts = (_some(each, [batch.rows[number] for number in at], factor) for each in gradients)
+    return Piece(batch.images[at], batch.tokens[at], (images, texts))
 
 
-def _share(
+def _some(gradient: Tensor | None, rows: list[int], factor: int) -> Tensor | None:
+    return None if gradient is None else factor * gradient[rows]
+
+
+def share(
     network: nn.Module,
-    piece: Piece,
     parameters: Sequence[nn.Parameter],
     autocast: Callable[[], AbstractContextManager[None]],
+    piece: Piece,
 ) -> list[Tensor | None]:
+    """Σ c_i over the rows of a piece, by parameter: the rows are encoded again, and given their features' gradient.
+
+    Args:
+        network: What encodes them.
+        parameters: Those that are trained.
+        autocast: Opens the precision that the rows are encoded in.
+        piece: The rows, with the gradient at their features.
+    """
     with torch.enable_grad(), autocast():
         found = network(piece.images, piece.tokens)[:2]
     reached = [(side, its.to(side.dtype)) for side, its in zip(found, piece.gradients, strict=True) if its is not None]
     sides, gradients = zip(*reached, strict=True)
-    return list(torch.autograd.grad(sides, parameters, gradients, allow_unused=True))
+    return list(fomo.averaged(torch.autograd.grad(sides, parameters, gradients, allow_unused=True)))
 
 
 def noise(
@@ -143,7 +160,6 @@ class GradientNoise(fomo.Method):
 
     group = "diagnostics"
     batch_tests = ("norm_test", "inner_product_test")
-    one_process = "The pieces of a batch are taken from the rows that a process has."
 
     def __init__(self, num_pieces: int = 8, rows: int | None = 4, norm: float = 0.1, inner: float = 0.1) -> None:
         check_count("num_pieces", num_pieces, 2)
@@ -197,24 +213,22 @@ class GradientNoise(fomo.Method):
             raise fomo.FomoError(
                 "diagnostics=gradient_noise: nothing that is trained reaches the features. Take diagnostics=none."
             )
-        found = iter(torch.autograd.grad(loss, reached, retain_graph=True, materialize_grads=True))
+        found = iter(fomo.averaged(torch.autograd.grad(loss, reached, retain_graph=True, materialize_grads=True)))
         gradients = [next(found) if side.requires_grad else None for side in sides]
-        return [
-            Piece(batch.images[rows], batch.tokens[rows], (_some(gradients[0], rows), _some(gradients[1], rows)))
-            for rows in rows_of(len(batch.images), self.num_pieces, self.rows)
-        ]
+        return [piece_of(batch, rows, gradients) for rows in rows_of(batch.num_rows, self.num_pieces, self.rows)]
 
     def after_backward(self, network: nn.Module) -> None:
         """Compare the pieces' shares in the gradient, which stays as it is."""
         assert self._task is not None and self._batch is not None
         parameters = list(trained(network).values())
+        share_of = self._task.alike(partial(share, network, parameters, self._task.autocast))
         found = noise(
-            shares(network, self._pieces, parameters, self._task.autocast),
+            map(share_of, self._pieces),
             [parameter.grad for parameter in parameters],
-            num_rows=len(self._batch.images),
-            rows=len(self._pieces[0].images),
+            num_rows=self._batch.num_rows,
+            rows=len(rows_of(self._batch.num_rows, self.num_pieces, self.rows)[0]),
         )
-        signal = found.square - found.variance / len(self._batch.images)
+        signal = found.square - found.variance / self._batch.num_rows
         self._sums = self._sums + torch.stack([*found, signal, torch.ones_like(signal)])
         self._say(found)
         self._forget()
@@ -245,7 +259,3 @@ class GradientNoise(fomo.Method):
     def load_state_dict(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Go on from the sums."""
         self._sums = state["sums"].to(next(network.parameters()).device)
-
-
-def _some(gradient: Tensor | None, rows: list[int]) -> Tensor | None:
-    return None if gradient is None else gradient[rows]

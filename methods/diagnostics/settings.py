@@ -1,10 +1,10 @@
 """What settings of diagnostics may be, and what they look at."""
 
 import math
-
-from torch import nn
+from functools import partial
 
 import fomo
+from methods.trained import trained as trained_of
 
 
 def check_count(key: str, value: int, smallest: int) -> None:
@@ -19,13 +19,5 @@ def check_positive(key: str, value: float) -> None:
         raise fomo.FomoError(f"diagnostics.{key}={value}: allowed are finite numbers above 0.")
 
 
-def trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that require a gradient, by name.
-
-    Raises:
-        FomoError: there are none.
-    """
-    found = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    if not found:
-        raise fomo.FomoError("diagnostics: nothing is trained, so there is nothing to measure. Take diagnostics=none.")
-    return found
+trained = partial(trained_of, group="diagnostics", why="there is nothing to measure")
+"""The parameters of a network that require a gradient, by name; an error if there are none."""

@@ -22,6 +22,7 @@ from methods.merging.lines import positions
 from methods.merging.merge import Keys, merge
 from methods.merging.reading import Model, Stored, store
 from methods.merging.techniques import check_density, check_factors, check_scope, technique_of, with_options
+from methods.trained import trained
 
 INITS = {
     "zero_shot": "θ₀",
@@ -121,8 +122,7 @@ class TemporalMerge(fomo.Method):
 
     def begin_run(self, network: nn.Module, seed: int) -> None:
         """Keep θ₀ in the host's memory where a merge or a start needs it, and as the first running merge m₀."""
-        if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise fomo.FomoError("merging: nothing is trained, so there is nothing to merge. Take merging=none.")
+        trained(network, "merging", "there is nothing to merge")
         base = fomo.weights.on_host(network)
         if self.lines is not None:
             positions(base)

@@ -27,19 +27,19 @@ from typing import Any
 import torch
 
 import fomo
+from methods.grouped import Groups, over_groups
 from methods.mkor.inverses import UPDATES
 from methods.mkor.optimizer import MKOR
-from methods.optimizers import NamedParameters, from_timm
+from methods.optimizers import made_by_timm
 
 __all__ = ["MKOR", "mkor"]
 
 
+@over_groups
 def mkor(
-    parameters: NamedParameters,
+    grouped: Groups,
     lr: float,
-    weight_decay: float,
     name: str = "adamw",
-    decay: str = "all",
     options: Mapping[str, Any] | None = None,
     update_every: int = 10,
     factor_decay: float = 0.9,
@@ -48,17 +48,13 @@ def mkor(
     update: str = "exact",
     min_fall: float | None = None,
     window: int = 50,
-    lr_scale: Mapping[str, float] | None = None,
-    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """MKOR before a first-order optimizer of ``timm.optim``.
 
     Args:
-        parameters: what is trained, by name.
+        grouped: groups of what is trained.
         lr: learning rate η.
-        weight_decay: strength of weight decay, as the first-order optimizer applies it.
-        name: that optimizer's name in ``timm.optim``.
-        decay: what weight decay reaches: ``all`` or ``matrices``.
+        name: the first-order optimizer's name in ``timm.optim``.
         options: settings of that optimizer's own.
         update_every: steps from one update of the inverses to the next.
         factor_decay: γ, above 0 to below 1: the share of a factor that an update keeps.
@@ -67,8 +63,6 @@ def mkor(
         update: ``exact`` or ``printed``.
         min_fall: the hybrid's threshold; ``None``: no switch.
         window: steps over which the loss has to fall by that share.
-        lr_scale: factors of the rate by tower: ``image``, ``text``, ``temperature``; 1 where none is given.
-        layer_decay: factor of the rate from a layer to the one below it, above 0 to 1.
 
     Raises:
         FomoError: a setting out of range, or one that the first-order optimizer refuses.
@@ -81,7 +75,7 @@ def mkor(
     _check(0 <= keep <= 1, "keep", keep, "numbers from 0 to 1")
     _check(1 <= bound < math.inf, "bound", bound, "finite numbers from 1, the entries of the first inverse")
     _check(min_fall is None or 0 <= min_fall < 1, "min_fall", min_fall, "null, and numbers from 0 to below 1")
-    base = from_timm(parameters, name, lr, weight_decay, decay, options, lr_scale, layer_decay)
+    base = made_by_timm(grouped, name, lr, options)
     return MKOR(base, update_every, factor_decay, keep, bound, update, min_fall, window)
 
 

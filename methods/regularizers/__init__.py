@@ -6,11 +6,12 @@ from methods.papers import PAPERS, Papers
 from methods.regularizers.conadv import ConAdv
 from methods.regularizers.distillation import LwF
 from methods.regularizers.ewc import EWC
+from methods.regularizers.mclrec import MCLRec
 from methods.regularizers.quadratic import L2
 from methods.regularizers.si import SI
 from methods.regularizers.zscl import ZSCL
 
-__all__ = ["EWC", "L2", "REGULARIZERS", "SI", "ZSCL", "ConAdv", "LwF"]
+__all__ = ["EWC", "L2", "REGULARIZERS", "SI", "ZSCL", "ConAdv", "LwF", "MCLRec"]
 
 
 class RegularizerRow(NamedTuple):
@@ -54,5 +55,11 @@ REGULARIZERS = {
         "λ · the contrastive loss of x̂ = x + ε·sign ∇ₓ, the gradient taken at the image tower of the step before",
         "`strength` λ, `epsilon` ε in 255ths, `lag`",
         (PAPERS["conadv"],),
+    ),
+    "mclrec": RegularizerRow(
+        "β · the contrastive losses of (image, w(text)), (w(image), text) and (w(image), w(text)), plus β · γ · R, by "
+        "which views stay unlike; w are small networks that learn after each step, by Adam",
+        "`strength` β, `regularity` γ, `lr`, `features`",
+        (PAPERS["mclrec"],),
     ),
 }

@@ -7,6 +7,7 @@ merge has folded the adapter and a new one has started; that combination is refu
 import math
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 import fomo
 from methods.lora import Adapters
+from methods.trained import trained as trained_of
 
 ANCHORS = ("run", "task")
 RESTARTED = (
@@ -24,16 +26,8 @@ RESTARTED = (
 )
 
 
-def trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that require a gradient, by name.
-
-    Raises:
-        FomoError: there are none.
-    """
-    found = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    if not found:
-        raise fomo.FomoError("regularizer: nothing is trained, so nothing can be regularised. Take regularizer=none.")
-    return found
+trained = partial(trained_of, group="regularizer", why="nothing can be regularised")
+"""The parameters of a network that require a gradient, by name; an error if there are none."""
 
 
 def copies(network: nn.Module) -> fomo.Weights:

@@ -12,9 +12,9 @@ from fomo.data.card import DatasetCard
 from fomo.data.joined import Joined, SplitPart
 from fomo.data.samples import Dataset, Samples
 from fomo.errors import FomoError
+from fomo.evaluation.classifier import classifier, predictions
 from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.texts import check_finite, text_features
-from fomo.evaluation.zero_shot import classifier, predictions
 from fomo.model.clip import ClipModel
 from fomo.stream.definition import Concept
 from fomo.system.runtime import Runtime
@@ -50,7 +50,37 @@ def concept_features(
     return F.normalize(text_features(model, prompts(concepts, datasets), runtime), dim=-1).cpu().numpy()
 
 
-def concept_accuracy(
+Score = Callable[[ClipModel, Samples, Tensor, Runtime], np.ndarray]
+"""Of samples, and the unit text features of their dataset's classes [classes, d], a value each: [n]."""
+
+
+def hits(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
+    """Whether each sample is told by its class, all classes competing: bool [n]. The mean is zero-shot accuracy."""
+    return predictions(model, samples, weights, BATCH, runtime) == samples.targets
+
+
+def cosines(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
+    """The cosine of each image with the prompt of its own class, from −1 to 1: float64 [n].
+
+    No other class competes: unlike an accuracy the mean is continuous, and a class that is told apart badly may be
+    near.
+
+    Raises:
+        NotFinished: some features of images are NaN or infinite.
+    """
+    stream = ImageStream(Decoder(("samples",), (samples,), model.preprocess), BATCH, runtime)
+    targets = torch.from_numpy(samples.targets).to(weights.device)
+    found: list[Tensor] = []
+    for _, features in stream.features(model):
+        seen = sum(map(len, found))
+        found.append((features * weights[targets[seen : seen + len(features)]]).sum(dim=-1))
+    joined = torch.cat(found)
+    check_finite(joined.isfinite(), "images")
+    return joined.double().cpu().numpy()
+
+
+def concept_means(
+    score: Score,
     model: ClipModel,
     concepts: Sequence[Concept],
     datasets: Mapping[str, Dataset],
@@ -58,12 +88,13 @@ def concept_accuracy(
     runtime: Runtime,
     on_dataset: Callable[[str], None] = lambda name: None,
 ) -> np.ndarray:
-    """Zero-shot accuracy on each concept: shares from 0 to 1, float64 [n].
+    """The mean of a score over the images of each concept: float64 [n].
 
-    All classes of the dataset compete, with one primer prompt each. Training samples are scored, because test data
+    Of prompts there is the primer one of each class of the dataset. Training samples are scored, because test data
     chooses nothing.
 
     Args:
+        score: :func:`hits` or :func:`cosines`.
         model: the base model, on its device.
         concepts: n of them.
         datasets: by name; all datasets of the concepts are there.
@@ -75,34 +106,7 @@ def concept_accuracy(
         FomoError: a concept has no training sample.
         NotFinished: some features of images are NaN or infinite.
     """
-    return _known(concepts, _means(_hits, model, _named(concepts, datasets), per_class, runtime, on_dataset))
-
-
-def concept_alignment(
-    model: ClipModel,
-    concepts: Sequence[Concept],
-    datasets: Mapping[str, Dataset],
-    per_class: int,
-    runtime: Runtime,
-    on_dataset: Callable[[str], None] = lambda name: None,
-) -> np.ndarray:
-    """How near the images of each concept are to its primer prompt: mean cosine, from −1 to 1, float64 [n].
-
-    No other class competes: unlike an accuracy it is continuous, and a class that is told apart badly may be near.
-
-    Args:
-        model: the base model, on its device.
-        concepts: n of them.
-        datasets: by name; all datasets of the concepts are there.
-        per_class: how many of the first training samples of a class are compared.
-        runtime: device and precision.
-        on_dataset: called with the name of each dataset before it is scored.
-
-    Raises:
-        FomoError: a concept has no training sample.
-        NotFinished: some features of images are NaN or infinite.
-    """
-    return _known(concepts, _means(_cosines, model, _named(concepts, datasets), per_class, runtime, on_dataset))
+    return _known(concepts, _means(score, model, _named(concepts, datasets), per_class, runtime, on_dataset))
 
 
 def _named(concepts: Sequence[Concept], datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
@@ -123,28 +127,6 @@ def _known(concepts: Sequence[Concept], values: Iterator[tuple[Concept, float]])
 def _with_template(card: DatasetCard) -> DatasetCard:
     """The card, with CLIP's own prompt where it has none, as retrieval sets may."""
     return card if card.templates else dataclasses.replace(card, templates=(TEMPLATE,))
-
-
-Score = Callable[[ClipModel, Samples, Tensor, Runtime], np.ndarray]
-"""Of samples, and the unit text features of their dataset's classes [classes, d], a value each: [n]."""
-
-
-def _hits(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
-    """Whether each sample is told by its class, all classes competing."""
-    return predictions(model, samples, weights, BATCH, runtime) == samples.targets
-
-
-def _cosines(model: ClipModel, samples: Samples, weights: Tensor, runtime: Runtime) -> np.ndarray:
-    """The cosine of each image with the prompt of its own class."""
-    stream = ImageStream(Decoder(("samples",), (samples,), model.preprocess), BATCH, runtime)
-    targets = torch.from_numpy(samples.targets).to(weights.device)
-    found: list[Tensor] = []
-    for _, features in stream.features(model):
-        seen = sum(map(len, found))
-        found.append((features * weights[targets[seen : seen + len(features)]]).sum(dim=-1))
-    cosines = torch.cat(found)
-    check_finite(cosines.isfinite(), "images")
-    return cosines.double().cpu().numpy()
 
 
 def _means(

@@ -7,6 +7,7 @@ import functools
 import mmap
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +85,10 @@ class Fork:
 class Ranks:
     """``fomo ARGUMENTS`` in several processes, started as by ``torchrun``; what they print is in ``place.log``.
 
+    They are forked before there is a store, whose thread looks up the names of those who connect: a process that is
+    forked meanwhile inherits the resolver's lock, held by nobody, and waits for it as long as it lives. Who is there
+    before the store is waits at its door.
+
     Args:
         arguments: Of each.
         place: Where it is made.
@@ -101,14 +106,18 @@ class Ranks:
         each: Mapping[int, Sequence[str] | Mapping[str, str]] | None = None,
     ) -> None:
         self.log = place.with_suffix(".log")
-        self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps it
+        door = socket.create_server(("127.0.0.1", 0))
+        port = door.getsockname()[1]
         self.forks: list[Fork] = []
         for rank in range(size):
             more = (each or {}).get(rank, ())
             added, own = ((), more) if isinstance(more, Mapping) else (more, {})
-            variables = {**environment, **_started(rank, size, self._store.port), **own}
+            variables = {**environment, **started(rank, size, port), **own}
             self.forks.append(Fork([*arguments, *added], place, variables))
         self.groups = [fork.group for fork in self.forks]
+        self._store = TCPStore(  # as torchrun keeps it
+            "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=door.detach()
+        )
 
     def ended(self) -> bool:
         """Whether all have ended.
@@ -144,7 +153,8 @@ class Ranks:
         return found
 
 
-def _started(rank: int, size: int, port: int) -> dict[str, str]:
+def started(rank: int, size: int, port: int) -> dict[str, str]:
+    """The environment of a rank as ``torchrun`` sets it, which keeps the store at that port."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     texts = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
     return {name: str(number) for name, number in numbers.items()} | texts

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 import fomo
 from fomo.testing import conformance_of
-from fomo.testing.world import world
+from fomo.testing.processes import on_ranks
+from fomo.testing.world import own_rows, world
 from fomo.training.methods import Methods
 from fomo.training.step import Learner, symmetric_loss
 from methods.agvm import AGVM, MODULES, factor, module_of, unlikeness
@@ -210,5 +212,15 @@ def test_a_batch_of_one_row_is_refused() -> None:
         stepped(Towers(), AGVM(), batch(1))
 
 
-def test_several_processes_are_refused() -> None:
-    assert "rows that a process has" in AGVM().one_process
+def factors_here(size: int) -> Mapping[str, float]:
+    """What this process logs in a step of so many rows, of which others may have some."""
+    return stepped(Towers(), AGVM(keep=0.25, lowest=1e-9, highest=1e9), own_rows(batch(size)))
+
+
+@pytest.mark.parametrize("size", [12, 4])
+def test_several_processes_find_the_factors_that_one_does(size: int) -> None:
+    """Of two, one has all even rows and the other all odd ones."""
+    for processes in (2, 3):
+        for found in on_ranks(processes, partial(factors_here, size)):
+            assert found == pytest.approx(factors_here(size), rel=1e-6)
+            assert min(abs(value - 1) for value in found.values()) > 0.01

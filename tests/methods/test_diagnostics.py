@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from torch.autograd.functional import hessian
 from torch.func import functional_call
 
 import fomo
+from fomo.budget.cost import Cost
+from fomo.budget.flops import FlopMeter, Flops
+from fomo.method import called_each_time
+from fomo.planning.rehearsal import rehearse
+from fomo.planning.shape import StreamShape
 from fomo.results.layout import WEIGHTS
 from fomo.testing import conformance_of
 from fomo.testing.processes import on_ranks
 from fomo.testing.world import own_rows
 from fomo.training.methods import Methods
 from fomo.training.step import Learner, symmetric_loss
-from methods.diagnostics import Curvature, GradientNoise
+from methods.diagnostics import Curvature, GradientNoise, gradient_noise
 from methods.diagnostics.curvature import Hessian, slope
 from methods.diagnostics.gradient_noise import noise, rows_of
 from methods.diagnostics.lanczos import ritz_values
@@ -31,7 +37,7 @@ from tests.fomo.running.test_resume import cut_run
 BOTH = "diagnostics=[curvature,gradient_noise]"
 SMALL = (
     *("diagnostics.curvature.batch_size=4", "diagnostics.curvature.num_sizes=2"),
-    *("diagnostics.curvature.num_products=2", "diagnostics.gradient_noise.rows=1"),
+    *("diagnostics.curvature.num_products=4", "diagnostics.gradient_noise.rows=1"),
 )
 
 
@@ -206,6 +212,108 @@ def test_several_processes_measure_what_one_does() -> None:
         assert found == pytest.approx(curvature_here(), rel=1e-8)
 
 
+class Small(Toy):
+    """In fp32, for images [b, 3, 8, 8]; its parameters are much of what is held."""
+
+    context_length = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Parameter(torch.ones(4, 3 * 8 * 8, dtype=torch.float64))
+        self.float()
+
+
+class EachProduct(Curvature):
+    """Every product is rehearsed."""
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        super().begin_task(network, replace(task, alike=called_each_time))
+
+
+class EachPiece(GradientNoise):
+    """Every piece is rehearsed."""
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        super().begin_task(network, replace(task, alike=called_each_time))
+
+
+class Trained(fomo.Method):
+    """Everything is."""
+
+    def begin_task(self, network: nn.Module, task: fomo.Task) -> None:
+        network.requires_grad_(True)
+
+
+def planned(part: fomo.Method, rows: int = 6) -> Cost:
+    """What a rehearsal finds of the small network, trained in two tasks beside the part."""
+
+    network = Small()
+
+    def learner() -> Learner:
+        methods = Methods({"trainable": Trained(), "diagnostics": part})
+        return Learner(network, methods, lambda named: torch.optim.SGD(dict(named).values()), 1.0, None, nullcontext)
+
+    return rehearse(learner, StreamShape(8, lambda task: [(0, rows, 0)], (48, 30), 0), mixed_precision=False)
+
+
+@pytest.mark.parametrize("preconditioner", ["none", "adam"])
+def test_a_plan_is_that_of_all_products_though_two_of_each_size_are_rehearsed(
+    preconditioner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the FLOP and the byte, at the peak, which is where the basis is: its cost grows from product to product."""
+    settings: dict[str, Any] = {"batch_size": 4, "num_sizes": 2, "num_products": 5, "preconditioner": preconditioner}
+    sizes: list[int] = []
+    product = Hessian.__call__
+    monkeypatch.setattr(Hessian, "__call__", lambda self, vector: sizes.append(len(vector)) or product(self, vector))
+    whole = planned(EachProduct(**settings))
+    assert len(sizes) == 2 * 2 * 5
+    sizes.clear()
+    assert planned(Curvature(**settings)) == whole
+    assert len(sizes) == 2 * 2 * 2
+    assert whole.peak_bytes > planned(fomo.Method()).peak_bytes + 5 * 4 * sizes[0]
+
+
+def begun(part: Curvature) -> Flops:
+    """What a rehearsal finds that the first task's begin costs."""
+    return planned(part).tasks[0].begin["diagnostics.begin_task"]
+
+
+def test_what_is_planned_of_products_is_what_a_counter_finds_of_real_ones() -> None:
+    part = Curvature(batch_size=4, num_sizes=2, num_products=4)
+    meter = FlopMeter()
+    with meter("hook"):
+        part.begin_task(Small(), fomo.Task(1, 2, 2, 0, 48, small_batches))
+    assert meter.phases["hook"] == begun(part)
+
+
+def test_each_product_is_made_orthogonal_to_one_vector_more_than_the_one_before() -> None:
+    """In closed form: to j vectors of n, twice, takes 2·2·2jn FLOPs, so that a product costs 8n more than the last."""
+    few, more, most = (begun(Curvature(batch_size=4, num_sizes=1, num_products=m)).counted for m in (2, 3, 4))
+    num_parameters = sum(each.numel() for each in Small().parameters())
+    assert (most - more) - (more - few) == 8 * num_parameters
+
+
+def small_batches(size: int, max_samples: int | None = None) -> Iterator[fomo.Batch]:
+    """A batch for the small network."""
+    yield fomo.Batch(torch.randn(size, 3, 8, 8), torch.randint(0, 9, (size, 4)), (0, size, 0))
+
+
+@pytest.mark.parametrize("rows", [None, 2])
+def test_a_plan_is_that_of_all_pieces_though_two_are_rehearsed(
+    rows: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_rows: list[int] = []
+    of_piece = gradient_noise.share
+    monkeypatch.setattr(
+        gradient_noise, "share", lambda *given: num_rows.append(len(given[-1].images)) or of_piece(*given)
+    )
+    whole = planned(EachPiece(num_pieces=8, rows=rows), 24)
+    each = len(num_rows)
+    num_rows.clear()
+    assert planned(GradientNoise(num_pieces=8, rows=rows), 24) == whole
+    assert set(num_rows) == {rows or 3} and 8 * len(num_rows) == 2 * each
+
+
 @pytest.mark.parametrize(
     ("size", "pieces", "rows", "expected"),
     [
@@ -332,6 +440,19 @@ class Looking(fomo.Method):
 
 def test_it_is_the_steps_own_loss_that_is_measured() -> None:
     assert with_noise(Toy(), batch(12), looking=Looking())[1] == with_noise(Toy(), batch(12))[1]
+
+
+def noise_here(size: int) -> dict[str, float]:
+    """What this process measures in a step of so many rows, of which others may have some."""
+    return with_noise(Toy(), own_rows(batch(size)))[1]
+
+
+@pytest.mark.parametrize("size", [12, 5])
+def test_several_processes_find_the_noise_that_one_does(size: int) -> None:
+    """With 5 rows most pieces have none of some process's."""
+    for processes in (2, 3):
+        for found in on_ranks(processes, partial(noise_here, size)):
+            assert found == pytest.approx(noise_here(size), rel=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Optimizers: what weight decay reaches, timm by name, GaLore against explicit NumPy steps, their state."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from fomo.config import factory
 from fomo.running.run import execute
 from fomo.training.rates import set_rate
 from methods.galore import GaLore, is_projected, projector
-from methods.optimizers import adamw, decays, from_timm, galore
+from methods.grouped import decays
+from methods.optimizers import adamw, from_timm, galore
 from tests import tiny
 from tests.fomo.budget import settings
 
@@ -278,3 +280,14 @@ def test_an_optimizer_of_the_group_trains(name: str, tmp_path: Path) -> None:
 def test_bad_settings_are_refused_before_training(settings: list[str], text: str) -> None:
     with pytest.raises(fomo.FomoError, match=text):
         tiny.prepared(*settings)
+
+
+def test_what_makes_an_optimizer_of_groups_takes_named_parameters_and_says_so() -> None:
+    named = parameters()
+    by_place = from_timm(named.items(), "sgd", 0.1, 0.2, decay="matrices")
+    by_name = from_timm(parameters=named.items(), name="sgd", lr=0.1, weight_decay=0.2, decay="matrices")
+    assert by_place.param_groups == by_name.param_groups and len(by_place.param_groups) == 2
+    taken = list(inspect.signature(from_timm).parameters)
+    assert taken == ["parameters", "name", "lr", "weight_decay", "options", "decay", "lr_scale", "layer_decay"]
+    with pytest.raises(TypeError, match="layer_decai"):
+        adamw(named.items(), lr=0.1, weight_decay=0.2, layer_decai=0.5)

@@ -352,7 +352,7 @@ def test_settings_that_are_no_finite_numbers_in_range_are_refused(key: str, valu
         tiny.prepared(f"regularizer={name}", f"regularizer.{setting}={value}")
 
 
-@pytest.mark.parametrize("name", ["ewc", "si", "l2", "lwf", "zscl"])
+@pytest.mark.parametrize("name", ["ewc", "si", "l2", "lwf", "zscl", "mclrec"])
 def test_regularising_what_is_not_trained_is_refused_before_training(name: str) -> None:
     with pytest.raises(fomo.FomoError, match=r"nothing is trained.*regularizer=none"):
         tiny.prepared("trainable=nothing", f"regularizer={name}")

@@ -9,7 +9,8 @@ import numpy as np
 from safetensors.torch import save
 
 from fomo.data.samples import Dataset
-from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
+from fomo.evaluation.config import EVALUATION_SPLITS, EvaluationConfig
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.model.stored import write_form
 from fomo.model.weights import folded
@@ -23,7 +24,7 @@ from streams.desktop.pretraining.train import HeadRecipe, Tick
 
 SCHEMA = "fomo.model/1"
 LICENCE = "Apache-2.0"
-"""Of both towers; the images of the pool are under licences of their own, which the card lists."""
+"""Of both towers; the images are under licences of their own, which the cards of the datasets list."""
 
 
 def write_model(folder: Path, model: ClipModel) -> str:
@@ -60,7 +61,7 @@ def write_card(
     model: ClipModel,
     recipe: HeadRecipe,
     packages: Sequence[Package],
-    pool: Path,
+    seen: Sequence[Path],
     scores: Mapping[str, Any],
 ) -> None:
     """Write the recipe and, last, the card.
@@ -70,10 +71,10 @@ def write_card(
         model: it.
         recipe: how it was trained.
         packages: what its towers are of.
-        pool: the folder of the dataset that it was trained on.
+        seen: the folders of the datasets whose training images it was trained on.
         scores: of :func:`zero_shot_scores`.
     """
-    trained = {"name": pool.name, "card_sha256": file_digest(pool / "dataset.json")}
+    data = [{"name": each.name, "card_sha256": file_digest(each / "dataset.json")} for each in seen]
     write_json(folder / "recipe.json", dataclasses.asdict(recipe))
     write_json(
         folder / "card.json",
@@ -82,9 +83,9 @@ def write_card(
             "name": model.name,
             "config": dict(model.architecture),
             "towers": [dataclasses.asdict(each) for each in packages],
-            "joined_by": f"softmax of the classifier times the encoder's embeddings of '{TEMPLATE}'",
+            "joined_by": f"softmax of the classifier times the encoder's embeddings of '{TEMPLATE}', plus a perceptron",
             "recipe": dataclasses.asdict(recipe),
-            "data": trained if recipe.steps else None,
+            "data": data,
             "sha256": file_digest(folder / WEIGHTS.name),
             "scores": scores,
             "licence": LICENCE,

@@ -21,6 +21,8 @@ from streams.desktop.pretraining import towers
 HERE = Path(__file__).parent
 TEMPLATE = "a photo of a {}."
 AT_A_TIME = 100
+OURS = ("visual.names.", "visual.mlp.", "logit_scale")
+"""What no package has."""
 
 
 def tower_packages() -> list[Package]:
@@ -68,7 +70,7 @@ def join(
     own = network.state_dict()
     state = {f"visual.trunk.{name}": value for name, value in image.items()}
     state |= {f"text.{name}": value.clone() for name, value in text.items()}
-    state |= {name: own[name] for name in ("visual.names.weight", "logit_scale")}
+    state |= {name: value for name, value in own.items() if name.startswith(OURS)}
     load_fitting(network, state, "desktop", False, False)
     if len(classes) != NUM_CLASSES:
         raise FomoError(f"{len(classes)} names for the {NUM_CLASSES} classes of the classifier.")

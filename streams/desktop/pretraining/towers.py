@@ -34,8 +34,8 @@ LAYER = {
     "attention.self.value": "attention.value",
     "attention.output.dense": "attention.out",
     "attention.output.LayerNorm": "attention_norm",
-    "intermediate.dense": "mlp.0",
-    "output.dense": "mlp.2",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
     "output.LayerNorm": "mlp_norm",
 }
 """Parts of a layer of BERT, as Hugging Face calls them and as we do."""

@@ -1,6 +1,5 @@
 """What a pretraining leaves behind: the weights as they ship, the recipe, the scores, the card."""
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from fomo.evaluation.zero_shot import EVALUATION_SPLITS, EvaluationConfig, scored_datasets
+from fomo.evaluation.config import EVALUATION_SPLITS, EvaluationConfig
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.clip import ClipModel
 from fomo.model.names import MODELS
 from fomo.model.shipped import MERGES, compact, pocket, read_config
+from fomo.model.widths import widened
 from fomo.system.digest import file_digest
 from fomo.system.runtime import Runtime
 from fomo.system.writing import write_bytes, write_json
@@ -56,17 +57,21 @@ def write_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / WEIGHTS, save(compact(model.network)))
-    shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
+    config = widened(model.name, read_config(model.name), recipe.width)
+    if recipe.width == 1:
+        shutil.copyfile(MODELS / model.name / "config.json", folder / "config.json")
+    else:
+        write_json(folder / "config.json", config)
     shutil.copyfile(MERGES, folder / MERGES.name)
-    write_json(folder / "recipe.json", dataclasses.asdict(recipe))
-    scores = score(pocket(model.name, folder=folder))
+    write_json(folder / "recipe.json", recipe.written())
+    scores = score(pocket(model.name, folder=folder, width=recipe.width))
     write_json(
         folder / "card.json",
         {
             "schema": SCHEMA,
             "name": model.name,
-            "config": read_config(model.name),
-            "recipe": dataclasses.asdict(recipe),
+            "config": config,
+            "recipe": recipe.written(),
             "tokenizer": describe_tokenizer(model.name),
             "data": describe_pool(recipe.num_samples),
             "sha256": file_digest(folder / WEIGHTS),

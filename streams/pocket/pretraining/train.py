@@ -7,10 +7,11 @@ some captions, many times; other pairs of a batch with the same concept or text 
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,16 @@ from torch.nn import functional as F
 
 from fomo import rng
 from fomo.data.samples import ArraySamples
-from fomo.errors import FomoError
+from fomo.errors import FomoError, check_choice
 from fomo.model.clip import ClipModel
 from fomo.model.fast import quicken, shortest
 from fomo.model.names import MODELS
-from fomo.model.shipped import pocket
+from fomo.model.shipped import pocket, read_config
+from fomo.model.widths import widened
 from fomo.stream.cut_texts import Tokenize
+from fomo.training.rates import SCALE, set_rate
 from streams.pocket import datasets, sets
+from streams.pocket.pretraining import mup
 
 MAX_LOGIT_SCALE = math.log(100)
 OnStep = Callable[[int, float], None]
@@ -46,6 +50,8 @@ class PretrainingRecipe:
         group: pairs of one family that stand together in a batch: alike things are each other's best negatives.
         seed: of the order of the pool and of the shifts.
         num_threads: of the processor; sums over threads round differently.
+        width: what numbers of channels and heads are multiplied by.
+        parametrization: of initial weights and rates at other widths, ``standard`` or ``mup``.
     """
 
     num_samples: int
@@ -58,6 +64,8 @@ class PretrainingRecipe:
     group: int = 1
     seed: int = 0
     num_threads: int = 1
+    width: float = 1.0
+    parametrization: str = mup.STANDARD
 
     def __post_init__(self) -> None:
         for name in ("num_samples", "steps", "batch_size", "group", "num_threads"):
@@ -70,6 +78,18 @@ class PretrainingRecipe:
         _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 and above")
         _require(0 <= self.warmup < 1, "warmup", self.warmup, "shares of the steps, from 0 to below 1")
         _require(0 <= self.shift <= 16, "shift", self.shift, "0 to 16 pixels")
+        check_choice("parametrization", self.parametrization, mup.PARAMETRIZATIONS)
+
+    def check_model(self, name: str) -> None:
+        """Refuse the base model ``name`` where it has no such width or parametrisation."""
+        widened(name, read_config(name), self.width)
+        if self.parametrization == mup.MUP:
+            mup.check(name)
+
+    def written(self) -> dict[str, Any]:
+        """What ``recipe.json`` holds: width and parametrisation where they are not those of the shipped models."""
+        shipped = {"width": 1, "parametrization": mup.STANDARD}
+        return {key: value for key, value in asdict(self).items() if value != shipped.get(key)}
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -190,12 +210,12 @@ def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step
         on_step: called after every step, counted from 1, with its loss.
 
     Raises:
-        FomoError: the loss became infinite or NaN.
+        FomoError: there is no such width or parametrisation of the model, or the loss became infinite or NaN.
     """
-    model = pocket(name, initial=True)
+    recipe.check_model(name)
+    model, optimizer = begun(name, recipe)
     quicken(model.network)
     pool = read_pool(datasets.open_pool(recipe.num_samples), model.tokenize)
-    optimizer = make_optimizer(model.network, recipe)
     model.network.train()
     with threads(recipe.num_threads):
         for step, pairs in zip(range(recipe.steps), batches(pool, recipe), strict=False):
@@ -204,9 +224,17 @@ def pretrain(name: str, recipe: PretrainingRecipe, on_step: OnStep = lambda step
     return model
 
 
+def begun(name: str, recipe: PretrainingRecipe) -> tuple[ClipModel, torch.optim.Optimizer]:
+    """The model before its first step, and its optimizer."""
+    model = pocket(name, initial=True, width=recipe.width)
+    if recipe.parametrization == mup.STANDARD:
+        return model, make_optimizer(model.network, recipe)
+    mup.set_initial(model.network, recipe.width)
+    return model, make_optimizer(model.network, recipe, mup.hidden(name, model.network))
+
+
 def _update(model: ClipModel, optimizer: torch.optim.Optimizer, pairs: Pairs, rate: float) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     loss = loss_of(model, pairs)
     if not math.isfinite(loss.item()):
         raise FomoError(f"the loss became {loss.item()}. Lower lr.")
@@ -218,13 +246,26 @@ def _update(model: ClipModel, optimizer: torch.optim.Optimizer, pairs: Pairs, ra
     return loss.item()
 
 
-def make_optimizer(network: nn.Module, recipe: PretrainingRecipe) -> torch.optim.Optimizer:
-    """AdamW that decays matrices alone: decayed embeddings would forget the words that are not in the pool."""
+def make_optimizer(
+    network: nn.Module, recipe: PretrainingRecipe, hidden: Collection[str] = ()
+) -> torch.optim.Optimizer:
+    """AdamW that decays matrices alone: decayed embeddings would forget the words that are not in the pool.
+
+    Args:
+        network: what is trained.
+        recipe: says rate, decay and width.
+        hidden: names of the matrices whose rate is divided by the width and whose decay, in each step, is not.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
+    scaled: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)
+        is_free = parameter.ndim < 2 or "embedding" in name
+        (scaled if name in hidden else free if is_free else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if scaled:
+        decay = recipe.weight_decay * recipe.width
+        groups.append({"params": scaled, "weight_decay": decay, SCALE: 1 / recipe.width})
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 

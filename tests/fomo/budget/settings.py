@@ -12,8 +12,9 @@ from fomo.config.schema import Config, resolve
 from fomo.method import Method
 from fomo.model.clip import ClipModel
 from fomo.planning.planner import stream_shape
-from fomo.planning.rehearsal import StreamShape, rehearse
-from fomo.planning.rehearsal import full_fine_tuning as reference
+from fomo.planning.reference import full_fine_tuning as reference
+from fomo.planning.rehearsal import rehearse
+from fomo.planning.shape import StreamShape
 from fomo.training.methods import Methods
 from fomo.training.step import Learner
 

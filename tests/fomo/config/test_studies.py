@@ -19,7 +19,7 @@ from methods.meta_schedules import META_SCHEDULES
 from streams.orderings import FORWARD, NEEDS
 from tests.tiny import TINY
 
-SEEDS = {"merging", "batch_scaling", "orderings", "orderings_built", "mixture", "meta_schedules", "scale"}
+SEEDS = {"desktop", "merging", "batch_scaling", "orderings", "orderings_built", "mixture", "meta_schedules", "scale"}
 SMALL = [each for each in TINY if not each.startswith(("batch_size", "budget"))]
 
 

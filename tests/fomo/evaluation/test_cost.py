@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fomo.data.card import DatasetCard
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.cost import evaluation_cost
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.planning.scale import Scored
 from fomo.results.scores_file import read_scores
 from tests import tiny

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fomo.evaluation import texts
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.images import Decoder, ImageStream, rows_of
 from fomo.evaluation.templates import prompts_in_use
 from fomo.evaluation.texts import encode_texts
-from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.shipped import pocket
 from fomo.results.scores import NotFinished
 from fomo.system.runtime import Runtime

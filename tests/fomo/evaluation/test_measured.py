@@ -12,8 +12,8 @@ from fomo.config.compose import compose
 from fomo.config.schema import resolve
 from fomo.data.samples import Dataset
 from fomo.evaluation import subset
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.measured import measured_sha256
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.results.scores_file import read_scores
 from fomo.stream.definition import Stream
 from fomo.version import SCORE_VERSION

@@ -9,8 +9,8 @@ import pytest
 from fomo.data.card import DatasetCard
 from fomo.data.importing.reference import SOURCE
 from fomo.errors import FomoError
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.prompts import alike_classes, with_prompt_caveats
-from fomo.evaluation.zero_shot import EvaluationConfig
 from fomo.model.shipped import pocket
 from fomo.stream.cut_texts import num_cut
 from fomo.stream.definition import Stream

@@ -18,10 +18,11 @@ from fomo.data.samples import Dataset
 from fomo.data.shards import open_dataset, write_card
 from fomo.errors import FomoError
 from fomo.evaluation import retrieval
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.images import Decoder, ImageStream
 from fomo.evaluation.retrieval import image_to_text_hits, recall, text_to_image_hits
 from fomo.evaluation.texts import text_features
-from fomo.evaluation.zero_shot import EvaluationConfig, evaluate, scored_datasets
+from fomo.evaluation.zero_shot import evaluate, scored_datasets
 from fomo.stream.definition import Concept, Stream
 from fomo.system.runtime import Runtime
 from tests import tiny

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.shares import of_all, own_samples
-from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.results.scores import NotFinished
 from fomo.testing.processes import on_ranks
 from tests import tiny

@@ -10,8 +10,8 @@ import pytest
 from fomo import rng
 from fomo.errors import FomoError
 from fomo.evaluation.subset import rows_of, size_of
-from fomo.report.leaderboard import track
 from fomo.report.run_charts import path_title
+from fomo.report.tracks import track
 from fomo.results.card import RunCard
 from fomo.results.scores import NotFinished
 from fomo.results.scores_file import read_scores

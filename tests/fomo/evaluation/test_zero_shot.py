@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig, classifier, evaluate, predictions, scored_datasets
+from fomo.evaluation.classifier import classifier, predictions
+from fomo.evaluation.config import EvaluationConfig
+from fomo.evaluation.zero_shot import evaluate, scored_datasets
 from fomo.results.scores import NotFinished
 from fomo.system.runtime import Runtime
 from tests import tiny

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from fomo.budget.flops import FlopMeter, charged
 from fomo.evaluation import texts as evaluation_texts
+from fomo.evaluation.classifier import classifier_of
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.templates import beginnings
 from fomo.evaluation.texts import encode_texts
-from fomo.evaluation.zero_shot import EvaluationConfig, classifier_of, evaluate
+from fomo.evaluation.zero_shot import evaluate
 from fomo.model import fast, shared_prefix
 from fomo.model.shared_prefix import encode, encode_after, num_shared
 from fomo.system.runtime import Runtime

@@ -10,7 +10,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from fomo.report.board import CAPTION, cell, comma_separated, in_words, latex, markdown, tables
-from fomo.report.leaderboard import Board, leaderboard
+from fomo.report.entries import Board
+from fomo.report.leaderboard import leaderboard
 from fomo.results.statistics import Interval, interval
 from fomo.system.text import spreadsheet
 from tests.fomo.helpers import evaluation, run_folder, status

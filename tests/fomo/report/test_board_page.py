@@ -10,7 +10,8 @@ import yaml
 
 from fomo.report import board_page as module
 from fomo.report.board_page import as_script, board_page, plotly_source
-from fomo.report.leaderboard import Board, leaderboard
+from fomo.report.entries import Board
+from fomo.report.leaderboard import leaderboard
 from fomo.results.folders import results
 from fomo.system.digest import file_digest
 from tests.browser import OpenPage, sideways

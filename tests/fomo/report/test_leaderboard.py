@@ -10,7 +10,8 @@ import yaml
 
 from fomo.config.compose import compose
 from fomo.report.board import tables
-from fomo.report.leaderboard import BoardEntry, leaderboard
+from fomo.report.entries import BoardEntry
+from fomo.report.leaderboard import leaderboard
 from fomo.results.config_file import ENGINE, LOOKS
 from fomo.version import SCORE_VERSION
 from tests.fomo.helpers import DATASETS, error_of, evaluation, put, run_folder, status

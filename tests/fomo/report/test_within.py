@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fomo.report.board_page import board_page
-from fomo.report.leaderboard import Board, leaderboard
+from fomo.report.entries import Board
+from fomo.report.leaderboard import leaderboard
 from fomo.report.page import write_report, write_side_by_side
 from fomo.report.within import earlier, placed
 from fomo.results.folders import results

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.distributed as dist
 
 from fomo.checkpoint.files import latest
 from fomo.errors import FomoError
@@ -22,11 +24,13 @@ from fomo.system.lock import locked
 from fomo.testing.processes import _free_port as free_port
 from fomo.testing.processes import on_ranks
 from tests import tiny
+from tests.faults import process
 from tests.faults.compare import differences, events
-from tests.faults.process import PHASES, Ranks, left_behind
+from tests.faults.process import PHASES, Fork, Ranks, left_behind
 from tests.flawed import FLAWED, install
 from tests.fomo.helpers import encoded, imported, picture
 from tests.fomo.tars import tar
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 OFTEN = "checkpoint.every_steps=1"
@@ -156,6 +160,48 @@ def test_who_does_not_come_is_not_waited_for_long(tmp_path: Path) -> None:
     assert made.statuses() == [2, 2]
     said = made.log.read_text()
     assert "not all 3 ranks have met at 127.0.0.1:" in said and "in 1 s" in said and "Traceback" not in said
+
+
+def test_a_store_that_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    """It takes the connection, as the socket of a process does that is stuck or was left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = process.started(0, 2, silent.getsockname()[1]) | {"FOMO_JOIN_SECONDS": "1"}
+        fork = Fork(["run", *tiny.TINY], tmp_path / "run", environment)
+        until(fork.looked)
+    assert fork.status == 2
+    assert "not all 2 ranks have met at 127.0.0.1:" in (tmp_path / "run.log").read_text()
+
+
+def test_who_goes_once_it_has_answered_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = dist.init_process_group
+
+    def gone(*arguments: Any, **named: Any) -> None:
+        if os.environ["RANK"] == "1":
+            os._exit(9)
+        connect(*arguments, **named)
+
+    monkeypatch.setattr(dist, "init_process_group", gone)
+    made = Ranks(["run", *tiny.TINY], tmp_path / "run", {}, each={0: {"FOMO_JOIN_SECONDS": "3"}})
+    assert made.statuses()[0] == 2
+    said = made.log.read_text()
+    assert said.startswith("error: rank 0: not all 2 ranks have met at 127.0.0.1:") and "in 3 s" in said
+
+
+def test_ranks_are_forked_while_no_thread_asks_for_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a store does, of each who connects, and holds locks meanwhile that a forked process would wait for."""
+    before = set(os.listdir("/proc/self/task"))
+    added: list[set[str]] = []
+
+    def fork(arguments: Sequence[str], place: Path, environment: Mapping[str, str]) -> Fork:
+        added.append({*os.listdir("/proc/self/task")} - before)
+        return Fork(arguments, place, environment)
+
+    monkeypatch.setattr(process, "Fork", fork)
+    made = Ranks(["--version"], tmp_path / "run", {})
+    assert added == [set(), set()] and {*os.listdir("/proc/self/task")} - before
+    assert made.statuses() == [0, 0]
 
 
 def test_two_hosts_go_on_after_one_has_lost_its_process(whole: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ OTHERS = [
     ("optimizer=galore", *tiny.COUNTED, "budget.total_mafs=60"),
     ("optimizer=mkor", "optimizer.update_every=2", "optimizer.min_fall=0.1", "optimizer.window=2", "activations=fp8"),
     ("optimizer=adamw_fp8", "regularizer=conadv", "activations=fp8"),
-    ("modulation=agvm", "modulation.every=2", "regularizer=si"),
+    ("modulation=agvm", "modulation.every=2", "regularizer=[si,mclrec]"),
     ("evaluation.subset=protocol",),
     ("method=frozen",),
 ]

@@ -23,6 +23,8 @@ from fomo.results.config_file import comparable
 from fomo.results.ledger import read_ledger
 from fomo.stream.batch_ladder import next_size
 from fomo.stream.batch_sizes import BatchSizes, Stretch
+from fomo.system.ranks import world
+from fomo.testing.processes import on_ranks
 from tests import tiny
 from tests.faults.compare import differences
 from tests.fomo.budget.test_plan import GIGA, cost_of, ramped_cost
@@ -194,6 +196,28 @@ def test_a_run_that_was_cut_anywhere_decides_the_same(tmp_path: Path) -> None:
     assert len(set(read_ledger(whole).batch_sizes.values())) > 1
     assert cut_run(tmp_path / "run", [3, 5, 2, 2, 2, 3, 1, 2], *overrides, OFTEN) >= 6
     assert differences(whole, tmp_path / "run") == []
+
+
+def test_several_processes_decide_as_one_does(tmp_path: Path) -> None:
+    """Each is held to its share of the FLOPs of the size that was chosen."""
+    overrides = (*LADDER, *NOISE, *tiny.COUNTED, "num_tasks=2")
+    alone = tiny.run(tmp_path / "alone", *overrides)
+    on_ranks(2, lambda: str(tiny.run(tmp_path / "two", *overrides)))
+    assert len(set(read_ledger(alone).batch_sizes.values())) > 1
+    assert (tmp_path / "two" / "ledger.json").read_bytes() == (alone / "ledger.json").read_bytes()
+
+
+class PlantedByRank(Planted):
+    """Asks for another size in each process."""
+
+    def end_task(self, network: nn.Module, task: fomo.Task) -> None:
+        self.log("norm_test", 20.0 + world().rank)
+
+
+def test_processes_that_ask_for_other_sizes_are_stopped(tmp_path: Path) -> None:
+    overrides = (*LADDER, *measured_by(PlantedByRank), *SAMPLES)
+    with pytest.raises(FomoError, match=r"diagnostics\.norm_test is 20\.0 on rank 0 and 21\.0 on rank 1"):
+        on_ranks(2, lambda: str(tiny.run(tmp_path / "run", *overrides)))
 
 
 def test_a_part_that_promises_a_test_has_to_take_it(tmp_path: Path) -> None:

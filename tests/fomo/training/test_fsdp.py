@@ -14,7 +14,7 @@ from fomo.checkpoint.files import Packed
 from fomo.errors import FomoError
 from fomo.results.config_file import comparable
 from fomo.results.run import load
-from fomo.training.fully_sharded import units
+from fomo.training.fully_sharded import refuse_hooks, units
 from tests import tiny
 from tests.fomo.training.parted_steps import (
     Ranks,
@@ -38,6 +38,7 @@ METHODS = {
     "zscl": ("method=zscl", "max_grad_norm=0.01", "max_logit_scale=2", *SGD),
     "lwf": ("method=lwf", "runtime.micro_batch=1", "trainable=locked_image", *SGD),
     "lora": ("method=lora_ema", "runtime.grad_checkpointing=true", "runtime.micro_batch=4", *SGD),
+    "mclrec": ("regularizer=mclrec", "regularizer.features=updated", "regularizer.lr=0.1", *SGD),
     "dora": ("method=dora", *SGD),
     "vera": ("method=vera", *SGD),
     "galore": ("optimizer=galore", "optimizer.eps=1e-4"),  # above what is rounding alone: nine rows have no rank of 16
@@ -132,8 +133,23 @@ def test_what_cannot_take_parts_is_refused_before_the_first_step(ranks: Ranks) -
     guest = ("regularizer._target_=tests.fomo.training.parted_steps.Guest", "runtime.allow_targets=[tests]")
     with pytest.raises(AssertionError, match=r"parted_weights in the class.*runtime.strategy=ddp"):
         ranks(refused, (*guest, *FSDP))
+    with pytest.raises(AssertionError, match=r"\(FP8Activations\) needs whole weights.*runtime.strategy=ddp"):
+        ranks(refused, ("activations=fp8", *FSDP))
     with pytest.raises(FomoError, match=r"this is one.*torchrun --nproc-per-node=N"):
         refused(FSDP)
+
+
+class Listener:
+    def hear(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "the network has"), ("1", "the module '1' has")])
+def test_a_hook_is_named_with_the_layer_that_it_is_on(name: str, said: str) -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network.get_submodule(name).register_forward_hook(Listener().hear)
+    with pytest.raises(FomoError, match=rf"runtime.strategy=fsdp: {said} a hook \(Listener\.hear\)"):
+        refuse_hooks(network)
 
 
 def test_sequences_of_one_class_are_gathered_member_by_member() -> None:

@@ -11,6 +11,7 @@ import torch
 import fomo
 from fomo.config import factory
 from fomo.config.compose import builtin_groups
+from fomo.config.plugins import PARTS
 from fomo.errors import FomoError
 from fomo.method import Method
 from fomo.model import weights
@@ -33,10 +34,35 @@ TOGETHER = [
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
     "optimizer=mkor optimizer.name=momentum optimizer.lr=0.01 optimizer.update_every=2",
-    "regularizer=conadv optimizer=sgd",
-    "optimizer=adamw_fp8 optimizer.eps=1e-4",
+    "regularizer=[conadv,mclrec] optimizer=sgd modulation=agvm modulation.every=2 diagnostics=gradient_noise",
+    "optimizer=adamw_fp8 optimizer.eps=1e-4 activations=fp8",
 ]
-"""Every built-in trainable, regulariser, merge and optimizer; the merges' techniques compute from weights alone."""
+"""Parts beside one another, in as few trials as may be; an option that is in none of them gets one of its own."""
+BESIDE = {
+    "mt_adamw": "mixture.batches=unmixed",
+    "curvature": "diagnostics.batch_size=4 diagnostics.num_sizes=2 diagnostics.num_products=3",
+}
+"""What an option needs that is tried alone, or what makes it quick."""
+OF_STEPS = (*PARTS, "optimizer")
+"""The groups of what takes part in steps; what is in no such group does the same on one process and on several."""
+
+
+def options() -> set[tuple[str, str]]:
+    """Every built-in option of these groups, with its group, but for what stands for no part."""
+    found = {(group, option) for group in OF_STEPS for option in builtin_groups()[group]}
+    return found - {(group, "none") for group in OF_STEPS} - {("optimizer", "own")}
+
+
+def tried(overrides: str) -> set[tuple[str, str]]:
+    """The options that overrides choose, with their groups."""
+    pairs = (each.split("=", 1) for each in overrides.split())
+    return {(group, option) for group, chosen in pairs for option in chosen.strip("[]").split(",")}
+
+
+ALONE = [
+    f"{group}={option} {BESIDE.get(option, '')}"
+    for group, option in sorted(options() - set().union(*map(tried, TOGETHER)))
+]
 
 
 def kit(overrides: str, folder: Path) -> Kit:
@@ -48,7 +74,7 @@ def kit(overrides: str, folder: Path) -> Kit:
     return made
 
 
-@pytest.mark.parametrize("overrides", TOGETHER)
+@pytest.mark.parametrize("overrides", [*TOGETHER, *ALONE])
 def test_several_processes_end_where_one_does(overrides: str, tmp_path: Path) -> None:
     compared = kit(overrides, tmp_path)
     for compared.processes in (2, 3):
@@ -69,20 +95,12 @@ def test_in_single_precision_several_processes_end_where_one_does_to_rounding(tm
     compared = kit("optimizer=sgd optimizer.lr=0.01", tmp_path)
     here = compared.world()
     base = weights.folded(here.model.network)
-    alone = compared._together(here)
+    alone = compared._together(here).state
     for processes in (2, 3):
         for found in on_ranks(processes, partial(compared._together, here)):
-            off = unlike(alone, found, base, 1e-5)
-            rounded = {name for name in off if last_places(alone[name], found[name]) < 20**0.5 / 2}
+            off = unlike(alone, found.state, base, 1e-5)
+            rounded = {name for name in off if last_places(alone[name], found.state[name]) < 20**0.5 / 2}
             assert set(off) == rounded
-
-
-@pytest.mark.parametrize("group", ["trainable", "regularizer", "merging", "optimizer"])
-def test_every_option_is_among_them(group: str) -> None:
-    """``own`` optimizers and no merge or regulariser need no words; MT-AdamW takes batches that are not mixed."""
-    named = {each for line in TOGETHER for each in line.replace("=", " ").replace("[", " ").replace(",", " ").split()}
-    named = {each.strip("]") for each in named} | {"none", "own", "adamw", "mt_adamw"}
-    assert set(builtin_groups()[group]) <= named
 
 
 class Mean(Method):
@@ -170,6 +188,41 @@ def test_who_computes_with_his_own_rows_alone_is_stopped_and_named(part: type[Me
         on_ranks(2, partial(steps_with, part()))
 
 
+class Logs(OnGradient):
+    """Changes nothing, and logs how bright its own rows are."""
+
+    def after_backward(self, network):
+        self.log("brightness", self.brightness)
+
+
+class LogsAtTimes(Logs):
+    def after_backward(self, network):
+        if ranks.is_first():
+            super().after_backward(network)
+
+
+class LogsOtherNames(Logs):
+    def after_step(self, network):
+        self.log(f"of rank {ranks.world().rank}", 0.0)
+
+    def after_backward(self, network):
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Logs, r"what is logged as regularizer\.brightness is 0\.\d+ on rank 0 and 0\.\d+ on rank 1: a part"),
+        (LogsAtTimes, r"how many values parts have logged is 1\.0 on rank 0 and 0\.0 on rank 1: a part"),
+        (LogsOtherNames, r"what is logged as regularizer\.of rank 0 is 0\.0 on rank 0 and not there on rank 1: a part"),
+    ],
+)
+def test_what_processes_log_otherwise_is_not_written(part: type[Method], said: str) -> None:
+    world().of_task  # noqa: B018 - made before the fork
+    with pytest.raises(FomoError, match=said):
+        on_ranks(2, partial(steps_with, part()))
+
+
 class Smooth(Method):
     """Adds the norm of a gradient, whose own gradient goes back through the features of all rows."""
 
@@ -252,7 +305,7 @@ def test_weights_that_differ_in_a_bit_are_found() -> None:
 
 def _small_rows() -> list[tuple[int, ...]]:
     batch = own_rows(world().of_task[0][0])
-    return [batch.counts, batch.whole, tuple(batch.images.shape[:1]), (batch.num_rows,)]
+    return [batch.counts, batch.whole, tuple(batch.images.shape[:1]), (batch.num_rows,), tuple(batch.rows)]
 
 
 def test_each_process_has_its_share_of_every_pool() -> None:
@@ -261,6 +314,7 @@ def test_each_process_has_its_share_of_every_pool() -> None:
     whole = found[0][1]
     assert [sum(each[0][pool] for each in found) for pool in range(3)] == list(whole)
     assert [each[2] for each in found] == [(3,), (3,), (2,), (2,), (2,)] and found[0][3] == (sum(whole),)
+    assert [each[4] for each in found] == [(0, 5, 10), (1, 6, 11), (2, 7), (3, 8), (4, 9)]
 
 
 class OwnMean(Method):
@@ -274,7 +328,27 @@ class OwnMean(Method):
         return {"mean": self.mean} if hasattr(self, "mean") else {}
 
 
-@pytest.mark.parametrize(("part", "verdict"), [(Gathered, ""), (Mean, "on rank 0 and"), (OwnMean, "mean"), (Alone, "")])
+class LogsRows(OnGradient):
+    """Logs how many rows it has: the same on both of two processes, and half as many as on one."""
+
+    def after_backward(self, network):
+        self.log("rows", self.num_rows)
+
+    def loss(self, network, batch, loss):
+        self.num_rows = len(batch.images)
+        return loss
+
+
+VERDICTS = [
+    (Gathered, ""),
+    (Mean, "on rank 0 and"),
+    (OwnMean, "mean"),
+    (LogsRows, "rank 0 of 2 logs something else than one process does: regularizer.rows"),
+    (Alone, ""),
+]
+
+
+@pytest.mark.parametrize(("part", "verdict"), VERDICTS)
 def test_the_kit_tells_who_is_right_in_several_processes(part: type[Method], verdict: str, tmp_path: Path) -> None:
     checked = kit("", tmp_path)
     checked.make_parts = lambda: {**factory.methods(checked.config).parts, "regularizer": part()}

@@ -22,7 +22,7 @@ LETTERS = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
 WIDTH = 16
 TINY: dict[str, Any] = {
     "embed_dim": WIDTH,
-    "vision_cfg": {"timm_model_name": "tf_efficientnet_lite0", "timm_proj": "conse", "image_size": 32},
+    "vision_cfg": {"timm_model_name": "tf_efficientnet_lite0", "timm_proj": "conse", "head_width": 8, "image_size": 32},
     "text_cfg": {"context_length": 24, "vocab_size": 100, "width": WIDTH, "heads": 2, "layers": 1},
 }
 

@@ -10,14 +10,15 @@ import torch
 
 from fomo.data.samples import Dataset
 from fomo.errors import FomoError
-from fomo.evaluation.zero_shot import EvaluationConfig, evaluate
+from fomo.evaluation.config import EvaluationConfig
+from fomo.evaluation.zero_shot import evaluate
 from fomo.model.clip import ClipModel
 from fomo.model.shipped import pocket
 from fomo.results.scores import NotFinished
 from fomo.stream.definition import Concept, Stream
 from fomo.system.runtime import Runtime
 from streams import open_named
-from streams.orderings.zero_shot import concept_accuracy, concept_alignment, concept_features, first_per_class, prompts
+from streams.orderings.zero_shot import concept_features, concept_means, cosines, first_per_class, hits, prompts
 from tests.streams.helpers import shards
 
 RUNTIME = Runtime(device="cpu")
@@ -45,7 +46,7 @@ def test_accuracies_are_those_of_evaluation(model: ClipModel, tmp_path: Path) ->
     """Over all images, the mean over classes of one size is the dataset's accuracy."""
     dataset = open_named("pocket_solids", tmp_path)
     concepts = tuple(Concept("pocket_solids", name) for name in dataset.card.classes)
-    shares = concept_accuracy(model, concepts, {"pocket_solids": dataset}, 10_000, RUNTIME)
+    shares = concept_means(hits, model, concepts, {"pocket_solids": dataset}, 10_000, RUNTIME)
     training = dataset.split("train")
     card = dataclasses.replace(dataset.card, num_samples={"test": len(training)})
     stream = Stream("training data", (concepts,), {"pocket_solids": Dataset(card, lambda split: training)}, {}, None)
@@ -57,7 +58,7 @@ def test_accuracies_are_those_of_evaluation(model: ClipModel, tmp_path: Path) ->
 def test_a_few_images_per_class_are_enough_if_asked(model: ClipModel, tmp_path: Path) -> None:
     dataset = open_named("pocket_solids", tmp_path)
     concepts = [Concept("pocket_solids", name) for name in dataset.card.classes]
-    shares = concept_accuracy(model, concepts, {"pocket_solids": dataset}, 4, RUNTIME)
+    shares = concept_means(hits, model, concepts, {"pocket_solids": dataset}, 4, RUNTIME)
     assert set(shares) <= {0, 0.25, 0.5, 0.75, 1}
 
 
@@ -65,7 +66,7 @@ def test_alignments_are_the_mean_cosines_of_images_with_their_own_prompt(model: 
     """Against one product of all images of a class, encoded at once, with the prompt's features."""
     dataset = open_named("pocket_solids", tmp_path)
     concepts = [Concept("pocket_solids", name) for name in dataset.card.classes]
-    found = concept_alignment(model, concepts[::-1], {"pocket_solids": dataset}, 7, RUNTIME)[::-1]
+    found = concept_means(cosines, model, concepts[::-1], {"pocket_solids": dataset}, 7, RUNTIME)[::-1]
     training = dataset.split("train")
     texts = concept_features(model, concepts, {"pocket_solids": dataset}, RUNTIME)
     for index, value in enumerate(found):
@@ -73,8 +74,8 @@ def test_alignments_are_the_mean_cosines_of_images_with_their_own_prompt(model: 
         pixels = np.stack([model.preprocess.crop(training.image(int(row))) for row in rows])
         with torch.inference_mode():
             features = model.network.encode_image(model.normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2))).numpy()
-        cosines = features @ texts[index] / np.linalg.norm(features, axis=1)
-        assert value == pytest.approx(float(cosines.mean()), abs=1e-5)
+        own = features @ texts[index] / np.linalg.norm(features, axis=1)
+        assert value == pytest.approx(float(own.mean()), abs=1e-5)
     assert len(set(found)) == len(found), "it is continuous"
 
 
@@ -84,7 +85,7 @@ def test_a_model_that_is_not_finite_has_no_alignment(model: ClipModel, tmp_path:
         next(spoilt.network.visual.parameters()).fill_(torch.nan)
     dataset = open_named("pocket_solids", tmp_path)
     with pytest.raises(NotFinished):
-        concept_alignment(spoilt, [Concept("pocket_solids", "cube")], {"pocket_solids": dataset}, 1, RUNTIME)
+        concept_means(cosines, spoilt, [Concept("pocket_solids", "cube")], {"pocket_solids": dataset}, 1, RUNTIME)
 
 
 def test_a_retrieval_dataset_without_prompts_is_asked_by_clips_own(model: ClipModel, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_retrieval_dataset_without_prompts_is_asked_by_clips_own(model: ClipMo
     clips = dataclasses.replace(dataset.card, templates=("a photo of a {}.",))
     bare = dataclasses.replace(dataset.card, templates=(), kind="retrieval")
     asked, given = (
-        concept_accuracy(model, concepts, {"pocket_solids": Dataset(card, dataset.open_split)}, 20, RUNTIME)
+        concept_means(hits, model, concepts, {"pocket_solids": Dataset(card, dataset.open_split)}, 20, RUNTIME)
         for card in (bare, clips)
     )
     assert asked.tolist() == given.tolist() and asked.max() > 0
@@ -102,9 +103,10 @@ def test_a_retrieval_dataset_without_prompts_is_asked_by_clips_own(model: ClipMo
 def test_a_concept_without_training_samples_is_named(model: ClipModel, tmp_path: Path) -> None:
     shards(tmp_path, "birds", {"train": [("owl", 1)], "test": [("owl", 2), ("emu", 3)]})
     birds = open_named("birds", tmp_path)
-    for values in (concept_accuracy, concept_alignment):
+    concepts = [Concept("birds", "owl"), Concept("birds", "emu")]
+    for score in (hits, cosines):
         with pytest.raises(FomoError, match=r"'birds\+\+\+emu' has no training sample"):
-            values(model, [Concept("birds", "owl"), Concept("birds", "emu")], {"birds": birds}, 5, RUNTIME)
+            concept_means(score, model, concepts, {"birds": birds}, 5, RUNTIME)
 
 
 def test_rows_of_a_class_are_its_first() -> None:

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from fomo.data.samples import Dataset
+from fomo.evaluation.config import EvaluationConfig
 from fomo.evaluation.image_file import CRC_BYTES, Stored
-from fomo.evaluation.zero_shot import EvaluationConfig, scored_datasets
+from fomo.evaluation.zero_shot import scored_datasets
 from fomo.model.shipped import pocket
 from fomo.system.runtime import Runtime
 from tests.fomo.evaluation.image_cache.images import BATCH, SIZES, another_process, digest, files, stream

@@ -62,6 +62,27 @@ def test_a_feature_is_the_softmax_of_the_logits_times_the_names_embeddings(tmp_p
 
 
 @torch.no_grad()
+def test_the_perceptron_beside_the_softmax_is_added(tmp_path: Path, tokenizer: Path) -> None:
+    network = joined(packages(tmp_path / "shop"), tokenizer, TINY)
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = network.encode_image(images)
+    mlp = network.visual.mlp
+    mlp.fc2.weight.normal_(generator=torch.Generator().manual_seed(1))
+    rows = network.visual.trunk.forward_head(network.visual.trunk.forward_features(images), pre_logits=True)
+    added = F.gelu(rows @ mlp.fc1.weight.T + mlp.fc1.bias) @ mlp.fc2.weight.T
+    assert added.abs().max() > 1e-3
+    torch.testing.assert_close(network.encode_image(images), before + added, rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_reach_what_the_paper_adapts_in_the_text_tower_and_the_image_towers_last_map() -> None:
+    from methods.lora.matrices import matrices
+
+    attention = [f"text.layers.0.attention.{each}" for each in ("query", "key", "value")]
+    found = [each.name for each in matrices(built(TINY), "paper")]
+    assert found == ["visual.mlp.fc2", *attention, "text.layers.0.mlp.fc2"]
+
+
+@torch.no_grad()
 def test_texts_are_encoded_as_bert_does_however_they_are_padded(tmp_path: Path, tokenizer: Path) -> None:
     network = joined(packages(tmp_path / "shop"), tokenizer, TINY)
     tokens = SentenceTokenizer(tokenizer, 24)(["a cat", "the moon of an icon", "x " * 50])

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,17 @@ from fomo.model.weight_files import read_weights
 from fomo.results.card import read_card
 from fomo.results.layout import WEIGHTS
 from streams.desktop.prepare import prepare_desktop
-from streams.desktop.pretraining.train import Features, HeadRecipe, batches, features_of, head, train_head
+from streams.desktop.pretraining.train import (
+    Features,
+    HeadRecipe,
+    batches,
+    features_of,
+    head,
+    pairs_of,
+    train_head,
+    trained_on,
+)
+from streams.opening import open_all
 from tests import tiny
 from tests.streams.desktop.made import SETS, declare, iconify, package
 from tests.streams.desktop.made_towers import declare_towers
@@ -45,6 +56,7 @@ def test_what_is_written_has_a_card_and_is_the_model_that_was_trained(
     card = json.loads((folder / "card.json").read_text())
     assert json.loads(shown.out) == card["scores"] and "fomo run stream=desktop" in shown.err
     assert [each["key"] for each in card["towers"]] == ["classifier", "encoder"]
+    assert [each["name"] for each in card["data"]] == ["desktop_sky", "desktop_pool"]
     assert card["recipe"] == json.loads((folder / "recipe.json").read_text()) and card["recipe"]["steps"] == 3
     assert set(card["scores"]) == {"test", "validation"} and set(card["scores"]["test"]["datasets"]) == {
         "desktop_sky",
@@ -58,14 +70,11 @@ def test_without_steps_the_towers_are_joined_and_with_them_the_head_alone_is_ano
     main(["model=desktop", "steps=0", "out=joined"])
     main(["model=desktop", *SHORT, "out=trained"])
     before, after = (read_weights(place / each / WEIGHTS.name) for each in ("joined", "trained"))
-    head_alone = {
-        "visual.trunk.classifier.weight",
-        "visual.trunk.classifier.bias",
-        "visual.names.weight",
-        "logit_scale",
-    }
+    layers = ("trunk.classifier", "mlp.fc1", "mlp.fc2")
+    head_alone = {f"visual.{layer}.{each}" for layer in layers for each in ("weight", "bias")}
+    head_alone |= {"visual.names.weight", "logit_scale"}
     assert {name for name in before if not torch.equal(before[name], after[name])} == head_alone
-    assert json.loads((place / "joined" / "card.json").read_text())["data"] is None
+    assert json.loads((place / "joined" / "card.json").read_text())["data"] == []
 
 
 def test_training_again_gives_the_same_weights(place: Path) -> None:
@@ -81,7 +90,7 @@ def test_training_again_gives_the_same_weights(place: Path) -> None:
         (["num_samples=3"], "num_samples"),
         (["steps=-1"], "0 and above"),
         (["lr=0"], "above 0"),
-        (["batch_size=4096"], "the size of the pool"),
+        (["batch_size=4096"], "the number of pairs"),
         (["root=elsewhere"], "fomo data prepare desktop --out elsewhere"),
     ],
 )
@@ -156,6 +165,18 @@ def test_the_features_that_are_kept_lead_to_the_towers_own(place: Path) -> None:
     caption = pool.captions(3)[0]
     own = model.network.encode_text(model.tokenize([caption]), normalize=True)[0]
     torch.testing.assert_close(features.texts[features.captions[3]], own, rtol=1e-4, atol=1e-5)
+
+
+def test_the_base_sees_the_pool_and_training_images_of_what_is_to_keep_alone(place: Path) -> None:
+    datasets = open_all(("desktop_sky", "desktop_pets", "desktop_pool"), Path("data"))
+    assert {each.card.role for each in datasets.values()} == {"retention", "adaptation", "pool"}
+    pairs = pairs_of(trained_on(datasets.values()))
+    sky, pool = (datasets[name].split("train") for name in ("desktop_sky", "desktop_pool"))
+    assert len(pairs) == len(sky) + len(pool)
+    shown = [np.asarray(pairs.image(index)).tobytes() for index in range(len(pairs))]
+    assert shown == [np.asarray(each.image(i)).tobytes() for each in (sky, pool) for i in range(len(each))]
+    prompts = datasets["desktop_sky"].card.prompts(datasets["desktop_sky"].card.templates[0])
+    assert [pairs.captions(i)[0] for i in range(len(sky))] == [prompts[target] for target in sky.targets]
 
 
 def test_an_epoch_shows_every_pair_once() -> None:

@@ -1,6 +1,5 @@
 """What a pretraining leaves behind is whole, and what the shipped cards promise."""
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -24,7 +23,7 @@ def test_a_written_model_is_whole(tmp_path: Path) -> None:
     card = json.loads((tmp_path / "card.json").read_text())
     assert card["sha256"] == hashlib.sha256(weights).hexdigest()
     assert card["data"]["num_samples"] == SHORT.num_samples
-    assert card["recipe"] == json.loads((tmp_path / "recipe.json").read_text()) == dataclasses.asdict(SHORT)
+    assert card["recipe"] == json.loads((tmp_path / "recipe.json").read_text()) == SHORT.written()
     assert (tmp_path / "config.json").read_bytes() == (MODELS / "pocket" / "config.json").read_bytes()
     assert (tmp_path / MERGES.name).read_bytes() == MERGES.read_bytes()
     assert card["tokenizer"]["sha256"] == hashlib.sha256(MERGES.read_bytes()).hexdigest()
@@ -63,7 +62,7 @@ def test_shipped_files_are_those_of_the_card(name: str) -> None:
     card = json.loads((MODELS / name / "card.json").read_text())
     assert card["sha256"] == hashlib.sha256((MODELS / name / WEIGHTS).read_bytes()).hexdigest()
     assert card["recipe"] == json.loads((MODELS / name / "recipe.json").read_text())
-    assert card["recipe"] == dataclasses.asdict(shipped_recipe(name))
+    assert card["recipe"] == shipped_recipe(name).written()
     assert card["config"] == json.loads((MODELS / name / "config.json").read_text())
     assert (card["schema"], card["name"]) == ("fomo.model/1", name)
 
