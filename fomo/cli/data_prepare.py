@@ -17,8 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, metavar="FOLDER", help=source)
     parser.add_argument("--info", type=Path, help="the folder of the reference's JSON: FoMo-in-Flux's own split")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shrink images to this shorter side")
-    asked = "desktop: prepare what its licence or origin keeps out as well (solar_cells, foods)"
+    asked = "desktop: prepare what its licence or origin keeps out as well (solar_cells, foods, silhouettes)"
     parser.add_argument("--with", dest="asked", nargs="+", default=[], metavar="SET", help=asked)
+    debian = "desktop: prepare the datasets of Debian's packages as well (789 MB, by apt-get download)"
+    parser.add_argument("--debian", action="store_true", help=debian)
     parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.set_defaults(act=prepare)
@@ -43,6 +45,7 @@ def _prepare_single(options: argparse.Namespace) -> None:
 
     check_preparable(options.name)
     check_allowed(not options.asked, "--with", "those of `fomo data prepare desktop` alone")
+    check_allowed(not options.debian, "--debian", "`fomo data prepare desktop --debian` alone")
     check_allowed(options.workers >= 1, f"--workers {options.workers}", "1 and above")
     recipe = RECIPES[options.name]
     declared = catalogue.load()[options.name]

@@ -61,7 +61,7 @@ class Location:
         return data
 
 
-class _Header(tarfile.TarInfo):
+class TarHeader(tarfile.TarInfo):
     """A header; tarfile reads those of long names and of extended attributes whole, however long they say they are."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
@@ -104,7 +104,7 @@ def tar_members(path: Path) -> Iterator[TarMember | LeftOut]:
     length = path.stat().st_size
     end = 0
     try:
-        with tarfile.open(path, "r:", tarinfo=_Header) as tar:
+        with tarfile.open(path, "r:", tarinfo=TarHeader) as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
                 if info.size < 0:  # older versions of tarfile would go back, and round for ever

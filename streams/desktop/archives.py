@@ -1,53 +1,112 @@
 """Archives of packages, read member by member into memory: nothing is unpacked, nothing in them runs."""
 
+import io
 import json
+import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
-from fomo.data.sources import is_inside
+from fomo.data.sources import TarHeader, is_inside
 from fomo.errors import FomoError
 
 MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 192 * 2**20
 MAX_TOTAL_BYTES = 3 * 2**30
 """Of all members together, read or not: a small archive may unpack to more than any disk holds."""
+AR = b"!<arch>\n"
+DATA_PARTS = ("data.tar", "data.tar.gz", "data.tar.xz", "data.tar.bz2")
+"""What the files of a Debian package may be in. Ubuntu's are in zstd: other files, of which none is pinned."""
 
 
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the wanted files of a tar (also compressed), zip or wheel, in its order.
+    """Name and content of the wanted files of a tar (also compressed), zip, wheel or Debian package, in its order.
 
-    Every member is checked, wanted or not.
+    Every member is checked, wanted or not. Links are refused; in a Debian package, where they are ordinary, they are
+    passed over: nothing follows them.
 
     Raises:
         FomoError: a member that leads out of the archive, is a link or a device, or is too large; too many of them; an
             archive that cannot be read.
     """
+    with _one_error(str(path)), path.open("rb") as file:
+        if file.read(len(AR)) == AR:
+            yield from _tar(_data_of_deb(file), wanted, _Limits(str(path), links=True))
+        elif zipfile.is_zipfile(file):
+            yield from _zip(file, wanted, _Limits(str(path)))
+        else:
+            file.seek(0)
+            yield from _tar(file, wanted, _Limits(str(path)))
+
+
+def members_within(data: bytes, where: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """What :func:`members` returns, of a zip that is itself a member; ``where`` names it in errors.
+
+    Raises:
+        FomoError: as :func:`members`.
+    """
+    with _one_error(where):
+        yield from _zip(io.BytesIO(data), wanted, _Limits(where))
+
+
+@contextmanager
+def _one_error(where: str) -> Iterator[None]:
+    """Whatever an archive's reader raises becomes one error."""
     try:
-        yield from _zip(path, wanted) if zipfile.is_zipfile(path) else _tar(path, wanted)
+        yield
     except (OSError, EOFError, zlib.error, RuntimeError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
-        raise FomoError(f"'{path}' cannot be read ({error}): remove it and run the same command again.") from None
+        raise FomoError(f"'{where}' cannot be read ({error}): remove it and run the same command again.") from None
 
 
-def _tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    limits = _Limits(path)
-    with tarfile.open(path, "r|*") as tar:
+class _Part:
+    """The next ``size`` bytes of a file, as all that there is."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+def _data_of_deb(file: IO[bytes]) -> _Part:
+    """The tar of files in a Debian package, an ar: 60 bytes of header before each part, parts at even places.
+
+    Raises:
+        ValueError: there is none, or it is compressed by something that ``tarfile`` does not read.
+    """
+    while len(header := file.read(60)) == 60:
+        name, size = header[:16].decode("ascii", "replace").strip(), int(header[48:58])
+        if name in DATA_PARTS:
+            return _Part(file, size)
+        if name.startswith("data.tar") or size < 0:
+            raise ValueError(f"its part '{name}' is none of {', '.join(DATA_PARTS)}")
+        file.seek(size + size % 2, os.SEEK_CUR)
+    raise ValueError("no part with files in it")
+
+
+def _tar(file: IO[bytes] | _Part, wanted: Callable[[str], bool], limits: "_Limits") -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|*", tarinfo=TarHeader) as tar:
         for info in tar:
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
             if info.isdir():
                 continue
-            limits.check(info.name, info.size, info.isreg())
-            file = tar.extractfile(info) if wanted(info.name) else None
-            if file is not None:
-                yield info.name, file.read()
+            name = info.name.removeprefix("./")
+            limits.check(name, info.size, info.isreg(), info.issym() or info.islnk())
+            content = tar.extractfile(info) if info.isreg() and wanted(name) else None
+            if content is not None:
+                yield name, content.read()
 
 
-def _zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    limits = _Limits(path)
-    with zipfile.ZipFile(path) as archive:
+def _zip(file: IO[bytes], wanted: Callable[[str], bool], limits: "_Limits") -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             if info.is_dir():
                 continue
@@ -68,21 +127,38 @@ def parsed(data: bytes, where: str) -> Any:
         raise FomoError(f"{where}: not JSON ({error}).") from None
 
 
+def unzipped(data: bytes, where: str) -> bytes:
+    """The content of a gzip, of at most :data:`MAX_MEMBER_BYTES`.
+
+    Raises:
+        FomoError: it is none, is cut off, or is larger.
+    """
+    reader = zlib.decompressobj(31)
+    try:
+        content = reader.decompress(data, MAX_MEMBER_BYTES)
+    except zlib.error as error:
+        raise FomoError(f"{where}: not gzip ({error}).") from None
+    if not reader.eof:
+        raise FomoError(f"{where}: cut off, or of more than {MAX_MEMBER_BYTES} bytes.")
+    return content
+
+
 class _Limits:
     """Counts the members of an archive and refuses what no package has."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, where: str, links: bool = False) -> None:
+        self._where = where
+        self._links = links
         self._number = 0
         self._total = 0
 
-    def check(self, name: str, size: int, is_file: bool) -> None:
+    def check(self, name: str, size: int, is_file: bool, is_link: bool = False) -> None:
         """Refuse a member, or the archive that has too many."""
         self._number += 1
         self._total += size
         if not is_inside(name):
             self._refuse(name, "leads out of the archive")
-        if not is_file:
+        if not (is_file or (is_link and self._links)):
             self._refuse(name, "is a link or a device")
         if not 0 <= size <= MAX_MEMBER_BYTES:
             self._refuse(name, f"has {size} bytes, allowed are {MAX_MEMBER_BYTES}")
@@ -90,4 +166,4 @@ class _Limits:
             self._refuse(name, f"is one too many: allowed are {MAX_MEMBERS} members of {MAX_TOTAL_BYTES} bytes in all")
 
     def _refuse(self, name: str, why: str) -> None:
-        raise FomoError(f"'{self._path}' is refused: its member '{name}' {why}.")
+        raise FomoError(f"'{self._where}' is refused: its member '{name}' {why}.")

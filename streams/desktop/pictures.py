@@ -36,6 +36,7 @@ class Picture:
         svg: what stands in its SVG; empty for an image file.
         box: left, top, width, height of its SVG.
         data: the image file.
+        reason: why it cannot be rendered, where that is known when it is found.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Picture:
     svg: str = ""
     box: tuple[float, float, float, float] = (0, 0, 1, 1)
     data: bytes = b""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def render_chunk(pictures: Sequence[Picture]) -> list[list[str]]:
 
 
 def _note(picture: Picture) -> list[str]:
+    if picture.reason:
+        return [picture.reason]
     try:
         data = render(picture.svg, picture.box, SIZE) if picture.svg else picture.data
         image = _fitted(decode(data, MAX_PIXELS))

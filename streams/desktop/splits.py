@@ -30,8 +30,9 @@ REPEATED = "exact duplicate"
 AMBIGUOUS = "one image under two classes"
 COPY_OF_TEST = "nearly the same as an image of the test"
 COPY_OF_HELD_OUT = "nearly the same as an image of the validation or test"
+COPY_OF_OTHERS = "nearly the same as an image that another dataset trains on"
 FEW = f"class of fewer than {LEAST_TRAIN} training images, or of no test image"
-AFTER_RENDERING = (REPEATED, AMBIGUOUS, COPY_OF_TEST, COPY_OF_HELD_OUT, FEW)
+AFTER_RENDERING = (REPEATED, AMBIGUOUS, COPY_OF_TEST, COPY_OF_HELD_OUT, COPY_OF_OTHERS, FEW)
 """Why pictures are left out that could be rendered."""
 
 
@@ -67,7 +68,7 @@ def split_of(one: DesktopSet, picture: Picture, digest: str) -> str:
     if one.vendors:
         listed = (split for split in ("validation", "test") if picture.vendor in one.vendors.get(split, ()))
         return next(listed, "train")
-    drawn = share(SALT, picture.designer if one.reader == "icons" else digest)
+    drawn = share(SALT, picture.designer if one.by_designer else digest)
     return "test" if drawn < TEST_SHARE else "validation" if drawn < HELD_OUT_SHARE else "train"
 
 
@@ -88,12 +89,19 @@ def rows_of(one: DesktopSet, pictures: Sequence[Picture], rendered: Sequence[Ren
     ]
 
 
-def decide(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
-    """The rows of every dataset, now with the reason why some are left out."""
+def decide(rows: Mapping[str, Sequence[Row]], beside: Sequence[Row] = ()) -> dict[str, list[Row]]:
+    """The rows of every dataset, now with the reason why some are left out.
+
+    Args:
+        rows: of each dataset, by its name.
+        beside: rows of other datasets, which stay as they are: what is like their training images is not held out here,
+            and what is like their held-out images is not trained on here.
+    """
     own = {name: _without_repetition(each) for name, each in rows.items()}
     every = [row for each in own.values() for row in each]
-    every = _without_copies(every, ("validation",), ("test",))
-    every = _without_copies(every, ("train",), ("validation", "test"))
+    every = _without_copies(every, ("validation", "test"), ("train",), beside, COPY_OF_OTHERS)
+    every = _without_copies(every, ("validation",), ("test",), [*every, *beside], COPY_OF_TEST)
+    every = _without_copies(every, ("train",), ("validation", "test"), [*every, *beside], COPY_OF_HELD_OUT)
     by_name: dict[str, list[Row]] = {name: [] for name in rows}
     for row in every:
         by_name[row.dataset].append(row)
@@ -115,14 +123,22 @@ def _without_repetition(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, reason=row.reason or found[row.number]) for row in rows]
 
 
-def _without_copies(rows: Sequence[Row], dropped: Sequence[str], kept: Sequence[str]) -> list[Row]:
-    """Leave out, of the splits ``dropped``, what is the same or nearly the same as something in the splits ``kept``."""
-    held = [row for row in rows if not row.reason and row.split in kept]
+def _without_copies(
+    rows: Sequence[Row], dropped: Sequence[str], kept: Sequence[str], among: Sequence[Row], why: str
+) -> list[Row]:
+    """Leave out, of the splits ``dropped``, what is the same or nearly the same as something else.
+
+    Args:
+        rows: what is looked through.
+        dropped: splits of these.
+        kept: splits of what they are compared with.
+        among: what they are compared with.
+        why: the reason that they are left out for.
+    """
+    held = [row for row in among if not row.reason and row.split in kept]
     others = [row for row in rows if not row.reason and row.split in dropped]
     same = {row.digest for row in held}
-    near = _near([row for row in held], [row for row in others])
-    gone = {(row.dataset, row.number) for row in others if row.digest in same} | near
-    why = COPY_OF_TEST if kept == ("test",) else COPY_OF_HELD_OUT
+    gone = {(row.dataset, row.number) for row in others if row.digest in same} | _near(held, others)
     return [replace(row, reason=why) if (row.dataset, row.number) in gone else row for row in rows]
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,46 @@ def tgz(path: Path, files: Mapping[str, bytes]) -> Path:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return path
+
+
+def tar(files: Mapping[str, bytes], links: Mapping[str, str], compression: str = "xz") -> bytes:
+    """A tar of files and symbolic links, named as in Debian's packages."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"./{name}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in links.items():
+            info = tarfile.TarInfo(f"./{name}")
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
+def ar(path: Path, parts: Mapping[str, bytes]) -> Path:
+    """An ar of these parts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = b"!<arch>\n"
+    for name, part in parts.items():
+        data += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(part):<10}`\n".encode() + part + b"\n" * (len(part) % 2)
+    path.write_bytes(data)
+    return path
+
+
+def deb(path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> Path:
+    """A package of Debian."""
+    control = tar({"control": b"Package: any"}, {})
+    return ar(path, {"debian-binary": b"2.0\n", "control.tar.xz": control, "data.tar.xz": tar(files, links or {})})
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip, or what is one under another name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def drawing(shape: str, number: int) -> str:
@@ -69,14 +110,14 @@ def package(path: Path, key: str = "iconify") -> Package:
 def icon_set(name: str, role: str, classes: Mapping[str, tuple[str, ...]], **more: Any) -> DesktopSet:
     """The declaration of a dataset of icons."""
     templates = ("an icon of {}.",)
-    values = {"limit_per_set": 2, **more}
+    values = {"limit_per_set": 2, "by_designer": True, **more}
     return DesktopSet(name, role, "icons", ("iconify",), "icons", templates, classes=classes, **values)
 
 
 SETS = (
     icon_set("desktop_sky", "retention", {"sun": ("sun",), "moon": ("moon",)}),
     icon_set("desktop_pets", "adaptation", {"cat": ("cat",), "dog": ("dog",)}),
-    DesktopSet("desktop_pool", "pool", "pool", ("iconify",), "icons", ("an icon of {}.",), limit=10),
+    DesktopSet("desktop_pool", "pool", "pool", ("iconify",), "icons", ("an icon of {}.",), "pairs", limit=10),
 )
 
 
@@ -94,6 +135,8 @@ def declare(
 def declare_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command prepare datasets of the stream's names and roles, in ``folder / "data"``, of small packages."""
     like = {"retention": SETS[0], "adaptation": SETS[1], "pool": SETS[2]}
-    sets = tuple(replace(like[one.role], name=name, ask=one.ask) for name, one in load_sets().items())
+    sets = tuple(
+        replace(like[one.role], name=name, ask=one.ask, debian=one.debian) for name, one in load_sets().items()
+    )
     path = iconify(folder / "data" / ".sources" / "desktop" / "icons.tgz")
     declare(monkeypatch, {"iconify": package(path)}, sets)

@@ -1,30 +1,30 @@
 """Archives are read member by member, and refused as a whole for one bad member."""
 
+import gzip
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fomo.errors import FomoError
 from streams.desktop import archives
-from streams.desktop.archives import members
-from tests.streams.desktop.made import tgz
+from streams.desktop.archives import members, members_within, unzipped
+from tests.streams.desktop.made import ar, deb, tar, tgz, zipped
 
 FILES = {"package/a.json": b"1", "package/b.txt": b"22"}
 
 
-def zipped(path: Path) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in FILES.items():
-            archive.writestr(name, data)
+def wheel(path: Path, files: dict[str, bytes]) -> Path:
+    path.write_bytes(zipped(files))
     return path
 
 
-@pytest.mark.parametrize("make", [lambda folder: tgz(folder / "a.tgz", FILES), lambda folder: zipped(folder / "a.whl")])
-def test_wanted_members_come_with_their_content(make, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    path = make(tmp_path)
+@pytest.mark.parametrize("make", [tgz, wheel, deb])
+def test_wanted_members_come_with_their_content(make: Callable[[Path, dict[str, bytes]], Path], tmp_path: Path) -> None:
+    path = make(tmp_path / "a", FILES)
     assert dict(members(path, lambda name: True)) == FILES
     assert list(members(path, lambda name: name.endswith(".json"))) == [("package/a.json", b"1")]
 
@@ -83,3 +83,96 @@ def test_an_archive_that_is_cut_off_is_one_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(FomoError, match="cannot be read"):
         list(members(path, lambda name: True))
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "xz", "bz2"])
+def test_the_files_of_a_debian_package_may_be_compressed_in_any_way_that_python_reads(
+    compression: str, tmp_path: Path
+) -> None:
+    name = f"data.tar.{compression}".rstrip(".")
+    path = ar(tmp_path / "a.deb", {"debian-binary": b"2.0\n", "odd": b"1", name: tar(FILES, {}, compression)})
+    assert dict(members(path, lambda name: True)) == FILES
+
+
+@pytest.mark.parametrize("target", ["b.txt", "/etc/passwd", "../../outside"])
+def test_a_link_in_a_debian_package_is_passed_over_and_never_followed(target: str, tmp_path: Path) -> None:
+    path = deb(tmp_path / "a.deb", FILES, {"package/link": target})
+    assert dict(members(path, lambda name: True)) == FILES
+
+
+def test_a_debian_package_whose_members_lead_out_or_are_devices_is_refused(tmp_path: Path) -> None:
+    for name in ("../outside", "package/../../outside"):
+        with pytest.raises(FomoError, match="leads out of the archive"):
+            list(members(deb(tmp_path / "a.deb", {**FILES, name: b"x"}), FILES.__contains__))
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        device = tarfile.TarInfo("./package/device")
+        device.type = tarfile.CHRTYPE
+        archive.addfile(device)
+    with pytest.raises(FomoError, match="is a link or a device"):
+        list(members(ar(tmp_path / "a.deb", {"data.tar": buffer.getvalue()}), lambda name: True))
+
+
+def test_a_bomb_in_a_debian_package_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = deb(tmp_path / "a.deb", {"a": bytes(2**20)})
+    assert path.stat().st_size < 2000
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**20 - 1)
+    with pytest.raises(FomoError, match="'a' has 1048576 bytes, allowed are 1048575"):
+        list(members(path, lambda name: False))
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**30)
+    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 2**20)
+    list(members(path, lambda name: False))
+    with pytest.raises(FomoError, match="one too many"):
+        list(members(deb(tmp_path / "b.deb", {"a": bytes(2**20), "b": b"1"}), lambda name: False))
+
+
+@pytest.mark.parametrize("make", [lambda path, data: ar(path, {"data.tar": data}), lambda path, data: path])
+def test_a_tar_whose_long_name_has_no_end_is_refused(make: Callable[[Path, bytes], Path], tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2**30
+    data = header.tobuf() + bytes(1024)
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(FomoError, match="header of too many bytes"):
+        list(members(make(tmp_path / "a", data), lambda name: True))
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"data.tar.zst": b"x"}, r"'data\.tar\.zst' is none of data\.tar"),
+        ({"debian-binary": b"2.0\n"}, "no part with files in it"),
+        ({"data.tar.xz": b"no xz" * 200}, "cannot be read"),
+    ],
+)
+def test_a_debian_package_that_cannot_be_read_is_one_error(parts: dict[str, bytes], text: str, tmp_path: Path) -> None:
+    with pytest.raises(FomoError, match=text):
+        list(members(ar(tmp_path / "a.deb", parts), lambda name: True))
+
+
+@pytest.mark.parametrize("length", [8, 30, 300])
+def test_a_debian_package_that_is_cut_off_is_one_error(length: int, tmp_path: Path) -> None:
+    path = deb(tmp_path / "a.deb", {"a": bytes(range(256)) * 999})
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(FomoError, match="cannot be read"):
+        list(members(path, lambda name: True))
+
+
+def test_an_archive_within_an_archive_is_checked_as_well() -> None:
+    assert dict(members_within(zipped(FILES), "any", lambda name: True)) == FILES
+    with pytest.raises(FomoError, match=r"'any' is refused: its member '\.\./outside' leads out"):
+        list(members_within(zipped({"../outside": b"x"}), "any", lambda name: False))
+    with pytest.raises(FomoError, match="'any' cannot be read"):
+        list(members_within(b"no zip", "any", lambda name: False))
+
+
+def test_gzip_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(bytes(1000))
+    assert unzipped(packed, "any") == bytes(1000)
+    for data, text in ((b"no gzip", "any: not gzip"), (packed[:-9], "any: cut off")):
+        with pytest.raises(FomoError, match=text):
+            unzipped(data, "any")
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 999)
+    with pytest.raises(FomoError, match="of more than 999 bytes"):
+        unzipped(packed, "any")

@@ -12,13 +12,16 @@ from streams.desktop.manifest import load_manifest
 from streams.desktop.readers import FILES, ICONS
 
 SETS = load_sets()
+LISTED = ("icons", "brands", "furniture", "clipart", "textures", "deep_sky")
+"""Readers that look for what the classes list."""
 
 
 @pytest.mark.parametrize("key", load_packages())
 def test_a_package_is_pinned(key: str) -> None:
     package = load_packages()[key]
     assert package.client in CLIENTS and len(package.sha256) == 64 and int(package.sha256, 16) and package.size
-    assert package.version in package.command and package.version in package.file
+    assert package.version in package.command and package.version.split(":")[-1] in package.file
+    assert bool(package.pool) == (package.client == "apt")
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -26,8 +29,9 @@ def test_a_dataset_is_declared_whole(name: str) -> None:
     one = SETS[name]
     assert name.startswith("desktop_") and one.reader in {**ICONS, **FILES}
     assert set(one.packages) <= set(load_packages()) and one.packages
-    DatasetCard(one.name, ("any",), one.templates, {}, role=one.role)
-    assert bool(one.classes) == (one.reader in ("icons", "brands"))
+    DatasetCard(one.name, ("any",), one.templates, {}, one.kind, one.role)
+    assert bool(one.classes) == (one.reader in LISTED)
+    assert one.debian == any(load_packages()[key].client == "apt" for key in one.packages)
 
 
 def test_no_icon_shows_two_classes() -> None:
@@ -44,11 +48,18 @@ def test_the_stream_has_all_datasets_that_are_always_prepared_in_their_roles() -
 
 
 def test_what_has_no_stated_origin_or_no_free_licence_is_asked_for() -> None:
-    assert {one.short for one in SETS.values() if one.ask} == {"foods", "solar_cells"}
+    assert {one.short for one in SETS.values() if one.ask} == {"foods", "silhouettes", "solar_cells"}
     assert "CC-BY-NC-SA" in SETS["desktop_solar_cells"].ask
     assert len(chosen_sets(("foods",), SETS)) == len(chosen_sets((), SETS)) + 1
     with pytest.raises(FomoError, match=r"'food'\. Did you mean 'foods'"):
         chosen_sets(("food",), SETS)
+
+
+def test_debians_datasets_come_together() -> None:
+    more = [one.short for one in chosen_sets((), SETS, debian=True) if one not in chosen_sets((), SETS)]
+    assert more == ["stamps", "cards", "chess", "furniture", "clipart", "deep_sky", "textures"]
+    with pytest.raises(FomoError, match=r"--with cards.*--debian, which brings stamps, cards"):
+        chosen_sets(("cards",), SETS)
 
 
 def test_the_manifest_has_every_dataset() -> None:

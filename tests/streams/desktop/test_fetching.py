@@ -9,7 +9,7 @@ import pytest
 
 from fomo.errors import FomoError
 from streams.desktop import fetching
-from streams.desktop.declared import Package, load_packages
+from streams.desktop.declared import SNAPSHOT, Package, load_packages
 from streams.desktop.fetching import obtain_packages
 from tests.streams.desktop.made import package, tgz
 
@@ -67,7 +67,7 @@ def test_without_a_network_all_missing_files_are_named_with_hash_place_and_comma
     with pytest.raises(FomoError) as caught:
         obtain_packages([pinned, other], tmp_path / "here", print)
     text = str(caught.value)
-    assert "ENOTFOUND" in text and "Without a network" in text
+    assert "ENOTFOUND" in text and "Fetch on another machine" in text
     for each, command in ((pinned, "npm pack @icons/all@1.0.0"), (other, "pip download --no-deps")):
         assert f"{tmp_path / 'here' / each.file} (SHA-256 {each.sha256}): {command}" in text
     assert [each.name for each in (tmp_path / "here").iterdir() if each.name != ".lock"] == []
@@ -81,17 +81,34 @@ def test_a_client_that_brings_something_else_is_told(
         obtain_packages([pinned], tmp_path / "here", print)
 
 
-def test_where_there_is_no_npm_the_extra_is_named(
-    pinned: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [("npm", r"pip install 'fomo-bench\[desktop\]' brings one"), ("apt", "no apt-get here: Debian and Ubuntu have it")],
+)
+def test_where_there_is_no_client_the_way_out_is_named(
+    client: str, text: str, pinned: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(FomoError, match=r"pip install 'fomo-bench\[desktop\]'"):
-        obtain_packages([pinned], tmp_path / "here", print)
+    wanted = replace(pinned, client=client, pool="pool/main/icons.deb")
+    with pytest.raises(FomoError, match=text) as caught:
+        obtain_packages([wanted], tmp_path / "here", print)
+    assert f"{tmp_path / 'here' / pinned.file} (SHA-256 {pinned.sha256}): {wanted.command}" in str(caught.value)
+    assert [each.name for each in (tmp_path / "here").iterdir() if each.name != ".lock"] == []
+
+
+def test_where_the_archive_has_another_version_by_now_the_address_of_the_pinned_one_is_named(
+    pinned: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client(monkeypatch, "import sys; sys.exit(\"E: Version '1.0.0' for 'icons' was not found\")")
+    wanted = replace(pinned, client="apt", name="icons", pool="pool/main/i/icons_1.0.0_all.deb")
+    with pytest.raises(FomoError, match=r"Version '1.0.0' for 'icons' was not found") as caught:
+        obtain_packages([wanted], tmp_path / "here", print)
+    assert f"{SNAPSHOT}/pool/main/i/icons_1.0.0_all.deb" in str(caught.value)
 
 
 def test_the_clients_run_no_script_of_a_package() -> None:
     for each in load_packages().values():
         command = fetching._command(each)
-        assert ("--ignore-scripts" if each.client == "npm" else "--only-binary=:all:") in command
+        assert {"npm": "--ignore-scripts", "pip": "--only-binary=:all:", "apt": "download"}[each.client] in command
         assert not {"install", "exec"} & set(command)

@@ -1,17 +1,24 @@
 """``fomo data prepare desktop`` as a user types it, on packages of a few pictures."""
 
+import errno
+import gzip
 import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from fomo.data.importing import job
 from fomo.data.shards import open_dataset
 from fomo.errors import FomoError
 from streams.desktop import prepare as preparing
+from streams.desktop.declared import DesktopSet
 from streams.desktop.manifest import described, differences
 from tests.fomo.helpers import error_of, status
-from tests.streams.desktop.made import MORE, SETS, declare, iconify, package, tgz
+from tests.streams.desktop.made import DESIGNERS, MORE, SETS, deb, declare, drawing, iconify, package, tgz
 
 NAMES = [one.name for one in SETS]
 
@@ -199,3 +206,100 @@ def test_two_preparations_do_not_share_their_notes(
     with FileLock(source / ".prepare.lock"):
         assert "another preparation" in error_of(capsys, *command(tmp_path / "out", source))
     assert status(*command(tmp_path / "out", source)) == 0
+
+
+@pytest.mark.parametrize("place", ["out", "source"])
+def test_a_place_that_cannot_be_written_is_one_error(
+    place: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    places = {"out": tmp_path / "out", "source": source, place: tmp_path / "file" / "below"}
+    error = error_of(capsys, *command(places["out"], places["source"]))
+    assert "Not a directory" in error and "with that mended, the same command goes on" in error
+    assert not list(tmp_path.glob("out/desktop_*"))
+
+
+def test_a_disk_that_is_full_amid_the_rendering_is_one_error_and_the_same_command_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(*command(tmp_path / "whole", source)) == 0
+    with monkeypatch.context() as full:
+        full.setattr(job.json, "dumps", FullDisk(job.json.dumps))
+        assert "No space left on device" in error_of(capsys, *command(tmp_path / "out", source))
+    assert not list((tmp_path / "out").glob("desktop_*"))
+    assert status(*command(tmp_path / "out", source)) == 0
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+class FullDisk:
+    """Makes text to be written, until there is no room for the notes of a second chunk."""
+
+    def __init__(self, dumps: Callable[..., str]) -> None:
+        self._dumps = dumps
+        self._notes = 0
+
+    def __call__(self, values: object, **more: object) -> str:
+        self._notes += isinstance(values, list) and bool(values) and isinstance(values[0], list)
+        if self._notes > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._dumps(values, **more)
+
+
+CARDS = DesktopSet(
+    "desktop_cards",
+    "adaptation",
+    "cards",
+    ("deck",),
+    "cards",
+    ("the {}.",),
+    debian=True,
+    by_designer=True,
+    licence="GPL-3.0",
+)
+
+
+def decks() -> dict[str, bytes]:
+    """Decks of two cards, by the designers of the icons: their drawings, lying on the side."""
+    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 312 120">'
+    card = '<g id="{}" transform="translate({}) rotate(90 12 12)">{}</g>'
+    names = enumerate((*DESIGNERS, *MORE))
+    bodies = {
+        name: card.format("club_1", "0 0", drawing("cat", number))
+        + card.format("heart_king", "288 48", drawing("moon", number))
+        for number, name in names
+    }
+    return {
+        f"usr/share/cards/{name}.svgz": gzip.compress(f"{head}{body}</svg>".encode()) for name, body in bodies.items()
+    }
+
+
+def test_debian_adds_its_datasets_and_changes_nothing_in_the_rest(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = deb(source / "deck_1%3a2_all.deb", decks())
+    pinned = replace(package(path, "deck"), client="apt", name="deck", version="1:2", pool="pool/deck.deb")
+    declare(monkeypatch, {"iconify": package(source / "icons.tgz"), "deck": pinned}, (*SETS, CARDS))
+    assert status(*command(tmp_path / "plain", source)) == 0
+    assert not (tmp_path / "plain" / "desktop_cards").exists()
+    assert status(*command(tmp_path / "all", source), "--debian") == 0
+    card = open_dataset(tmp_path / "all" / "desktop_cards").card
+    assert card.classes == ("ace of clubs", "king of hearts") and card.licence == "GPL-3.0"
+    assert f"apt deck 1:2 (SHA-256 {pinned.sha256}" in card.source
+    for name in NAMES:
+        assert described(tmp_path / "plain" / name) == described(tmp_path / "all" / name)
+    path.unlink()
+    error = error_of(capsys, *command(tmp_path / "none", source), "--debian")
+    assert (
+        "cannot download deck 1:2" in error and f"{path} (SHA-256 {pinned.sha256}): apt-get download deck=1:2" in error
+    )
+    assert "https://snapshot.debian.org/archive/debian/" in error and not (tmp_path / "none").exists()
+
+
+def test_a_dataset_of_which_nothing_is_left_is_refused_before_anything_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = deb(source / "deck.deb", {"usr/share/cards/a.svgz": gzip.compress(b"<svg/>")})
+    declare(monkeypatch, {"iconify": package(source / "icons.tgz"), "deck": package(path, "deck")}, (*SETS, CARDS))
+    error = error_of(capsys, *command(tmp_path / "out", source), "--debian")
+    assert "'desktop_cards' has no image left (52 SVG without a size). Nothing is written." in error
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Each kind of package, in small: which pictures are found in it, and what they are called."""
 
+import gzip
 import io
 import json
 import zipfile
@@ -16,6 +17,7 @@ from streams.desktop.emoji import Emoji, coded, flags_of
 from streams.desktop.icon_sets import Icon, IconSet
 from streams.desktop.readers import find_pictures
 from tests.streams.desktop.made import SETS, iconify, tgz
+from tests.streams.desktop.test_pickled import pickled
 
 DOG = Emoji("1f436", "dog face", 3)
 HEART = Emoji("2764", "red heart", 0)
@@ -105,12 +107,40 @@ def test_solar_cells_of_an_unsure_label_are_passed_over(tmp_path: Path) -> None:
         archive.writestr("elpv_dataset/data/labels.csv", rows)
         for name in "abc":
             archive.writestr(f"elpv_dataset/data/images/{name}.png", png())
-    found = find_pictures([declared("solar_cells")], {"files": tmp_path / "a.whl"})["desktop_any"]
+    found = find_pictures([declared("solar_cells", licence="CC-BY-NC-SA-4.0")], {"files": tmp_path / "a.whl"})[
+        "desktop_any"
+    ]
     assert [each.class_name for each in found] == [
         "defective monocrystalline solar cell",
         "functional polycrystalline solar cell",
     ]
     assert {each.licence for each in found} == {"CC-BY-NC-SA-4.0"}
+
+
+def silhouettes(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:  # type: ignore[type-arg]
+    """A package of two pickled arrays."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in (("animal_data_version_3.gz", images), ("animal_label_version_3.gz", labels)):
+            archive.writestr(f"animal_shape_mnist/data/Animal Shape/{name}", gzip.compress(pickled(values)))
+    return path
+
+
+def test_silhouettes_have_the_animal_of_their_number(tmp_path: Path) -> None:
+    images = np.arange(2 * 784).reshape(2, 28, 28).astype("u1")
+    archive = silhouettes(tmp_path / "a.whl", images, np.array([9, 0]))
+    found = find_pictures([declared("silhouettes")], {"files": archive})["desktop_any"]
+    assert [each.class_name for each in found] == ["zebra", "bear"]
+    assert all(
+        np.array_equal(np.asarray(Image.open(io.BytesIO(each.data))), image)
+        for each, image in zip(found, images, strict=True)
+    )
+
+
+@pytest.mark.parametrize("labels", [[10], [0, 0], [-1]])
+def test_silhouettes_whose_labels_do_not_fit_are_refused(labels: list[int], tmp_path: Path) -> None:
+    archive = silhouettes(tmp_path / "a.whl", np.zeros((1, 28, 28), "u1"), np.array(labels))
+    with pytest.raises(FomoError, match="does not hold images of 28 x 28 and a label for each"):
+        find_pictures([declared("silhouettes")], {"files": archive})
 
 
 def test_a_package_without_a_picture_is_an_error_that_names_the_dataset(tmp_path: Path) -> None:

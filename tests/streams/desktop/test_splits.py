@@ -9,6 +9,7 @@ from streams.desktop.pictures import Picture
 from streams.desktop.splits import (
     AMBIGUOUS,
     COPY_OF_HELD_OUT,
+    COPY_OF_OTHERS,
     COPY_OF_TEST,
     FEW,
     HELD_OUT_SHARE,
@@ -54,6 +55,19 @@ def test_a_copy_of_another_datasets_held_out_image_is_not_trained_on() -> None:
     pool = [row(20, "train", None, alike=5, dataset="pool"), row(21, "train", None, dataset="pool")]
     decided = decide({"pets": full(), "pool": pool})
     assert reasons(decided["pool"]) == [COPY_OF_HELD_OUT, ""] and reasons(decided["pets"]) == [""] * 7
+
+
+def test_beside_other_datasets_nothing_of_these_changes_and_no_copy_is_on_both_sides() -> None:
+    others = full("others")
+    mine = [
+        *full("mine", start=10),
+        row(17, "test", alike=0, dataset="mine"),
+        row(18, "train", alike=5, dataset="mine"),
+    ]
+    mine += [row(19, "validation", alike=5, dataset="mine"), row(20, "train", alike=1, dataset="mine")]
+    decided = decide({"mine": mine}, others)
+    assert list(decided) == ["mine"]
+    assert reasons(decided["mine"]) == [""] * 7 + [COPY_OF_OTHERS, COPY_OF_HELD_OUT, COPY_OF_TEST, ""]
 
 
 def test_equal_images_stay_once_and_in_the_test() -> None:
