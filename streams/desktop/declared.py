@@ -11,8 +11,8 @@ from fomo.system.reading import read_yaml
 
 HERE = Path(__file__).parent
 CLIENTS = ("npm", "pip", "apt")
-SNAPSHOT = "https://snapshot.debian.org/archive/debian/20250520T000000Z"
-"""Debian's archive as it was on a day: it keeps every version, which mirrors do not."""
+SNAPSHOT = "Debian's archive of snapshots, as of 2025-05-20"
+"""What keeps every version, which mirrors do not."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Package:
     def command(self) -> str:
         """What a user types to get the file, or opens where the archive has another version by now."""
         if self.client == "apt":
-            return f"apt-get download {self.name}={self.version}, or {SNAPSHOT}/{self.pool}"
+            return f"apt-get download {self.name}={self.version}, or {self.pool} of {SNAPSHOT}"
         if self.client == "npm":
             return f"npm pack {self.name}@{self.version}"
         return f"pip download --no-deps --only-binary=:all: {self.name}=={self.version}"

@@ -292,7 +292,7 @@ def test_debian_adds_its_datasets_and_changes_nothing_in_the_rest(
     assert (
         "cannot download deck 1:2" in error and f"{path} (SHA-256 {pinned.sha256}): apt-get download deck=1:2" in error
     )
-    assert "https://snapshot.debian.org/archive/debian/" in error and not (tmp_path / "none").exists()
+    assert "of Debian's archive of snapshots, as of 2025-05-20" in error and not (tmp_path / "none").exists()
 
 
 def test_a_dataset_of_which_nothing_is_left_is_refused_before_anything_is_written(
