@@ -51,7 +51,7 @@ def _form(run: Run, path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FomoError(
             f"{run.folder}: there is no {path.name} beside {WEIGHTS}: its model is none of open_clip's architectures, "
-            "or the run is of a version that stored none."
+            f"or the run is of a version that stored none. fomo loads its weights: model.folder={run.folder}."
         )
     form = read_json(path)
     parts = form.get("model_cfg") if isinstance(form, dict) else None
