@@ -120,13 +120,13 @@ class Curvature(fomo.Method):
         """Measure at the weights that the task starts from, on its new data.
 
         Raises:
-            FomoError: it has fewer samples than the smallest batch.
+            FomoError: it is the first, which later ones are compared with, and has fewer samples than any batch.
         """
         sizes = [size for size in self.sizes if size <= task.num_update_samples]
-        if not sizes:
+        if not sizes and task.number == 1:
             raise fomo.FomoError(
-                f"diagnostics.batch_size={self.sizes[0]}: task {task.number} has {task.num_update_samples:,} new "
-                f"samples, so that nothing would be measured. Take {task.num_update_samples} or fewer."
+                f"diagnostics.batch_size={self.sizes[0]}: task 1 has {task.num_update_samples:,} new samples, so that "
+                f"nothing would be measured. Take {task.num_update_samples} or fewer."
             )
         largest = [self._measured(network, task, size) for size in sizes]
         if len(sizes) > 1:

@@ -182,6 +182,8 @@ def test_sizes_that_a_task_has_no_samples_for_are_left_out() -> None:
     assert {name for name in logged(part) if "max" in name} == {"lambda_max_6", "lambda_max_12"}
     part.begin_task(Toy(), task(2, most=5))
     assert not logged(part)
+    with pytest.raises(fomo.FomoError, match=r"diagnostics.batch_size=6: task 1 has 5 new samples.* Take 5 or fewer"):
+        part.begin_task(Toy(), task(1, most=5))
 
 
 def test_sharpening_is_against_the_first_task_over_a_stop_too() -> None:
