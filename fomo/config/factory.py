@@ -21,6 +21,7 @@ from fomo.model import fast
 from fomo.model.clip import ClipModel
 from fomo.model.recomputing import recompute
 from fomo.position import Position
+from fomo.results.config_file import LATER
 from fomo.stream.batches import BatchMaker
 from fomo.stream.definition import Stream
 from fomo.stream.mixture import Mixture
@@ -71,8 +72,9 @@ def _build(config: Config, section: str, **given: Any) -> Any:
 
 
 def _model_node(config: Config) -> dict[str, Any]:
-    """What describes the model; a folder that nobody names is not asked of a target that knows of none."""
-    return {key: value for key, value in config.model.items() if key != "folder" or value is not None}
+    """What describes the model; a folder or width that nobody names is not asked of a target that knows of none."""
+    unnamed = LATER["model"].items()
+    return {key: value for key, value in config.model.items() if (key, value) not in unnamed}
 
 
 def model(config: Config, random: bool = False) -> ClipModel:
@@ -88,6 +90,7 @@ def model(config: Config, random: bool = False) -> ClipModel:
     node = _model_node(config)
     if random:
         node = {key: None if key == "pretrained" else value for key, value in node.items() if key != "folder"}
+        node |= {"initial": True} if "width" in node else {}  # no weights ship of a width that is named
     built: ClipModel = build("model", node, config.runtime.allow_targets)
     _say_range(built)
     recompute(built.network, config.runtime.grad_checkpointing)

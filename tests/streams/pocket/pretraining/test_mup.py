@@ -138,6 +138,7 @@ def test_a_wider_model_is_the_base_of_a_run_that_says_its_width(tmp_path: Path) 
     found = factory.model(tiny.resolved(*chosen).config).network.state_dict()
     assert all(torch.equal(found[key], value.half().float()) for key, value in made.network.state_dict().items())
     run = tiny.run(tmp_path / "run", "num_tasks=1", "budget.steps=2", "stream.adaptation=[pocket_flags]", *chosen)
+    assert factory.model(tiny.resolved(*chosen).config, random=True).network.visual.proj.shape == (64, 64)
     again = factory.model(tiny.resolved("model.width=0.5", f"model.folder={run}").config)
     assert again.network.visual.proj.shape == (64, 64)
 
