@@ -83,7 +83,8 @@ def sweep(overrides: Sequence[str], settings: Path | None = None) -> list[list[s
     """The jobs of a sweep: every combination of the listed values, as overrides; a study lists values of its own.
 
     What is given stands before what the study has for the same key, and so do a method's settings in the file
-    ``settings``. ``run.dir=DIR`` puts each job into a folder of its own below ``DIR``, named by what is swept.
+    ``settings``. No job names the study: it is one run, whoever starts it. ``run.dir=DIR`` puts each job into a folder
+    of its own below ``DIR``, named by what is swept.
 
     Raises:
         FomoError: values that cannot be listed, too many runs, a folder for all of them.
@@ -92,7 +93,7 @@ def sweep(overrides: Sequence[str], settings: Path | None = None) -> list[list[s
     listed = Study.read(name) if name else Study()
     if settings:
         listed = replace(listed, settings={**listed.settings, **read_settings(settings)})
-    parsed = parse(overrides)
+    parsed = [each for each in parse(overrides) if not is_study(each)]
     given = {each.key_or_group for each in parsed}
     parsed = parse([f"{key}={values}" for key, values in listed.params.items() if key not in given]) + parsed
     refuse_several([each for each in parsed if each.key_or_group == PLACE])

@@ -10,7 +10,7 @@ from fomo.cli import main
 from fomo.config import factory
 from fomo.config.compose import compose, config_dir
 from fomo.config.schema import Resolved, resolve
-from fomo.config.sweeping import Study, sweep
+from fomo.config.sweeping import Study, study, sweep
 from fomo.results.ledger import read_ledger
 from fomo.system.reading import read_yaml
 from methods.merging.merge import merge
@@ -44,23 +44,23 @@ def test_a_study_names_its_own_command() -> None:
 def test_each_case_is_run_with_every_combination_and_the_settings_of_its_method(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = Study({"seed": "0,1"}, {"lora": ["optimizer.lr=2"]}, ["method=lora", "method=ewc ewc.strength=3"])
-    monkeypatch.setattr(Study, "read", lambda name: study)
+    made = Study({"seed": "0,1"}, {"lora": ["optimizer.lr=2"]}, ["method=lora", "method=ewc ewc.strength=3"])
+    monkeypatch.setattr(Study, "read", lambda name: made)
     one = ["experiment=study/methods"]
     assert sweep(one) == [
-        ["seed=0", *one, "method=lora", "optimizer.lr=2"],
-        ["seed=0", *one, "method=ewc", "ewc.strength=3"],
-        ["seed=1", *one, "method=lora", "optimizer.lr=2"],
-        ["seed=1", *one, "method=ewc", "ewc.strength=3"],
+        ["seed=0", "method=lora", "optimizer.lr=2"],
+        ["seed=0", "method=ewc", "ewc.strength=3"],
+        ["seed=1", "method=lora", "optimizer.lr=2"],
+        ["seed=1", "method=ewc", "ewc.strength=3"],
     ]
     (job,) = sweep([*one, "seed=0", "method=lora", "ewc.strength=1"])  # both cases are one, and that is run once
-    assert job == [*one, "seed=0", "method=lora", "ewc.strength=1", "optimizer.lr=2"]
+    assert job == ["seed=0", "method=lora", "ewc.strength=1", "optimizer.lr=2"]
 
 
 def test_a_part_that_a_case_chooses_takes_no_settings_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study({"method": "finetune"}, {"finetune": ["optimizer.lr=2"]}, ["optimizer=lamb", "optimizer=adamw"])
     monkeypatch.setattr(Study, "read", lambda name: study)
-    assert [job[2:] for job in sweep(["experiment=study/methods"])] == [["optimizer=lamb"], ["optimizer=adamw"]]
+    assert [job[1:] for job in sweep(["experiment=study/methods"])] == [["optimizer=lamb"], ["optimizer=adamw"]]
 
 
 def test_cases_stay_when_settings_come_from_a_file(tmp_path: Path) -> None:
@@ -172,3 +172,10 @@ def test_the_study_of_batch_sizes_at_a_tiny_size(tmp_path: Path, monkeypatch: py
     assert "over 512 samples each" in text and "samples/s | MFU" in text
     for batch, steps in ((32, 16), (128, 4), (512, 1)):
         assert re.search(rf"\| {batch} \| {steps} \| 512 \| 1 \| [\d,]+ \| [\d.]+% \|", text)
+
+
+@pytest.mark.parametrize("name", sorted(SEEDS | {"methods", "tuning", "updates", "desktop_tuning"}))
+def test_a_job_of_a_study_is_one_run_when_a_process_of_its_own_is_given_it(name: str) -> None:
+    """It had named the study once, and so was each of its cases again."""
+    for job in sweep([f"experiment=study/{name}"]):
+        assert not study(job) and sweep(job) == [job]
