@@ -97,14 +97,14 @@ def test_where_there_is_no_client_the_way_out_is_named(
     assert [each.name for each in (tmp_path / "here").iterdir() if each.name != ".lock"] == []
 
 
-def test_where_the_archive_has_another_version_by_now_the_address_of_the_pinned_one_is_named(
+def test_where_the_archive_has_another_version_by_now_the_place_of_the_pinned_one_is_named(
     pinned: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client(monkeypatch, "import sys; sys.exit(\"E: Version '1.0.0' for 'icons' was not found\")")
     wanted = replace(pinned, client="apt", name="icons", pool="pool/main/i/icons_1.0.0_all.deb")
     with pytest.raises(FomoError, match=r"Version '1.0.0' for 'icons' was not found") as caught:
         obtain_packages([wanted], tmp_path / "here", print)
-    assert f"{SNAPSHOT}/pool/main/i/icons_1.0.0_all.deb" in str(caught.value)
+    assert f"pool/main/i/icons_1.0.0_all.deb of {SNAPSHOT}" in str(caught.value)
 
 
 def test_the_clients_run_no_script_of_a_package() -> None:
