@@ -40,9 +40,8 @@ def _draw_panel(axes: Any, entries: Sequence[BoardEntry], runs: Mapping[str, Boa
     axes.margins(0.08)
     _draw_gm(axes)
     axes.set(xlabel="KA [%]: what was learned", ylabel="ZS [%]: what was kept")
-    axes.set_title(
-        f"{fill(in_words(entries[0].track)[0], 90)}\nup and right is better; grey: equal GM", fontsize="small"
-    )
+    title = f"{fill(in_words(entries[0].track)[0], 90)}\nup and right is better; grey: equal GM"
+    axes.set_title(title, loc="left", fontsize="small")  # from the panel's edge to above what names the marks
     colours = [axes.plot([], [], "s", color=FAMILIES[group].color, label=FAMILIES[group].name)[0] for group in seen]
     axes.add_artist(axes.legend(handles=colours, loc="lower left", fontsize="small"))
     beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
