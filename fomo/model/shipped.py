@@ -14,7 +14,7 @@ from fomo.errors import FomoError, unknown
 from fomo.model.clip import RANDOM_BASE, ClipModel, tokens_of
 from fomo.model.fit import load_fitting
 from fomo.model.names import MODELS, pocket_names
-from fomo.model.preprocess import Preprocess
+from fomo.model.preprocess import KEYS, preprocess_of
 from fomo.model.sources import CONFIG as OPEN_CLIP_CONFIG
 from fomo.model.sources import read_config as read_form
 from fomo.model.stored import EXPECTED, Stored, check_same, stored_in
@@ -72,15 +72,16 @@ def pocket(
     network = _untrained(config)
     if initial:
         return _wrap(name, network, config, (RANDOM_BASE,))
-    if stored.of_run:
-        load_fitting(network, read_weights(stored.path / WEIGHTS.name), name, False, False)
-    else:
-        _load_compact(network, read_weights(stored.path / COMPACT), f"{stored.path / COMPACT}, '{name}'")
+    path = stored.path / (WEIGHTS.name if stored.of_run else COMPACT)
+    try:
+        load_fitting(network, read_weights(path), name, False, False)
+    except FomoError as error:
+        raise FomoError(f"{path}: {error}") from None
     return _wrap(name, network, config, stored.caveats)
 
 
 def _form_in(folder: str | Path, stored: Stored, name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of stored weights: the architecture is that of ``name``, mean and std are their own."""
+    """The configuration of stored weights: the architecture is that of ``name``, how images are seen is their own."""
     file = stored.path / (OPEN_CLIP_CONFIG if stored.of_run else "config.json")
     if not file.is_file():
         if stored.of_run:  # of a version that stored none
@@ -91,7 +92,10 @@ def _form_in(folder: str | Path, stored: Stored, name: str, config: dict[str, An
     if width is not None and model["embed_dim"] != config["embed_dim"]:
         raise FomoError(f"model.folder={folder}: its '{name}' is {width:g} times as wide. Say model.width={width:g}.")
     check_same(folder, name, config, model)
-    return {**config, "mean": preprocess["mean"], "std": preprocess["std"]}
+    unsaid = [key for key in ("mean", "std") if key not in preprocess]
+    if unsaid:
+        raise FomoError(f"{file}: it does not say by which {' and '.join(unsaid)} images are normalised.")
+    return {**config, **{key: preprocess[key] for key in KEYS if key in preprocess}}
 
 
 def _untrained(config: Mapping[str, Any]) -> CLIP:
@@ -113,7 +117,7 @@ def _tokenizer(context_length: int) -> open_clip.SimpleTokenizer:
 
 def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[str, ...] = ()) -> ClipModel:
     tokenizer = _tokenizer(network.context_length)
-    preprocess = Preprocess(config["vision_cfg"]["image_size"], tuple(config["mean"]), tuple(config["std"]))
+    preprocess = preprocess_of({**config, "size": config["vision_cfg"]["image_size"]}, name)
     architecture = {key: config[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
     return ClipModel(name, network, partial(tokens_of, tokenizer), preprocess, caveats, architecture, MERGES)
 
@@ -121,11 +125,3 @@ def _wrap(name: str, network: CLIP, config: Mapping[str, Any], caveats: tuple[st
 def compact(network: CLIP) -> dict[str, Tensor]:
     """The weights to ship, in fp16."""
     return {k: v.half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
-
-
-def _load_compact(network: CLIP, stored: dict[str, Tensor], what: str) -> None:
-    result = network.load_state_dict({k: v.float() for k, v in stored.items()}, strict=False)
-    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-    if missing or result.unexpected_keys:
-        listed = [*(f"{key} missing" for key in missing), *(f"{key} left over" for key in result.unexpected_keys)]
-        raise FomoError(f"{what}: {len(listed)} keys do not fit: {'; '.join(listed[:3])}.")

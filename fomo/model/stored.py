@@ -68,6 +68,7 @@ def check_same(folder: str | Path, name: str, here: Mapping[str, Any], there: Ma
     """
     keys = [f"{part}.{key}" for part in ("vision_cfg", "text_cfg") for key in {**here[part], **there.get(part, {})}]
     differing = [key for key in ("embed_dim", *keys) if _at(here, key) != _at(there, key)]
+    differing += ["quick_gelu"] if bool(here.get("quick_gelu")) != bool(there.get("quick_gelu")) else []
     if differing:
         shown = ", ".join(f"{key} is {_at(there, key)} there and {_at(here, key)} here" for key in differing[:3])
         raise FomoError(

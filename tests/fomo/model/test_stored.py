@@ -7,7 +7,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fomo.config import factory
 from fomo.errors import FomoError
@@ -77,6 +77,50 @@ def test_a_pretrained_folder_is_a_base_and_sees_as_it_says(tmp_path: Path) -> No
     made = factory.model(tiny.resolved(f"model.folder={folder}").config)
     assert made.preprocess.mean == (0.1, 0.2, 0.3)
     assert all(map(torch.equal, made.network.state_dict().values(), pocket("pocket").network.state_dict().values()))
+
+
+def damaged(folder: Path, change: object) -> Path:
+    """A folder as ``fomo pretrain`` writes it, with another projection of images."""
+    shipped_copy(folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["visual.proj"] = change(weights["visual.proj"])  # type: ignore[operator]
+    save_file(weights, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda value: value * float("nan"), r"visual.proj holds values that are not finite"),
+        (lambda value: value.to(torch.int8), r"visual.proj holds torch.int8"),
+        (lambda value: value[:3].contiguous(), r"1 of another shape\): visual.proj \[3, 128\] for \[128, 128\]"),
+    ],
+)
+def test_a_pretrained_folder_is_read_as_carefully_as_other_weights(tmp_path: Path, change: object, text: str) -> None:
+    folder = damaged(tmp_path / "p", change)
+    with pytest.raises(FomoError, match=f"{folder}/model.safetensors: .*{text}"):
+        pocket("pocket", folder=folder)
+
+
+def test_a_pretrained_folder_says_how_images_are_normalised(tmp_path: Path) -> None:
+    config = shipped_copy(tmp_path / "p", std=[0, 1, 1]) / "config.json"
+    with pytest.raises(FomoError, match=r"preprocess\.std=.*three numbers above 0"):
+        pocket("pocket", folder=config.parent)
+    config.write_text(json.dumps({key: value for key, value in json.loads(config.read_text()).items() if key != "std"}))
+    with pytest.raises(FomoError, match="does not say by which std images are normalised"):
+        pocket("pocket", folder=config.parent)
+
+
+def test_what_no_tensor_shows_comes_with_a_run_or_is_refused(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    file = folder / "checkpoint" / CONFIG
+    form = json.loads(file.read_text())
+    put(file, json.dumps(form | {"preprocess_cfg": form["preprocess_cfg"] | {"interpolation": "bilinear"}}))
+    assert pocket("pocket", folder=folder).preprocess.interpolation == "bilinear"
+    put(file, json.dumps(form | {"model_cfg": form["model_cfg"] | {"quick_gelu": True}}))
+    with pytest.raises(FomoError, match="quick_gelu is True there and None here"):
+        pocket("pocket", folder=folder)
 
 
 def test_a_folder_of_open_clips_form_is_a_base(models: Path, tmp_path: Path) -> None:
