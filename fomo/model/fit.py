@@ -16,6 +16,8 @@ COUNTERS = "num_batches_tracked"
 """Of BatchNorm: old files lack them, and nothing that is computed depends on them."""
 POSITION_IDS = "text.transformer.embeddings.position_ids"
 """What earlier versions of transformers stored."""
+LARGEST_LOG_SCALE = 10.0
+"""Above it ``logit_scale`` is no logarithm: CLIP is kept at ln 100 = 4.6 in training, and e¹⁰ is 22,026."""
 
 
 def load_fitting(network: CLIP, state: State, name: str, resize_image: bool, resize_text: bool) -> None:
@@ -109,15 +111,22 @@ def _refuse_misfit(network: CLIP, state: Mapping[str, Tensor], name: str) -> Non
 
 
 def _refuse_no_numbers(network: CLIP, state: Mapping[str, Tensor]) -> None:
-    """Refuse integers where the model has fractions, as in quantised files, and what is not finite."""
+    """Refuse integers where the model has fractions, as in quantised files, what is not finite, and a scale that is no
+    logarithm, as some stored it."""
     for key, own in network.state_dict().items():
         value = state.get(key)
         if value is None or not own.is_floating_point():
             continue
         if not value.is_floating_point():
             raise FomoError(f"{key} holds {value.dtype}, not fractions: save the weights before they are quantised.")
-        if not value.isfinite().all():
+        if not value.to(own.dtype).isfinite().all():
             raise FomoError(f"{key} holds values that are not finite (NaN): the training that wrote it went wrong.")
+    scale = state.get("logit_scale")
+    if scale is not None and scale.max() > LARGEST_LOG_SCALE:
+        raise FomoError(
+            f"logit_scale is {float(scale.max()):g}, where CLIP has the logarithm of what multiplies its logits, at "
+            "most ln 100 = 4.6: the factor itself seems to be stored. Save its logarithm."
+        )
 
 
 def _right_model(name: str, same: list[str]) -> str:

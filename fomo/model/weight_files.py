@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ PREFERRED = (
 )
 """Names of weights in a folder that open_clip wrote, the first that is there."""
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+AVERAGED = "n_averaged"
+"""What torch's ``AveragedModel`` counts beside the weights, which it calls ``module.…``."""
+DEEPEST = 5
+"""Levels of dictionaries around the tensors that are looked through."""
 
 State = dict[str, Tensor]
 
@@ -99,27 +103,31 @@ def _reason(error: Exception) -> str:
 
 def _innermost(content: Any) -> Mapping[str, Any]:
     """The one dictionary of tensors in what was stored."""
-    while not _is_state(content):
-        if not isinstance(content, Mapping):
-            raise FomoError(f"it holds a {type(content).__name__}, not tensors by name.")
-        inner = {
-            key: value
-            for key, value in content.items()
-            if isinstance(value, Mapping) and any(map(_is_state, (value, *value.values())))
-        }
-        if not inner:
-            raise FomoError(f"it holds no tensors by name: its keys are {_shown(content) or 'none'}.")
-        largest = max(map(_size, inner.values()))
-        rivals = {key: value for key, value in inner.items() if 2 * _size(value) > largest}  # no generator's state
-        if len(rivals) > 1:
-            raise FomoError(f"it holds several sets of weights: {_shown(rivals)}. Save the one that you mean alone.")
-        content = next(iter(rivals.values()))
-    return content
+    if not isinstance(content, Mapping):
+        raise FomoError(f"it holds a {type(content).__name__}, not tensors by name.")
+    sets = dict(_sets(content))
+    largest = max(map(_size, sets.values()), default=0)
+    rivals = {where: each for where, each in sets.items() if 2 * _size(each) > largest}  # no generator's state
+    if not rivals:
+        raise FomoError(f"it holds no tensors by name: its keys are {_shown(content) or 'none'}.")
+    if len(rivals) > 1:
+        raise FomoError(f"it holds several sets of weights: {_shown(rivals)}. Save the one that you mean alone.")
+    return next(iter(rivals.values()))
 
 
-def _size(content: Mapping[str, Any]) -> int:
-    """How many tensors there are, one level below included."""
-    return sum(1 if isinstance(each, Tensor) else len(each) if _is_state(each) else 0 for each in content.values())
+def _sets(content: Any, where: str = "", depth: int = DEEPEST) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The dictionaries of tensors in what was stored, with the keys that lead there; what optimizers keep is none."""
+    if _is_state(content):
+        yield where, content
+    elif isinstance(content, Mapping) and depth:
+        for key, value in content.items():
+            if not str(key).startswith("optim"):
+                yield from _sets(value, f"{where}.{key}".lstrip("."), depth - 1)
+
+
+def _size(state: Mapping[str, Any]) -> int:
+    """How many tensors there are."""
+    return sum(isinstance(each, Tensor) for each in state.values())
 
 
 def _is_state(content: Any) -> bool:
@@ -130,7 +138,10 @@ def _is_state(content: Any) -> bool:
 
 
 def _unwrapped(content: Mapping[str, Any]) -> State:
-    state = {key.replace("_orig_mod.", ""): value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor) and key != AVERAGED}
+    state = {key.replace("_orig_mod.", ""): value for key, value in tensors.items()}
+    if len(state) < len(tensors):
+        raise FomoError("it holds several sets of weights, one of them compiled (_orig_mod.). Save one alone.")
     while prefix := next((each for each in WRAPPERS if all(key.startswith(each) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state

@@ -36,6 +36,8 @@ WRAPPED: dict[str, Any] = {
     "nested twice": lambda: {"state": {"model": state()}, "rng": {"torch": torch.zeros(5)}},
     "of a trainer": lambda: {"state_dict": prefixed("model."), "pytorch-lightning_version": "2"},
     "of another trainer": lambda: {"state_dict": prefixed("net.")},
+    "an average of torch's": lambda: {"n_averaged": torch.tensor(7)} | prefixed("module."),
+    "beside what an optimizer keeps": lambda: {"model": state(), "optimizer": {"exp_avg": state(), "square": state()}},
     "in half precision": lambda: {key: value.half() for key, value in state().items()},
 }
 
@@ -108,6 +110,22 @@ def with_several_sets(path: Path) -> None:
     torch.save({"model": state(), "model_ema": state()}, path)
 
 
+def with_an_average_of_a_callback(path: Path) -> None:
+    torch.save({"state_dict": state(), "callbacks": {"EMA": {"decay": 0.9, "shadow": state()}}}, path)
+
+
+def with_a_compiled_twin(path: Path) -> None:
+    torch.save(state() | {f"_orig_mod.{key}": value * 0 for key, value in state().items()}, path)
+
+
+def with_the_factor_itself(path: Path) -> None:
+    torch.save(state() | {"logit_scale": torch.tensor(1 / 0.07)}, path)
+
+
+def too_large_for_its_model(path: Path) -> None:
+    torch.save({key: value.double() * 1e300 for key, value in state().items() if value.is_floating_point()}, path)
+
+
 def quantised(path: Path) -> None:
     torch.save({key: value.to(torch.int8) for key, value in state().items()}, path)
 
@@ -129,6 +147,10 @@ BAD = {
     of_a_classifier: ["torchvision"],
     with_a_few_keys_too_many: ["4 keys do not fit", "extra.0 left over; extra.1 left over; extra.2 left over."],
     with_several_sets: ["several sets of weights", "model, model_ema"],
+    with_an_average_of_a_callback: ["several sets of weights", "state_dict, callbacks.EMA.shadow"],
+    with_a_compiled_twin: ["several sets of weights", "_orig_mod."],
+    with_the_factor_itself: ["logit_scale is 14.2857", "Save its logarithm"],
+    too_large_for_its_model: ["not finite"],
     quantised: ["torch.int8", "before they are quantised"],
     gone_wrong: ["not finite (NaN)"],
     with_code: ["more than tensors", "torch.save(model.state_dict(), FILE)"],
