@@ -1,5 +1,6 @@
 """Any open_clip model with the softmax CLIP loss, by its name and the tag, file or place of its weights."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.model import CLIP, set_model_preprocess_cfg
+from open_clip.model import CLIP, CLIPTextCfg, set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from fomo.errors import FomoError, check_allowed
@@ -22,6 +23,7 @@ from fomo.model.sources import (
     CONFIG,
     Origin,
     Values,
+    disputed,
     fetched,
     folder_of,
     model_config,
@@ -33,6 +35,8 @@ from fomo.model.stored import stored_in
 from fomo.model.weight_files import read_weights
 from fomo.results.layout import WEIGHTS
 from fomo.system.text import first_line
+
+_log = logging.getLogger(__name__)
 
 
 def pretrained_clip(
@@ -82,7 +86,10 @@ def pretrained_clip(
             network.visual.set_input_size(image_size)  # interpolates timm's positions once the weights are in
         merges = _own_merges(name, config)
         tokenizer = _tokenizer(name, context_length, merges)
+        _check_vocabulary(tokenizer, config)
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
+    if not shapes_only:
+        _mention_guesses(name, origin, seen, preprocess or {})
     caveats = (RANDOM_BASE,) if pretrained is None else () if stored is None else stored.caveats
     return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats, _as_built(config, options), merges)
 
@@ -103,6 +110,29 @@ def _tokenizer(name: str, context_length: int | None, merges: Path | None) -> An
     local = f"{LOCAL}{folder_of(name)}" if name.startswith(LOCAL) else name
     own = {} if merges is None else {"bpe_path": str(merges)}
     return open_clip.get_tokenizer(local, context_length=context_length, **own)
+
+
+def _check_vocabulary(tokenizer: Any, config: Values) -> None:
+    """Refuse tokens that the text tower has no row for: the first evaluation would end in them."""
+    number = tokenizer.vocab_size if isinstance(tokenizer, open_clip.SimpleTokenizer) else 0
+    rows = CLIPTextCfg(**config["text_cfg"]).vocab_size
+    if number > rows:
+        raise FomoError(
+            f"its tokenizer makes {number:,} tokens and its text tower knows {rows:,}. A tokenizer with merges of its "
+            f'own is named in {CONFIG}: text_cfg.tokenizer_kwargs = {{"bpe_path": "FILE"}}, which lies beside it.'
+        )
+
+
+def _mention_guesses(name: str, origin: Origin | None, seen: Preprocess, said: Mapping[str, Any]) -> None:
+    """Say how images are taken to be seen where nothing tells and published weights of the model differ in it."""
+    if origin is None or origin.preprocess or origin.model is not None:
+        return
+    guessed = [key for key in disputed(name) if said.get(key) is None]
+    if guessed:
+        values = {key: list(value) if isinstance(value := getattr(seen, key), tuple) else value for key in guessed}
+        taken = ", ".join(f"model.preprocess.{key}={value}".replace(" ", "") for key, value in values.items())
+        about = f"{origin.path} does not tell how its images are seen, and weights of '{name}' differ in it"
+        _log.warning("%s. Taken is %s.", about, taken)
 
 
 def _refuse_two_weights(folder: str | None, name: str, pretrained: str | None) -> None:

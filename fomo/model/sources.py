@@ -13,6 +13,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from fomo.errors import FomoError, check_choice, unknown
 from fomo.model.names import HUB, LOCAL, QUICK, brings_weights, open_clip_names
+from fomo.model.preprocess import KEYS
 from fomo.model.weight_files import SUFFIXES, weights_in
 from fomo.system.reading import read_json
 from fomo.system.text import first_line
@@ -113,6 +114,11 @@ def origin_of(name: str, pretrained: str) -> Origin:
         about = open_clip.get_pretrained_cfg(name, pretrained)
         return Origin(None, pretrained, None, about, bool(about.get("quick_gelu")), f"the tag '{pretrained}'")
     path = Path(pretrained).expanduser()
+    if path.is_dir():
+        raise FomoError(
+            f"model.pretrained={pretrained} is a folder: give one of its files, or {LOCAL}{pretrained} where "
+            f"{CONFIG} lies in it."
+        )
     if not path.is_file():
         if len(path.parts) > 1 or path.suffix in SUFFIXES:
             raise FomoError(f"model.pretrained={pretrained}: the file is not there.")
@@ -159,9 +165,20 @@ def _downloaded(path: Path) -> Values:
 
 def _agreed(name: str) -> Values:
     """The preprocessing that all published weights of a model share; empty where they differ or there are none."""
-    tags = [] if brings_weights(name) else open_clip.list_pretrained_tags_by_model(name)
-    found = [merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(name, tag)) for tag in tags]
+    found = _published(name)
     return found[0] if found and all(each == found[0] for each in found) else {}
+
+
+def disputed(name: str) -> list[str]:
+    """The keys of the preprocessing in which published weights of a model differ, so that a file may be of either."""
+    found = _published(name)
+    return [key for key in KEYS if any(each[key] != found[0][key] for each in found)]
+
+
+def _published(name: str) -> list[Values]:
+    """The preprocessing of all published weights of a model."""
+    tags = [] if brings_weights(name) else open_clip.list_pretrained_tags_by_model(name)
+    return [merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(name, tag)) for tag in tags]
 
 
 def fetched(name: str, pretrained: str, origin: Origin) -> Path:

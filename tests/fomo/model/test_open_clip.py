@@ -18,6 +18,7 @@ from fomo.model.clip import ClipModel
 from fomo.model.names import UNSAID
 from fomo.model.open_clip import pretrained_clip
 from fomo.model.preprocess import Preprocess
+from fomo.model.sources import disputed
 from tests import tiny
 from tests.fomo.helpers import picture
 from tests.fomo.model.tiny_clip import CONFIG, MODELS, PLAIN, SQUASHED, TEXT, VISION, models, packaged, saved, state
@@ -121,11 +122,36 @@ def test_a_file_that_does_not_tell_its_activation_is_mentioned(
 ) -> None:
     file = str(saved(tmp_path / "w.pt"))
     with caplog.at_level(logging.WARNING):
-        pretrained_clip("Tiny", file, quick_gelu=False)
+        pretrained_clip("Tiny", file, quick_gelu=False, preprocess=SQUASHED)
         pretrained_clip("Tiny-wide", str(saved(tmp_path / "wide.pt", "Tiny-wide")))
         assert not caplog.messages
         pretrained_clip("Tiny", file)
     assert "GELU is taken" in caplog.text and "model=Tiny-quickgelu" in caplog.text
+
+
+def test_a_file_that_does_not_tell_how_it_sees_images_is_mentioned_where_its_kind_differs(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = str(saved(tmp_path / "w.pt"))
+    with caplog.at_level(logging.WARNING):
+        pretrained_clip("Tiny", file, quick_gelu=False, shapes_only=True)
+        pretrained_clip("Tiny", "plain")
+        assert not caplog.messages
+        pretrained_clip("Tiny", file, quick_gelu=False, preprocess={**SQUASHED, "std": None})
+    assert "Taken is model.preprocess.std=[0.26862954,0.26130258,0.27577711]." in caplog.text
+    assert "mean" not in caplog.text and disputed("ViT-L-14") == ["mean", "std"]
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(models: Path, tmp_path: Path) -> None:
+    config = CONFIG | {"text_cfg": TEXT | {"vocab_size": 1024}}
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    assert "49,408 tokens and its text tower knows 1,024" in refused(f"local-dir:{folder}", None)
+
+
+def test_a_folder_in_place_of_a_file_is_said_so(models: Path, tmp_path: Path) -> None:
+    assert f"is a folder: give one of its files, or local-dir:{tmp_path}" in refused("Tiny", str(tmp_path))
 
 
 def test_weights_for_another_image_size_are_not_resized_unasked(models: Path, tmp_path: Path) -> None:
