@@ -32,15 +32,33 @@ class MethodState(Protocol):
 
 
 def training_state(network: nn.Module, method: MethodState, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """What a step changes, and the order in which the optimizer has it. Not copied: valid until the next step."""
+    """What a step changes, and the order in which the optimizer has it. Not copied: valid until the next step.
+
+    Raises:
+        FomoError: the optimizer moves parameters that the network does not have any more.
+    """
     groups = optimizer.param_groups if optimizer else ()
     optimized = {id(parameter) for group in groups for parameter in group["params"]}
+    _check_still_there(network, optimized)
     return {
         "network": network.state_dict(),
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict() if optimizer else None,
         "trained": [name for name, parameter in network.named_parameters() if id(parameter) in optimized],
     }
+
+
+def _check_still_there(network: nn.Module, optimized: set[int]) -> None:
+    """Refuse a network in which a part has put other parameters in the place of those that the optimizer moves."""
+    there = {id(parameter) for parameter in network.parameters()}
+    if optimized <= there:
+        return
+    others = [name for name, p in network.named_parameters() if p.requires_grad and id(p) not in optimized]
+    raise FomoError(
+        f"{len(optimized - there)} parameters that the optimizer moves are not the network's any more, so that nothing "
+        f"trains what is in their place ({', '.join(others[:3]) or 'nothing'}). A part changes weights within a task "
+        "in place: with torch.no_grad(): parameter.copy_(value)."
+    )
 
 
 def check_state(state: Mapping[str, Any], task: int, step: int | None) -> None:

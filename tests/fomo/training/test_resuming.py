@@ -202,3 +202,17 @@ def test_what_was_trained_and_is_not_is_named() -> None:
     learner.network.get_parameter("logit_scale").requires_grad_(False)
     with pytest.raises(FomoError, match="'logit_scale' was trained when the state was kept, and is not now"):
         go_on(learner, state)
+
+
+class Replacing(fomo.Method):
+    """Decays a weight by putting another parameter in its place, which no optimizer has heard of."""
+
+    def after_step(self, network: nn.Module) -> None:
+        with torch.no_grad():
+            network.visual.proj = nn.Parameter(network.visual.proj * 0.99)  # type: ignore[union-attr,operator]
+
+
+def test_parameters_that_take_the_place_of_trained_ones_are_refused_before_a_score_is_made(tmp_path: Path) -> None:
+    overrides = (f"regularizer._target_={__name__}.Replacing", "runtime.allow_targets=[tests]")
+    with pytest.raises(FomoError, match=r"1 parameters that the optimizer moves .* \(visual\.proj\)"):
+        tiny.run(tmp_path / "run", "stream.adaptation=[pocket_flags]", "budget.steps=2", "num_tasks=1", *overrides)
