@@ -27,8 +27,8 @@ SCHEMA = "fomo.submission/1"
 MANIFEST = "submission.json"
 SUFFIX = ".fomo.zip"
 MAX_RUNS = 100
-FORM = ("open_clip_config.json", "merges.txt.gz")
-"""What may lie beside the weights: their architecture and preprocessing, and the merges of their tokenizer."""
+FORM = ("open_clip_config.json", "merges.txt.gz", "fomo_model.json", "tokenizer.json")
+"""What may lie beside the weights: their architecture and preprocessing, and their tokenizer or its merges."""
 DEPLOYED = (WEIGHTS.as_posix(), *((CHECKPOINTS / name).as_posix() for name in FORM))
 MEMBER = re.compile(rf"(seed--?(?:0|[1-9]\d{{0,18}}))/({'|'.join(map(re.escape, (*RESULT, *DEPLOYED)))})")
 

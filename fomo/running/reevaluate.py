@@ -10,6 +10,7 @@ from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from fomo.evaluation.kinds import Scored
 from fomo.evaluation.zero_shot import evaluate
+from fomo.model.names import UNSAID
 from fomo.results.card import read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import WEIGHTS
@@ -60,7 +61,7 @@ def reevaluated(run: Path, root: Path | None, on_dataset: Callable[[str], None] 
     values = _here(read_config(run), root)
     check_unchanged(run, resolve(values))
     node = values["model"]
-    weights = {"folder": str(run)} | ({"pretrained": None} if "pretrained" in node else {})
+    weights = {"folder": str(run)} | ({"pretrained": UNSAID} if "pretrained" in node else {})
     config = resolve({**values, "model": {**node, **weights}}).config
     scores = read_scores(run)
     model = factory.model(config)

@@ -9,10 +9,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from fomo.errors import FomoError
+from fomo.model import desktop, shipped, sources
+from fomo.results import submission
 from fomo.running.reevaluate import Again, reevaluated
 from fomo.system.digest import file_digest
 from tests import tiny
 from tests.fomo.helpers import put, status
+from tests.fomo.model.tiny_clip import models
+
+__all__ = ["models"]
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,19 @@ def test_the_weights_of_a_run_give_its_scores(run: Path, tmp_path: Path, capsys:
     assert shown["problem"] == "" and set(found) == {"pocket_flags", "pocket_solids", "pocket_counting"}
     assert all(each["submitted"] == each["found"] for each in found.values())
     assert status("leaderboard", "verify", str(file), "--no-weights") == 0
+
+
+def test_the_weights_of_a_run_of_an_open_clip_model_give_its_scores(models: Path, tmp_path: Path) -> None:
+    """With a tag, and with the folder of an earlier run in its place."""
+    short = ("num_tasks=1", "budget.steps=2", "stream.adaptation=[pocket_flags]", "model=Tiny")
+    first = tiny.run(tmp_path / "first", *short, "model.pretrained=squashed")
+    second = tiny.run(tmp_path / "second", *short, f"model.folder={first}")
+    for each in (first, second):
+        assert all(found.submitted == found.found for found in reevaluated(each, None))
+
+
+def test_all_that_is_stored_beside_weights_may_be_submitted_with_them() -> None:
+    assert set(submission.FORM) == {sources.CONFIG, shipped.MERGES.name, desktop.FORM, desktop.TOKENIZER}
 
 
 def edited(run: Path, to: Path, name: str, change: Any) -> Path:
