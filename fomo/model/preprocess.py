@@ -121,6 +121,8 @@ def _check(name: str, key: str, value: Any) -> None:
     elif not _is_rgb(value) or (key == "std" and min(value) <= 0):
         kind = "three numbers above 0" if key == "std" else "three numbers"
         raise FomoError(f"{name}={value}: {kind} are expected, one of each channel: [0.5,0.5,0.5].")
+    elif not all(0 <= each <= 1 for each in value):
+        raise FomoError(f"{name}={value}: it is of colours from 0 to 1. Divide what is of colours up to 255 by 255.")
 
 
 def _is_rgb(value: Any) -> bool:

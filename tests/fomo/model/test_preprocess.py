@@ -65,6 +65,9 @@ def test_images_of_any_shape_are_evaluated_in_little_memory(resize_mode: str, si
         ({"fill_color": 256}, ["fill_color=256", "0 to 255"]),
         ({"mean": [0.5, 0.5]}, ["mean", "three numbers"]),
         ({"std": [0.5, 0.5, 0]}, ["std", "above 0"]),
+        ({"mean": [123.7, 116.3, 103.5]}, ["model.preprocess.mean=[123.7, 116.3, 103.5]", "by 255"]),
+        ({"std": [58.4, 57.1, 57.4]}, ["model.preprocess.std", "by 255"]),
+        ({"mean": [0.5, 0.5, float("nan")]}, ["model.preprocess.mean", "0 to 1"]),
     ],
 )
 def test_values_that_are_not_allowed_are_named(options: dict[str, Any], texts: list[str]) -> None:
