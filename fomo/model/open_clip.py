@@ -31,7 +31,7 @@ from fomo.model.sources import (
     read_config,
     without_warnings,
 )
-from fomo.model.stored import stored_in
+from fomo.model.stored import caveats_of, stored_in
 from fomo.model.weight_files import read_weights
 from fomo.results.layout import WEIGHTS
 from fomo.system.text import first_line
@@ -90,7 +90,8 @@ def pretrained_clip(
     seen = _preprocess(name, network, origin).with_options(preprocess or {})
     if not shapes_only:
         _mention_guesses(name, origin, seen, preprocess or {})
-    caveats = (RANDOM_BASE,) if pretrained is None else () if stored is None else stored.caveats
+    path = None if origin is None else origin.path
+    caveats = (RANDOM_BASE,) if pretrained is None else () if path is None else caveats_of(path)
     return ClipModel(name, network, partial(tokens_of, tokenizer), seen, caveats, _as_built(config, options), merges)
 
 

@@ -56,8 +56,17 @@ def stored_in(folder: str | Path) -> Stored:
         raise FomoError(f"model.folder={folder}: the run in it deploys more than plain weights: it is no base model.")
     if not (given / CARD).is_file() or not (given / WEIGHTS).is_file():
         raise FomoError(f"model.folder={folder}: the run in it is not finished, or its {WEIGHTS} is gone. Finish it.")
-    caveats = tuple(each for each in read_card(given).caveats if each == RANDOM_BASE)
-    return Stored(given / CHECKPOINTS, True, caveats)
+    return Stored(given / CHECKPOINTS, True, caveats_of(given / WEIGHTS))
+
+
+def caveats_of(weights: Path) -> tuple[str, ...]:
+    """What results on a file of weights have to be read with, where it lies in the folder of a finished run.
+
+    It may be one that the run stored, or an export of it.
+    """
+    above = weights.absolute().parents[:3]
+    run = next((each for each in above if all((each / name).is_file() for name in (RUN_CONFIG, CARD))), None)
+    return () if run is None else tuple(each for each in read_card(run).caveats if each == RANDOM_BASE)
 
 
 def check_same(folder: str | Path, name: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> None:

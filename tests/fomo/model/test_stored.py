@@ -15,9 +15,11 @@ from fomo.model.names import MODELS
 from fomo.model.open_clip import pretrained_clip
 from fomo.model.shipped import MERGES, pocket
 from fomo.model.sources import CONFIG
+from fomo.report.weights import export_weights
 from fomo.results.card import read_card
 from fomo.results.config_file import comparable
 from fomo.results.layout import CARD, WEIGHTS
+from fomo.results.run import load
 from fomo.results.scores_file import read_scores
 from fomo.running.contents import base_sha256
 from tests import tiny
@@ -179,7 +181,12 @@ def test_a_folder_without_weights_says_what_is_expected(build: object, run: Path
 
 def test_a_base_that_was_never_pretrained_says_so_in_the_next_run_too(models: Path, tmp_path: Path) -> None:
     first = tiny.run(tmp_path / "run", *SHORT, "model=Tiny", "model.pretrained=null")
+    export_weights(load(first), first / "open_clip")
     assert pretrained_clip("Tiny", folder=str(first)).caveats == ("random base",)
+    for place in (first / WEIGHTS, f"local-dir:{first / 'open_clip'}"):
+        assert pretrained_clip("Tiny", str(place)).caveats == ("random base",)
+    shutil.copy(first / WEIGHTS, tmp_path / "w.safetensors")
+    assert pretrained_clip("Tiny", str(tmp_path / "w.safetensors")).caveats == ()
 
 
 def test_weights_are_said_once(run: Path, models: Path) -> None:
