@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
+from fomo.results.card import check_finished
 from fomo.results.config_file import read_config
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import read_ledger
@@ -79,6 +80,7 @@ def check_file(file: Path) -> None:
 def _noted(folder: Path, metrics: Sequence[Metric], note: Note) -> Iterator[Row]:
     try:
         scores = read_scores(folder)
+        check_finished(folder)
         about = _about(folder, scores)
         yield from ((*about, *row) for row in rows(scores))
         _ = scores.final

@@ -9,6 +9,7 @@ from typing import Any
 
 from fomo.errors import FomoError
 from fomo.report.labels import shared_settings, without
+from fomo.results.card import check_finished
 from fomo.results.config_file import read_config
 from fomo.results.layout import CONFIG
 from fomo.results.measures import GuestFailed, Metric, measured, numbers
@@ -98,6 +99,7 @@ def _scored(folder: Path, path: str, metrics: Sequence[Metric]) -> ScoredRun:
         scores = read_scores(folder)
         row = replace(row, scores=scores)
         _ = scores.final
+        check_finished(folder)
     except NotFinished as error:
         return replace(row, status=NOT_FINISHED, problem=_reason(error))
     except FomoError as error:

@@ -95,3 +95,13 @@ def read_card(run: Path) -> RunCard:
     marks = values.get("marks", [])
     caveats = tuple(map(str, marks)) if isinstance(marks, list) else ()
     return RunCard(**{key: value for key, value in values.items() if key in known}, caveats=caveats)
+
+
+def check_finished(run: Path) -> None:
+    """Refuse scores or a ledger that a finished run has not written: edited, or of another run that was copied over it.
+
+    Raises:
+        FomoError: one of them is not the file that the card is of, or the card is none. A run without one passes.
+    """
+    if (run / CARD).is_file():
+        read_card(run).check_untouched(run)

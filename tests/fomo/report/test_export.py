@@ -73,9 +73,12 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_there(tmp_path: Path, caps
         run_folder(tmp_path / name, *WHOLE)
     put(tmp_path / "b" / "scores.json", json.dumps({"schema": "other"}))
     put(tmp_path / "c" / "ledger.json", "{")
+    edited = run_folder(tmp_path / "d", *WHOLE) / "scores.json"
+    put(edited, edited.read_text().replace("36", "96"))
     out = tmp_path / "out.csv"
     said = error_of(capsys, "export", str(tmp_path), "--out", str(out))
     assert f"{tmp_path / 'b' / 'scores.json'}: not a scores file" in said and "ledger.json" in said
+    assert f"{tmp_path / 'd'}: scores.json is not the one that the run wrote" in said
     with out.open(encoding="utf-8") as stream:
         assert {row["run"] for row in csv.DictReader(stream)} == {str(tmp_path / "a")}
 

@@ -134,3 +134,12 @@ def test_an_unknown_metric_is_refused_with_the_nearest_and_help_lists_all(
 def test_strange_names_are_harmless(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, made(tmp_path / "a\x1b[31m[b]", label="[red]x[/] \u202e<script>"), "--path")
     assert "\x1b" not in text and "\u202e" not in text and "[red]x[/]" in text
+
+
+def test_scores_that_the_run_did_not_write_are_shown_as_wrong(tmp_path: Path) -> None:
+    mine, other = made(tmp_path / "mine"), made(tmp_path / "other", ka=99)
+    put(mine / "scores.json", (other / "scores.json").read_bytes())
+    (row, beside) = scored_runs([mine, other], METRICS)
+    assert (row.status, beside.status) == ("wrong", "finished") and row.to_json()["final"] is None
+    assert "scores.json is not the one that the run wrote" in row.problem
+    assert "99.0" not in summary([row], []).rows[0]
