@@ -147,18 +147,27 @@ class _MergeJob:
         if out is None:
             out = torch.empty(shape, dtype=dtype_of(first, name), device=self._device(name))
         draws = [rng.generator(*key, name) for key in self.keys] if self.row.draws else []
+        before = self._versions(name, out)
         for part in [slice(None)] if self.row.whole else self._parts(name):
             target = out[part] if shape else out
             direct = target.dtype == torch.float32 and target.is_contiguous()
             flat = target.view(-1) if direct else torch.empty(target.numel(), device=target.device)
             merged = self.row.rule(self._trimmed(name, part, cuts, draws), self.weights, draws, flat)
+            _check_piece(name, merged, flat)
             if self.row.carries:
                 check_finite(name, merged)
             if self.base is not None and self.row.vectors:
                 merged = torch.add(read(self.base, name, part), merged, alpha=scale, out=flat)
             if not direct or merged is not flat:
                 target.copy_(merged.view(target.shape))
+        if self._versions(name, out) != before:
+            raise FomoError(f"the rule of the merge writes to a model that it merges ({name}): write to out alone.")
         return out
+
+    def _versions(self, name: str, out: Tensor) -> list[int]:
+        """What changes when a rule writes to a model in memory; ``out`` may be the first one's own."""
+        own = (model[name] for model in self.models if isinstance(model, dict))
+        return [each._version for each in own if each is not out and not each.is_inference()]
 
     def _parts(self, name: str) -> Iterator[slice]:
         return parts(shape_of(self.models[0], name), self._device(name).type)
@@ -186,6 +195,13 @@ class _MergeJob:
             if self.row.trim == "chance":
                 value = value * rules.kept(draws[index], value, self.density) / self.density
             yield between(value, low, high)
+
+
+def _check_piece(name: str, merged: Any, flat: Tensor) -> None:
+    """Refuse what a rule returns if it is no piece: a single number would be spread over all entries."""
+    if not isinstance(merged, Tensor) or merged.shape != flat.shape:
+        found = f"a tensor {list(merged.shape)}" if isinstance(merged, Tensor) else f"a {type(merged).__name__}"
+        raise FomoError(f"the rule of the merge returns {found} for pieces {list(flat.shape)} of {name}.")
 
 
 def trimmed_together(names: Sequence[str], scope: str) -> list[list[str]]:

@@ -22,12 +22,28 @@ def short(values, weights, draws):
 
 def needless(values, weights, draws, out):
     return next(values)
+
+
+def mean(values, weights, draws, out):
+    return sum(values).mean()
+
+
+def greedy_rule(values, weights, draws, out):
+    total = next(values)
+    for value in values:
+        total += value
+    return total
+
+
+greedy = Technique(greedy_rule, vectors=False)
 """
+IMPORTS = "from methods.merging.techniques import Technique\n"
+NAMES = ("shrunk", "short", "needless", "mean", "greedy")
 
 
 @pytest.fixture
 def rules_of_a_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    plugin.install(tmp_path, "shrinking", RULES, {f"merges.{name}": name for name in ("shrunk", "short", "needless")})
+    plugin.install(tmp_path, "shrinking", IMPORTS + RULES, {f"merges.{name}": name for name in NAMES})
     with plugin.seen(tmp_path, monkeypatch):
         yield
 
@@ -62,3 +78,17 @@ def test_settings_that_a_rule_does_not_take_are_refused_before_the_run(
 def test_settings_of_a_merge_that_merges_nothing_are_refused(rules_of_a_guest: None) -> None:
     with pytest.raises(fomo.FomoError, match=r"merging\.options: merging\.deploy=latest merges nothing"):
         TemporalMerge("latest", "latest", "shrunk", options={"power": 1})
+
+
+def test_a_rule_that_returns_one_number_for_a_whole_piece_is_refused(rules_of_a_guest: None) -> None:
+    one, start = {"w": torch.ones(3)}, {"w": torch.zeros(3)}
+    with pytest.raises(fomo.FomoError, match=r"returns a tensor \[\] for pieces \[3\] of w"):
+        merge("mean", [one, one], base=start)
+
+
+def test_a_rule_that_adds_up_in_the_first_model_is_refused(rules_of_a_guest: None) -> None:
+    """θ₀ would be another one in the next task; what the result is written to anyway may be written to."""
+    one, other = {"w": torch.ones(3)}, {"w": torch.ones(3)}
+    with pytest.raises(fomo.FomoError, match=r"writes to a model that it merges \(w\)"):
+        merge("greedy", [one, other])
+    assert merge("greedy", [other, {"w": torch.ones(3)}], out=other)["w"].tolist() == [2.0] * 3
