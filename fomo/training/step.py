@@ -147,6 +147,7 @@ class Learner:
         with meter("optimizer"):
             optimizer.zero_grad()
         loss = self._gradients(batch, meter, scalars)
+        _check_reached(trained)
         if self.methods.any_overrides("after_backward"):  # which a gradient that is not finite would spoil
             scalars.note("the gradient norm", gradient_norm(trained))
             fault = scalars.fault()
@@ -254,6 +255,19 @@ class Learner:
             return encode_rows
         pieces = partial(self.spread.pieces, size) if self.spread.stepped else None
         return MicroBatches(size, encode_rows, self.autocast, pieces).features
+
+
+def _check_reached(trained: Collection[nn.Parameter]) -> None:
+    """Refuse a loss that no trained parameter is in: optimizers leave out what has no gradient, and nothing is learned.
+
+    Raises:
+        FomoError: none has a gradient.
+    """
+    if all(parameter.grad is None for parameter in trained):
+        raise FomoError(
+            "no trained parameter has a gradient: the loss that the parts return does not depend on the weights. Add "
+            "to the loss that is given, and take features from batch.features or the network, not detached."
+        )
 
 
 def _note_loss(scalars: Scalars, part: str, loss: Tensor) -> None:

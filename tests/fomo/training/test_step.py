@@ -330,3 +330,16 @@ def test_a_run_with_a_part_that_changes_no_gradient_is_the_run_without(tmp_path:
     norms = [[each["grad_norm"] for each in events(run) if each["event"] == "step"] for run in (plain, other)]
     assert norms[0] == norms[1]
     assert not tiny.changed(load_file(plain / WEIGHTS), load_file(other / WEIGHTS))
+
+
+class Aside(fomo.Method):
+    """A loss that has a gradient, and nothing to do with the network."""
+
+    def loss(self, network: nn.Module, batch: Batch, loss: Tensor) -> Tensor:
+        return loss.detach() * nn.Parameter(torch.ones(()))
+
+
+def test_a_loss_that_trains_nothing_is_refused() -> None:
+    """Optimizers leave out parameters without a gradient: the run would end where it began."""
+    with pytest.raises(fomo.FomoError, match="no trained parameter has a gradient"):
+        stepped(Aside())
