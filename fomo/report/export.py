@@ -1,7 +1,7 @@
 """All scores of many runs as one tidy table, a number a row, read and written a run at a time."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,9 @@ def check_file(file: Path) -> None:
 def _noted(folder: Path, metrics: Sequence[Metric], note: Note) -> Iterator[Row]:
     try:
         scores = read_scores(folder)
-        check_finished(folder)
-        about = _about(folder, scores)
+        config = read_config(folder)
+        check_finished(folder, config)
+        about = _about(folder, scores, config)
         yield from ((*about, *row) for row in rows(scores))
         _ = scores.final
     except FomoError as error:
@@ -94,9 +95,8 @@ def _noted(folder: Path, metrics: Sequence[Metric], note: Note) -> Iterator[Row]
             yield (*about, scores.num_tasks, "", name, value)
 
 
-def _about(folder: Path, scores: Scores) -> Row:
-    """What all rows of a run begin with."""
-    values = read_config(folder)
+def _about(folder: Path, scores: Scores, values: Mapping[str, Any]) -> Row:
+    """What all rows of a run begin with; ``values`` are its configuration's."""
     model = values.get("model")
     name = str(model.get("name", "")) if isinstance(model, dict) else ""
     about = (str(folder), values["seed"], str(values.get("label", "")), name)

@@ -92,14 +92,15 @@ def _shortest(folders: Sequence[Path]) -> list[str]:
 
 
 def _scored(folder: Path, path: str, metrics: Sequence[Metric]) -> ScoredRun:
-    method, seed = _about(folder)
+    config = _config(folder)
+    method, seed = (str(config.get("label", "")), config["seed"]) if config else ("", None)
     name = f"{method}, seed {seed}" if HASH.fullmatch(folder.name) and method else path
     row = ScoredRun(folder, name, method, seed, None, WRONG, "", dict.fromkeys(metric.name for metric in metrics))
     try:
         scores = read_scores(folder)
         row = replace(row, scores=scores)
         _ = scores.final
-        check_finished(folder)
+        check_finished(folder, config)
     except NotFinished as error:
         return replace(row, status=NOT_FINISHED, problem=_reason(error))
     except FomoError as error:
@@ -117,15 +118,12 @@ def _reason(error: NotFinished) -> str:
     return str(error).rpartition("not finished: ")[2].rstrip(".")
 
 
-def _about(folder: Path) -> tuple[str, int | None]:
-    """Label and seed, as far as a configuration says them."""
-    if not (folder / CONFIG).is_file():
-        return "", None
+def _config(folder: Path) -> dict[str, Any] | None:
+    """The configuration, if it can be read."""
     try:
-        values = read_config(folder)
+        return read_config(folder) if (folder / CONFIG).is_file() else None
     except FomoError:
-        return "", None
-    return str(values.get("label", "")), values["seed"]
+        return None
 
 
 def groups(runs: Sequence[ScoredRun]) -> Iterator[tuple[str, list[ScoredRun]]]:

@@ -14,7 +14,7 @@ from fomo.report.history import POOLS, History, Step, curve, history
 from fomo.report.overview import StreamRow, held_out, stream_rows
 from fomo.report.within import Placed, placed
 from fomo.report.words import duration, moment
-from fomo.results.card import RunCard, read_card
+from fomo.results.card import RunCard, check_finished, read_card
 from fomo.results.config_file import read_config
 from fomo.results.events import read_events
 from fomo.results.layout import CARD, CONFIG, EVENTS, LEDGER, STREAM, THUMBNAILS, refuse_odd_files
@@ -284,7 +284,7 @@ def read_view(run: Path, name: str = "", number: int = 0, card: RunCard | None =
         card: Of a run that has not written it yet.
 
     Raises:
-        FomoError: nothing is scored yet, or a file that every run writes is missing or broken.
+        FomoError: nothing is scored yet, or a file that every run writes is missing, broken or of another run.
     """
     refuse_odd_files(run)
     scores = read_scores(run)
@@ -293,15 +293,20 @@ def read_view(run: Path, name: str = "", number: int = 0, card: RunCard | None =
     config = read_config(run)
     if not (run / STREAM).is_file():
         raise FomoError(f"{run / STREAM} is missing: every run writes it when it starts.")
+    stream = read_stream(run)
+    check_finished(run, config)
+    card = card or (read_card(run) if (run / CARD).is_file() else None)
+    if card and card.stream_sha256 not in ("", stream.definition_sha256):
+        raise FomoError(f"{run}: {STREAM} is not the stream of the run (its hash differs from the card's).")
     return RunView(
         name=name or str(config.get("label", "")),
         number=number,
         config=config,
         config_text=read_text(run / CONFIG),
         scores=scores,
-        stream=read_stream(run),
+        stream=stream,
         history=history(read_events(run)) if (run / EVENTS).is_file() else History(),
         ledger=read_ledger(run) if (run / LEDGER).is_file() else None,
-        card=card or (read_card(run) if (run / CARD).is_file() else None),
+        card=card,
         images=read_thumbnails(run) if (run / THUMBNAILS).is_file() else None,
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fomo.errors import FomoError
-from fomo.results.layout import CARD, LEDGER, SCORES
+from fomo.results.config_file import comparable
+from fomo.results.layout import CARD, CONFIG, LEDGER, SCORES
 from fomo.system.checks import is_number, is_strings
-from fomo.system.digest import file_digest
+from fomo.system.digest import file_digest, json_digest
 from fomo.system.reading import read_json
 from fomo.system.writing import write_json
 
@@ -78,6 +79,15 @@ class RunCard:
             if file_digest(run / name) != promised:
                 raise FomoError(f"{run}: {name} is not the one that the run wrote (its hash differs from the card's).")
 
+    def check_config(self, run: Path, values: Mapping[str, Any]) -> None:
+        """Refuse the configuration of another run; ``values`` are those of ``config.yaml``.
+
+        Raises:
+            FomoError: it has another hash than the card says.
+        """
+        if self.config_sha256 not in ("", json_digest(comparable(values))):
+            raise FomoError(f"{run}: {CONFIG} is not the one of the run (its hash differs from the card's).")
+
 
 def read_card(run: Path) -> RunCard:
     """The card of a finished run. Of a card that lacks what nobody is ranked by, that is empty.
@@ -97,11 +107,17 @@ def read_card(run: Path) -> RunCard:
     return RunCard(**{key: value for key, value in values.items() if key in known}, caveats=caveats)
 
 
-def check_finished(run: Path) -> None:
-    """Refuse scores or a ledger that a finished run has not written: edited, or of another run that was copied over it.
+def check_finished(run: Path, config: Mapping[str, Any] | None = None) -> None:
+    """Refuse files that a finished run has not written: edited, or of another run that was copied over it.
+
+    They are scores and ledger, and the configuration, whose values ``config`` has where they are at hand.
 
     Raises:
         FomoError: one of them is not the file that the card is of, or the card is none. A run without one passes.
     """
-    if (run / CARD).is_file():
-        read_card(run).check_untouched(run)
+    if not (run / CARD).is_file():
+        return
+    card = read_card(run)
+    card.check_untouched(run)
+    if config is not None:
+        card.check_config(run, config)

@@ -14,7 +14,7 @@ from fomo.results.config_file import comparable
 from fomo.results.layout import CARD, CONFIG, LEDGER, SCORES, STREAM
 from fomo.results.ledger import LedgerFile
 from fomo.results.scores import Scores
-from fomo.results.stream import SCHEMA, StreamFile
+from fomo.results.stream import StreamFile
 from fomo.system.checks import is_number
 from fomo.system.digest import json_digest
 
@@ -65,10 +65,9 @@ def _pairs(
     scores: Scores, card: RunCard, ledger: LedgerFile, values: Mapping[str, Any], stream: StreamFile
 ) -> Iterator[tuple[str, Any, Any]]:
     """What is said twice: what it is, and both values; empty ones are not known."""
-    definition = {"schema": SCHEMA, "name": stream.name, "tasks": stream.tasks, "retention": stream.retention}
     evaluation = values.get("evaluation")
     yield f"{CONFIG} has another hash than {CARD} says", card.config_sha256, json_digest(comparable(values))
-    yield f"{STREAM} has another hash than it says", stream.sha256, json_digest(definition)
+    yield f"{STREAM} has another hash than it says", stream.sha256, stream.definition_sha256
     yield f"{STREAM} and {SCORES} say other streams", stream.sha256, scores.stream.sha256
     yield f"{CARD} and {SCORES} say other streams", card.stream_sha256, scores.stream.sha256
     yield f"{STREAM} and {SCORES} say other data", stream.data_sha256, scores.stream.data_sha256

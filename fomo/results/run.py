@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fomo.errors import FomoError
-from fomo.results.card import RunCard, read_card
+from fomo.results.card import RunCard, check_finished, read_card
 from fomo.results.config_file import read_config
 from fomo.results.events import read_events
 from fomo.results.layout import CARD, EVENTS, LEDGER, NETWORK, WEIGHTS, refuse_odd_files
@@ -40,7 +40,8 @@ def load(folder: str | Path) -> "Run":
 class Run:
     """A run's folder. Each file is read once, when it is first asked for; :func:`load` again to see what came since.
 
-    What is not written yet raises ``fomo.results.scores.NotFinished``, a ``fomo.FomoError``. Scores are in percent.
+    What is not written yet raises ``fomo.results.scores.NotFinished``, a ``fomo.FomoError``; scores and a ledger that
+    the finished run did not write raise the latter. Scores are in percent.
     """
 
     folder: Path
@@ -58,12 +59,14 @@ class Run:
     @cached_property
     def scores(self) -> Scores:
         """Every evaluation so far, by task and dataset."""
+        check_finished(self.folder, self.config)
         return read_scores(self.folder)
 
     @cached_property
     def ledger(self) -> LedgerFile:
         """What was planned and charged, by task and phase."""
-        return read_ledger(self._written(LEDGER))
+        check_finished(self._written(LEDGER), self.config)
+        return read_ledger(self.folder)
 
     @cached_property
     def card(self) -> RunCard:

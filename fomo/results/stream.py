@@ -7,6 +7,7 @@ from typing import Any
 from fomo.errors import FomoError
 from fomo.results.layout import STREAM
 from fomo.system.checks import is_strings
+from fomo.system.digest import json_digest
 from fomo.system.reading import read_json
 from fomo.system.writing import write_json
 
@@ -26,6 +27,11 @@ class StreamFile:
     retention: list[str]
     sha256: str = ""
     data_sha256: str = ""
+
+    @property
+    def definition_sha256(self) -> str:
+        """Hash of what the file lists, which ``sha256`` is if nobody edited it."""
+        return json_digest({"schema": SCHEMA, "name": self.name, "tasks": self.tasks, "retention": self.retention})
 
     def write(self, run: Path) -> None:
         """Write the file into a run folder."""

@@ -51,9 +51,11 @@ def check_unchanged(run: Path, resolved: Resolved) -> str:
     """Compare what a finished run was made with to what its configuration names now; what could not be compared.
 
     Raises:
-        FomoError: something is not what it was, or no longer there or of use; it is named.
+        FomoError: something is not what it was, or no longer there or of use, or the result is not what the run wrote;
+            it is named.
     """
     card = read_card(run)
+    card.check_untouched(run)
     if not card.base_sha256:
         return "Its card is of an older version: whether base model, data and code are still the same is not known."
     try:

@@ -11,6 +11,8 @@ from fomo.config.tuning import Search
 from fomo.errors import FomoError
 from fomo.launching.child import STOPPED
 from fomo.launching.launcher import Launcher, SweepAudience, placed
+from fomo.results.card import check_finished
+from fomo.results.config_file import read_config
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import Spent, read_ledger
 from fomo.results.scores_file import read_scores
@@ -59,7 +61,7 @@ class Runs:
     def _trial(self, settings: Mapping[str, Value], folders: Sequence[Path], failures: Sequence[str]) -> Trial:
         named = zip(self.search.seeds, failures, strict=True)
         failure = "; ".join(f"seed {seed}: {how}" for seed, how in named if how)
-        gm = {} if failure else {s: read_scores(f).final.gm for s, f in zip(self.search.seeds, folders, strict=True)}
+        gm = {} if failure else {s: _gm(f) for s, f in zip(self.search.seeds, folders, strict=True)}
         return Trial(settings, gm, tuple(map(str, folders)), spent_in(folders), failure)
 
     def check(self) -> str:
@@ -76,6 +78,12 @@ class Runs:
             factory.methods(each.config)
             factory.schedule(each.config)
         return found.resolved[0].sha256
+
+
+def _gm(run: Path) -> float:
+    """The result of a run, which may have been finished long before."""
+    check_finished(run, read_config(run))
+    return read_scores(run).final.gm
 
 
 def _refuse_stopped(failures: Mapping[int, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from docs.tables import DEFAULTS
+from fomo.system.digest import file_digest
 from tests.fomo.helpers import encoded, picture, put
 
 PHASES = {"forward": 10**12, "backward": 2 * 10**12, "regularizer.end_task": 10**11}
@@ -37,7 +38,7 @@ def large_run(
     put(folder / "ledger.json", json.dumps(_ledger(num_tasks, done)))
     put(folder / "thumbnails.json", json.dumps({"images": _images(new[0], list(roles)[-1], num_tasks)}))
     if done == num_tasks:
-        hashes = {"scores_sha256": "", "ledger_sha256": ""}
+        hashes = {f"{each}_sha256": file_digest(folder / f"{each}.json") for each in ("scores", "ledger")}
         put(folder / "card.json", json.dumps({"schema": "fomo.card/1", "seconds": 3000.5, **hashes}))
     return folder
 

@@ -14,7 +14,10 @@ from rich.console import Console
 from fomo.errors import FomoError
 from fomo.report.page import write_report
 from fomo.report.tables import result_table
+from fomo.results.config_file import comparable, read_config
+from fomo.results.stream import read_stream
 from fomo.results.thumbnails import Thumbnail, write_thumbnails
+from fomo.system.digest import json_digest
 from tests.fomo.helpers import DATASETS, encoded, error_of, evaluation, picture, put, run_folder, status
 
 WHOLE = (evaluation(0, 10, 20, 64), evaluation(1, 30.5, 20, 60), evaluation(2, 40, 32, 36))
@@ -173,6 +176,32 @@ def test_the_table_shows_before_after_and_change(tmp_path: Path) -> None:
 
 def test_the_table_shows_a_label_as_it_is(tmp_path: Path) -> None:
     assert "trainable.x=[attn,mlp]" in shown(run_folder(tmp_path, *WHOLE, label="lora trainable.x=[attn,mlp]"))
+
+
+@pytest.mark.parametrize("name", ["scores.json", "ledger.json", "config.yaml", "stream.json"])
+def test_a_file_of_another_run_is_not_shown_as_the_run_s(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = with_hashes(run_folder(tmp_path / "mine", *WHOLE))
+    other = run_folder(tmp_path / "other", *WHOLE[:2], WHOLE[2] | {"tasks": {"1": 99}}, seed=1, spent=1)
+    put(other / "stream.json", json.dumps({"tasks": [["new_b+++y"], ["new_a+++x"]]}))
+    write_report(folder)
+    put(folder / name, (other / name).read_bytes())
+    assert f"mine: {name} is not the " in error_of(capsys, "report", str(folder), "--out", str(tmp_path / "page.html"))
+    assert f"mine: {name} is not the " in error_of(
+        capsys, "report", str(folder), str(other), "--out", str(tmp_path / "both.html")
+    )
+    assert not (tmp_path / "page.html").exists() and "seed 0" not in (tmp_path / "both.html").read_text()
+
+
+def with_hashes(folder: Path) -> Path:
+    """A run whose card says what its configuration and its stream are."""
+    hashes = {
+        "config_sha256": json_digest(comparable(read_config(folder))),
+        "stream_sha256": read_stream(folder).definition_sha256,
+    }
+    put(folder / "card.json", json.dumps(json.loads((folder / "card.json").read_text()) | hashes))
+    return folder
 
 
 def test_a_stream_without_tasks_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import fomo
 from fomo.errors import FomoError
 from fomo.results.layout import CARD, EVENTS, WEIGHTS
 from fomo.results.scores import NotFinished
+from fomo.running.contents import check_unchanged
 from tests import tiny
 
 
@@ -74,6 +75,21 @@ def test_damaged_events_are_named_by_their_line(line: str, run: fomo.Run, tmp_pa
         events.write(f"{line}\n")
     with pytest.raises(FomoError, match=r"events.jsonl, line 10: "):
         fomo.load(folder).step_frame()
+
+
+def test_scores_and_ledger_of_another_run_are_refused(run: fomo.Run, tmp_path: Path) -> None:
+    for name, ask in (("scores.json", "score_frame"), ("ledger.json", "ledger_frame")):
+        folder = Path(shutil.copytree(run.folder, tmp_path / ask))
+        (folder / name).write_text((folder / name).read_text() + "\n")
+        with pytest.raises(FomoError, match=f"{name} is not the one that the run wrote"):
+            getattr(fomo.load(folder), ask)()
+
+
+def test_a_finished_run_is_not_found_again_where_its_scores_are_others(run: fomo.Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    (folder / "scores.json").write_text((folder / "scores.json").read_text() + "\n")
+    with pytest.raises(FomoError, match=r"scores\.json is not the one that the run wrote"):
+        check_unchanged(folder, tiny.resolved("seed=3"))
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_a_trial_of_which_one_run_fails_is_not_feasible_and_says_why(
     assert first.spent.mafs == 1.0 and second.value is not None and not second.failure
 
 
+def test_scores_that_the_run_of_a_trial_did_not_write_are_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a run that was finished before the study, over which another one was copied."""
+    monkeypatch.chdir(tmp_path)
+    launcher = Given()
+    runs(launcher).of([{"optimizer.lr": 1e-4}])
+    scores = launcher.jobs[0].folder / "scores.json"
+    launcher.launch = lambda jobs, stop, audience: []  # type: ignore[method-assign]
+    scores.write_text(scores.read_text().replace("16", "96"))
+    with pytest.raises(FomoError, match=r"scores\.json is not the one that the run wrote"):
+        runs(launcher).of([{"optimizer.lr": 1e-4}])
+
+
 def test_a_run_that_was_stopped_is_no_verdict_on_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     launcher = Given(2, how=child.failure(75, tmp_path / "log"))
