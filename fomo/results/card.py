@@ -7,7 +7,7 @@ from typing import Any
 
 from fomo.errors import FomoError
 from fomo.results.config_file import comparable
-from fomo.results.layout import CARD, CONFIG, LEDGER, SCORES
+from fomo.results.layout import CARD, CONFIG, LEDGER, PENDING, SCORES
 from fomo.system.checks import is_number, is_strings
 from fomo.system.digest import file_digest, json_digest
 from fomo.system.reading import read_json
@@ -23,6 +23,7 @@ class RunCard:
     The hashes are SHA-256: of configuration, stream, its concepts as listed (before a seed orders them), its data, base
     model, deployed weights (empty where what was scored is more than weights), samples that were right (empty where
     they are not kept), ledger and scores; ``code`` are those of parts that are not ours, by target.
+    ``kept_sha256`` are those of the weights that were kept after tasks, by file; ``None`` in a card of before.
     ``weight_decay`` says how strong it is and what it reaches; ``compute`` holds rates, MFU and HFU, of the run
     and of its stages (:mod:`fomo.results.stages`; ``None`` where nothing was trained); ``batch_sizes`` are those of
     each task, where they were decided as the run went on;
@@ -45,6 +46,7 @@ class RunCard:
     code: Mapping[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
     samples_sha256: str = ""
+    kept_sha256: Mapping[str, str] | None = None
     extra_parameters: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: Mapping[str, Any] = field(default_factory=dict)
     tuning: Mapping[str, Any] | None = None
@@ -77,7 +79,11 @@ class RunCard:
             if not (run / name).is_file():
                 raise FomoError(f"{run}: it holds no {name}.")
             if file_digest(run / name) != promised:
-                raise FomoError(f"{run}: {name} is not the one that the run wrote (its hash differs from the card's).")
+                left = " `fomo evaluate` has ended while it wrote: started again, it mends that."
+                raise FomoError(
+                    f"{run}: {name} is not the one that the run wrote (its hash differs from the card's)."
+                    f"{left if (run / PENDING).is_file() else ''}"
+                )
 
     def check_config(self, run: Path, values: Mapping[str, Any]) -> None:
         """Refuse the configuration of another run; ``values`` are those of ``config.yaml``.

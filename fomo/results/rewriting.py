@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fomo.results.card import read_card
-from fomo.results.layout import SAMPLES, SCORES
+from fomo.results.layout import PENDING, SAMPLES, SCORES
 from fomo.results.scores import Scores
 from fomo.system.digest import file_digest
+from fomo.system.lock import locked
 from fomo.system.writing import sync, write_json
-
-PENDING = ".scores.json.next"
 
 
 def rewrite(scores: Scores) -> None:
@@ -30,11 +29,16 @@ def rewrite(scores: Scores) -> None:
 
 
 def settle(run: Path) -> None:
-    """Finish what a process has left that ended within :func:`rewrite`."""
+    """Finish what a process has left that ended within :func:`rewrite`; the caller does not hold the folder.
+
+    Raises:
+        FomoError: another process holds the folder, and may be within it.
+    """
     pending = run / PENDING
     if not pending.is_file():
         return
-    if file_digest(pending) == read_card(run).scores_sha256:
-        pending.replace(run / SCORES)
-    else:
-        pending.unlink()
+    with locked(run):
+        if file_digest(pending) == read_card(run).scores_sha256:
+            pending.replace(run / SCORES)
+        else:
+            pending.unlink()

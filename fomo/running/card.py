@@ -12,6 +12,7 @@ from fomo.results.card import RunCard
 from fomo.results.layout import LEDGER, SAMPLES, SCORES, WEIGHTS
 from fomo.results.stages import StageRates
 from fomo.running.extras import extra_parameters
+from fomo.running.kept import kept_sha256
 from fomo.running.live import Live
 from fomo.running.prepared import Prepared
 from fomo.system.devices import Peak
@@ -46,6 +47,7 @@ def run_card(prepared: Prepared, folder: Path, live: Live, computed_flops: int) 
         extra_parameters=extra_parameters(prepared),
         weights_sha256=file_digest(folder / WEIGHTS) if prepared.is_plain else "",
         samples_sha256=file_digest(folder / SAMPLES) if config.evaluation.keep_samples else "",
+        kept_sha256=kept_sha256(folder),
         ledger_sha256=file_digest(folder / LEDGER),
         scores_sha256=file_digest(folder / SCORES),
         # How strong it is, and what it reaches: the papers' setting and the pocket's differ.

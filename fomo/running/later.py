@@ -23,6 +23,7 @@ from fomo.results.scores import Evaluation, Scores
 from fomo.results.scores_file import read_scores
 from fomo.running.contents import check_unchanged
 from fomo.running.folder import holding, state_of
+from fomo.running.kept import check_kept
 from fomo.running.live import Progress
 from fomo.stream.definition import Stream
 from fomo.system.determinism import deterministic
@@ -37,6 +38,10 @@ def left_out(run: Path, tasks: Sequence[int] = ()) -> list[int]:
     if not (run / CARD).is_file():
         raise FomoError(f"{run}: no finished run. `fomo run` goes on with one; its own evaluations come by themselves.")
     settle(run)
+    return _missing(run, tasks)
+
+
+def _missing(run: Path, tasks: Sequence[int]) -> list[int]:
     read_card(run).check_untouched(run)
     scores = read_scores(run)
     odd = [task for task in tasks if not 0 <= task <= scores.num_tasks]
@@ -64,11 +69,15 @@ def evaluate_left_out(run: Path, resolved: Resolved, tasks: Sequence[int], progr
         progress: Hears of each dataset.
 
     Raises:
-        FomoError: the configuration is of another run, or what the run was made with is not what is there now.
+        FomoError: the configuration is of another run, what the run was made with is not what is there now, or the
+            weights are not those that the run kept.
     """
     config = resolved.config
     state_of(run, resolved)
     with holding(run), deterministic(config.runtime.deterministic):
+        tasks = _missing(run, tasks)  # another process may have scored some of them
+        if tasks:
+            check_kept(run, [weights_after(run, task, read_scores(run).num_tasks) for task in tasks])
         check_unchanged(run, resolved)
         model = factory.model(config)
         stream = factory.stream(config)

@@ -16,6 +16,7 @@ from fomo.results.config_file import read_config
 from fomo.results.layout import WEIGHTS
 from fomo.results.scores_file import read_scores
 from fomo.running.contents import check_unchanged
+from fomo.running.kept import check_kept, kept_files
 from fomo.system.digest import file_digest
 
 SHARE = 0.005
@@ -58,6 +59,7 @@ def reevaluated(run: Path, root: Path | None, on_dataset: Callable[[str], None] 
         raise FomoError(f"{run}: it holds no weights: `fomo submit --weights` packs them.")
     if file_digest(run / WEIGHTS) != read_card(run).weights_sha256:
         raise FomoError(f"{run}: its weights are not those that the run wrote (their hash differs from the card's).")
+    check_kept(run, kept_files(run))
     values = _here(read_config(run), root)
     check_unchanged(run, resolve(values))
     node = values["model"]

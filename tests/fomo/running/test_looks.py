@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,15 +12,16 @@ import pytest
 
 from fomo.errors import FomoError
 from fomo.report.leaderboard import leaderboard
-from fomo.results.layout import KEPT, SAMPLES, WEIGHTS
+from fomo.results.layout import KEPT, PENDING, SAMPLES, WEIGHTS
 from fomo.results.measures import chosen, measured
 from fomo.results.metrics import NotDefined
-from fomo.results.rewriting import PENDING, settle
+from fomo.results.rewriting import settle
 from fomo.results.run import load
 from fomo.results.samples import hits_of, read_samples
 from fomo.results.scores import Scores
 from fomo.results.scores_file import read_scores
 from fomo.running.later import evaluate_left_out, left_out
+from fomo.running.reevaluate import reevaluated
 from tests import tiny
 from tests.faults.compare import differences
 from tests.fomo.helpers import status
@@ -188,6 +191,58 @@ def test_a_process_that_ends_between_scores_and_card_leaves_one_of_both_states(
     (run / "scores.json").write_bytes(b"the older ones")
     settle(run)
     load(run).card.check_untouched(run)
+
+
+def test_until_that_is_mended_readers_say_how(made: Callable[..., Path], tmp_path: Path) -> None:
+    run = shutil.copytree(made(*SELDOM), tmp_path / "run")
+    (run / "scores.json").rename(run / PENDING)
+    (run / "scores.json").write_bytes((made() / "scores.json").read_bytes())
+    with pytest.raises(FomoError, match=r"not the one that the run wrote.*`fomo evaluate` has ended while it wrote"):
+        _ = load(run).scores
+    assert left_out(run) == [1] and load(run).scores.finished
+
+
+def test_what_another_process_is_writing_is_left_to_it(made: Callable[..., Path], tmp_path: Path) -> None:
+    run = shutil.copytree(made(*SELDOM), tmp_path / "run")
+    (run / PENDING).write_bytes(b"half")
+    hold = "import sys, pathlib; from fomo.system.lock import locked\n"
+    hold += "with locked(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", hold, str(run)], **pipes) as other:  # type: ignore[call-overload]
+        other.stdout.readline()
+        with pytest.raises(FomoError, match="is in use by process"):
+            left_out(run)
+        other.stdin.close()
+    assert (run / PENDING).read_bytes() == b"half" and left_out(run) == [1]
+
+
+def test_what_another_process_has_scored_meanwhile_is_not_scored_again(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = shutil.copytree(made(*SELDOM), tmp_path / "run")
+    tasks = left_out(run)
+    for _ in range(2):
+        evaluate_left_out(run, tiny.resolved(*THREE, *SELDOM), tasks, tiny.Silent())
+    assert [each.task for each in load(run).scores.evaluations] == [0, 1, 2, 3]
+
+
+def test_weights_that_the_run_did_not_keep_are_not_scored(
+    made: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = shutil.copytree(made(*SELDOM), tmp_path / "run")
+    scores = (run / "scores.json").read_bytes()
+    (run / KEPT / "0001.safetensors").write_bytes((run / KEPT / "0002.safetensors").read_bytes())
+    resolved = tiny.resolved(*THREE, *SELDOM)
+    with pytest.raises(FomoError, match=r"0001\.safetensors: not the weights that the run wrote"):
+        evaluate_left_out(run, resolved, [1], tiny.Silent())
+    with pytest.raises(FomoError, match=r"0001\.safetensors: not the weights that the run wrote"):
+        reevaluated(run, None)
+    assert (run / "scores.json").read_bytes() == scores
+    card = json.loads((run / "card.json").read_text())
+    del card["kept_sha256"]
+    (run / "card.json").write_text(json.dumps(card))
+    evaluate_left_out(run, resolved, [1], tiny.Silent())
+    assert "older version: whether its kept weights are its own is not known" in caplog.text
 
 
 def test_kept_samples_give_the_scores(made: Callable[..., Path]) -> None:
