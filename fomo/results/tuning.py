@@ -44,6 +44,7 @@ class Trial:
         spent: What these runs were charged, failed ones as far as their ledgers say; nothing where ``repeats``.
         failure: Why the settings are not feasible; empty where they are.
         repeats: Whether an earlier trial is the same, whose runs are these.
+        made_with: Hashes of what all trials share by name alone, their data and base model, as far as they are known.
     """
 
     overrides: Mapping[str, Value]
@@ -52,6 +53,7 @@ class Trial:
     spent: Spent
     failure: str = ""
     repeats: bool = False
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def result(self) -> Interval | None:
@@ -145,6 +147,7 @@ def _trial(values: Mapping[str, Any]) -> Trial:
         spent=Spent.read(values["spent"]),
         failure=values["failure"],
         repeats=values["repeats"],
+        made_with=values.get("made_with", {}),
     )
 
 
@@ -172,6 +175,8 @@ def _is_trial(values: Any, searched: Searched) -> bool:
         and isinstance(values.get("failure"), str)
         and (list(values["gm"]) == list(searched.seeds) if not values["failure"] else not values["gm"])
         and isinstance(values.get("repeats"), bool)
+        and isinstance(made_with := values.get("made_with", {}), dict)
+        and is_strings(list(made_with.values()))
         and _is_spent(values.get("spent"))
     )
 

@@ -69,7 +69,8 @@ class Tuning:
         The file is written after each time.
 
         Raises:
-            FomoError: the engine proposes what is not in the space, or all of the first trials fail.
+            FomoError: the engine proposes what is not in the space, all of the first trials fail, or data or base model
+            are not those of the trials before.
         """
         for trial in study.trials:
             self.tuner.tell(trial.overrides, trial.value)
@@ -98,6 +99,7 @@ class Tuning:
             if each not in [*(trial.overrides for trial in known), *new]:
                 new.append(each)
         made = self.attempt(new) if new else []
+        _refuse_mixed([*study.trials, *made])
         trials = []
         for each in asked:
             first = next((trial for trial in known if trial.overrides == each), None)
@@ -113,3 +115,16 @@ class Tuning:
             f"all of {len(study.trials)} trials have failed, the last one so: {study.trials[-1].failure}. As a rule, "
             "that is not for the settings that are searched. When it is mended, --retry tries them anew."
         )
+
+
+def _refuse_mixed(trials: Sequence[Trial]) -> None:
+    """Refuse trials that cannot be compared: the name of their data or base model stands for something else by now."""
+    first: dict[str, str] = {}
+    for trial in trials:
+        for name, found in trial.made_with.items():
+            if first.setdefault(name, found) != found:
+                raise FomoError(
+                    f"the {name} of {trial.runs[0]} is not that of the trials before ({first[name][:6]} → "
+                    f"{found[:6]}), with which it cannot be compared. Give back what they were made with, or begin a "
+                    "study of its own by --study DIR."
+                )

@@ -11,7 +11,7 @@ from fomo.config.tuning import Search
 from fomo.errors import FomoError
 from fomo.launching.child import STOPPED
 from fomo.launching.launcher import Launcher, SweepAudience, placed
-from fomo.results.card import check_finished
+from fomo.results.card import check_finished, read_card
 from fomo.results.config_file import read_config
 from fomo.results.layout import LEDGER
 from fomo.results.ledger import Spent, read_ledger
@@ -62,7 +62,8 @@ class Runs:
         named = zip(self.search.seeds, failures, strict=True)
         failure = "; ".join(f"seed {seed}: {how}" for seed, how in named if how)
         gm = {} if failure else {s: _gm(f) for s, f in zip(self.search.seeds, folders, strict=True)}
-        return Trial(settings, gm, tuple(map(str, folders)), spent_in(folders), failure)
+        made_with = {} if failure else _made_with(settings, folders[0])
+        return Trial(settings, gm, tuple(map(str, folders)), spent_in(folders), failure, made_with=made_with)
 
     def check(self) -> str:
         """Compose the runs of all ends of the space, and build their parts; the hash of the first one's configuration.
@@ -84,6 +85,14 @@ def _gm(run: Path) -> float:
     """The result of a run, which may have been finished long before."""
     check_finished(run, read_config(run))
     return read_scores(run).final.gm
+
+
+def _made_with(settings: Mapping[str, Value], run: Path) -> dict[str, str]:
+    """Hashes of a run's data and base model, which is not told where models are what is searched."""
+    data = {"data": read_scores(run).stream.data_sha256}
+    is_searched = any(key.lstrip("+").split(".")[0] == "model" for key in settings)
+    base = {} if is_searched else {"base model": read_card(run).base_sha256}
+    return {name: found for name, found in {**data, **base}.items() if found}
 
 
 def _refuse_stopped(failures: Mapping[int, str]) -> None:

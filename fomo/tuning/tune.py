@@ -51,12 +51,12 @@ def tune(
     runs = Runs(asked, factory.build("launcher", launcher), stop, audience)
     with audience.busy("checking what is searched"):
         searched = _searched(asked, runs.check())
-    study = begun(folder / STUDY, searched, wanted.retry)
 
     def tried(so_far: TuningStudy, number: int) -> None:
         audience.say(_line(so_far, number, wanted.trials))
 
     with locked(folder, "--study"):
+        study = begun(folder / STUDY, searched, wanted.retry)
         if study.trials:
             audience.say(f"{folder / STUDY} has {cost_line(study.cost)}: going on.")
         tuning = Tuning(asked.space, tuner, runs.of, folder / STUDY, tried)

@@ -122,6 +122,27 @@ def test_the_same_settings_are_run_once_and_counted_once(tmp_path: Path) -> None
     assert read_tuning(tmp_path / "study.jsonl") == study
 
 
+class Elsewhere(Trials):
+    """Trials that were made with other data."""
+
+    def _trial(self, overrides: Mapping[str, Value]) -> Trial:
+        return replace(super()._trial(overrides), made_with={"data": "b" * 64, "base model": "c" * 64})
+
+
+def test_trials_on_other_data_do_not_stand_beside_those_before(tmp_path: Path) -> None:
+    """As where a dataset was imported anew under its name; of what an older study does not say nothing is known."""
+    path = tmp_path / "study.jsonl"
+    tuned(path, 1)
+    study = tuned(path, 2, trials=Elsewhere())
+    lines = path.read_text()
+    path.write_text(lines.replace("b" * 64, "a" * 64))
+    with pytest.raises(FomoError, match=r"data of runs/0\.3-0 is not that of the trials before \(aaaaaa → bbbbbb\)"):
+        tuned(path, 3, trials=Elsewhere())
+    assert len(read_tuning(path).trials) == 2, "nothing of it is kept"
+    path.write_text(lines)
+    assert len(tuned(path, 3, trials=Elsewhere()).trials) == 3 and study.trials[1].made_with["data"] == "b" * 64
+
+
 def test_where_all_of_the_first_fail_no_more_are_tried(tmp_path: Path) -> None:
     trials = Trials(most=0.0)
     with pytest.raises(FomoError, match=r"all of 3 trials have failed, the last one so: seed 1: a NaN.*--retry"):

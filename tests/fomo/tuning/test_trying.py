@@ -1,5 +1,6 @@
 """Trials as ordinary runs: which ones a launcher is given, and what is read from their folders."""
 
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fomo.running.folder import run_folder as folder_of
 from fomo.system.signals import Stop
 from fomo.tuning.trying import Runs
 from tests import tiny
-from tests.fomo.helpers import evaluation, run_folder
+from tests.fomo.helpers import evaluation, put, run_folder
 from tests.fomo.launching.stand_in import Listener
 
 
@@ -34,7 +35,11 @@ class Given:
         for job in jobs:
             if job.number not in self._fail:
                 steps = [evaluation(task, 16, 16, 4 * job.number**2) for task in range(3)]
-                run_folder(job.folder, *steps, seed=job.resolved.config.seed, split="validation", spent=job.number)
+                about = {"name": "made_up", "data_sha256": "d" * 64}
+                seed = job.resolved.config.seed
+                run_folder(job.folder, *steps, seed=seed, split="validation", spent=job.number, stream=about)
+                card = json.loads((job.folder / "card.json").read_text())
+                put(job.folder / "card.json", json.dumps({**card, "base_sha256": "e" * 64}))
         return [Failure(job, self._how) for job in jobs if job.number in self._fail]
 
 
@@ -53,6 +58,7 @@ def test_trials_are_the_runs_that_fomo_run_would_make(tmp_path: Path, monkeypatc
     assert {job.resolved.config.evaluation.split for job in launcher.jobs} == {"validation"}
     assert {"evaluation=validation", "optimizer.lr=0.0001", "seed=0"} <= set(launcher.jobs[0].command)
     assert first.gm == {"0": 8.0, "3": 16.0} and second.gm == {"0": 24.0, "3": 32.0}
+    assert first.made_with == {"data": "d" * 64, "base model": "e" * 64}
     assert first.value == 12.0 and (second.spent.steps, second.spent.mafs) == (12, 7.0)
 
 
