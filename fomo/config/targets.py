@@ -9,7 +9,8 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from hydra.utils import get_object
 
@@ -132,7 +133,10 @@ def check_arguments(
 
 
 def _check_kind(key: str, value: Any, annotation: Any) -> None:
-    """Refuse a value of another kind than a plainly annotated parameter takes; integers are numbers."""
+    """Refuse a value of another kind than a plainly annotated parameter takes, or null; integers are numbers."""
+    some = [each for each in get_args(annotation) if each is not NoneType]
+    if isinstance(annotation, UnionType) and len(some) == 1 and NoneType in get_args(annotation):
+        annotation = NoneType if value is None else some[0]
     accepted = (int, float) if annotation is float else annotation
     is_truth = isinstance(value, bool) and annotation is not bool
     if annotation in KINDS and (is_truth or not isinstance(value, accepted)):

@@ -148,6 +148,16 @@ def test_values_of_another_kind_are_refused(key: str, value: object, text: str) 
         build("trainable", {"_target_": "methods.lora.LoRA", key: value})
 
 
+@pytest.mark.parametrize("value", [True, 40.0, "40"])
+def test_a_value_of_another_kind_is_refused_where_null_is_taken_too(value: object, tmp_path: Path) -> None:
+    """``stream.test_images=true`` was 1 before: every dataset was scored on one image."""
+    node = {"_target_": "streams.build_stream", "adaptation": ["pocket_flags"], "retention": ["pocket_counting"]}
+    node |= {"name": "mine", "ordering": "given", "pool_size": 0, "root": str(tmp_path)}
+    with pytest.raises(FomoError, match=f"stream.test_images={value}: an integer is expected"):
+        build("stream", node | {"test_images": value})
+    assert build("stream", node | {"test_images": None}).test_images is None
+
+
 def test_a_whole_number_is_a_number() -> None:
     assert build("trainable", {"_target_": "methods.lora.LoRA", "scale": 2}).scale == 2
 
