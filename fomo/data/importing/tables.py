@@ -1,11 +1,12 @@
 """``fomo data import table``: images that a table describes, wherever they lie; and tables beside class folders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from fomo.data.importing.class_folders import (
     Placed,
+    check_names,
     class_name_of,
     forget,
     outer_folder,
@@ -106,8 +107,12 @@ def gather_described(
     names = read_names(options.classes) if options.classes is not None else None
     if tables:
         outer = () if folder is not None else outer_folder(placed, options)
-        folders = {} if folder is not None else _class_folders(tree, placed, len(outer), names)
-        if outer and not any(each.class_name for each in said.values()):
+        in_table = any(each.class_name for each in said.values())
+        ways = {} if folder is not None or in_table else _class_ways(placed, len(outer))
+        folders = _class_folders(tree, ways, options, names)
+        if names is not None:
+            _check_looked_up(said.values(), names)
+        if outer and not in_table:
             tree.remarks.append(remark_on_outer(outer))
         if not folders and not any(each.class_name or each.captions for each in said.values()):
             raise FomoError(
@@ -187,13 +192,31 @@ def _joined(
     return joined
 
 
-def _class_folders(tree: Tree, placed: Placed, num_outer: int, names: NameFile | None) -> dict[Path, str]:
-    """The class of each image by its folder, without the first names; nothing where folders tell no classes apart."""
+def _class_ways(placed: Placed, num_outer: int) -> Placed:
+    """Folders of classes, without the first names; nothing where folders tell no classes apart."""
     if len({parts for _, parts in placed.values() if parts}) < 2:
         return {}
-    ways = {folder: parts[num_outer:] for folder, (_, parts) in placed.items() if parts}
-    classes = {folder: class_name_of(tree, parts, names) for folder, parts in ways.items()}
-    return {file: name for folder, name in classes.items() for file in tree.images[folder]}
+    return {folder: (split, parts[num_outer:]) for folder, (split, parts) in placed.items() if parts}
+
+
+def _class_folders(tree: Tree, ways: Placed, options: ImportOptions, names: NameFile | None) -> dict[Path, str]:
+    """The class of each image by its folder.
+
+    Raises:
+        FomoError: two folders give one class.
+    """
+    classes = {parts: class_name_of(tree, parts, names) for _, parts in ways.values()}
+    check_names(tree, ways, classes, options)
+    return {file: classes[parts] for folder, (_, parts) in ways.items() for file in tree.images[folder]}
+
+
+def _check_looked_up(said: Iterable[DescribedImage], names: NameFile) -> None:
+    """Refuse two identifiers of tables that the file gives one name: their images would be one class."""
+    known: dict[str, str] = {}
+    for each in filter(None, (about.class_name for about in said)):
+        twin = known.setdefault(names[each], each)
+        if twin != each:
+            raise FomoError(f"'{names.path}' calls both '{twin}' and '{each}' '{names[each]}': rename one of them.")
 
 
 def _class_of(about: DescribedImage, names: NameFile | None) -> str | None:

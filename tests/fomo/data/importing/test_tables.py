@@ -267,3 +267,17 @@ def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
 def test_a_field_that_never_ends_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FomoError, match=r"t\.csv': not a table: field larger than field limit"):
         read_table(put(tmp_path / "t.csv", "file,class\n" + "a" * 140_000))
+
+
+def test_two_identifiers_of_one_name_are_not_one_class(tmp_path: Path, root: Path) -> None:
+    rows = [row | {"class": {"cat": "n02012849", "dog": "n03126707"}[row["class"]]} for row in ROWS]
+    names = put(tmp_path / "names.txt", "n02012849 crane\nn03126707 crane\n")
+    with pytest.raises(FomoError, match="calls both 'n02012849' and 'n03126707' 'crane': rename one"):
+        brought_in(put(root / "a.csv", csv_of(rows)), classes=names)
+
+
+def test_two_folders_of_one_name_are_not_one_class_beside_a_table_of_captions(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"C": 2, "C++": 2, "D": 2})
+    put(root / "metadata.csv", "file_name,text\nC/000.png,a letter\nC++/000.png,a language\n")
+    with pytest.raises(FomoError, match="both give the class 'C': rename one"):
+        import_folder(root)
