@@ -166,6 +166,14 @@ def test_what_is_missing_unnamed_or_leads_out_is_counted(root: Path) -> None:
         ("a.json", "[", "not JSON"),
         ("a.csv", "file,class\nimg/000.png,cat\nimg/000.png,dog\n", "has the class 'cat' in one row and 'dog'"),
         ("a.csv", "file,split\nimg/000.png,fold 1\n", "'fold 1' is no split"),
+        (
+            "a.csv",
+            "file,text,class\nimg/000.png,a cat, asleep,cat\n",
+            "a cat,asleep,cat' has more than 3 fields",
+        ),
+        ("a.txt", "img/000.png golden retriever\nimg/001.png cat\n", "more than 2 fields: those with ' ' in them need"),
+        ("a.txt", "img/000.png cat\nimg/001.png golden eagle\n", "more than 2 fields"),
+        ("a.txt", "img/000.png golden retriever\nimg/001.png golden eagle\n", "more than 2 fields"),
         ("a.csv", "file,class\nother/000x.png,cat\n", "none of the images that"),
         ("a.csv", "file,class\nimg/000.png,Cat\nimg/001.png,cat\n", "no model can tell apart"),
     ],
@@ -281,3 +289,18 @@ def test_two_folders_of_one_name_are_not_one_class_beside_a_table_of_captions(tm
     put(root / "metadata.csv", "file_name,text\nC/000.png,a letter\nC++/000.png,a language\n")
     with pytest.raises(FomoError, match="both give the class 'C': rename one"):
         import_folder(root)
+
+
+def test_columns_between_spaces_and_fields_that_hold_nothing_do_no_harm(root: Path) -> None:
+    lines = [f"{row['file']}  {row['class']} 1 {number}" for number, row in enumerate(ROWS)]
+    assert brought_in(put(root / "a.txt", "\n".join(lines))).classes == ("cat", "dog")
+    (root.parent / "out").rename(root.parent / "first")
+    lines = [f"{row['file']},{row['class']},," for row in ROWS]
+    assert brought_in(put(root / "a.csv", "file,class\n" + "\n".join(lines))).classes == ("cat", "dog")
+
+
+def test_a_table_of_splits_whose_rows_are_uneven_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"cat": 3, "dog": 3})
+    put(root / "labels.csv", "file,split,text\ncat/000.png,train,a cat, asleep\ndog/000.png,test,a dog\n")
+    said = " ".join(folder_source(root, "mine").remarks)
+    assert "labels.csv is not used: the row 'cat/000.png,train,a cat,asleep' has more than 3 fields" in said
