@@ -284,11 +284,15 @@ def file_in(folder: Path, file: str) -> Path | None:
     """The file that a table names below ``folder``, its ending given or not; ``None`` where it is not there.
 
     Raises:
-        Unusable: the name leads out of the folder.
+        Unusable: the name leads out of the folder, or is that of several images but for their endings.
     """
     if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
         file = Path(file).relative_to(folder.absolute()).as_posix()
     if not is_inside(file):
         raise Unusable("path out of the root")
-    places = [folder / file, *(folder / f"{file}{extension}" for extension in EXTENSIONS)]
-    return next((place for place in places if place.is_file()), None)
+    if (folder / file).is_file():
+        return folder / file
+    places = [place for extension in EXTENSIONS if (place := folder / f"{file}{extension}").is_file()]
+    if len(places) > 1:
+        raise Unusable("name of several images, told apart by their endings alone")
+    return places[0] if places else None

@@ -20,7 +20,7 @@ from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
 from fomo.data.importing.planning import GIVEN
-from fomo.data.importing.split_lists import find_image, index_of
+from fomo.data.importing.split_lists import find_images, index_of, start_of
 from fomo.data.importing.splits import named_split
 from fomo.data.importing.tree import Tree
 from fomo.data.sources import LeftOut, Unusable
@@ -96,8 +96,10 @@ def gather_described(
     said: dict[Path, DescribedImage] = {}
     for path in tables:
         index = _index_for(tree, path, images)
-        for each in read_table(path, columns):
-            file = _file_of(tree, folder or path.parent, each.file, index)
+        rows = read_table(path, columns)
+        found = find_images((each.file for each in rows), index, start_of(folder or path.parent, tree.root))
+        for each in rows:
+            file = _file_of(tree, folder or path.parent, each.file, found)
             if file in images:
                 _add(said, images[file], path, each)
             elif file is not None:
@@ -144,14 +146,14 @@ def _index_for(tree: Tree, table: Path, images: Mapping[Path, FoundImage]) -> Ma
     return index_of(map(tree.path_of, same or images))
 
 
-def _file_of(tree: Tree, folder: Path, name: str, index: Mapping[str, str]) -> Path | None:
-    """The file that a table names, below ``folder`` or by the end of its path; ``None`` if the name leads out."""
+def _file_of(tree: Tree, folder: Path, name: str, found: Mapping[str, str]) -> Path | None:
+    """The file that a table names, below ``folder`` or as it was found; ``None`` if the name cannot be used."""
     try:
         file = file_in(folder, name)
     except Unusable as reason:
         tree.left_out.append(LeftOut(name, str(reason)))
         return None
-    return file or tree.root / (find_image(name, index) or name)
+    return file or tree.root / found.get(name, name)
 
 
 def _add(said: dict[Path, DescribedImage], image: FoundImage, table: Path, each: DescribedImage) -> None:

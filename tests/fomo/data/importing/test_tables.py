@@ -304,3 +304,28 @@ def test_a_table_of_splits_whose_rows_are_uneven_is_not_passed_over_in_silence(t
     put(root / "labels.csv", "file,split,text\ncat/000.png,train,a cat, asleep\ndog/000.png,test,a dog\n")
     said = " ".join(folder_source(root, "mine").remarks)
     assert "labels.csv is not used: the row 'cat/000.png,train,a cat,asleep' has more than 3 fields" in said
+
+
+def test_a_missing_image_is_not_another_one_of_its_name(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"dog": 3})
+    put(root / "cat" / "a.png", picture(9))
+    rows = ["bird/000.png,bird,a bird", "dog/001.png,dog,a dog", "dog/002.png,dog,another", "cat/a.png,cat,a cat"]
+    card = brought_in(put(root / "a.csv", "file,class,text\n" + "\n".join(rows)))
+    assert card.classes == ("cat", "dog")
+    assert card.counts == {"named in the table, not there": 1, "there, not named in the table": 1}
+
+
+def test_images_of_two_folders_are_not_the_one_that_is_there(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"cat": 2})
+    rows = ["train/cat/000.png,first", "test/cat/000.png,second", "train/cat/001.png,third"]
+    card = brought_in(put(root / "a.csv", "file,text\n" + "\n".join(rows)))
+    assert samples(root)["train"] == [(None, picture(1).tobytes(), ["third"])]
+    assert card.counts["named in the table, not there"] == 2
+
+
+def test_a_name_without_its_ending_is_not_one_of_several_images(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"img": 3})
+    put(root / "img" / "000.jpg", picture(7))
+    card = brought_in(put(root / "a.csv", "id,class\nimg/000,cat\nimg/001,cat\nimg/002,dog\n"))
+    assert card.counts["name of several images, told apart by their endings alone"] == 1
+    assert sum(sizes(card)) == 2
