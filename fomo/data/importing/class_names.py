@@ -86,6 +86,11 @@ class NameFile:
     by_id: Mapping[str, str]
     listed: Sequence[str]
 
+    def is_numbered(self) -> bool:
+        """Whether identifiers are the numbers from 0, each of them."""
+        numbers = [key for key in self.by_id if key.isdecimal()]
+        return bool(numbers) and all(str(number) in self.by_id for number in range(len(numbers)))
+
     def numbered(self) -> list[str]:
         """The names in the order of their numbers.
 
@@ -94,10 +99,9 @@ class NameFile:
         """
         if self.listed:
             return list(self.listed)
-        numbers = [str(number) for number in range(sum(key.isdecimal() for key in self.by_id))]
-        if not numbers or not all(number in self.by_id for number in numbers):
+        if not self.is_numbered():
             raise FomoError(f"'{self.path}': names by number from 0, or one a line, are needed.")
-        return [self.by_id[number] for number in numbers]
+        return [self.by_id[str(number)] for number in range(sum(key.isdecimal() for key in self.by_id))]
 
     def __getitem__(self, identifier: str) -> str:
         """The name of a class.
