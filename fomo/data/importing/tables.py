@@ -124,7 +124,9 @@ def gather_described(
         images = _joined(tree, images, tables, said, folders, names)
     check_told_apart({name: f"the class {name!a}" for i in images.values() if (name := i.class_name) is not None})
     forget(tree, tables)
-    split = "split given by its tables" if any(image.split for image in images.values()) else ""
+    silent = sum(not image.split for image in images.values())
+    said_of_rest = f" ({silent} without one are trained on)" if silent else ""
+    split = f"split given by its tables{said_of_rest}" if silent < len(images) else ""
     files = [*tables, *([options.classes] if options.classes is not None else [])]
     gathered = Gathered(list(images.values()), files, note or split)
     if tables and options.rules.splits == GIVEN:

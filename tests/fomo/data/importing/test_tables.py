@@ -329,3 +329,9 @@ def test_a_name_without_its_ending_is_not_one_of_several_images(tmp_path: Path) 
     card = brought_in(put(root / "a.csv", "id,class\nimg/000,cat\nimg/001,cat\nimg/002,dog\n"))
     assert card.counts["name of several images, told apart by their endings alone"] == 1
     assert sum(sizes(card)) == 2
+
+
+def test_what_a_column_of_splits_leaves_open_is_said(root: Path) -> None:
+    rows = [row | {"split": "" if row["split"] == "val" else row["split"]} for row in ROWS]
+    card = brought_in(put(root / "a.csv", csv_of(rows)))
+    assert sizes(card) == (3, 0, 1) and card.source.endswith("split given by its tables (1 without one are trained on)")
