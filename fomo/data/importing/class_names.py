@@ -191,7 +191,7 @@ def _from_lines(text: str, path: Path, plain: bool) -> tuple[dict[str, str], lis
 
 def _numbered(lines: Sequence[str]) -> list[tuple[str, str]]:
     """Numbers and names, where every line has a name and, behind it, its number from 0 or 1; else nothing."""
-    pairs = [match.groups() for line in lines if (match := NAME_AND_NUMBER.fullmatch(line))]
+    pairs = [(match[1], match[2]) for line in lines if (match := NAME_AND_NUMBER.fullmatch(line))]
     names = [name for name, _ in pairs]
     are = _counts([number for _, number in pairs], len(lines)) and not _counts(names, len(lines))
     distinct = len({_first(name.strip(QUOTES)) for name in names}) == len(lines)
@@ -209,7 +209,7 @@ def _identified(lines: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [(pair[0].strip(QUOTES), pair[1].strip()) for pair in found if len(pair) == 2 and pair[1].strip()]
     if len(pairs) < len(lines) or not (with_tab or all(IDENTIFIER.fullmatch(key) for key, _ in pairs)):
         return []
-    columns = [match.groups() for _, rest in pairs if (match := SECOND_COLUMN.fullmatch(rest))]
+    columns = [(match[1], match[2]) for _, rest in pairs if (match := SECOND_COLUMN.fullmatch(rest))]
     seconds = [second for second, _ in columns]
     are_ids = len(columns) == len(pairs) and all(map(WORDNET.fullmatch, seconds))
     if not (are_ids or _counts(seconds, len(pairs))):

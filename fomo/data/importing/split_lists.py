@@ -85,11 +85,11 @@ def _listed(path: Path, index: Mapping[str, str], start: str) -> dict[str, set[s
     readers = {".json": _by_key, ".txt": _by_line}
     pairs = (_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path)
     pairs = list(pairs)
-    images = find_images((name for _, name in pairs), index, start)
+    meant = find_images((name for _, name in pairs), index, start)
     found: dict[str, set[str]] = {}
     for split, name in pairs:
-        if name in images:
-            found.setdefault(split, set()).add(images[name])
+        if name in meant:
+            found.setdefault(split, set()).add(meant[name])
     return found
 
 
