@@ -83,8 +83,7 @@ def _listed(path: Path, index: Mapping[str, str], start: str) -> dict[str, set[s
         union = "trainval" in path.stem.lower()
         return {f"{named.split} {folded(named.rest)}" if union else named.split: images} if images else {}
     readers = {".json": _by_key, ".txt": _by_line}
-    pairs = (_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path)
-    pairs = list(pairs)
+    pairs = list((_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path))
     meant = find_images((name for _, name in pairs), index, start)
     found: dict[str, set[str]] = {}
     for split, name in pairs:
