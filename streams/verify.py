@@ -38,6 +38,7 @@ NOTES = {
     "left out": "classes without a training sample, left out of the stream",
     "alike, as published": "classes of the reference whose prompts the model reads as the same",
     "dataset": "datasets with something unusual as a whole",
+    "tested": "test images of what is learned that another dataset or the pool trains on, pixel for pixel",
     "labels disagree": "images that stand under two classes of their dataset",
     "cut texts": "datasets whose prompts are longer than the model's context",
     "no pool": "streams without a pretraining pool",
@@ -144,9 +145,10 @@ def verify(
     trained = [*_trained(here, adapted), *([] if pool is None else _pool_rows(pool))]
     kept = list(_held_out(held_out))
     opened = [p for p in (*kept, *trained) if radius is not None or not isinstance(p.samples, ShardSamples)]
+    tested = [part for part in _held_out(adapted) for part in _in_shards(part)]
     counts = {"held out": _num_rows(kept), "trained on": _num_rows(trained)}
     with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
-        _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained)
+        _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained, tested)
     return SoundnessReport(
         len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found}
     )
@@ -208,12 +210,28 @@ def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
 
 
 def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
-    """The samples of the held-out datasets that are scored."""
+    """The samples of datasets that are scored."""
     for name, dataset in datasets.items():
         for split in HELD_OUT_SPLITS:
             if dataset.card.num_samples.get(split):
                 samples = dataset.split(split)
                 yield ComparedRows(f"{name} {split}", samples, np.arange(len(samples)))
+
+
+def _in_shards(compared: ComparedRows) -> Iterator[ComparedRows]:
+    """The rows that lie in shards, whose hashes are known without decoding."""
+    samples = compared.samples
+    parts = samples.parts if isinstance(samples, Joined) else ()
+    if isinstance(samples, ShardSamples):
+        yield compared
+    yield from (compared._replace(samples=part.samples, rows=np.asarray(part.rows)) for part in parts)
+
+
+def _hashed(compared: ComparedRows) -> Iterator[tuple[int, str]]:
+    """The hash of the pixels of each row, as the index of its shards holds it, and where it is, for people."""
+    samples: Any = compared.samples
+    digests = samples.digests[compared.rows]
+    yield from ((int(pixels), f"{compared.name} {row}") for pixels, row in zip(digests, compared.rows, strict=True))
 
 
 class Labelled:
@@ -266,9 +284,19 @@ class _Comparison:
         self._num_plain = 0
         self._labelled = Labelled()
         self._findings |= {"unreadable picture": [], "skipped": [], "exact duplicate": [], "near duplicate": []}
+        self._findings["tested"] = []
 
-    def compare(self, kept: Sequence[ComparedRows], trained: Sequence[ComparedRows]) -> None:
-        """Fill in the findings of kinds "… duplicate", "unreadable picture", "skipped" and "plain"."""
+    def compare(
+        self, kept: Sequence[ComparedRows], trained: Sequence[ComparedRows], tested: Sequence[ComparedRows]
+    ) -> None:
+        """Fill in the findings of kinds "… duplicate", "tested", "unreadable picture", "skipped" and "plain".
+
+        Args:
+            kept: what is held out.
+            trained: what is trained on.
+            tested: what is scored of the datasets to learn, whose own training samples may hold it.
+        """
+        scored = {pixels: where for each in tested for pixels, where in _hashed(each)}
         exact: dict[int, str] = {}
         near: list[tuple[str, Signature]] = []
         for where, signature in self._signatures(kept):
@@ -280,6 +308,8 @@ class _Comparison:
             self._findings["exact duplicate"] += [
                 f"{exact[signature.pixels]} is {where}" for where, signature in some if signature.pixels in exact
             ]
+            pairs = ((scored[signature.pixels], where) for where, signature in some if signature.pixels in scored)
+            self._findings["tested"] += [f"{one} is {other}" for one, other in pairs if not _is_of(one, other)]
             if self._radius is not None:
                 self._findings["near duplicate"] += _near(near, others, self._radius)
         self._findings["labels disagree"] = list(self._labelled.disagreements())
@@ -306,6 +336,11 @@ class _Comparison:
                 yield f"{job.name} {row}", signature
             self._done += len(job.rows)
             self._progress(self._done, self._total)
+
+
+def _is_of(one: str, other: str) -> bool:
+    """Whether two places are of one dataset, of which :mod:`fomo.data.inspect.remarks` speaks."""
+    return one.split(" ")[0] == other.split(" ")[0]
 
 
 def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:
