@@ -141,8 +141,8 @@ def test_many_images_go_over_all_cores_with_the_same_result(tmp_path: Path, monk
     alone = verify(plan, radius=3)
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr("streams.verify.IN_PROCESS", 0)
-    monkeypatch.setattr("streams.verify.CHUNK", 2)
-    monkeypatch.setattr("streams.verify.AT_ONCE", 3)
+    monkeypatch.setattr("streams.compared.CHUNK", 2)
+    monkeypatch.setattr("streams.compared.AT_ONCE", 3)
     assert verify(plan, 3, lambda done, total: seen.append((done, total))) == alone
     assert seen == [(1, 7), (3, 7), (5, 7), (7, 7)]
 
