@@ -18,6 +18,8 @@ MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 192 * 2**20
 MAX_TOTAL_BYTES = 3 * 2**30
 """Of all members together, read or not: a small archive may unpack to more than any disk holds."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How a member of a zip may be packed. ``zipfile`` reads others without a limit."""
 AR = b"!<arch>\n"
 DATA_PARTS = ("data.tar", "data.tar.gz", "data.tar.xz", "data.tar.bz2")
 """What the files of a Debian package may be in. Ubuntu's are in zstd: other files, of which none is pinned."""
@@ -111,8 +113,23 @@ def _zip(file: IO[bytes], wanted: Callable[[str], bool], limits: "_Limits") -> I
             if info.is_dir():
                 continue
             limits.check(info.filename, info.file_size, True)
+            if info.compress_type not in METHODS:
+                limits.refuse(info.filename, "is packed by another method than deflate")
             if wanted(info.filename):
-                yield info.filename, archive.read(info)
+                yield info.filename, _unpacked(archive, info)
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member's content, of as many bytes as are declared: ``ZipFile.read`` unpacks all that there is, and then cuts.
+
+    Raises:
+        BadZipFile: there are fewer.
+    """
+    with archive.open(info) as file:
+        content = file.read(info.file_size)
+    if len(content) != info.file_size:
+        raise zipfile.BadZipFile(f"'{info.filename}' is cut off")
+    return content
 
 
 def parsed(data: bytes, where: str) -> Any:
@@ -157,13 +174,14 @@ class _Limits:
         self._number += 1
         self._total += size
         if not is_inside(name):
-            self._refuse(name, "leads out of the archive")
+            self.refuse(name, "leads out of the archive")
         if not (is_file or (is_link and self._links)):
-            self._refuse(name, "is a link or a device")
+            self.refuse(name, "is a link or a device")
         if not 0 <= size <= MAX_MEMBER_BYTES:
-            self._refuse(name, f"has {size} bytes, allowed are {MAX_MEMBER_BYTES}")
+            self.refuse(name, f"has {size} bytes, allowed are {MAX_MEMBER_BYTES}")
         if self._number > MAX_MEMBERS or self._total > MAX_TOTAL_BYTES:
-            self._refuse(name, f"is one too many: allowed are {MAX_MEMBERS} members of {MAX_TOTAL_BYTES} bytes in all")
+            self.refuse(name, f"is one too many: allowed are {MAX_MEMBERS} members of {MAX_TOTAL_BYTES} bytes in all")
 
-    def _refuse(self, name: str, why: str) -> None:
+    def refuse(self, name: str, why: str) -> None:
+        """Refuse the archive for this member."""
         raise FomoError(f"'{self._where}' is refused: its member '{name}' {why}.")

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,30 @@ def test_an_archive_within_an_archive_is_checked_as_well() -> None:
         list(members_within(zipped({"../outside": b"x"}), "any", lambda name: False))
     with pytest.raises(FomoError, match="'any' cannot be read"):
         list(members_within(b"no zip", "any", lambda name: False))
+
+
+def lying(data: bytes, size: int) -> bytes:
+    """A zip of one member that is declared to be of another size than it is."""
+    for mark, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        start = data.index(mark) + place
+        data = data[:start] + size.to_bytes(4, "little") + data[start + 4 :]
+    return data
+
+
+@pytest.mark.parametrize("size", [10, 2**26 + 10])
+def test_of_a_zip_no_more_is_unpacked_than_is_declared(size: int) -> None:
+    bomb = lying(zipped({"a": bytes(2**26)}, zipfile.ZIP_DEFLATED), size)
+    tracemalloc.start()
+    with pytest.raises(FomoError, match="'any' cannot be read"):
+        list(members_within(bomb, "any", lambda name: True))
+    assert tracemalloc.get_traced_memory()[1] < 2 * size + 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_python_unpacks_without_a_limit_is_refused(method: int) -> None:
+    with pytest.raises(FomoError, match="'any' is refused: its member 'a' is packed by another method than deflate"):
+        list(members_within(zipped({"a": bytes(999)}, method), "any", lambda name: False))
 
 
 def test_gzip_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
