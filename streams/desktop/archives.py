@@ -64,6 +64,20 @@ def _one_error(where: str) -> Iterator[None]:
         raise FomoError(f"'{where}' cannot be read ({error}): remove it and run the same command again.") from None
 
 
+class _Header(TarHeader):
+    """A header of a tar; ``tarfile`` takes one that is cut off or damaged for the end, and what follows is lost."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:
+        """Read it."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the end that is marked as such
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"cut off or damaged: {error}") from None
+
+
 class _Part:
     """The next ``size`` bytes of a file, as all that there is."""
 
@@ -95,7 +109,7 @@ def _data_of_deb(file: IO[bytes]) -> _Part:
 
 
 def _tar(file: IO[bytes] | _Part, wanted: Callable[[str], bool], limits: "_Limits") -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|*", tarinfo=TarHeader) as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|*", tarinfo=_Header) as tar:
         for info in tar:
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
             if info.isdir():

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import tarfile
 import tracemalloc
 import zipfile
@@ -158,6 +159,39 @@ def test_a_debian_package_that_is_cut_off_is_one_error(length: int, tmp_path: Pa
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(FomoError, match="cannot be read"):
         list(members(path, lambda name: True))
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "xz"])
+@pytest.mark.parametrize("what", ["no end", "within a header", "another header", "within a file"])
+def test_of_a_tar_that_is_cut_off_or_damaged_between_its_members_nothing_is_lost_without_a_word(
+    what: str, compression: str, tmp_path: Path
+) -> None:
+    whole = tar({"a": b"1" * 512, "b": b"2" * 512}, {}, "")
+    broken = {
+        "no end": whole[:2048],
+        "within a header": whole[:1300],
+        "another header": whole[:1024] + b"x" * 512 + whole[1536:],
+        "within a file": whole[:1800],
+    }[what]
+    packed = {"": broken, "gz": gzip.compress(broken), "xz": lzma.compress(broken)}[compression]
+    for path in (ar(tmp_path / "a.deb", {f"data.tar.{compression}".rstrip("."): packed}), tmp_path / "a.tgz"):
+        path.write_bytes(path.read_bytes() if path.suffix == ".deb" else packed)
+        with pytest.raises(FomoError, match="cannot be read"):
+            list(members(path, lambda name: False))
+
+
+def test_of_a_debian_package_that_is_cut_off_anywhere_all_comes_or_an_error(tmp_path: Path) -> None:
+    files = {"a": bytes(range(256)) * 99, "b": bytes(range(256)) * 98}
+    path = deb(tmp_path / "a.deb", files)
+    data = path.read_bytes()
+    refused = 0
+    for length in range(200, len(data), 37):
+        path.write_bytes(data[:length])
+        try:
+            assert dict(members(path, lambda name: True)) == files, "what is missing is of no file"
+        except FomoError as error:
+            refused += "cannot be read" in str(error)
+    assert refused > 5
 
 
 def test_an_archive_within_an_archive_is_checked_as_well() -> None:
