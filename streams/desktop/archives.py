@@ -68,7 +68,7 @@ class _Header(TarHeader):
     """A header of a tar; ``tarfile`` takes one that is cut off or damaged for the end, and what follows is lost."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         """Read it."""
         try:
             return super().frombuf(buf, encoding, errors)
