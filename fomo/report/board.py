@@ -3,14 +3,15 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
 from fomo.report.entries import MAIN, Board, BoardEntry
 from fomo.report.labels import in_all, shared_settings, without
-from fomo.results.statistics import Interval
+from fomo.results.scores import Point
+from fomo.results.statistics import Comparison, Interval, compare
 from fomo.system.text import one_line, printable, spreadsheet
 
 HASHES = re.compile(r"(setting|datasets|data|measured|base) [0-9a-f]{6}")
@@ -112,6 +113,20 @@ def cell(value: Interval | None) -> str:
     return f"{value.mean:.1f} ± " + ("–" if value.half_width is None else f"{value.half_width:.1f}")
 
 
+def differences(own: Mapping[Hashable, Point], theirs: Mapping[Hashable, Point]) -> list[str]:
+    """Cells of :data:`MAIN`, paired by key: ``+1.8 ± 1.4 †``, the mark where the interval leaves out 0."""
+    values = [[{key: getattr(point, name) for key, point in of.items()} for of in (own, theirs)] for name in MAIN]
+    return [difference_cell(compare(*each)) for each in values]
+
+
+def difference_cell(found: Comparison) -> str:
+    """A difference in points; a dash where there is no pair."""
+    if found.difference is None:
+        return "–"
+    spread = "–" if found.difference.half_width is None else f"{found.difference.half_width:.1f}"
+    return f"{found.difference.mean:+.1f} ± {spread}{' †' if found.differs else ''}"
+
+
 def neighbours(entries: Sequence[BoardEntry], labels: Sequence[str]) -> Iterator[str]:
     """Which neighbours cannot be told apart by GM, and for which the seeds are too few to say."""
     untold = []
@@ -151,6 +166,12 @@ def markdown(board: Board) -> str:
         lines += map(markdown_row, table.rows)
         lines += ["", *(f"- {_markdown(each)}" for each in table.below), ""]
     return "\n".join([*lines, *(f"- {_markdown(each)}" for each in outside(board))]).rstrip()
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table in Markdown, a line each; words stand left, numbers right."""
+    aligned = ["---" if head in ("method", "settings", "order", "apart") else "--:" for head in heads]
+    yield from map(markdown_row, (heads, aligned, *rows))
 
 
 def markdown_row(cells: Iterable[str]) -> str:

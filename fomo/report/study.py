@@ -1,19 +1,20 @@
 """A study: what methods reached, a table and a panel of the KA–ZS plane for every track; each against fine-tuning."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 
 from fomo.errors import FomoError
-from fomo.report.board import cell, in_words, markdown_row, neighbours
+from fomo.report.board import cell, differences, in_words, markdown_table, neighbours
 from fomo.report.entries import MAIN, Board, BoardEntry, BoardRun
 from fomo.report.labels import shared_settings, without
 from fomo.report.leaderboard import leaderboard
+from fomo.report.orders import by_order
 from fomo.report.plane import plane
 from fomo.report.rates import HEADS, about, cells, have_other_batches
 from fomo.results.scores import Point, Scores
-from fomo.results.statistics import Comparison, compare, sampling_error
+from fomo.results.statistics import sampling_error
 from fomo.system.writing import write_bytes, write_text
 
 ROLES = {"ka": "adaptation", "zs": "retention"}
@@ -55,10 +56,11 @@ def whole(board: Board) -> Board:
 
 
 def page(board: Board, name: str) -> str:
-    """Figure and tables in Markdown, a section for every track, best first."""
+    """Figure and tables in Markdown, a section for every track, best first; then what several orders come to."""
     lines = [f"![KA–ZS plane]({name}.png)", ""]
     for track, entries in groupby(board.entries, key=lambda entry: entry.track):
         lines += _section(track, list(entries), board.runs)
+    lines += by_order(board)
     return "\n".join(lines)
 
 
@@ -70,7 +72,7 @@ def _section(track: str, entries: Sequence[BoardEntry], known: Mapping[str, Boar
     errors = {of: fmean(_error(run.scores, role) for each in runs for run in each) for of, role in ROLES.items()}
     shared = f" All with {' '.join(settings)}." if settings else ""
     yield from (f"## {title}", "", f"{ABOUT.format(**errors)}{shared} Track: {hashes}.", "")
-    yield from _table(
+    yield from markdown_table(
         ("rank", "method", "settings", "seeds", "steps", "KA", "ZS", "GM"), map(_row, entries, labels, runs)
     )
     yield from ("", *(f"- {line}" for line in neighbours(entries, labels)), "")
@@ -79,18 +81,13 @@ def _section(track: str, entries: Sequence[BoardEntry], known: Mapping[str, Boar
         yield from _against(reference, labels, list(map(_by_seed, runs)))
     if have_other_batches(runs):
         rows = ((*in_two(label), *cells(of)) for label, of in zip(labels, runs, strict=True))
-        yield from (about(runs), "", *_table(HEADS, rows), "")
+        yield from (about(runs), "", *markdown_table(HEADS, rows), "")
 
 
 def in_two(label: str) -> tuple[str, str]:
     """A label as the method's name, which is its first word, and the settings."""
     method, _, settings = label.partition(" ")
     return method, settings
-
-
-def _table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    aligned = ["---" if head in ("method", "settings") else "--:" for head in heads]
-    yield from map(markdown_row, (heads, aligned, *rows))
 
 
 def _row(entry: BoardEntry, label: str, runs: Sequence[BoardRun]) -> Sequence[str]:
@@ -117,21 +114,15 @@ def _by_seed(runs: Sequence[BoardRun]) -> Points:
 def _against(reference: int, labels: Sequence[str], points: Sequence[Points]) -> Iterator[str]:
     """The table of all others minus the entry of that number."""
     yield from (PAIRED.format(method=labels[reference]), "")
+    base = points[reference]
     others = [number for number in range(len(labels)) if number != reference]
-    rows = ((*in_two(labels[number]), *_differences(points[number], points[reference])) for number in others)
-    yield from _table(("method", "settings", "seeds", "ΔKA", "ΔZS", "ΔGM"), rows)
+    rows = (
+        (*in_two(labels[number]), _num_pairs(points[number], base), *differences(points[number], base))
+        for number in others
+    )
+    yield from markdown_table(("method", "settings", "seeds", "ΔKA", "ΔZS", "ΔGM"), rows)
     yield ""
 
 
-def _differences(own: Points, theirs: Points) -> Iterator[str]:
-    yield str(len(own.keys() & theirs.keys()))
-    for metric in MAIN:
-        values = ({key: getattr(point, metric) for key, point in of.items()} for of in (own, theirs))
-        yield _difference(compare(*values))
-
-
-def _difference(found: Comparison) -> str:
-    if found.difference is None:
-        return "–"
-    spread = "–" if found.difference.half_width is None else f"{found.difference.half_width:.1f}"
-    return f"{found.difference.mean:+.1f} ± {spread}{' †' if found.differs else ''}"
+def _num_pairs(own: Points, theirs: Points) -> str:
+    return str(len(own.keys() & theirs.keys()))

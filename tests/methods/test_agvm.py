@@ -19,7 +19,7 @@ from fomo.training.step import Learner, symmetric_loss
 from methods.agvm import AGVM, MODULES, factor, module_of, unlikeness
 from tests import tiny
 from tests.fomo.budget import settings
-from tests.methods.test_diagnostics import Distant, batch, flat
+from tests.methods.diagnostics.toy import Distant, batch, flat
 
 ON = "modulation=agvm"
 IMAGE = ("visual.weight",)
