@@ -120,7 +120,10 @@ def file_stream(
 def _names(key: str, entries: Sequence[str]) -> tuple[str, ...]:
     """The entries of ``stream.KEY``, a list of strings."""
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not all(isinstance(e, str) for e in entries):
-        raise FomoError(f"stream.{key}={entries}: a list of names is expected: stream.{key}=[NAME].")
+        raise FomoError(
+            f"stream.{key}={entries}: a list of names is expected: stream.{key}=[NAME], with quotes around a name "
+            f"that reads as a number, true or null: 'stream.{key}=[\"123\"]'."
+        )
     return tuple(entries)
 
 

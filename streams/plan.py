@@ -149,10 +149,17 @@ def _refuse_unscored(stream: Stream, split: str) -> None:
         )
     bare = [name for name, dataset in stream.datasets.items() if not dataset.card.num_samples.get(split)]
     if bare:
+        validated = [name for name in bare if stream.datasets[name].card.num_samples.get("validation")]
+        way = (
+            f"evaluation=validation scores the validation samples of {', '.join(validated)}; imported from a folder "
+            "`test` in place of `val` they are its test samples. Or take"
+            if validated and split == "test"
+            else "Take"
+        )
         taken = ", nor training samples to take some from" if split == "validation" else ""
         raise FomoError(
             f"{len(bare)} of {len(stream.datasets)} datasets have no {split} samples{taken}: {', '.join(bare)}. "
-            f"Take them out of stream.adaptation and stream.retention{_rest(stream, bare)}."
+            f"{way} them out of stream.adaptation and stream.retention{_rest(stream, bare)}."
         )
 
 

@@ -1,15 +1,12 @@
 """Is a stream sound? Every concept has training samples, and nothing held out is ever trained on."""
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fomo.data.card import DatasetCard
-from fomo.data.inspect.duplicates import Signature, near_duplicates, signatures
 from fomo.data.inspect.remarks import remarks
 from fomo.data.joined import Joined
 from fomo.data.samples import Dataset, Samples
@@ -20,7 +17,8 @@ from fomo.errors import FomoError
 from fomo.evaluation.prompts import Alike, is_reference
 from fomo.stream.definition import Concept
 from fomo.stream.plan import StreamPlan
-from fomo.system.workers import Run, batched, num_cores, runner
+from fomo.system.workers import num_cores, runner
+from streams.compared import ComparedRows, Comparison, Progress
 from streams.opening import untrained
 
 FAULTS = {
@@ -38,6 +36,7 @@ NOTES = {
     "left out": "classes without a training sample, left out of the stream",
     "alike, as published": "classes of the reference whose prompts the model reads as the same",
     "dataset": "datasets with something unusual as a whole",
+    "tested": "test images of what is learned that another dataset or the pool trains on, pixel for pixel",
     "labels disagree": "images that stand under two classes of their dataset",
     "cut texts": "datasets whose prompts are longer than the model's context",
     "no pool": "streams without a pretraining pool",
@@ -45,12 +44,8 @@ NOTES = {
     "plain": "images too plain for a perceptual hash",
 }
 HELD_OUT_SPLITS = ("validation", "test")
-CHUNK = 1024
-AT_ONCE = 200_000
 IN_PROCESS = 40_000
 """Up to so many images, starting worker processes takes longer than it saves."""
-Progress = Callable[[int, int], None]
-"""``progress(done, total)`` in images."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +79,6 @@ class SoundnessReport:
             "radius": self.radius,
             "findings": dict(self.findings),
         }
-
-
-class ComparedRows(NamedTuple):
-    """Rows of a split or of a pool, with a ``name`` for reports."""
-
-    name: str
-    samples: Samples
-    rows: np.ndarray
-    labelled: bool = False
-    """Whether the classes are those of one dataset."""
-
-
-@lru_cache(maxsize=64)
-def _same(samples: Any) -> Any:
-    """The first of equal samples: a worker is sent a copy with each job, and opens files and indexes once."""
-    return samples
-
-
-def _signatures_of(compared: ComparedRows, perceptual: bool) -> list[Signature | str]:
-    """The hashes of some rows, made by a worker."""
-    samples: Any = compared.samples
-    return signatures(_same(samples), compared.rows, perceptual)
 
 
 def verify(
@@ -144,9 +117,10 @@ def verify(
     trained = [*_trained(here, adapted), *([] if pool is None else _pool_rows(pool))]
     kept = list(_held_out(held_out))
     opened = [p for p in (*kept, *trained) if radius is not None or not isinstance(p.samples, ShardSamples)]
+    tested = [part for part in _held_out(adapted) for part in _in_shards(part)]
     counts = {"held out": _num_rows(kept), "trained on": _num_rows(trained)}
     with runner(num_cores() if _num_rows(opened) > IN_PROCESS else 1) as run:
-        _Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained)
+        Comparison(radius, findings, progress, sum(counts.values()), run).compare(kept, trained, tested)
     return SoundnessReport(
         len(plan.concepts), counts, radius, {kind: found for kind, found in findings.items() if found}
     )
@@ -208,7 +182,7 @@ def _pool_rows(pool: Samples | Shards) -> list[ComparedRows]:
 
 
 def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
-    """The samples of the held-out datasets that are scored."""
+    """The samples of datasets that are scored."""
     for name, dataset in datasets.items():
         for split in HELD_OUT_SPLITS:
             if dataset.card.num_samples.get(split):
@@ -216,105 +190,13 @@ def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
                 yield ComparedRows(f"{name} {split}", samples, np.arange(len(samples)))
 
 
-class Labelled:
-    """Hashes and classes of samples that are trained on, in a few bytes each."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, int] = {}
-        self._pixels = array("q")
-        self._places = array("q")
-
-    def add(self, compared: ComparedRows, row: int, signature: Signature) -> None:
-        """Take in a sample; one without a class is passed over."""
-        target = int(compared.samples.targets[row])
-        if target >= 0:
-            self._pixels.append(signature.pixels)
-            self._places.extend((self._names.setdefault(compared.name, len(self._names)), target, row))
-
-    def disagreements(self) -> Iterator[str]:
-        """A line for each image that stands under two classes of one dataset."""
-        pixels = np.frombuffer(self._pixels, dtype=np.int64)
-        names, targets, rows = np.frombuffer(self._places, dtype=np.int64).reshape(-1, 3).T
-        known = list(self._names)
-        order = np.lexsort((rows, pixels, names))
-        one, other = order[:-1], order[1:]
-        same = (names[one] == names[other]) & (pixels[one] == pixels[other]) & (targets[one] != targets[other])
-        for first, second in zip(one[same], other[same], strict=True):
-            yield f"{known[names[first]]} {rows[first]} and {rows[second]} are one image in two classes"
-
-
-class _Comparison:
-    """Compares images that are trained on with hashes of the held-out ones, which it keeps in memory.
-
-    Args:
-        radius: bits of the perceptual hash that may differ; ``None`` compares pixels alone.
-        findings: where what is found is added.
-        progress: called after each job.
-        total: number of images.
-        run: what the jobs are run by.
-    """
-
-    def __init__(
-        self, radius: int | None, findings: dict[str, list[str]], progress: Progress, total: int, run: Run
-    ) -> None:
-        self._radius = radius
-        self._findings = findings
-        self._run = run
-        self._progress = progress
-        self._total = total
-        self._done = 0
-        self._num_plain = 0
-        self._labelled = Labelled()
-        self._findings |= {"unreadable picture": [], "skipped": [], "exact duplicate": [], "near duplicate": []}
-
-    def compare(self, kept: Sequence[ComparedRows], trained: Sequence[ComparedRows]) -> None:
-        """Fill in the findings of kinds "… duplicate", "unreadable picture", "skipped" and "plain"."""
-        exact: dict[int, str] = {}
-        near: list[tuple[str, Signature]] = []
-        for where, signature in self._signatures(kept):
-            exact.setdefault(signature.pixels, where)
-            if signature.perceptual is not None:
-                near.append((where, signature))
-        for some in batched(self._signatures(trained), AT_ONCE):
-            others = [(where, signature) for where, signature in some if signature.pixels not in exact]
-            self._findings["exact duplicate"] += [
-                f"{exact[signature.pixels]} is {where}" for where, signature in some if signature.pixels in exact
-            ]
-            if self._radius is not None:
-                self._findings["near duplicate"] += _near(near, others, self._radius)
-        self._findings["labels disagree"] = list(self._labelled.disagreements())
-        self._findings["plain"] = [f"{self._num_plain} images"] if self._num_plain else []
-
-    def _signatures(self, compared: Sequence[ComparedRows]) -> Iterator[tuple[str, Signature]]:
-        """Where each image is, for people, and its hashes; images that cannot be read become findings."""
-        perceptual = self._radius is not None
-        jobs = [
-            each._replace(rows=each.rows[start : start + CHUNK])
-            for each in compared
-            for start in range(0, len(each.rows), CHUNK)
-        ]
-        hashed = self._run(partial(_signatures_of, perceptual=perceptual), jobs)
-        for job, found in zip(jobs, hashed, strict=True):
-            for row, signature in zip(job.rows, found, strict=True):
-                if isinstance(signature, str):
-                    skipped = isinstance(job.samples, ScannedTar)  # training steps over them
-                    self._findings["skipped" if skipped else "unreadable picture"].append(signature)
-                    continue
-                if job.labelled:
-                    self._labelled.add(job, int(row), signature)
-                self._num_plain += perceptual and signature.perceptual is None
-                yield f"{job.name} {row}", signature
-            self._done += len(job.rows)
-            self._progress(self._done, self._total)
-
-
-def _near(kept: list[tuple[str, Signature]], others: list[tuple[str, Signature]], radius: int) -> list[str]:
-    """A line for every pair of a held-out image and one of ``others`` that are nearly the same."""
-    trained = [(where, signature) for where, signature in others if signature.perceptual is not None]
-    if not kept or not trained:
-        return []
-    pairs = near_duplicates([one for _, one in kept], [one for _, one in trained], radius)
-    return [f"{kept[i][0]} is nearly {trained[j][0]}" for i, j in pairs]
+def _in_shards(compared: ComparedRows) -> Iterator[ComparedRows]:
+    """The rows that lie in shards, whose hashes are known without decoding."""
+    samples = compared.samples
+    parts = samples.parts if isinstance(samples, Joined) else ()
+    if isinstance(samples, ShardSamples):
+        yield compared
+    yield from (compared._replace(samples=part.samples, rows=np.asarray(part.rows)) for part in parts)
 
 
 def refuse_unsound(report: SoundnessReport) -> None:

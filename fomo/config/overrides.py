@@ -55,7 +55,7 @@ def _way_out(override: str, reason: str) -> str:
     key, _, value = override.partition("=")
     if re.search(r"\s[\w.@/~+]+=", value):
         return f"Write arguments one by one: {override}, without quotes around them."
-    tries = (f"{key.strip()}={value.strip()}", f'{key.strip()}="{value}"')
+    tries = (f"{key.strip()}={value.strip()}", f"{key.strip()}={_quoted(value)}")
     for each in () if "while evaluating" in reason else tries:
         try:
             OverridesParser.create().parse_override(each)
@@ -63,6 +63,13 @@ def _way_out(override: str, reason: str) -> str:
             continue
         return f"Write {shlex.quote(each)}." if value else "Write KEY=VALUE."
     return "Write KEY=VALUE; quote what holds special characters: 'KEY=\"größe\"'."
+
+
+def _quoted(value: str) -> str:
+    """A value in quotes, or a list of values in quotes each."""
+    entries = value.strip().removeprefix("[").removesuffix("]")
+    is_list = value.strip() == f"[{entries}]"
+    return f"[{','.join(map(_quoted, entries.split(',')))}]" if is_list else f'"{value.strip()}"'
 
 
 def _refuse_foreign(parsed: Override, groups: Collection[str]) -> None:

@@ -18,6 +18,8 @@ MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 192 * 2**20
 MAX_TOTAL_BYTES = 3 * 2**30
 """Of all members together, read or not: a small archive may unpack to more than any disk holds."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How a member of a zip may be packed. ``zipfile`` reads others without a limit."""
 AR = b"!<arch>\n"
 DATA_PARTS = ("data.tar", "data.tar.gz", "data.tar.xz", "data.tar.bz2")
 """What the files of a Debian package may be in. Ubuntu's are in zstd: other files, of which none is pinned."""
@@ -62,6 +64,20 @@ def _one_error(where: str) -> Iterator[None]:
         raise FomoError(f"'{where}' cannot be read ({error}): remove it and run the same command again.") from None
 
 
+class _Header(TarHeader):
+    """A header of a tar; ``tarfile`` takes one that is cut off or damaged for the end, and what follows is lost."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """Read it."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the end that is marked as such
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"cut off or damaged: {error}") from None
+
+
 class _Part:
     """The next ``size`` bytes of a file, as all that there is."""
 
@@ -93,7 +109,7 @@ def _data_of_deb(file: IO[bytes]) -> _Part:
 
 
 def _tar(file: IO[bytes] | _Part, wanted: Callable[[str], bool], limits: "_Limits") -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|*", tarinfo=TarHeader) as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|*", tarinfo=_Header) as tar:
         for info in tar:
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
             if info.isdir():
@@ -111,8 +127,23 @@ def _zip(file: IO[bytes], wanted: Callable[[str], bool], limits: "_Limits") -> I
             if info.is_dir():
                 continue
             limits.check(info.filename, info.file_size, True)
+            if info.compress_type not in METHODS:
+                limits.refuse(info.filename, "is packed by another method than deflate")
             if wanted(info.filename):
-                yield info.filename, archive.read(info)
+                yield info.filename, _unpacked(archive, info)
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member's content, of as many bytes as are declared: ``ZipFile.read`` unpacks all that there is, and then cuts.
+
+    Raises:
+        BadZipFile: there are fewer.
+    """
+    with archive.open(info) as file:
+        content = file.read(info.file_size)
+    if len(content) != info.file_size:
+        raise zipfile.BadZipFile(f"'{info.filename}' is cut off")
+    return content
 
 
 def parsed(data: bytes, where: str) -> Any:
@@ -157,13 +188,14 @@ class _Limits:
         self._number += 1
         self._total += size
         if not is_inside(name):
-            self._refuse(name, "leads out of the archive")
+            self.refuse(name, "leads out of the archive")
         if not (is_file or (is_link and self._links)):
-            self._refuse(name, "is a link or a device")
+            self.refuse(name, "is a link or a device")
         if not 0 <= size <= MAX_MEMBER_BYTES:
-            self._refuse(name, f"has {size} bytes, allowed are {MAX_MEMBER_BYTES}")
+            self.refuse(name, f"has {size} bytes, allowed are {MAX_MEMBER_BYTES}")
         if self._number > MAX_MEMBERS or self._total > MAX_TOTAL_BYTES:
-            self._refuse(name, f"is one too many: allowed are {MAX_MEMBERS} members of {MAX_TOTAL_BYTES} bytes in all")
+            self.refuse(name, f"is one too many: allowed are {MAX_MEMBERS} members of {MAX_TOTAL_BYTES} bytes in all")
 
-    def _refuse(self, name: str, why: str) -> None:
+    def refuse(self, name: str, why: str) -> None:
+        """Refuse the archive for this member."""
         raise FomoError(f"'{self._where}' is refused: its member '{name}' {why}.")

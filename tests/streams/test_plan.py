@@ -18,6 +18,14 @@ def test_a_dataset_cannot_be_learned_and_held_out(tmp_path: Path) -> None:
         built(tmp_path, adaptation=["pocket_flags"], retention=["pocket_flags"])
 
 
+def test_a_dataset_with_validation_samples_in_place_of_test_ones_is_told_the_ways_out(tmp_path: Path) -> None:
+    shards(tmp_path, "new", {"train": [("owl", 1)], "validation": [("owl", 2)]})
+    shards(tmp_path, "old", {"test": [("red", 3)]})
+    plan = build_stream("mine", ["new"], ["old"], 0, "given", str(tmp_path))
+    with pytest.raises(FomoError, match=r"test samples: new. evaluation=validation scores .* of new; .* Or take them"):
+        plan.checked(1, 0, "test")
+
+
 def test_retention_sets_have_no_training_split_to_learn_from(tmp_path: Path) -> None:
     stream = built(tmp_path)
     with pytest.raises(FomoError, match="unknown split of dataset 'pocket_counting' 'train'"):

@@ -33,6 +33,7 @@ def test_p_is_read_in_sequence_from_tar_files(tmp_path: Path) -> None:
         (["pocket_flags", "a.tar"], "names datasets and tar files"),
         ([], "stream.pool is empty.*stream.pool=null"),
         ("pocket_flags", r"stream\.pool=pocket_flags: a list of names is expected"),
+        ([123], r"with quotes around a name that reads as a number.*stream\.pool=\[\"123\"\]"),
         (["pocket_counting"], "'pocket_counting' is both held out and in stream.pool"),
         (["pipe:cat x.tar"], "is no path"),
     ],

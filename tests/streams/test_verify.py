@@ -63,6 +63,20 @@ def test_a_held_out_image_among_what_is_trained_on_is_found(
         refuse_unsound(report)
 
 
+def test_a_test_image_of_what_is_learned_that_is_trained_on_elsewhere_is_noted(tmp_path: Path) -> None:
+    shards(tmp_path, "one", {"train": NEW, "test": [("owl", 21), ("emu", 22), ("owl", 1)]})
+    shards(tmp_path, "two", {"train": [("cat", 21), ("dog", 51)], "test": [("cat", 52), ("dog", 53)]})
+    shards(tmp_path, "old", {"test": OLD})
+    shards(tmp_path, "pool", {"train": [("x", 22), ("y", 41)]})
+    for few in (None, 2):
+        plan = build_stream("mine", ["one", "two"], ["old"], 0, "given", str(tmp_path), ["pool"], test_images=few)
+        expected = ["one test 0 is two train 0", "one test 1 is the pool, part 0 0"]
+        report = verify(plan)
+        noted = report.findings["tested"]
+        assert noted == expected if few is None else len(noted) > 0 and set(noted) <= set(expected)
+        assert not report.faults
+
+
 def test_validation_images_are_held_out_too(tmp_path: Path) -> None:
     assert found(planned(tmp_path, [*NEW, ("owl", 31)]))["exact duplicate"] == ["old validation 0 is new train 3"]
 
@@ -127,8 +141,8 @@ def test_many_images_go_over_all_cores_with_the_same_result(tmp_path: Path, monk
     alone = verify(plan, radius=3)
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr("streams.verify.IN_PROCESS", 0)
-    monkeypatch.setattr("streams.verify.CHUNK", 2)
-    monkeypatch.setattr("streams.verify.AT_ONCE", 3)
+    monkeypatch.setattr("streams.compared.CHUNK", 2)
+    monkeypatch.setattr("streams.compared.AT_ONCE", 3)
     assert verify(plan, 3, lambda done, total: seen.append((done, total))) == alone
     assert seen == [(1, 7), (3, 7), (5, 7), (7, 7)]
 

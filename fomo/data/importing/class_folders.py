@@ -41,7 +41,7 @@ def gather(tree: Tree, options: ImportOptions) -> Gathered:
             _leave_out_bare(tree, folder, placed.pop(folder)[0], labels)
     names = read_names(options.classes) if options.classes is not None else None
     classes = {parts: class_name_of(tree, parts, names) for _, parts in placed.values()}
-    _check_names(tree, placed, classes, options)
+    check_names(tree, placed, classes, options)
     found = [(file, *where) for folder, where in placed.items() for file in tree.images[folder]]
     found += [(file, *where) for file, where in labels.images.items()]
     images = [tree.found(file, classes[parts], split) for file, split, parts in found]
@@ -180,7 +180,7 @@ def class_name_of(tree: Tree, parts: Parts, names: NameFile | None) -> str:
     return names[whole] if whole in names.by_id else names[parts[-1]]
 
 
-def _check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], options: ImportOptions) -> None:
+def check_names(tree: Tree, placed: Placed, classes: Mapping[Parts, str], options: ImportOptions) -> None:
     """Refuse two folders of one split that give one class, or classes that no model tells apart."""
     known: dict[tuple[str, str], Parts] = {}
     places: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """Names of classes: from folders, from a file of names, and told apart as the model would tell them.
 
 A file of names is a text with one name a line (for classes that are numbers), or an identifier and its name a line
-(``n01440764 tench, Tinca tinca``: what stands behind the first comma is another word for it), or a JSON list or
-object of the same (``{"0": ["n01440764", "tench"]}`` too).
+(``n01440764 tench, Tinca tinca``: what stands behind the first comma is another word for it), or a name and its number
+(``tench,0``), or a JSON list or object of the same (``{"0": ["n01440764", "tench"]}`` too).
 """
 
 import html
@@ -24,6 +24,17 @@ from fomo.system.reading import parse_json
 
 MAX_BYTES = 2**26
 IDENTIFIER = re.compile(r"[^\s,;:|]*\d[^\s,;:|]*")
+WORDNET = re.compile(r"n\d{8}")
+NAME_AND_NUMBER = re.compile(r"(.*[^\s,;:])[\s,;:]+[\"']?(\d{1,9})[\"']?")
+SECOND_COLUMN = re.compile(r"[\"']?(\w+)[\"']?[\s,;]+(.*\S)")
+QUOTES = " \"'"
+TABLE_ENDS = (".csv", ".tsv")
+_HEADS = """
+    class classes class_name class_names classname classnames label labels label_name name names category categories
+    category_name breed species
+"""
+HEADS = frozenset(_HEADS.split())
+"""What stands above a column of class names."""
 
 
 def separated(text: str) -> str:
@@ -75,6 +86,11 @@ class NameFile:
     by_id: Mapping[str, str]
     listed: Sequence[str]
 
+    def is_numbered(self) -> bool:
+        """Whether identifiers are the numbers from 0, each of them."""
+        numbers = [key for key in self.by_id if key.isdecimal()]
+        return bool(numbers) and all(str(number) in self.by_id for number in range(len(numbers)))
+
     def numbered(self) -> list[str]:
         """The names in the order of their numbers.
 
@@ -83,10 +99,9 @@ class NameFile:
         """
         if self.listed:
             return list(self.listed)
-        numbers = [str(number) for number in range(sum(key.isdecimal() for key in self.by_id))]
-        if not numbers or not all(number in self.by_id for number in numbers):
+        if not self.is_numbered():
             raise FomoError(f"'{self.path}': names by number from 0, or one a line, are needed.")
-        return [self.by_id[number] for number in numbers]
+        return [self.by_id[str(number)] for number in range(sum(key.isdecimal() for key in self.by_id))]
 
     def __getitem__(self, identifier: str) -> str:
         """The name of a class.
@@ -160,15 +175,65 @@ def _first(name: str) -> str:
 
 def _from_lines(text: str, path: Path, plain: bool) -> tuple[dict[str, str], list[str]]:
     lines = [line.strip() for line in text.strip("\r\n").splitlines()]
-    pairs = [re.split(r"\t|,|;|:\s|\s", line, maxsplit=1) for line in lines]
-    with_tab = all("\t" in line for line in lines)
-    are = [len(pair) == 2 and bool(pair[1].strip() and IDENTIFIER.fullmatch(pair[0])) for pair in pairs]
-    has_head = len(are) > 1 and not are[0] and path.suffix.lower() == ".csv"
-    identified = all(are[has_head:])
-    if plain or not lines or not (with_tab or identified):
+    if plain or not lines:
         return {}, [spaced(line) for line in lines]
-    pairs = [line.split("\t", 1) for line in lines] if with_tab else pairs[has_head:]
-    by_id = {key.strip(): _first(name.strip(" \"'")) for key, name in pairs}
+    is_table = path.suffix.lower() in TABLE_ENDS
+    may_have_head = len(lines) > 1 and (is_table or re.search(r"[,;\t]", lines[0]) is not None)
+    bodies = [lines, lines[1:]] if may_have_head else [lines]
+    pairs = next((found for read in (_numbered, _identified) for body in bodies if (found := read(body))), [])
+    if not pairs:
+        return {}, [spaced(line) for line in (_one_column(lines, path) if is_table else lines)]
+    by_id = {key: _first(name.strip(QUOTES)) for key, name in pairs}
     if len(by_id) < len(pairs):
         raise FomoError(f"'{path}': an identifier stands twice.")
     return by_id, []
+
+
+def _numbered(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Numbers and names, where every line has a name and, behind it, its number from 0 or 1; else nothing."""
+    pairs = [(match[1], match[2]) for line in lines if (match := NAME_AND_NUMBER.fullmatch(line))]
+    names = [name for name, _ in pairs]
+    are = _counts([number for _, number in pairs], len(lines)) and not _counts(names, len(lines))
+    distinct = len({_first(name.strip(QUOTES)) for name in names}) == len(lines)
+    return [(number, name) for name, number in pairs] if are and distinct else []
+
+
+def _identified(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Identifiers and names, where every line has both; else nothing.
+
+    Of three columns the one in the middle goes if it numbers the lines (``n02119789 1 kit_fox``), and is an identifier
+    of its own if it is WordNet's (``0,n02119789,kit fox``).
+    """
+    with_tab = all("\t" in line for line in lines)
+    found = [re.split(r"\t" if with_tab else r"\t|,|;|:\s|\s", line, maxsplit=1) for line in lines]
+    pairs = [(pair[0].strip(QUOTES), pair[1].strip()) for pair in found if len(pair) == 2 and pair[1].strip()]
+    if len(pairs) < len(lines) or not (with_tab or all(IDENTIFIER.fullmatch(key) for key, _ in pairs)):
+        return []
+    columns = [(match[1], match[2]) for _, rest in pairs if (match := SECOND_COLUMN.fullmatch(rest))]
+    seconds = [second for second, _ in columns]
+    are_ids = len(columns) == len(pairs) and all(map(WORDNET.fullmatch, seconds))
+    if not (are_ids or _counts(seconds, len(pairs))):
+        return pairs
+    cut = [(key, name) for (key, _), (_, name) in zip(pairs, columns, strict=True)]
+    return [*cut, *columns] if are_ids else cut
+
+
+def _counts(values: Sequence[str], number: int) -> bool:
+    """Whether so many ``values``, of which there are two or more, are the numbers from 0 or from 1, in any order."""
+    found = {int(value) for value in values if re.fullmatch(r"[0-9]{1,9}", value)}
+    return number == len(found) == len(values) > 1 and min(found) in (0, 1) and max(found) - min(found) == number - 1
+
+
+def _one_column(lines: list[str], path: Path) -> list[str]:
+    """The names in a table of one column, without its head.
+
+    Raises:
+        FomoError: it has several columns, of which none tells which class is meant.
+    """
+    for sign in ",;":
+        if len({line.count(sign) for line in lines}) == 1 and sign in lines[0]:
+            raise FomoError(
+                f"'{path}': its columns ('{lines[0][:60]}') do not say which class has which name: NUMBER,NAME or "
+                f"IDENTIFIER,NAME a line is needed, or names alone in a .txt."
+            )
+    return lines[1:] if len(lines) > 1 and lines[0].strip(QUOTES).casefold().replace(" ", "_") in HEADS else lines

@@ -31,6 +31,8 @@ FLAG = re.compile(r"(?:is_|in_|for_)?([a-z]+?)(?:_set|_split|_flag)?")
 FOLDS = "fold folds fold_id fold_number fold_no kfold k_fold cv cv_fold"
 """Names of columns whose numbers part the images, without saying which part is for what."""
 YES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+SURPLUS = "\n"
+"""Under this key, which no column has, a row says that it has too many fields."""
 TABLE_ENDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 
@@ -55,6 +57,9 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> list[Des
         FomoError: it cannot be read; no column names files; a row contradicts another one, or names no split.
     """
     rows = [row | _split_by_flags(row) for row in _rows(path)]
+    uneven = next((row[SURPLUS] for row in rows if SURPLUS in row), None)
+    if uneven is not None:
+        raise FomoError(f"'{path}': {uneven}")
     return _merged(rows, _chosen(rows, columns or {}, path), path)
 
 
@@ -77,11 +82,29 @@ def _csv_rows(text: str, path: Path) -> list[dict[str, Any]]:
         lines = [[value.strip() for value in row] for row in csv.reader(table, delimiter=delimiter) if row]
     except csv.Error as error:
         raise FomoError(f"'{path}': not a table: {error}.") from None
+    if is_spaced:
+        lines = [[value for value in row if value] for row in lines]
     if not lines:
         return []
     named = not any(value.lower().endswith(EXTENSIONS) for value in lines[0])
-    header = lines[0] if named else ["file", "class", *map(str, range(2, len(lines[0])))]
-    return [dict(zip(header, row, strict=False)) for row in (lines[1:] if named else lines)]
+    width = _width_by_spaces(lines) if is_spaced else len(lines[0])
+    header = lines[0] if named else ["file", "class", *map(str, range(2, width))][:width]
+    rows = ({**dict(zip(header, row, strict=False)), **_surplus(row, len(header), delimiter)} for row in lines[named:])
+    return list(rows)
+
+
+def _width_by_spaces(lines: Sequence[Sequence[str]]) -> int:
+    """The number of columns between spaces, which may be part of a name: those of every row, two where words follow."""
+    has_words = any(sign.isalpha() for row in lines for value in row[2:] for sign in value)
+    return min(2 if has_words else len(row) for row in lines)
+
+
+def _surplus(row: Sequence[str], width: int, delimiter: str) -> dict[str, str]:
+    """What is wrong with a row of more fields than there are columns: which one goes where is not clear."""
+    if not any(row[width:]):
+        return {}
+    shown = delimiter.join(row)[:100]
+    return {SURPLUS: f"the row '{shown}' has more than {width} fields: those with '{delimiter}' in them need quotes."}
 
 
 def _json_lines(text: str, path: Path) -> list[dict[str, Any]]:
@@ -172,13 +195,15 @@ def remarks_on_table(path: Path, images: Collection[str], note: str, is_used: bo
         file = _chosen(rows, {}, path)["file"]
     except FomoError:
         return []
-    names_some = any(str(row.get(file)).replace("\\", "/").split("/")[-1] in images for row in rows)
-    return remarks_on_parts(rows[0], path.name, note, is_used) if names_some else []
+    if not any(str(row.get(file)).replace("\\", "/").split("/")[-1] in images for row in rows):
+        return []
+    uneven = next((row[SURPLUS] for row in rows if SURPLUS in row), "")
+    return [f"{path.name} is not used: {uneven}"] if uneven else remarks_on_parts(rows[0], path.name, note, is_used)
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], path: Path) -> dict[str, str]:
     """The column for each of the four things, as far as there is one."""
-    there = list(dict.fromkeys(key for row in rows[:1000] for key in row))
+    there = [key for key in dict.fromkeys(key for row in rows[:1000] for key in row) if key != SURPLUS]
     plain = {_plain(key): key for key in reversed(there)}
     chosen = {what: plain[name] for what, names in COLUMNS.items() if (name := _first(names.split(), plain))}
     for what, column in columns.items():
@@ -259,11 +284,15 @@ def file_in(folder: Path, file: str) -> Path | None:
     """The file that a table names below ``folder``, its ending given or not; ``None`` where it is not there.
 
     Raises:
-        Unusable: the name leads out of the folder.
+        Unusable: the name leads out of the folder, or is that of several images but for their endings.
     """
     if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
         file = Path(file).relative_to(folder.absolute()).as_posix()
     if not is_inside(file):
         raise Unusable("path out of the root")
-    places = [folder / file, *(folder / f"{file}{extension}" for extension in EXTENSIONS)]
-    return next((place for place in places if place.is_file()), None)
+    if (folder / file).is_file():
+        return folder / file
+    places = [place for extension in EXTENSIONS if (place := folder / f"{file}{extension}").is_file()]
+    if len(places) > 1:
+        raise Unusable("name of several images, told apart by their endings alone")
+    return places[0] if places else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fomo.data.importing.described import read_table
-from fomo.data.importing.split_lists import find_image, index_of
+from fomo.data.importing.split_lists import find_images, index_of
 from fomo.data.importing.splits import Parts, named_split
 from fomo.data.importing.tree import Tree
 from fomo.errors import FomoError
@@ -79,5 +79,5 @@ def _said(tree: Tree, path: Path, below: Iterable[Path], classes: Mapping[str, P
         return {}
     index = index_of(map(tree.path_of, below)) if rows else {}
     start = "" if path.parent == tree.root else f"{tree.path_of(path.parent)}/"
-    images = {row.file: find_image(row.file, index, start) for row in rows}
-    return {tree.root / images[row.file]: classes[row.class_name] for row in rows if images[row.file]}
+    images = find_images((row.file for row in rows), index, start)
+    return {tree.root / images[row.file]: classes[row.class_name] for row in rows if row.file in images}

@@ -30,14 +30,15 @@ class Layout:
     """How the samples of a set of tars are to be understood.
 
     ``names`` are the classes as they are listed, by number; empty where each sample names its own. ``by_id`` are those
-    that a file names by an identifier. ``ours`` says that the shards were written by an import of this package: their
-    JSON holds all kinds of captions.
+    that a file names by an identifier, ``twice`` names that several classes have. ``ours`` says that the shards were
+    written by an import of this package: their JSON holds all kinds of captions.
     """
 
     kind: str
     names: tuple[str, ...] = ()
     ours: bool = False
     by_id: Mapping[str, str] = field(default_factory=dict)
+    twice: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class ShardSet:
     is_named: bool = False
     says_split: bool = False
     remarks: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every tar."""
+        return [path for paths in self.tars.values() for path in paths]
 
 
 def read_layout(root: Path, name: str, class_file: Path | None = None) -> ShardSet:
@@ -102,8 +108,9 @@ def _classification(
             )
         return ShardSet(tars, Layout("classification"), origin, None)
     named = read_names(files[0], plain=not is_given)
-    are_numbers = named.listed or any(each.isdecimal() for each in (*named.by_id, *_first_classes(tars)))
-    identifiers = [] if are_numbers else list(named.by_id)
+    has_numbers = any(each.isdecimal() for each in named.by_id)
+    are_numbers = named.listed or named.is_numbered() or any(each.isdecimal() for each in _first_classes(tars))
+    identifiers = [] if are_numbers and (named.is_numbered() or not has_numbers) else list(named.by_id)
     listed = [named.by_id[key] for key in identifiers] or named.numbered()
     check_told_apart({each: f"'{each}' in {files[0].name}" for each in dict.fromkeys(listed)})
     classes = distinct(listed)
@@ -113,7 +120,8 @@ def _classification(
     card = DatasetCard(name, classes, templates, {}, source=origin, primers=primers)
     counts = {TWICE: len(twice)} if twice else {}
     by_id = dict(zip(identifiers, classes, strict=False))
-    return ShardSet(tars, Layout("classification", classes, by_id=by_id), origin, card, counts, (files[0],))
+    layout = Layout("classification", classes, by_id=by_id, twice=frozenset(twice.values()))
+    return ShardSet(tars, layout, origin, card, counts, (files[0],))
 
 
 def _templates(root: Path) -> tuple[str, ...]:
@@ -137,11 +145,12 @@ def said_class(sample: TarSample, is_listed: bool = False) -> str:
     ``is_listed``: the classes are, so that ``label`` beside captions is one of them too.
     """
     name = _class_in_json(sample.others, is_listed)
-    number = _text_of(sample.others, "cls")
+    number = text_of(sample.others, "cls")
     return name if name and not name.isdecimal() else number or name
 
 
-def _text_of(others: Mapping[str, Location], extension: str) -> str:
+def text_of(others: Mapping[str, Location], extension: str) -> str:
+    """What a member of a sample says, on one line; empty where it is not there or cannot be read."""
     if extension not in others:
         return ""
     try:
@@ -217,7 +226,8 @@ def _check_one_folder_each(folders: Mapping[Path, str]) -> None:
 
 def _numbered(folder: Path) -> list[Path]:
     """The tars that ``nshards.txt`` promises, else those that are there."""
-    there = sorted((path for path in folder.glob("*.tar") if path.is_file()), key=_natural)
+    tars = (path for path in folder.glob("*.tar") if path.is_file() and not is_left_by_tool(PurePosixPath(path.name)))
+    there = sorted(tars, key=_natural)
     promise = folder / "nshards.txt"
     if not promise.is_file():
         return there

@@ -7,12 +7,13 @@ split: JSON of lists by split (``split_zhou_Food101.json``), a table with a colu
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from fomo.data.importing.described import read_table
-from fomo.data.importing.splits import WAYS, folded, named_split
+from fomo.data.importing.splits import WAYS, Parts, folded, named_split
 from fomo.data.sources import Location, Unusable
 from fomo.data.texts import decoded
 from fomo.errors import FomoError
@@ -48,7 +49,7 @@ def splits_by_list(lists: Iterable[Path], images: Iterable[str], root: Path) -> 
     index = index_of(images) if candidates else {}
     found: dict[str, tuple[list[Path], set[str]]] = {}
     for path in candidates:
-        for split, named_images in _listed(path, index, _start(path.parent, root)).items():
+        for split, named_images in _listed(path, index, start_of(path.parent, root)).items():
             others, known = found.setdefault(split, ([], set()))
             if known and (others[0].stem != path.stem or (known & named_images and known != named_images)):
                 raise FomoError(f"'{others[0]}' and '{path}' both list the {split} split: keep one; {WAYS}.")
@@ -68,7 +69,7 @@ def is_named_split(path: Path) -> bool:
     return of_one or (suffix in (*LIST_ENDS, *TABLE_ENDS) and WHOLE_SPLIT.search(path.stem) is not None)
 
 
-def _start(folder: Path, root: Path) -> str:
+def start_of(folder: Path, root: Path) -> str:
     """What stands before the paths of images below ``folder``."""
     return f"{folder.relative_to(root).as_posix()}/" if folder != root and folder.is_relative_to(root) else ""
 
@@ -82,12 +83,12 @@ def _listed(path: Path, index: Mapping[str, str], start: str) -> dict[str, set[s
         union = "trainval" in path.stem.lower()
         return {f"{named.split} {folded(named.rest)}" if union else named.split: images} if images else {}
     readers = {".json": _by_key, ".txt": _by_line}
-    pairs = (_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path)
+    pairs = list((_by_line if whole else readers.get(path.suffix.lower(), _by_column))(path))
+    meant = find_images((name for _, name in pairs), index, start)
     found: dict[str, set[str]] = {}
     for split, name in pairs:
-        image = find_image(name, index, start)
-        if image:
-            found.setdefault(split, set()).add(image)
+        if name in meant:
+            found.setdefault(split, set()).add(meant[name])
     return found
 
 
@@ -166,7 +167,8 @@ def _read(path: Path, index: Mapping[str, str], start: str) -> set[str]:
         lines = [line for each in lists if isinstance(each, list) for line in each if isinstance(line, str) and line]
     else:
         lines = _lines(path)
-    found = {image for line in lines if (image := _image_of(line, index, start))}
+    matches = [match for line in lines if (match := _match_of(line, index, start)) is not None]
+    found = {match.image for match in _of_one_root(matches)}
     return found if len(found) >= LEAST_SHARE * (len(lines) - 1) else set()
 
 
@@ -178,14 +180,59 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _image_of(line: str, index: Mapping[str, str], start: str) -> str:
+def _match_of(line: str, index: Mapping[str, str], start: str) -> "Match | None":
     fields = [line, line.rsplit(maxsplit=1)[0], *re.split(r"[,;\t]", line), line.split()[0]]
-    return next((image for field in fields if (image := find_image(field.strip(" \"'"), index, start))), "")
+    matches = (_match(field.strip(" \"'"), index, start) for field in fields)
+    return next((match for match in matches if match is not None), None)
 
 
-def find_image(name: str, index: Mapping[str, str], start: str = "") -> str:
-    """The image of the index behind ``start``, else the one whose path ends as ``name`` does; nothing if several do."""
+class Match(NamedTuple):
+    """A name that a file gives and the image of the tree that it ends like."""
+
+    name: str
+    image: str
+    before: Parts
+    """What of the name stands before that end: where the images lay when the file was written."""
+    in_folder: bool
+    """Whether the end that both have in common names a folder."""
+
+
+def find_images(names: Iterable[str], index: Mapping[str, str], start: str = "") -> dict[str, str]:
+    """The images that the names in one file mean, as far as they are there.
+
+    Args:
+        names: paths as they stand in the file.
+        index: see :func:`index_of`.
+        start: what stands before the paths of images in the file's own folder, which go first; else an image is meant
+            whose path ends as the name does.
+    """
+    matches = [match for name in dict.fromkeys(names) if (match := _match(name, index, start)) is not None]
+    return {match.name: match.image for match in _of_one_root(matches)}
+
+
+def _match(name: str, index: Mapping[str, str], start: str) -> Match | None:
     plain = name.replace("\\", "/").removeprefix("./").strip("/")
-    parts = plain.split("/")
-    ends = (f"{start}{plain}", *("/".join(parts[first:]) for first in range(len(parts))))
-    return next((image for end in ends if (image := index.get(end))), "")
+    parts = tuple(plain.split("/"))
+    if image := index.get(f"{start}{plain}"):
+        return Match(name, image, (), len(parts) > 1)
+    ends = ((parts[:first], "/".join(parts[first:])) for first in range(len(parts)))
+    return next(
+        (Match(name, image, before, "/" in end) for before, end in ends if (image := index.get(end))),
+        None,
+    )
+
+
+def _of_one_root(matches: Sequence[Match]) -> list[Match]:
+    """Matches without those that only look like one, because the image that is meant is not there.
+
+    Where ``dog/1.jpg`` is there as it is named, ``bird/1.jpg`` does not mean ``cat/1.jpg``: paths begin at the same
+    folder. Of names that lead to one image from several folders only the one that shares more of its path means it.
+    """
+    roots = {match.before for match in matches if match.in_folder}
+    kept = [match for match in matches if not any(match.before[:n] in roots for n in range(len(match.before)))]
+    ways: dict[str, set[Parts]] = defaultdict(set)
+    for match in kept:
+        ways[match.image].add(match.before)
+    shortest = {image: min(map(len, each)) for image, each in ways.items()}
+    clear = {image for image, each in ways.items() if sum(len(way) == shortest[image] for way in each) == 1}
+    return [match for match in kept if match.image in clear and len(match.before) == shortest[match.image]]

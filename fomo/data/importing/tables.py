@@ -1,11 +1,12 @@
 """``fomo data import table``: images that a table describes, wherever they lie; and tables beside class folders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from fomo.data.importing.class_folders import (
     Placed,
+    check_names,
     class_name_of,
     forget,
     outer_folder,
@@ -19,7 +20,7 @@ from fomo.data.importing.found_image import FoundImage
 from fomo.data.importing.gathered import AS_FOUND, Gathered, ImportOptions, found_tree, source_of
 from fomo.data.importing.job import ImportSource
 from fomo.data.importing.planning import GIVEN
-from fomo.data.importing.split_lists import find_image, index_of
+from fomo.data.importing.split_lists import find_images, index_of, start_of
 from fomo.data.importing.splits import named_split
 from fomo.data.importing.tree import Tree
 from fomo.data.sources import LeftOut, Unusable
@@ -95,8 +96,10 @@ def gather_described(
     said: dict[Path, DescribedImage] = {}
     for path in tables:
         index = _index_for(tree, path, images)
-        for each in read_table(path, columns):
-            file = _file_of(tree, folder or path.parent, each.file, index)
+        rows = read_table(path, columns)
+        found = find_images((each.file for each in rows), index, start_of(folder or path.parent, tree.root))
+        for each in rows:
+            file = _file_of(tree, folder or path.parent, each.file, found)
             if file in images:
                 _add(said, images[file], path, each)
             elif file is not None:
@@ -106,8 +109,12 @@ def gather_described(
     names = read_names(options.classes) if options.classes is not None else None
     if tables:
         outer = () if folder is not None else outer_folder(placed, options)
-        folders = {} if folder is not None else _class_folders(tree, placed, len(outer), names)
-        if outer and not any(each.class_name for each in said.values()):
+        in_table = any(each.class_name for each in said.values())
+        ways = {} if folder is not None or in_table else _class_ways(placed, len(outer))
+        folders = _class_folders(tree, ways, options, names)
+        if names is not None:
+            _check_looked_up(said.values(), names)
+        if outer and not in_table:
             tree.remarks.append(remark_on_outer(outer))
         if not folders and not any(each.class_name or each.captions for each in said.values()):
             raise FomoError(
@@ -117,7 +124,9 @@ def gather_described(
         images = _joined(tree, images, tables, said, folders, names)
     check_told_apart({name: f"the class {name!a}" for i in images.values() if (name := i.class_name) is not None})
     forget(tree, tables)
-    split = "split given by its tables" if any(image.split for image in images.values()) else ""
+    silent = sum(not image.split for image in images.values())
+    said_of_rest = f" ({silent} without one are trained on)" if silent else ""
+    split = f"split given by its tables{said_of_rest}" if silent < len(images) else ""
     files = [*tables, *([options.classes] if options.classes is not None else [])]
     gathered = Gathered(list(images.values()), files, note or split)
     if tables and options.rules.splits == GIVEN:
@@ -139,14 +148,14 @@ def _index_for(tree: Tree, table: Path, images: Mapping[Path, FoundImage]) -> Ma
     return index_of(map(tree.path_of, same or images))
 
 
-def _file_of(tree: Tree, folder: Path, name: str, index: Mapping[str, str]) -> Path | None:
-    """The file that a table names, below ``folder`` or by the end of its path; ``None`` if the name leads out."""
+def _file_of(tree: Tree, folder: Path, name: str, found: Mapping[str, str]) -> Path | None:
+    """The file that a table names, below ``folder`` or as it was found; ``None`` if the name cannot be used."""
     try:
         file = file_in(folder, name)
     except Unusable as reason:
         tree.left_out.append(LeftOut(name, str(reason)))
         return None
-    return file or tree.root / (find_image(name, index) or name)
+    return file or tree.root / found.get(name, name)
 
 
 def _add(said: dict[Path, DescribedImage], image: FoundImage, table: Path, each: DescribedImage) -> None:
@@ -187,13 +196,31 @@ def _joined(
     return joined
 
 
-def _class_folders(tree: Tree, placed: Placed, num_outer: int, names: NameFile | None) -> dict[Path, str]:
-    """The class of each image by its folder, without the first names; nothing where folders tell no classes apart."""
+def _class_ways(placed: Placed, num_outer: int) -> Placed:
+    """Folders of classes, without the first names; nothing where folders tell no classes apart."""
     if len({parts for _, parts in placed.values() if parts}) < 2:
         return {}
-    ways = {folder: parts[num_outer:] for folder, (_, parts) in placed.items() if parts}
-    classes = {folder: class_name_of(tree, parts, names) for folder, parts in ways.items()}
-    return {file: name for folder, name in classes.items() for file in tree.images[folder]}
+    return {folder: (split, parts[num_outer:]) for folder, (split, parts) in placed.items() if parts}
+
+
+def _class_folders(tree: Tree, ways: Placed, options: ImportOptions, names: NameFile | None) -> dict[Path, str]:
+    """The class of each image by its folder.
+
+    Raises:
+        FomoError: two folders give one class.
+    """
+    classes = {parts: class_name_of(tree, parts, names) for _, parts in ways.values()}
+    check_names(tree, ways, classes, options)
+    return {file: classes[parts] for folder, (_, parts) in ways.items() for file in tree.images[folder]}
+
+
+def _check_looked_up(said: Iterable[DescribedImage], names: NameFile) -> None:
+    """Refuse two identifiers of tables that the file gives one name: their images would be one class."""
+    known: dict[str, str] = {}
+    for each in filter(None, (about.class_name for about in said)):
+        twin = known.setdefault(names[each], each)
+        if twin != each:
+            raise FomoError(f"'{names.path}' calls both '{twin}' and '{each}' '{names[each]}': rename one of them.")
 
 
 def _class_of(about: DescribedImage, names: NameFile | None) -> str | None:

@@ -35,7 +35,7 @@ from fomo.data.importing.job import (
     resumed,
 )
 from fomo.data.importing.planning import GIVEN, HASH, IGNORE, STRATIFIED, splits_made
-from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class
+from fomo.data.importing.shard_layout import Layout, ShardSet, read_layout, said_class, text_of
 from fomo.data.samples import CAPTION_KINDS
 from fomo.data.sources import MAX_TEXT_BYTES, LeftOut, Unusable
 from fomo.data.stored_images import read_image
@@ -44,8 +44,10 @@ from fomo.data.texts import json_captions, parsed, sample_texts
 from fomo.errors import FomoError, check_choice
 from fomo.system.workers import Run, batched
 
+NUMBER = re.compile(r"[0-9]{1,9}")
 WAYS = "`--splits ignore` goes by the names of shards and folders alone, `stratified` makes a new split of classes"
 UNNAMED = "class that the list of classes does not name"
+TWICE = "class name that stands twice in the list, without a number"
 
 
 @dataclass(frozen=True)
@@ -77,23 +79,27 @@ class TarEntry:
             self.sample.image.read(), class_name, json_captions(about), kinds if "caption_kinds" in about else None
         )
 
-    def _by_id(self, said: str) -> str:
-        if said not in self.layout.by_id:
-            raise Unusable(UNNAMED)
-        return self.layout.by_id[said]
+    def _said(self) -> str:
+        """The class as the sample says it: by its number where several have its name."""
+        said = said_class(self.sample, is_listed=bool(self.layout.names))
+        if said in self.layout.twice:
+            said = text_of(self.sample.others, "cls")
+            if not said or said in self.layout.twice:
+                raise Unusable(TWICE)
+        if not said:
+            raise Unusable("no class")
+        return said
 
     def _class_name(self) -> str | None:
         if self.layout.kind != "classification":
             return None
         names = self.layout.names
-        said = said_class(self.sample, is_listed=bool(names))
-        if not said:
-            raise Unusable("no class")
-        if self.layout.by_id and said not in names:
-            return self._by_id(said)
+        said = self._said()
+        if said in self.layout.by_id:
+            return self.layout.by_id[said]
         if not names:
             return said
-        if re.fullmatch(r"\d{1,9}", said) and int(said) < len(names):
+        if NUMBER.fullmatch(said) and not self.layout.by_id and int(said) < len(names):
             return names[int(said)]
         if said not in names:
             raise Unusable(UNNAMED)
@@ -119,11 +125,12 @@ def webdataset_source(
         raise FomoError(f"'{root}' is not a folder: give the folder that holds the shards.")
     check_size(size)
     check_choice("value of --splits", splits, (GIVEN, STRATIFIED, HASH, IGNORE))
-    shards = read_layout(root, name, class_file)
-    if splits in (STRATIFIED, HASH) and shards.layout.kind != "classification":
+    found = read_layout(root, name, class_file)
+    if splits in (STRATIFIED, HASH) and found.layout.kind != "classification":
         raise FomoError(f"--splits {splits}: the shards in '{root}' hold no classes whose samples could be split.")
 
     def plan(run: Run, folder: Path, tick: Tick) -> ImportPlan:
+        shards = _counted(found, run)
         card = shards.card or _card_of_named(shards, name, run)
         by_split = {split: partial(_entries, paths, shards.layout) for split, paths in shards.tars.items()}
         if splits == GIVEN and shards.says_split:
@@ -136,11 +143,34 @@ def webdataset_source(
         card = replace(card, source=f"{root.resolve().name}; split made here: {splits}")
         return ImportPlan(card, _split_anew(whole, list(map(tuple, looks)), splits), counts=shards.counts)
 
-    every = [path for paths in shards.tars.values() for path in paths]
-    about = shards.card.to_json() if shards.card is not None else shards.origin
-    tars = {split: [str(path) for path in paths] for split, paths in shards.tars.items()}
-    mark = fingerprint("webdataset", name, size, about, tars, splits, files=[*every, *shards.files])
-    return ImportSource(name, mark, plan, size=size, remarks=shards.remarks)
+    about = found.card.to_json() if found.card is not None else found.origin
+    tars = {split: [str(path) for path in paths] for split, paths in found.tars.items()}
+    mark = fingerprint("webdataset", name, size, about, tars, splits, files=[*found.paths, *found.files])
+    return ImportSource(name, mark, plan, size=size, remarks=found.remarks)
+
+
+def _counted(shards: ShardSet, run: Run) -> ShardSet:
+    """The shards as the numbers of their classes are meant, where classes are listed: from 0, unless they are names.
+
+    Raises:
+        FomoError: the numbers count from 1.
+    """
+    layout = shards.layout
+    if layout.kind != "classification" or layout.ours or layout.by_id or not layout.names:
+        return shards
+    said = set(chain.from_iterable(run(partial(named_in, is_listed=True), shards.paths)))
+    numbers = {each for each in said if NUMBER.fullmatch(each)}
+    highest = max(map(int, numbers), default=0)
+    if highest < len(layout.names):
+        return shards
+    if numbers <= set(layout.names):
+        return replace(shards, layout=replace(layout, by_id={name: name for name in layout.names}))
+    if highest == len(layout.names) and not any(int(number) == 0 for number in numbers):
+        raise FomoError(
+            f"the shards number their classes from 1 to {highest}, names in '{shards.files[0]}' count from 0: give "
+            f"`--classes FILE` with a number and a name a line, `1 {layout.names[0]}` and so on."
+        )
+    return shards
 
 
 def _split_as_said(shards: ShardSet, card: DatasetCard, run: Run) -> ImportPlan:
@@ -201,8 +231,7 @@ def _split_anew(
 
 def _card_of_named(shards: ShardSet, name: str, run: Run) -> DatasetCard:
     """The card of samples that name their classes, which all have to be asked."""
-    every = [path for paths in shards.tars.values() for path in paths]
-    classes = sorted(set(chain.from_iterable(run(named_in, every))))
+    classes = sorted(set(chain.from_iterable(run(named_in, shards.paths))))
     bad = [each for each in classes if not is_class_name(each)]
     if not classes or bad:
         raise FomoError(f"{bad[0]!a} in the shards is no class name." if bad else "no sample names its class.")
@@ -210,9 +239,9 @@ def _card_of_named(shards: ShardSet, name: str, run: Run) -> DatasetCard:
     return DatasetCard(name, tuple(classes), TEMPLATES, {}, source=shards.origin)
 
 
-def named_in(path: Path) -> list[str]:
-    """The classes that the samples of a tar name."""
-    return sorted({said for sample in tar_samples(path)[0] if (said := said_class(sample))})
+def named_in(path: Path, is_listed: bool = False) -> list[str]:
+    """The classes that the samples of a tar name, or number where they are listed."""
+    return sorted({said for sample in tar_samples(path)[0] if (said := said_class(sample, is_listed))})
 
 
 def _entries(tars: Sequence[Path], layout: Layout, run: Run) -> Iterator[Listed]:

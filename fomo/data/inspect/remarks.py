@@ -13,7 +13,9 @@ from fomo.data.shards import ShardSamples
 UNEQUAL = 100
 """The largest class has so many times the training images of the smallest: worth saying."""
 MAX_NAMED = 5
-IDENTIFIER = re.compile(r"[a-z]{0,2}\d+|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
+NUMBERED = re.compile(r"(n\d{8}|\d{2,})[ _.:,-]+[^\W\d_].*")
+"""The name of a class behind its number or its identifier in WordNet: "001 Black footed Albatross"."""
+IDENTIFIER = re.compile(r"[a-z]{0,2}\d+(\.0)?|(class|label|category|id)[ _-]?\d+", re.IGNORECASE)
 """The name of a class that says nothing to a model."""
 
 
@@ -51,6 +53,9 @@ def _of_classes(card: DatasetCard, counts: Mapping[str, np.ndarray], learned: bo
         empty = [card.classes[number] for number in np.flatnonzero(counts[split] == 0)]
         if empty and card.num_samples.get(split) and (learned or split != "train"):
             yield f"{len(empty)} of {len(card.classes)} classes without {what} images: {_named(empty)}"
+    numbers = [match[1] for name in card.classes if (match := NUMBERED.fullmatch(name))]
+    if len(numbers) == len(card.classes) and any(each[0] in "n0" for each in numbers):
+        yield f"prompts say numbers or identifiers too ({_named(list(card.classes))}): `--classes FILE` names classes"
     if all(map(IDENTIFIER.fullmatch, card.classes)):
         yield f"prompts say numbers or identifiers ({_named(list(card.classes))}): `--classes FILE` names classes"
     train = counts["train"]

@@ -89,6 +89,13 @@ def test_a_stream_is_shown_and_plotted_before_its_data_is_there(capsys: pytest.C
     assert not list(Path().glob(".*partial"))
 
 
+def test_a_list_of_datasets_may_be_longer_than_any_file_name(capsys: pytest.CaptureFixture[str]) -> None:
+    long = f"stream.adaptation=[{' ' * 255}pocket_flags,pocket_greek]"
+    assert status("stream", "show", long) == 0
+    shown = capsys.readouterr().out
+    assert "pocket_greek" in shown and "pocket_solids" not in shown
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_numbers_are_shown_beside_long_names_however_narrow_the_screen(width: int) -> None:
     names = [" ".join(["Animalia Chordata Aves"] * 5 + [str(number)]) for number in range(1234)]

@@ -56,6 +56,7 @@ def test_shuffled_values_are_all_run() -> None:
         ("hydra.sweeper.params={a: 1}", "settings of Hydra have no effect"),
         ("run.dir=a/seed=0", "Write 'run.dir=\"a/seed=0\"'."),
         ("run.dir=(x)", "Write 'run.dir=\"(x)\"'."),
+        ("stream.adaptation=[ünï,x[1]]", 'Write \'stream.adaptation=["ünï","x[1]"]\'.'),
         ("seed =1", "Write seed=1."),
         (" seed=1", "Write seed=1."),
         ("method=ewc seed=1", "Write arguments one by one: method=ewc seed=1,"),

@@ -67,10 +67,10 @@ def deb(path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None 
     return ar(path, {"debian-binary": b"2.0\n", "control.tar.xz": control, "data.tar.xz": tar(files, links or {})})
 
 
-def zipped(files: Mapping[str, bytes]) -> bytes:
+def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     """A zip, or what is one under another name."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()

@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import lzma
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -159,12 +161,69 @@ def test_a_debian_package_that_is_cut_off_is_one_error(length: int, tmp_path: Pa
         list(members(path, lambda name: True))
 
 
+@pytest.mark.parametrize("compression", ["", "gz", "xz"])
+@pytest.mark.parametrize("what", ["no end", "within a header", "another header", "within a file"])
+def test_of_a_tar_that_is_cut_off_or_damaged_between_its_members_nothing_is_lost_without_a_word(
+    what: str, compression: str, tmp_path: Path
+) -> None:
+    whole = tar({"a": b"1" * 512, "b": b"2" * 512}, {}, "")
+    broken = {
+        "no end": whole[:2048],
+        "within a header": whole[:1300],
+        "another header": whole[:1024] + b"x" * 512 + whole[1536:],
+        "within a file": whole[:1800],
+    }[what]
+    packed = {"": broken, "gz": gzip.compress(broken), "xz": lzma.compress(broken)}[compression]
+    for path in (ar(tmp_path / "a.deb", {f"data.tar.{compression}".rstrip("."): packed}), tmp_path / "a.tgz"):
+        path.write_bytes(path.read_bytes() if path.suffix == ".deb" else packed)
+        with pytest.raises(FomoError, match="cannot be read"):
+            list(members(path, lambda name: False))
+
+
+def test_of_a_debian_package_that_is_cut_off_anywhere_all_comes_or_an_error(tmp_path: Path) -> None:
+    files = {"a": bytes(range(256)) * 99, "b": bytes(range(256)) * 98}
+    path = deb(tmp_path / "a.deb", files)
+    data = path.read_bytes()
+    refused = 0
+    for length in range(200, len(data), 37):
+        path.write_bytes(data[:length])
+        try:
+            assert dict(members(path, lambda name: True)) == files, "what is missing is of no file"
+        except FomoError as error:
+            refused += "cannot be read" in str(error)
+    assert refused > 5
+
+
 def test_an_archive_within_an_archive_is_checked_as_well() -> None:
     assert dict(members_within(zipped(FILES), "any", lambda name: True)) == FILES
     with pytest.raises(FomoError, match=r"'any' is refused: its member '\.\./outside' leads out"):
         list(members_within(zipped({"../outside": b"x"}), "any", lambda name: False))
     with pytest.raises(FomoError, match="'any' cannot be read"):
         list(members_within(b"no zip", "any", lambda name: False))
+
+
+def lying(data: bytes, size: int) -> bytes:
+    """A zip of one member that is declared to be of another size than it is."""
+    for mark, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        start = data.index(mark) + place
+        data = data[:start] + size.to_bytes(4, "little") + data[start + 4 :]
+    return data
+
+
+@pytest.mark.parametrize("size", [10, 2**26 + 10])
+def test_of_a_zip_no_more_is_unpacked_than_is_declared(size: int) -> None:
+    bomb = lying(zipped({"a": bytes(2**26)}, zipfile.ZIP_DEFLATED), size)
+    tracemalloc.start()
+    with pytest.raises(FomoError, match="'any' cannot be read"):
+        list(members_within(bomb, "any", lambda name: True))
+    assert tracemalloc.get_traced_memory()[1] < 2 * size + 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_python_unpacks_without_a_limit_is_refused(method: int) -> None:
+    with pytest.raises(FomoError, match="'any' is refused: its member 'a' is packed by another method than deflate"):
+        list(members_within(zipped({"a": bytes(999)}, method), "any", lambda name: False))
 
 
 def test_gzip_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

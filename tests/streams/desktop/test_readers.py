@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from fomo.errors import FomoError
 from streams.desktop.declared import DesktopSet
 from streams.desktop.emoji import Emoji, coded, flags_of
 from streams.desktop.icon_sets import Icon, IconSet
+from streams.desktop.pictures import Picture, render_chunk
 from streams.desktop.readers import find_pictures
 from tests.streams.desktop.made import SETS, iconify, tgz
 from tests.streams.desktop.test_pickled import pickled
@@ -147,6 +150,33 @@ def test_a_package_without_a_picture_is_an_error_that_names_the_dataset(tmp_path
     archive = tgz(tmp_path / "a.tgz", {"package/readme.md": b"x"})
     with pytest.raises(FomoError, match="no picture of desktop_any"):
         find_pictures([declared("foods", groups={"E": "fruits"})], {"files": archive})
+
+
+@pytest.mark.parametrize("values", [{}, [], 3, {"data": ["x"] * 784}, {"data": [1e999] * 784}, {"data": [9.0] * 784}])
+def test_values_that_the_package_does_not_have_are_one_error(values: Any, tmp_path: Path) -> None:
+    archive = tgz(tmp_path / "a.tgz", {"package/src/digits/7.json": json.dumps(values).encode()})
+    with pytest.raises(FomoError, match=r"a\.tgz': other values than the pinned version has"):
+        find_pictures([declared("digits")], {"files": archive})
+
+
+def test_icons_without_an_author_are_one_error(tmp_path: Path) -> None:
+    archive = tgz(tmp_path / "a.tgz", {"package/collections.json": b'{"a": {"license": {}}}'})
+    with pytest.raises(FomoError, match=r"a\.tgz': other values than the pinned version has \(KeyError\('author'\)\)"):
+        find_pictures(SETS, {"iconify": archive})
+
+
+def test_an_image_that_declares_gigantic_sides_is_left_out_unread() -> None:
+    small, drawn = png(), io.BytesIO()
+    head = small[12:16] + (60_000).to_bytes(4, "big") * 2 + small[24:29]
+    huge = small[:12] + head + zlib.crc32(head).to_bytes(4, "big") + small[33:]
+    Image.new("RGB", (9, 9)).save(drawn, "WEBP", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")])
+    start = drawn.getvalue().index(b"VP8X") + 12
+    webp = drawn.getvalue()[:start] + (16_383).to_bytes(3, "little") * 2 + drawn.getvalue()[start + 6 :]
+    tracemalloc.start()
+    notes = render_chunk([Picture("p", "c", "d", "v", "", "", data=data) for data in (huge, webp, small)])
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert notes == [["too many pixels"], ["too many pixels"], ["blank image"]]
 
 
 def test_a_set_that_is_no_json_is_named(tmp_path: Path) -> None:

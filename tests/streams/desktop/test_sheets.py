@@ -82,3 +82,23 @@ def test_a_part_that_is_not_there_and_one_that_uses_itself_are_refused() -> None
         sheet.part("c")
     with pytest.raises(BadSvg, match="uses itself"):
         render(sheet.part("a"), sheet.box, 32)
+
+
+def test_a_sheet_whose_parts_hold_one_another_is_refused_before_it_is_copied() -> None:
+    body = '<path d="M0 0h9"/>'
+    for number in range(60):
+        body = f'<g id="a{number}" fill="{"#" * 1500}">{body}</g>'
+    named = "".join(f'<use xlink:href="#a{number}"/>' for number in range(60))
+    sheet = sheet_of(svg(f'{body}<g id="all">{named}</g>'))
+    with pytest.raises(BadSvg, match="too many bytes"):
+        sheet.part("all")
+    assert len(sheet.part("a3")) < 100_000, "each once"
+
+
+def test_of_a_part_that_is_too_long_to_be_rendered_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = sheet_of(svg(f'<g fill="{"#" * 5000}"><rect id="a"/></g>'))
+    assert len(sheet.part("a")) > 5000 and len(sheet.whole()) > 5000
+    monkeypatch.setattr(sheets, "MAX_DRAWN", 5000)
+    for cut in (lambda: sheet.part("a"), sheet.whole):
+        with pytest.raises(BadSvg, match="too many bytes"):
+            cut()

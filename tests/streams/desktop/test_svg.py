@@ -24,6 +24,14 @@ def uses(depth: int, times: int) -> str:
     return made
 
 
+def shown_by(name: str, attribute: str) -> str:
+    """Elements each of which draws the one before it twice, by an attribute of its content."""
+    made = f'<{name} id="a0"><rect width="9" height="9"/></{name}>'
+    for number in range(1, 20):
+        made += f'<{name} id="a{number}">' + f"<rect {attribute.format(number - 1)}/>" * 2 + f"</{name}>"
+    return made + f"<rect {attribute.format(19)}/>"
+
+
 def test_a_square_is_drawn_black_on_white_where_it_stands() -> None:
     image = Image.open(io.BytesIO(render('<path d="M0 0h12v12H0z"/>', BOX, 8))).convert("RGB")
     expected = np.full((8, 8, 3), 255, np.uint8)
@@ -53,18 +61,60 @@ def test_text_is_not_drawn_since_fonts_differ_between_machines() -> None:
         ('<image href="#a"/>', "<image>"),
         ("<style>@import url(x)</style>", "<style>"),
         ('<svg width="100000" height="100000"/>', "<svg>"),
-        ('<pattern width="99999999" height="1"/>', "size"),
+        ('<mask width="9999999" height="1"/>', "size"),
         ('<rect width="1e9"/>', "size"),
         ("<g>", "no XML"),
         ("&bomb;", "no XML"),
         ("<g/>" * 20_000, "too many elements"),
         ("<!--" + " " * svg.MAX_BYTES + "-->", "too many bytes"),
+        ('<path id="a" d="M0 0' + "h1" * 40_000 + '"/>' + '<use href="#a"/>' * 200, "too many elements"),
+        ('<pattern id="a" width="9000" height="9000"/><rect fill="url(#a)"/>', "<pattern>"),
+        ('<filter id="a"><feTurbulence numOctaves="2000000000"/></filter><rect filter="url(#a)"/>', "<feTurbulence>"),
+        ('<filter id="a"><feGaussianBlur/></filter>' + '<rect filter="url(#a)"/>' * 4000, "too many elements"),
+        ('<filter id="a"><feGaussianBlur/></filter><rect filter="' + "url(#a) " * 6000 + '"/>', "too many elements"),
+        (shown_by("mask", 'mask="url(#a{})"'), "too many elements"),
+        (shown_by("clipPath", "style='fill:red; clip-path: url(\"#a{}\")'"), "too many elements"),
+        ('<mask id="a"><rect mask="url(#a)"/></mask><rect mask="url(#a)"/>', "uses itself"),
+        (
+            f'<marker id="a">{"<rect/>" * 99}</marker><path d="M0 0{"h1" * 99}" marker-mid="url(#a)"/>',
+            "too many elements",
+        ),
+        (
+            f'<marker id="a">{"<g/>" * 99}</marker><g style="marker:url(#a)"><path d="M0 0{"h1" * 99}"/></g>',
+            "too many el",
+        ),
+        ('<g marker-mid="url(#a)"><use href="#b"/></g>', "dashes or markers of a <use>"),
+        ('<path d="M0 0H24" stroke-dasharray="1e-4"/>', "too many elements"),
+        ('<g style="stroke-dasharray: .0001 .0001"><circle r="9"/></g>', "too many elements"),
+        ('<g stroke-dasharray="1"><use href="#b"/></g>', "dashes or markers of a <use>"),
+        ('<path d="M-1e38 0A1e38 1e38 0 0 0 1e38 5"/>', "size"),
+        ('<path d="M0 0h-123456789.5"/>', "size"),
+        ('<g transform="scale(1E+7)"/>', "size"),
+        ('<rect style="width:1e9"/>', "size"),
+        ('<rect style="mask/**/:url(#a)"/>', "style that is not plain"),
+        (f'<g xmlns:s="{svg.SVG}"><rect s:mask="url(#a)"/></g>', "another name"),
     ],
 )
 def test_a_bomb_is_refused_without_rendering(body: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resvg_py.svg_to_bytes", lambda **_: pytest.fail("it was rendered"))
     with pytest.raises(BadSvg, match=reason):
         render(body, BOX, 8)
+
+
+def test_a_picture_may_have_dashes_markers_masks_and_colours_that_look_like_numbers() -> None:
+    parts = (
+        '<marker id="m"><path d="M0 0h1v1"/></marker><path d="M0 0h1h1" marker-mid="url(#m)"/>',
+        '<path d="M.123456789 0h24" stroke="#1e1000" style="fill:#123456789" stroke-dasharray="2 1"/>',
+        '<mask id="k"><rect/></mask><g mask="url(#k)"><rect id="12345678901"/></g><g stroke-dasharray="none"/>',
+        '<filter id="f"><feGaussianBlur stdDeviation=".5"/></filter><g filter="url(#f)"><rect/></g>',
+    )
+    assert len(render("".join(parts), BOX, 8)) > 50
+
+
+def test_a_panic_of_the_renderer_leaves_the_picture_out(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BadSvg, match="resvg does not render"):
+        render('<g transform="scale(9e6)"><path d="M-9e6 -9e6A9e6 9e6 0 0 0 9e6 5z" stroke="#000"/></g>', BOX, 96)
+    assert "panicked" in capfd.readouterr().err, "or it is no panic"
 
 
 def test_entities_are_refused() -> None:

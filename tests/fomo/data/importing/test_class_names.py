@@ -62,6 +62,9 @@ FILES = {
     "commas.csv": "n01440764,tench\nn01443537,goldfish\nn02119789,kit fox",
     "with a head.csv": "id,name\nn01440764,tench\nn01443537,goldfish\nn02119789,kit fox",
     "marked.txt": "\ufeffn01440764: tench\r\nn01443537: goldfish\r\nn02119789: kit fox\r\n",
+    "map_clsloc.txt": "n01440764 2 tench\nn01443537 3 goldfish\nn02119789 1 kit_fox\n",
+    "three columns.csv": 'number,id,name\n0,n01440764,tench\n1,n01443537,goldfish\n2,n02119789,"kit fox, Vulpes"\n',
+    "quoted.csv": '"id","name"\n"n01440764","tench"\n"n01443537","goldfish"\n"n02119789","kit fox"\n',
     "plain.json": json.dumps(IDS),
     "index.json": json.dumps({str(n): [key, name.replace(" ", "_")] for n, (key, name) in enumerate(IDS.items())}),
 }
@@ -80,9 +83,25 @@ def test_numbers_are_looked_up_in_a_list(tmp_path: Path, file: tuple[str, str]) 
     assert import_folder(root, classes=put(tmp_path / file[0], file[1])).classes == ("10 pins", "cat", "dog")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+@pytest.mark.parametrize("head", ["", "name,id\n"])
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_name_may_stand_before_its_number(tmp_path: Path, name: str, head: str, sign: str) -> None:
+    lines = f"{head}sea_lion,1\ncat,2\ndog,0\n"
+    names = read_names(put(tmp_path / name, lines.replace(",", sign)))
+    assert [names[number] for number in "012"] == ["dog", "sea lion", "cat"]
+
+
+def test_the_head_of_a_column_is_no_class(tmp_path: Path) -> None:
+    assert read_names(put(tmp_path / "a.csv", "class_name\ncat\ndog\n")).listed == ["cat", "dog"]
+    assert read_names(put(tmp_path / "a.txt", "label\ncat\ndog\n")).listed == ["label", "cat", "dog"]
+
+
 @pytest.mark.parametrize(
     ("file", "content", "text"),
     [
+        ("a.csv", "class,kind\ncat,animal\ndog,animal\n", "do not say which class has which name"),
+        ("a.csv", "cat,17\ndog,4\n", "do not say which class has which name"),
         ("a.txt", "n1 cat\nn2 dog\n", "unknown class in 'PATH' 'n3'"),
         ("a.txt", "cat\ndog\n", "lists 2 names: 'n1' is no number"),
         ("a.txt", "n1 crane\nn2 crane\nn3 owl\n", "both give the class 'crane'"),
@@ -112,6 +131,8 @@ def test_a_file_of_names_that_does_not_do_is_refused(
 def test_names_with_numbers_of_their_own_are_a_list(tmp_path: Path) -> None:
     names = put(tmp_path / "a.txt", "737-200\nF-16A/B\nAirbus A380\n")
     assert read_names(names).listed == ["737-200", "F-16A/B", "Airbus A380"]
+    for lines in ("level 1\nlevel 2\n", "Boeing 737\nAirbus 310\n", "tench, Tinca\ngoldfish, Carassius\n"):
+        assert read_names(put(tmp_path / "b.txt", lines)).listed == lines.splitlines()
     assert read_names(put(names, '{"cat": 0, "dog": 1}').rename(tmp_path / "a.json")).numbered() == ["cat", "dog"]
 
 

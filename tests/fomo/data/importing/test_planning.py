@@ -138,6 +138,20 @@ def test_what_concerns_the_whole_dataset_is_said(tmp_path: Path, spec: dict[str,
     assert len(found) == len(said) and all(part in sentence for part, sentence in zip(said, found, strict=True)), found
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("001.Black_footed_Albatross", "002.Laysan_Albatross"), "001 Black footed Albatross, 002 Laysan Albatross"),
+        (("n02085620-Chihuahua", "n02085782-Japanese_spaniel"), "n02085620 Chihuahua, n02085782 Japanese spaniel"),
+        (("20 dollars", "10 euros"), ""),
+    ],
+)
+def test_identifiers_before_names_are_said(tmp_path: Path, names: tuple[str, str], said: str) -> None:
+    import_folder(fill(tmp_path / "root", dict.fromkeys(names, 2)))
+    found = " ".join(remarks(open_dataset(tmp_path / "out" / "mine")))
+    assert (f"numbers or identifiers too ({said})" in found) if said else "identifiers" not in found
+
+
 def test_the_table_shows_counts_and_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data", "import", "folder", str(conflict(tmp_path / "root")), "--out", str(tmp_path / "out")]
     assert status(*arguments, "--name=mine", "--workers=1") == 0

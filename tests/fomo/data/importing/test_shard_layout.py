@@ -264,3 +264,44 @@ def test_the_command_takes_a_file_of_names(tmp_path: Path, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "mine: 2 classes" in shown and "note: 1 of 2 classes without training images: cat" in shown
     assert json.loads((tmp_path / "out" / "mine" / "dataset.json").read_text())["classes"] == ["cat", "dog"]
+
+
+def numbered(root: Path, numbers: str, names: str) -> Path:
+    """A tar whose samples have these numbers, and a list of names."""
+    for place, number in enumerate(numbers):
+        fill_tar(root / f"{place}.tar", range(10 * place, 10 * place + 2), cls=number)
+    put(root / "classnames.txt", names)
+    return root
+
+
+def test_numbers_from_1_are_not_taken_for_numbers_from_0(tmp_path: Path) -> None:
+    root = numbered(tmp_path / "root", "123", "cat\ndog\nowl\n")
+    with pytest.raises(FomoError, match="number their classes from 1 to 3, names in"):
+        brought_in(root)
+    brought_in(root, class_file=put(tmp_path / "names.txt", "1 cat\n2 dog\n3 owl\n"))
+    assert [name for name, _, _ in samples(root)["train"]] == ["cat", "cat", "dog", "dog", "owl", "owl"]
+
+
+def test_names_that_are_numbers_are_not_taken_for_other_numbers(tmp_path: Path) -> None:
+    root = numbered(tmp_path / "root", "123", "1\n2\n3\n")
+    brought_in(root)
+    assert [name for name, _, _ in samples(root)["train"]] == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_of_two_classes_of_one_name_the_number_says_which(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    fill_tar(root / "0.tar", range(2), cls="2", json='{"class_name": "crane"}')
+    fill_tar(root / "1.tar", range(2, 4), cls="0", json='{"class_name": "crane"}')
+    fill_tar(root / "2.tar", range(4, 6), json='{"class_name": "crane"}')
+    fill_tar(root / "3.tar", range(6, 7), json='{"class_name": "owl"}')
+    put(root / "classnames.txt", "crane\nowl\ncrane\n")
+    card = brought_in(root)
+    assert [name for name, _, _ in samples(root)["train"]] == ["crane (2)", "crane (2)", "crane", "crane", "owl"]
+    assert card.counts["class name that stands twice in the list, without a number"] == 2
+
+
+def test_what_a_tool_leaves_beside_shards_is_not_counted_as_one(tmp_path: Path) -> None:
+    root = numbered(tmp_path / "root", "01", "cat\ndog\n")
+    put(root / "nshards.txt", "2")
+    put(root / "._0.tar", b"\x00\x05\x16\x07")
+    assert sum(sizes(brought_in(root))) == 4

@@ -319,6 +319,14 @@ def test_what_no_list_names_is_trained_on_only_where_nothing_lists_the_training_
     assert sizes(card) == (2, 0, 2) and card.counts == {"in no list of the split": 16}
 
 
+def test_a_list_of_what_is_not_there_takes_no_other_image(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"cat": 3, "dog/more": 4})
+    put(root / "train.txt", "cat/000.png\ncat/001.png\ndog/more/000.png\n")
+    put(root / "test.txt", "cat/002.png\nbird/003.png\ndog/more/002.png\n")
+    card = import_folder(root)
+    assert sizes(card) == (3, 0, 2) and card.counts == {"in no list of the split": 2}
+
+
 def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", {"red": 4})
     put(root / "train.txt", "red/001.png\n")

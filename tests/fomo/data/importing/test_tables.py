@@ -166,6 +166,14 @@ def test_what_is_missing_unnamed_or_leads_out_is_counted(root: Path) -> None:
         ("a.json", "[", "not JSON"),
         ("a.csv", "file,class\nimg/000.png,cat\nimg/000.png,dog\n", "has the class 'cat' in one row and 'dog'"),
         ("a.csv", "file,split\nimg/000.png,fold 1\n", "'fold 1' is no split"),
+        (
+            "a.csv",
+            "file,text,class\nimg/000.png,a cat, asleep,cat\n",
+            "a cat,asleep,cat' has more than 3 fields",
+        ),
+        ("a.txt", "img/000.png golden retriever\nimg/001.png cat\n", "more than 2 fields: those with ' ' in them need"),
+        ("a.txt", "img/000.png cat\nimg/001.png golden eagle\n", "more than 2 fields"),
+        ("a.txt", "img/000.png golden retriever\nimg/001.png golden eagle\n", "more than 2 fields"),
         ("a.csv", "file,class\nother/000x.png,cat\n", "none of the images that"),
         ("a.csv", "file,class\nimg/000.png,Cat\nimg/001.png,cat\n", "no model can tell apart"),
     ],
@@ -267,3 +275,63 @@ def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
 def test_a_field_that_never_ends_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FomoError, match=r"t\.csv': not a table: field larger than field limit"):
         read_table(put(tmp_path / "t.csv", "file,class\n" + "a" * 140_000))
+
+
+def test_two_identifiers_of_one_name_are_not_one_class(tmp_path: Path, root: Path) -> None:
+    rows = [row | {"class": {"cat": "n02012849", "dog": "n03126707"}[row["class"]]} for row in ROWS]
+    names = put(tmp_path / "names.txt", "n02012849 crane\nn03126707 crane\n")
+    with pytest.raises(FomoError, match="calls both 'n02012849' and 'n03126707' 'crane': rename one"):
+        brought_in(put(root / "a.csv", csv_of(rows)), classes=names)
+
+
+def test_two_folders_of_one_name_are_not_one_class_beside_a_table_of_captions(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"C": 2, "C++": 2, "D": 2})
+    put(root / "metadata.csv", "file_name,text\nC/000.png,a letter\nC++/000.png,a language\n")
+    with pytest.raises(FomoError, match="both give the class 'C': rename one"):
+        import_folder(root)
+
+
+def test_columns_between_spaces_and_fields_that_hold_nothing_do_no_harm(root: Path) -> None:
+    lines = [f"{row['file']}  {row['class']} 1 {number}" for number, row in enumerate(ROWS)]
+    assert brought_in(put(root / "a.txt", "\n".join(lines))).classes == ("cat", "dog")
+    (root.parent / "out").rename(root.parent / "first")
+    lines = [f"{row['file']},{row['class']},," for row in ROWS]
+    assert brought_in(put(root / "a.csv", "file,class\n" + "\n".join(lines))).classes == ("cat", "dog")
+
+
+def test_a_table_of_splits_whose_rows_are_uneven_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"cat": 3, "dog": 3})
+    put(root / "labels.csv", "file,split,text\ncat/000.png,train,a cat, asleep\ndog/000.png,test,a dog\n")
+    said = " ".join(folder_source(root, "mine").remarks)
+    assert "labels.csv is not used: the row 'cat/000.png,train,a cat,asleep' has more than 3 fields" in said
+
+
+def test_a_missing_image_is_not_another_one_of_its_name(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"dog": 3})
+    put(root / "cat" / "a.png", picture(9))
+    rows = ["bird/000.png,bird,a bird", "dog/001.png,dog,a dog", "dog/002.png,dog,another", "cat/a.png,cat,a cat"]
+    card = brought_in(put(root / "a.csv", "file,class,text\n" + "\n".join(rows)))
+    assert card.classes == ("cat", "dog")
+    assert card.counts == {"named in the table, not there": 1, "there, not named in the table": 1}
+
+
+def test_images_of_two_folders_are_not_the_one_that_is_there(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"cat": 2})
+    rows = ["train/cat/000.png,first", "test/cat/000.png,second", "train/cat/001.png,third"]
+    card = brought_in(put(root / "a.csv", "file,text\n" + "\n".join(rows)))
+    assert samples(root)["train"] == [(None, picture(1).tobytes(), ["third"])]
+    assert card.counts["named in the table, not there"] == 2
+
+
+def test_a_name_without_its_ending_is_not_one_of_several_images(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", {"img": 3})
+    put(root / "img" / "000.jpg", picture(7))
+    card = brought_in(put(root / "a.csv", "id,class\nimg/000,cat\nimg/001,cat\nimg/002,dog\n"))
+    assert card.counts["name of several images, told apart by their endings alone"] == 1
+    assert sum(sizes(card)) == 2
+
+
+def test_what_a_column_of_splits_leaves_open_is_said(root: Path) -> None:
+    rows = [row | {"split": "" if row["split"] == "val" else row["split"]} for row in ROWS]
+    card = brought_in(put(root / "a.csv", csv_of(rows)))
+    assert sizes(card) == (3, 0, 1) and card.source.endswith("split given by its tables (1 without one are trained on)")
