@@ -55,8 +55,9 @@ def tune(
     def tried(so_far: TuningStudy, number: int) -> None:
         audience.say(_line(so_far, number, wanted.trials))
 
+    begun(folder / STUDY, searched)  # another study is refused before anything is written
     with locked(folder, "--study"):
-        study = begun(folder / STUDY, searched, wanted.retry)
+        study = begun(folder / STUDY, searched, wanted.retry)  # another process may have gone on with it meanwhile
         if study.trials:
             audience.say(f"{folder / STUDY} has {cost_line(study.cost)}: going on.")
         tuning = Tuning(asked.space, tuner, runs.of, folder / STUDY, tried)
