@@ -193,10 +193,11 @@ def _held_out(datasets: Mapping[str, Dataset]) -> Iterator[ComparedRows]:
 def _in_shards(compared: ComparedRows) -> Iterator[ComparedRows]:
     """The rows that lie in shards, whose hashes are known without decoding."""
     samples = compared.samples
-    parts = samples.parts if isinstance(samples, Joined) else ()
     if isinstance(samples, ShardSamples):
         yield compared
-    yield from (compared._replace(samples=part.samples, rows=np.asarray(part.rows)) for part in parts)
+    if isinstance(samples, Joined):
+        for part in samples.parts:
+            yield from _in_shards(compared._replace(samples=part.samples, rows=np.asarray(part.rows)))
 
 
 def refuse_unsound(report: SoundnessReport) -> None:
