@@ -34,7 +34,8 @@ TOGETHER = [
     "trainable=vera merging=ema merging.technique=ties",
     "trainable=nothing",
     "optimizer=mkor optimizer.name=momentum optimizer.lr=0.01 optimizer.update_every=2",
-    "regularizer=[conadv,mclrec] optimizer=sgd modulation=agvm modulation.every=2 diagnostics=gradient_noise",
+    "regularizer=[conadv,mclrec] optimizer=sgd modulation=agvm modulation.every=2 diagnostics=gradient_noise "
+    "diagnostics.num_pieces=2 diagnostics.rows=2",
     "optimizer=adamw_fp8 optimizer.eps=1e-4 activations=fp8",
 ]
 """Parts beside one another, in as few trials as may be; an option that is in none of them gets one of its own."""
