@@ -4,6 +4,7 @@ import math
 
 from fomo.doctor.facts import Compute, Disk, JobFacts, Rate
 from fomo.doctor.verdict import Level, Verdict, duration, graded, judged, rate, short
+from fomo.report.words import amount
 
 MATMUL = (0.6, 0.45)
 """Least shares of the listed rate for green and yellow. Cards that are held at a power limit reach half of it."""
@@ -95,7 +96,7 @@ def step(compute: Compute, job: JobFacts) -> Verdict | None:
     if job.step_seconds is None or job.estimated or not job.step_flops or product is None:
         return None
     per_second = job.step_flops / job.step_seconds
-    samples = f"{job.batch_size / job.step_seconds:,.4g} samples/s, {rate(per_second, 'FLOP')}"
+    samples = f"{amount(job.batch_size / job.step_seconds, 4)} samples/s, {rate(per_second, 'FLOP')}"
     best = "the listed peak" if product.listed else "a matrix product"
     found = f"{samples}: {per_second / (product.listed or product.measured):.0%} of {best}"
     return judged("training step", found, "– (small models and batches use little)", Level.GREEN, "")

@@ -1,5 +1,6 @@
 """What a run was charged, in words."""
 
+from fomo.report.words import amount
 from fomo.results.ledger import GIGA, LedgerFile
 
 
@@ -13,7 +14,7 @@ def _spent(ledger: LedgerFile) -> str:
     lost = f" ({ledger.lost_steps} lost)" if ledger.lost_steps else ""
     steps = f"{ledger.charged.steps} of {ledger.planned.steps} steps{lost}"
     if ledger.unit == "total_mafs":
-        return f"{steps}, {ledger.charged.mafs:,.5g} of {ledger.total:,.5g} MAFs (GFLOPs)"
-    gflops = f"{(ledger.charged.flops or 0) / GIGA:,.5g}"
-    of_total = f" of {ledger.total:,.5g}" if ledger.unit == "total_gflops" else ""
+        return f"{steps}, {amount(ledger.charged.mafs or 0)} of {amount(ledger.total)} MAFs (GFLOPs)"
+    gflops = amount((ledger.charged.flops or 0) / GIGA)
+    of_total = f" of {amount(ledger.total)}" if ledger.unit == "total_gflops" else ""
     return f"{steps}, {gflops}{of_total} GFLOPs"

@@ -5,6 +5,7 @@ from typing import Any
 
 from fomo.report.board import markdown_row
 from fomo.report.tuning import CHOSEN
+from fomo.report.words import amount
 from fomo.results.ledger import GIGA
 from fomo.results.tuning import Trial, TuningStudy
 
@@ -44,9 +45,9 @@ def cost_line(cost: dict[str, Any]) -> str:
     failed = f" ({cost['infeasible']} {INFEASIBLE})" if cost["infeasible"] else ""
     spent = [f"{cost['trials']} trials{failed}", f"{cost['runs']} runs", f"{cost['steps']:,} steps"]
     if cost["mafs"] is not None:
-        spent.append(f"{cost['mafs']:,.6g} MAFs (GFLOPs)")
+        spent.append(f"{amount(cost['mafs'], 6)} MAFs (GFLOPs)")
     elif cost["flops"] is not None:
-        spent.append(f"{cost['flops'] / GIGA:,.6g} GFLOPs")
+        spent.append(f"{amount(cost['flops'] / GIGA, 6)} GFLOPs")
     return ", ".join(spent)
 
 

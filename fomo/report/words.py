@@ -34,6 +34,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def amount(value: float, digits: int = 5) -> str:
+    """A number with so many significant digits, and all of those before the point: ``4,829.9``, ``172,280``."""
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:,.{digits}g}"
+
+
 def duration(seconds: float | None) -> str:
     """``2 h 5 min``, ``3 min 20 s``, ``4.2 s``."""
     if seconds is None:
