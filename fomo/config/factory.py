@@ -74,7 +74,7 @@ def _build(config: Config, section: str, **given: Any) -> Any:
 def _model_node(config: Config) -> dict[str, Any]:
     """What describes the model; a folder or width that nobody names is not asked of a target that knows of none."""
     unnamed = LATER["model"].items()
-    return {key: value for key, value in config.model.items() if (key, value) not in unnamed}
+    return {k: value for k, value in config.model.items() if (k, value) not in unnamed or isinstance(value, bool)}
 
 
 def model(config: Config, random: bool = False) -> ClipModel:

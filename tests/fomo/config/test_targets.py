@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import fomo
-from fomo.config.factory import build
+from fomo.config.compose import compose
+from fomo.config.factory import build, model, model_shapes
+from fomo.config.schema import resolve
 from fomo.errors import FomoError
 from methods.merging.temporal import TemporalMerge
 from tests.fomo.helpers import put
@@ -156,6 +158,13 @@ def test_a_value_of_another_kind_is_refused_where_null_is_taken_too(value: objec
     with pytest.raises(FomoError, match=f"stream.test_images={value}: an integer is expected"):
         build("stream", node | {"test_images": value})
     assert build("stream", node | {"test_images": None}).test_images is None
+
+
+def test_true_is_not_taken_for_the_width_that_nobody_names() -> None:
+    """``True == 1``: it was left out as the default is, and the base model taken."""
+    for build_model in (model, model_shapes):
+        with pytest.raises(FomoError, match=r"model\.width=True: a number is expected"):
+            build_model(resolve(compose(["model.width=true"])).config)
 
 
 def test_a_whole_number_is_a_number() -> None:
